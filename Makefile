@@ -1,0 +1,46 @@
+# Two commands matter: `make train-all` and `make test`. `make help` lists the others.
+UV_VERSION := 0.13.9
+UV := $(or $(shell command -v uv),.tools/bin/uv)
+EXTRA ?= cpu
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install train-all test test-slow check ui ui-flows clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=cpu, gpu or jax)
+
+.venv/installed-$(EXTRA): uv.lock pyproject.toml | $(UV)
+	$(UV) sync --locked --extra $(EXTRA)
+	@touch $@
+
+.tools/bin/uv:
+	python3 -m venv .tools
+	.tools/bin/pip install --quiet uv==$(UV_VERSION)
+
+train-all: install ## Run the main job: check, train, compare, promote (SOURCE=, RECIPE=, ARCHITECTURES=, FORCE=1)
+	.venv/bin/python -m flows $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") \
+		$(if $(ARCHITECTURES),--architectures "$(ARCHITECTURES)") $(if $(FORCE),--force)
+
+test: install ## Run the tests
+	.venv/bin/python -m pytest -m "not slow"
+
+test-slow: install ## Run the tests that take long or need real faces
+	.venv/bin/python -m pytest -m slow
+
+check: install ## Run formatter, linter and type checker
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+ui: install ## Open the runs and models in MLflow, http://127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow server --host 127.0.0.1 --port 5000 \
+		--backend-store-uri sqlite:///$(CURDIR)/mlflow/state/mlflow.db
+
+ui-flows: install ## Open the flows in Prefect, http://127.0.0.1:4200
+	.venv/bin/prefect server start --host 127.0.0.1 --port 4200
+
+clean: ## Remove what was made; the raw data, its versions and MLflow's records stay
+	rm -rf data/02_manifest data/03_packed data/04_models data/05_reports .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,13 @@
+"""unveil: from labelled faces to a classifier of apparent expression somebody dares to deploy.
+
+The way, one verb for each artefact:
+
+    unveil ingest SOURCE    faces.zip           under DVC, read in place
+    unveil manifest         manifest.parquet    one row for each face
+    unveil validate         validation.json     Great Expectations' verdict, Data Docs
+    unveil pack             *.npz               arrays
+    unveil train ARCH       model.keras         two stages, recorded in MLflow
+    unveil evaluate ARCH    metrics.json        numbers with intervals
+    unveil compare          comparison.md       the ranking, ties said
+    unveil promote          alias champion      through the gate
+"""

@@ -1,0 +1,51 @@
+"""Convolution blocks from scratch, gray or RGB."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from unveil.architectures.parts import classified, colored, gray_input
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+class Cnn:
+    """One block for each of ``filters``: convolutions, batch-norm, ReLU, then halved in size.
+
+    ``convolutions`` is their number in every block but the first, which has one: it works at full
+    resolution and would cost as much as the rest together. ``dropout`` is a share, before the
+    last layer.
+    """
+
+    builder: Literal["cnn"]
+    color: Literal["rgb", "gray"]
+    filters: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1, max_length=6)]
+    convolutions: Annotated[int, Field(ge=1, le=4)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    pretrained = False
+
+    def build(self, image_size: int, classes: int) -> "keras.Model":
+        """Make the network with random weights."""
+        import keras
+
+        faces = gray_input(image_size)
+        x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(faces)
+        x = colored(x, self.color)
+        for number, filters in enumerate(self.filters, start=1):
+            x = self._block(x, number, filters)
+        x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+        return classified(faces, x, classes=classes, dropout=self.dropout)
+
+    def _block(self, x: "keras.KerasTensor", number: int, filters: int) -> "keras.KerasTensor":
+        from keras import layers
+
+        for step in range(1, 2 if number == 1 else self.convolutions + 1):
+            name = f"block{number}_conv{step}"
+            x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=name)(x)
+            x = layers.BatchNormalization(momentum=0.9, name=f"{name}_bn")(x)
+            x = layers.ReLU(name=f"{name}_relu")(x)
+        return layers.MaxPooling2D(2, padding="same", name=f"block{number}_pool")(x)

@@ -1,0 +1,83 @@
+"""A network of keras.applications under a new head."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from unveil.architectures.parts import classified, colored, gray_input
+from unveil.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+class Transfer:
+    """``backbone`` is ``module.Class`` in keras.applications; its preprocessing comes with it.
+
+    ``weights`` is ``imagenet``, a ``.weights.h5`` file, or ``none``; ``input_size`` in pixels is
+    what the face is resized to inside the graph; ``head`` the units of its hidden layer.
+    """
+
+    builder: Literal["transfer"]
+    backbone: Annotated[str, Field(pattern=r"^[a-z_0-9]+\.[A-Za-z0-9]+$")]
+    weights: str
+    input_size: Annotated[int, Field(ge=32, le=512)]
+    head: Annotated[int, Field(gt=0)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the backbone starts from learned weights, so that its batch-norm stays frozen."""
+        return self.weights != "none"
+
+    def build(self, image_size: int, classes: int) -> "keras.Model":
+        """Make the network; ``UserError`` where the backbone or its weights cannot be had."""
+        import keras
+
+        network, preprocess = self._application()
+        faces = gray_input(image_size)
+        x = keras.layers.Rescaling(1.0, name="as_float")(faces)
+        if self.input_size != image_size:
+            x = keras.layers.Resizing(self.input_size, self.input_size, name="resize")(x)
+        x = preprocess(colored(x, "rgb"))
+        backbone = self._loaded(network, x)
+        x = keras.layers.GlobalAveragePooling2D(name="features")(backbone.output)
+        # The features of a backbone without learned weights hardly vary: 2e-7 in EfficientNetB0.
+        x = keras.layers.BatchNormalization(name="head_norm")(x)
+        x = keras.layers.Dense(self.head, "relu", name="head_dense")(x)
+        return classified(faces, x, classes=classes, dropout=self.dropout)
+
+    def _application(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        family, name = self.backbone.split(".")
+        try:
+            module = importlib.import_module(f"keras.applications.{family}")
+            return getattr(module, name), module.preprocess_input
+        except (ImportError, AttributeError):
+            raise UserError(
+                f"unknown backbone {self.backbone!r}; keras.applications has for example "
+                "vgg16.VGG16, resnet_v2.ResNet50V2, efficientnet.EfficientNetB0"
+            ) from None
+
+    def _loaded(self, network: Callable[..., Any], x: "keras.KerasTensor") -> Any:
+        weights = {"none": None}.get(self.weights, self.weights)
+        if weights not in (None, "imagenet") and not Path(weights).is_file():
+            raise self._no_weights("there is no such file")
+        try:
+            return network(include_top=False, weights=weights, input_tensor=x)
+        except (OSError, ValueError) as error:
+            if weights is None:
+                raise
+            raise self._no_weights(str(error).splitlines()[0][:160]) from None
+        except Exception as error:  # keras.utils.get_file raises a bare Exception without a network
+            raise self._no_weights(str(error).splitlines()[0][:160]) from None
+
+    def _no_weights(self, reason: str) -> UserError:
+        return UserError(
+            f"weights {self.weights!r} of {self.backbone} cannot be had ({reason}); choose "
+            "imagenet (needs a network or a cache), a .weights.h5 file, or none"
+        )

@@ -1,0 +1,70 @@
+"""Arrays -> batches in an order that depends on seed and epoch alone, and their random changes."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.params import Augmentation
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of ``(inputs, targets, weights)``, every row once an epoch.
+
+    ``lot`` is ``(seed, first epoch)``. Keras shuffles arrays into the same order every epoch once
+    a seed is set; here epoch ``e`` has the order drawn from ``(seed, e)``.
+    """
+
+    def __init__(
+        self,
+        inputs: NDArray[Any],
+        targets: NDArray[Any],
+        *,
+        weights: NDArray[Any],
+        batch_size: int,
+        lot: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        self._arrays = (inputs, targets, weights)
+        self._batch_size = batch_size
+        self._seed, self._epoch = lot
+        self._order = self._drawn()
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        return tuple(array[rows] for array in self._arrays)
+
+    def on_epoch_end(self) -> None:
+        """Draw the order of the next epoch."""
+        self._epoch += 1
+        self._order = self._drawn()
+
+    def _drawn(self) -> NDArray[np.int64]:
+        return np.random.default_rng((self._seed, self._epoch)).permutation(len(self._arrays[0]))
+
+
+def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Give class indices ``(n,)`` as ``(n, classes)`` zeros and ones."""
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+def augmentation(amount: Augmentation) -> keras.Sequential:
+    """Build the random changes of a batch of faces; outside training they change nothing."""
+    layers: list[keras.layers.Layer] = []
+    if amount.flip:
+        layers.append(keras.layers.RandomFlip("horizontal"))
+    if amount.rotation:
+        layers.append(keras.layers.RandomRotation(amount.rotation, fill_mode="nearest"))
+    if amount.shift:
+        layers.append(
+            keras.layers.RandomTranslation(amount.shift, amount.shift, fill_mode="nearest")
+        )
+    if amount.zoom:
+        layers.append(keras.layers.RandomZoom(amount.zoom, fill_mode="nearest"))
+    if amount.contrast:
+        layers.append(keras.layers.RandomContrast(amount.contrast, value_range=(0, 255)))
+    return keras.Sequential([*layers, keras.layers.Identity()], name="augmentation")

@@ -1,0 +1,214 @@
+"""unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unveil.errors import UserError
+
+app = typer.Typer(
+    help="From labelled faces to a classifier of apparent expression.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Architecture = Annotated[str, typer.Argument(help="A key of `architectures` in params.yaml.")]
+
+
+@app.command()
+def sample() -> None:
+    """Draw the embedded sample of synthetic faces and make it the raw data."""
+    import tempfile
+
+    from unveil import ingest as ingests
+    from unveil import manifest, params
+    from unveil import sample as samples
+
+    loaded = params.load()
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder) / "sample.zip"
+        samples.draw(drawn, counts=loaded.sample, seed=loaded.data.seed)
+        ingests.ingest(drawn, layout=manifest.layout(loaded))
+    ingests.track()
+    print("drew synthetic faces into data/01_raw/faces.zip")
+
+
+@app.command()
+def ingest(
+    source: Annotated[Path, typer.Argument(help="A zip, a folder, or a fer2013.csv.")],
+    attributes: Annotated[
+        Path | None, typer.Option(help="A CSV with a column `file` and the groups you know.")
+    ] = None,
+) -> None:
+    """Make SOURCE the raw data, under DVC."""
+    from unveil import ingest as ingests
+    from unveil import manifest, params
+
+    listing = ingests.ingest(source, layout=manifest.layout(params.load()), attributes=attributes)
+    ingests.track()
+    dropped = ", ".join(f"{count} {name}" for name, count in listing.dropped.items())
+    print(f"{len(listing.members)} faces into data/01_raw/faces.zip; dropped: {dropped or 'none'}")
+    print("keep this version: git add data/01_raw/faces.zip.dvc && git commit")
+
+
+@app.command()
+def manifest() -> None:
+    """List every face of the archive, what is measured and what is wrong with it."""
+    from unveil import manifest as manifests
+    from unveil import params
+    from unveil.files import existing, read_json
+    from unveil.paths import ARCHIVE, MANIFEST, SUMMARY
+
+    source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
+    manifests.make(source, params.load())
+    summary = read_json(SUMMARY, made_by="unveil manifest")
+    twins = summary["exact_twins"]
+    print(
+        f"{MANIFEST}: {summary['images']} faces, quarantined {summary['quarantined'] or 'none'}; "
+        f"exact twins: {twins['groups']} groups, {twins['across_splits']} across splits, "
+        f"{twins['with_two_labels']} with two labels"
+    )
+
+
+@app.command()
+def validate() -> None:
+    """Judge the manifest by every rule; fails when one is broken."""
+    import pandas as pd
+
+    from unveil import expectations, params
+    from unveil.files import existing
+    from unveil.paths import DATA_DOCS, MANIFEST
+
+    faces = pd.read_parquet(existing(MANIFEST, made_by="unveil manifest"))
+    verdict = expectations.validate(faces, params.load())
+    broken = [rule for rule in verdict["rules"] if not rule["passed"]]
+    for rule in broken:
+        named = ", ".join(rule["first"])
+        print(f"broken by {rule['broken_by']}: {rule['sentence']} {named}", file=sys.stderr)
+    if broken:
+        raise UserError(
+            f"the data broke {len(broken)} of {len(verdict['rules'])} rules; "
+            f"see {DATA_DOCS}/index.html"
+        )
+    print(f"the data keeps all {len(verdict['rules'])} rules; see {DATA_DOCS}/index.html")
+
+
+@app.command()
+def pack() -> None:
+    """Pack the faces of each split into arrays."""
+    import pandas as pd
+
+    from unveil import pack as packs
+    from unveil import params
+    from unveil.files import existing
+    from unveil.paths import ARCHIVE, MANIFEST, VERDICT
+
+    faces = pd.read_parquet(existing(MANIFEST, made_by="unveil manifest"))
+    packs.make(ARCHIVE, faces, params.load(), validation=VERDICT)
+
+
+@app.command()
+def train(architecture: Architecture) -> None:
+    """Train one architecture in two stages, recorded in MLflow."""
+    from unveil import params
+
+    loaded = params.load()
+    loaded.named(architecture)
+
+    from unveil import registry
+    from unveil import train as trains
+    from unveil.files import write_json
+    from unveil.paths import MODELS
+
+    with registry.training_run(architecture, loaded) as run_id:
+        trained = trains.train(architecture, loaded, registry.record)
+        trains.save(trained, MODELS / architecture)
+        uri = registry.log_network(trained.network, loaded)
+        write_json(MODELS / architecture / "run.json", {"run_id": run_id, "model_uri": uri})
+    best = trained.history["val_macro_f1"].max()
+    print(f"{architecture}: best validation macro-F1 {best:.4f} of {len(trained.history)} epochs")
+
+
+@app.command()
+def evaluate(architecture: Architecture) -> None:
+    """Measure one trained architecture on all splits."""
+    from unveil import params
+
+    loaded = params.load()
+    loaded.named(architecture)
+
+    from unveil import evaluate as evaluates
+    from unveil import registry
+    from unveil.paths import MODELS, REPORTS
+
+    metrics = evaluates.evaluate(architecture, loaded)
+    run_id, _ = registry.origin(MODELS / architecture)
+    registry.log_report(run_id, evaluates.flat(metrics), REPORTS / architecture)
+    test = metrics["test"]["macro_f1"]
+    print(
+        f"{architecture}: test macro-F1 {test['value']:.4f} "
+        f"[{test['low']:.4f}, {test['high']:.4f}], n = {metrics['test']['images']}"
+    )
+
+
+@app.command()
+def compare() -> None:
+    """Rank the evaluated architectures."""
+    from unveil import compare as compares
+    from unveil import params
+
+    print(compares.table(compares.compare(params.load())))
+
+
+@app.command()
+def promote() -> None:
+    """Make the best candidate champion, if the gate lets it; exit code 1 when refused."""
+    from unveil import params
+    from unveil import promote as promotes
+
+    decision = promotes.promote(params.load())
+    if decision.promoted:
+        print(
+            f"{decision.candidate} is champion, version {decision.version}: "
+            f"macro-F1 {decision.macro_f1:.4f}, {decision.reason}"
+        )
+    else:
+        print(f"{decision.candidate} was not promoted: {decision.reason}")
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Pictures of one face each.")],
+) -> None:
+    """Name the apparent expression of faces, with the champion from the registry."""
+    from unveil import manifest, params
+    from unveil import predict as predicts
+
+    failed = False
+    for answer in predicts.predict(files, manifest.limits(params.load().data)):
+        if isinstance(answer, UserError):
+            failed = True
+            print(answer, file=sys.stderr)
+        else:
+            print(answer)
+    if failed:
+        raise typer.Exit(2)
+
+
+def main() -> None:
+    """Run a verb; a mistake becomes one line, an interruption exit code 130."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except UserError as error:
+        print(f"unveil: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("unveil: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,123 @@
+"""reports -> ranking: who is best, by how much, and whether that is more than luck.
+
+Takes ``data/05_reports/architectures/*``, makes ``data/05_reports/comparison.{json,md}``. Command:
+``unveil compare``.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from unveil.errors import UserError
+from unveil.files import read_json, replacing, write_json
+from unveil.measures import Estimate, paired_difference
+from unveil.params import Params
+from unveil.paths import COMPARISON, LEADERBOARD, REPORTS
+
+
+def compare(params: Params) -> dict[str, Any]:
+    """Rank what was evaluated by test macro-F1 and write the ranking as JSON and as a table."""
+    reports = _reports(params)
+    if not reports:
+        raise UserError("nothing to compare; `unveil evaluate ARCH` makes a report")
+    ranking = sorted(reports, key=lambda report: -report["test"]["macro_f1"]["value"])
+    result = {
+        "recipe": params.recipe,
+        "ranking": [report["architecture"] for report in ranking],
+        "missing": [key for key in params.architectures if key not in _keys(ranking)],
+        "lead": _lead(ranking, params.classes),
+        "reports": {report["architecture"]: report for report in ranking},
+    }
+    write_json(COMPARISON, result)
+    with replacing(LEADERBOARD) as path:
+        path.write_text(table(result))
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """Write the ranking as Markdown, with the columns of the study and 95 % intervals."""
+    reports = [result["reports"][key] for key in result["ranking"]]
+    lines = [
+        f"# Comparison, recipe `{result['recipe']}`",
+        "",
+        f"Test n = {reports[0]['test']['images']}, validation n = "
+        f"{reports[0]['validation']['images']}, train n = {reports[0]['train']['images']}; "
+        "in brackets 95 % intervals (stratified bootstrap).",
+        "",
+        "| architecture | train accuracy | validation accuracy | test macro-F1 | test accuracy "
+        "| seconds per epoch | epochs | parameters | MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(_row(report) for report in reports),
+        "",
+        verdict(result),
+        *([f"Not evaluated: {', '.join(result['missing'])}."] if result["missing"] else []),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def verdict(result: dict[str, Any]) -> str:
+    """Say in a sentence who is first and whether second is a tie."""
+    first, lead = result["ranking"][0], result["lead"]
+    if lead is None:
+        return f"Only `{first}` was evaluated."
+    difference = Estimate(**lead["difference"])
+    by = (
+        f"{difference.value:+.4f} macro-F1 on the same images, "
+        f"95 % interval [{difference.low:+.4f}, {difference.high:+.4f}]"
+    )
+    if lead["tie"]:
+        return f"`{first}` and `{lead['second']}` are a **tie**: {by}."
+    return f"`{first}` is better than `{lead['second']}`: {by}."
+
+
+def _reports(params: Params) -> list[dict[str, Any]]:
+    paths = {key: REPORTS / key / "metrics.json" for key in params.architectures}
+    made_by = "unveil evaluate"
+    return [read_json(path, made_by=made_by) for path in paths.values() if path.exists()]
+
+
+def _keys(reports: list[dict[str, Any]]) -> set[str]:
+    return {report["architecture"] for report in reports}
+
+
+def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any] | None:
+    if len(ranking) < 2:
+        return None
+    first, second = (_answers(report["architecture"]) for report in ranking[:2])
+    if not first["actual"].equals(second["actual"]):
+        raise UserError("the reports are about different test images; run `dvc repro`")
+    place = {name: index for index, name in enumerate(classes)}
+    truth, one, other = (
+        column.map(place).to_numpy()
+        for column in (first["actual"], first["predicted"], second["predicted"])
+    )
+    difference = paired_difference(truth, one, other, classes=len(classes))
+    return {
+        "second": ranking[1]["architecture"],
+        "difference": difference.__dict__,
+        "tie": difference.low <= 0 <= difference.high,
+    }
+
+
+def _answers(key: str) -> pd.DataFrame:
+    return pd.read_csv(REPORTS / key / "predictions.csv")
+
+
+def _row(report: dict[str, Any]) -> str:
+    cells = [
+        f"`{report['architecture']}`",
+        _percent(report["train"]["accuracy"]),
+        _percent(report["validation"]["accuracy"]),
+        _percent(report["test"]["macro_f1"]),
+        _percent(report["test"]["accuracy"]),
+        f"{report['seconds_per_epoch']:.1f}",
+        str(report["epochs"]),
+        f"{report['parameters']:,}",
+        f"{report['bytes'] / 1e6:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _percent(estimate: dict[str, float]) -> str:
+    value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
+    return f"{value:.2f} [{low:.1f}, {high:.1f}]"

@@ -1,0 +1,266 @@
+"""manifest -> verdict: the rules that data must keep before anything is trained on it.
+
+Takes the manifest, makes ``data/02_manifest/validation.json`` and Great Expectations' Data Docs in
+``data/02_manifest/data_docs``. Command: ``unveil validate``. A rule is one entry of ``RULES``: a
+name, a sentence, the table it looks at and the expectation it sets there.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from unveil.files import replacing, write_json
+from unveil.params import SPLITS, Params
+from unveil.paths import DATA_DOCS, VERDICT
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+if TYPE_CHECKING:
+    from great_expectations.data_context import EphemeralDataContext
+    from great_expectations.expectations import Expectation
+
+NAMED_FILES = 10
+"""How many offending files a failed rule names."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: ``table`` is ``faces`` (rows in use), ``archive`` (all rows) or ``balance``."""
+
+    name: str
+    sentence: str
+    table: str
+    expect: Callable[[Params], dict[str, Any]]
+
+
+def _values(kind: str, column: str, **bounds: Any) -> dict[str, Any]:
+    return {"kind": f"ExpectColumnValues{kind}", "column": column, **bounds}
+
+
+def _without(fault: str) -> Callable[[Params], dict[str, Any]]:
+    return lambda params: _values("ToNotMatchRegex", "fault", regex=f"^{fault}")
+
+
+RULES = (
+    Rule(
+        "member_named_once",
+        "Every face is named, and named once.",
+        "archive",
+        lambda params: _values("ToBeUnique", "member"),
+    ),
+    Rule(
+        "known_split",
+        "Every face is in train, validation or test.",
+        "faces",
+        lambda params: _values("ToBeInSet", "split", value_set=list(SPLITS)),
+    ),
+    Rule(
+        "known_label",
+        "Every face has one of the classes.",
+        "faces",
+        lambda params: _values("ToBeInSet", "label", value_set=list(params.classes)),
+    ),
+    Rule(
+        "readable",
+        "No image is unreadable.",
+        "faces",
+        _without("unreadable"),
+    ),
+    Rule(
+        "digested",
+        "Every face has a digest of its pixels.",
+        "faces",
+        lambda params: _values("ToMatchRegex", "sha256", regex="^([0-9a-f]{64})?$"),
+    ),
+    Rule(
+        "side_width",
+        "No face is narrower than the smallest side.",
+        "faces",
+        lambda params: _values("ToBeBetween", "width", min_value=params.data.min_side),
+    ),
+    Rule(
+        "side_height",
+        "No face is lower than the smallest side.",
+        "faces",
+        lambda params: _values("ToBeBetween", "height", min_value=params.data.min_side),
+    ),
+    Rule(
+        "brightness_range",
+        "Brightness is a gray value.",
+        "faces",
+        lambda params: _values("ToBeBetween", "brightness", min_value=0, max_value=255),
+    ),
+    Rule(
+        "no_twin_across_splits",
+        "No face stands in two splits.",
+        "faces",
+        _without("twin_across_splits"),
+    ),
+    Rule(
+        "no_twin_with_two_labels",
+        "No face has two labels.",
+        "faces",
+        _without("twin_with_two_labels"),
+    ),
+    Rule(
+        "every_class_in_every_split",
+        "Every class has at least its minimum of images in every split.",
+        "balance",
+        lambda params: _values("ToBeBetween", "spare_images", min_value=0),
+    ),
+    Rule(
+        "class_balance",
+        "In no split is the largest class too many times the smallest.",
+        "balance",
+        lambda params: _values(
+            "ToBeBetween", "times_smaller", max_value=params.validation.max_imbalance
+        ),
+    ),
+    Rule(
+        "same_balance_as_train",
+        "No class has a very different share in another split than in train.",
+        "balance",
+        lambda params: _values(
+            "ToBeBetween", "share_shift", max_value=params.validation.max_share_shift
+        ),
+    ),
+    Rule(
+        "few_quarantined",
+        "Only a small share of the archive is left out.",
+        "archive",
+        lambda params: _values(
+            "ToBeInSet",
+            "quarantine",
+            value_set=[""],
+            mostly=1 - params.validation.max_quarantined,
+        ),
+    ),
+)
+
+
+def validate(faces: pd.DataFrame, params: Params) -> dict[str, Any]:
+    """Judge a manifest by every rule; writes the verdict and the Data Docs, and gives the verdict.
+
+    The verdict has ``passed`` and, for each rule, its sentence, whether it passed, how many rows
+    broke it, and the first of them by name.
+    """
+    tables = {
+        "archive": faces,
+        "faces": faces[faces["quarantine"] == ""],
+        "balance": balance(faces, params),
+    }
+    with replacing(DATA_DOCS) as site:
+        context = _context(site)
+        rules = [
+            result
+            for name, table in tables.items()
+            for result in _judge(context, name, table=table, params=params)
+        ]
+        context.build_data_docs()
+    verdict = {"passed": all(rule["passed"] for rule in rules), "rules": rules}
+    write_json(VERDICT, verdict)
+    return verdict
+
+
+def balance(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Give one row for each split and class: images, share, and how far from the bounds.
+
+    ``times_smaller`` is the split's largest class over this one, ``share_shift`` the difference
+    of this class's share to its share of train, ``spare_images`` the images above the minimum.
+    """
+    used = faces[faces["quarantine"] == ""]
+    cells = pd.MultiIndex.from_product([SPLITS, params.classes], names=["split", "label"])
+    table = used.groupby(["split", "label"]).size().reindex(cells, fill_value=0)
+    rows = table.rename("images").reset_index()
+    by_split = rows.groupby("split")["images"]
+    rows["share"] = (rows["images"] / by_split.transform("sum").clip(lower=1)).astype(float)
+    rows["times_smaller"] = by_split.transform("max") / rows["images"].clip(lower=0.5)
+    in_train = rows[rows["split"] == "train"].set_index("label")["share"]
+    rows["share_shift"] = (rows["share"] - rows["label"].map(in_train)).abs()
+    minimum = params.validation.min_images_per_class
+    rows["spare_images"] = rows["images"] - rows["split"].map(minimum)
+    rows.insert(0, "member", rows["split"] + "/" + rows["label"])
+    return rows
+
+
+def _judge(
+    context: "EphemeralDataContext", name: str, *, table: pd.DataFrame, params: Params
+) -> list[dict[str, Any]]:
+    import great_expectations as gx
+
+    rules = [rule for rule in RULES if rule.table == name]
+    suite = gx.ExpectationSuite(name=name)
+    for rule in rules:
+        suite.add_expectation(_expectation(rule, params))
+    batch = (
+        context.data_sources.add_pandas(name)
+        .add_dataframe_asset(name)
+        .add_batch_definition_whole_dataframe(name)
+    )
+    checkpoint = gx.Checkpoint(
+        name=name,
+        validation_definitions=[
+            context.validation_definitions.add(
+                gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+            )
+        ],
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": ["member"],
+            "return_unexpected_index_query": False,
+        },
+    )
+    result = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
+    (run,) = result.run_results.values()
+    return [_verdict(outcome) for outcome in run.results]
+
+
+def _expectation(rule: Rule, params: Params) -> "Expectation":
+    from great_expectations import expectations
+
+    settings = rule.expect(params)
+    kind = getattr(expectations, settings.pop("kind"))
+    expectation: Expectation = kind(
+        **settings, notes=rule.sentence, meta={"rule": rule.name, "sentence": rule.sentence}
+    )
+    return expectation
+
+
+def _verdict(outcome: Any) -> dict[str, Any]:
+    meta = outcome.expectation_config.meta
+    broken = outcome.result.get("unexpected_index_list") or []
+    return {
+        "rule": meta["rule"],
+        "sentence": meta["sentence"],
+        "passed": bool(outcome.success),
+        "broken_by": int(outcome.result.get("unexpected_count", 0)),
+        "first": sorted({str(row["member"]) for row in broken})[:NAMED_FILES],
+    }
+
+
+def _context(site: Path) -> "EphemeralDataContext":
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    context.delete_data_docs_site("local_site") if "local_site" in _sites(context) else None
+    context.add_data_docs_site(
+        site_name="faces",
+        site_config={
+            "class_name": "SiteBuilder",
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "store_backend": {
+                "class_name": "TupleFilesystemStoreBackend",
+                "base_directory": str(site.absolute()),
+            },
+        },
+    )
+    return context
+
+
+def _sites(context: Any) -> Any:
+    return context.variables.data_docs_sites or {}

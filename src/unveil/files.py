@@ -1,0 +1,59 @@
+"""Files appear whole or not at all: write beside the target, then rename."""
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unveil.errors import UserError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path that takes the place of ``target`` when the block succeeds.
+
+    The block may make a file or a folder there. When it fails, or is interrupted, the target
+    is as it was and the temporary path is gone. A full disk becomes a ``UserError``.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield workspace / target.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        (workspace / target.name).replace(target)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"no space left to write {target}") from error
+        raise
+    finally:
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write ``content`` as sorted, indented JSON, whole or not at all."""
+    with replacing(target) as path:
+        path.write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, made_by: str) -> Any:
+    """Read a JSON artefact; when it is absent, say which command makes it."""
+    return json.loads(existing(path, made_by=made_by).read_text())
+
+
+def existing(path: Path, *, made_by: str) -> Path:
+    """Give ``path`` back, or say which command makes it."""
+    if not path.exists():
+        raise UserError(f"{path} is not there; `{made_by}` makes it")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Digest a file of any size, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,48 @@
+"""manifest + archive -> arrays, one file for each split.
+
+Takes the manifest, its verdict and the archive; makes ``data/03_packed/SPLIT.npz`` with
+``images (n, size, size, 1) uint8`` and ``labels (n,) int64``. Command: ``unveil pack``.
+"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from unveil import archive as archives
+from unveil.errors import UserError
+from unveil.files import read_json, replacing
+from unveil.images import Limits, Pixels, decode, resize
+from unveil.manifest import limits, used
+from unveil.packed import Faces
+from unveil.params import SPLITS, Params
+from unveil.paths import PACKED
+
+
+def make(source: Path, manifest: pd.DataFrame, params: Params, *, validation: Path) -> None:
+    """Pack every split; refuses data that did not pass validation."""
+    if not read_json(validation, made_by="unveil validate")["passed"]:
+        raise UserError(f"{validation} says that the data did not pass; nothing was packed")
+    with archives.opened(source) as archive:
+        for name in SPLITS:
+            faces = _pack(archive, used(manifest, name), params)
+            with replacing(PACKED / f"{name}.npz") as path:
+                np.savez(path, images=faces.images, labels=faces.labels)
+
+
+def _pack(archive: zipfile.ZipFile, rows: pd.DataFrame, params: Params) -> Faces:
+    size = params.data.image_size
+    images = np.empty((len(rows), size, size, 1), np.uint8)
+    accepted = limits(params.data)
+    progress = tqdm(rows["member"], desc="pack", unit=" faces", mininterval=1)
+    for row, member in enumerate(progress):
+        images[row, :, :, 0] = resize(_pixels(archive, member, accepted), size)
+    labels = rows["label"].map({label: index for index, label in enumerate(params.classes)})
+    return Faces(images=images, labels=labels.to_numpy(np.int64))
+
+
+def _pixels(archive: zipfile.ZipFile, member: str, accepted: Limits) -> Pixels:
+    content = archives.content(archive, member, max_bytes=accepted.max_bytes)
+    return decode(content, accepted).pixels

@@ -1,0 +1,23 @@
+"""Where the artefacts lie, in the order they are made; all below the project's folder."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+ARCHIVE = Path("data/01_raw/faces.zip")
+
+MANIFEST = Path("data/02_manifest/manifest.parquet")
+SUMMARY = Path("data/02_manifest/summary.json")
+VERDICT = Path("data/02_manifest/validation.json")
+DATA_DOCS = Path("data/02_manifest/data_docs")
+
+PACKED = Path("data/03_packed")
+
+MODELS = Path("data/04_models")
+
+REPORTS = Path("data/05_reports/architectures")
+COMPARISON = Path("data/05_reports/comparison.json")
+LEADERBOARD = Path("data/05_reports/comparison.md")
+PROMOTION = Path("data/05_reports/promotion.json")
+
+TRACKING = Path("mlflow/state")

@@ -1,0 +1,85 @@
+"""params.yaml is refused in one line, with the key and the value, before anything runs."""
+
+from pathlib import Path
+
+import pytest
+
+from unveil import params
+from unveil.errors import UserError
+
+TEXT = Path("params.yaml").read_text()
+
+
+def load(tmp_path: Path, old: str, new: str):
+    assert old in TEXT
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    return params.load(path)
+
+
+def test_the_projects_own_file_loads_in_every_recipe(tmp_path):
+    for recipe in ("sample", "modest", "full"):
+        path = tmp_path / "params.yaml"
+        path.write_text(TEXT)
+        params.choose_recipe(recipe, path)
+        loaded = params.load(path)
+        assert loaded.recipe == recipe
+        assert list(loaded.architectures) == [
+            *("cnn3", "cnn3_gray", "cnn4", "cnn4_gray", "cnn5_gray"),
+            *("vgg16", "resnetv2", "efficientnet"),
+        ]
+
+
+def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    params.choose_recipe("full", path)
+    changed = [(a, b) for a, b in zip(TEXT.splitlines(), path.read_text().splitlines()) if a != b]
+    assert len(changed) == 1
+    assert changed[0][1].startswith("recipe: full #")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("recipe: sample", "recipe: tiny", "unknown recipe in .*'tiny'; choose from sample"),
+        ("  image_size: 48", "  image_size: big", "data.image_size: .*'big'"),
+        ("  image_size: 48", "  image_size: '48'", "data.image_size: .*'48'"),
+        ("  image_size: 48", "  imagesize: 48", "data.image_size: missing key|imagesize: unknown"),
+        ("  seed: 0\n", "  seed: 0\n  sed: 1\n", "data.sed: unknown key"),
+        ("learning_rate: 5.0e-4", "learning_rate: 5e-4", r"'5e-4': write it with a point .*1\.0e-3"),
+        ("epochs: 2,", "epochs: 0,", "epochs: .*greater than 0, found 0"),
+        ("epochs: 2,", "epochs: 2.5,", "epochs: .*found 2.5"),
+        ("builder: cnn,", "builder: vit,", "architectures.cnn3: .*'vit'"),
+        ("dropout: 0.3}", "dropuot: 0.3}", "architectures.cnn3: .*(missing|unknown) key"),
+        ("classes: [happy,", "classes: [happy, happy,", "a name stands twice"),
+        ("classes: [happy, neutral, sad, surprise]", "classes: 4", "classes: .*found 4"),
+        ("      cnn3_gray: *sample_cnn\n", "", "architectures.cnn3_gray: .*no schedule"),
+        ("network: {weights: none}", "network: {wieghts: none}", "vgg16: .*wieghts: unknown key"),
+        ("recipe: sample", "recipe: [sample", "not YAML"),
+        ("  seed: 0", "  seed: 2024-01-01", "not JSON serializable"),
+        ("max_imbalance: 4.0", "max_imbalance: .nan", "JSON compliant"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(tmp_path, old, new, said):
+    with pytest.raises(UserError, match=said) as raised:
+        load(tmp_path, old, new)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_absent_file_says_what_is_missing(tmp_path):
+    with pytest.raises(UserError, match="params.yaml is not there"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_an_unknown_architecture_names_the_choices():
+    with pytest.raises(UserError, match="unknown architecture 'vgg61'; choose from cnn3, cnn3_g"):
+        params.load().named("vgg61")
+
+
+def test_a_recipe_that_is_not_there_leaves_the_file_alone(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    with pytest.raises(UserError, match="unknown recipe 'huge'"):
+        params.choose_recipe("huge", path)
+    assert path.read_text() == TEXT
