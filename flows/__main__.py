@@ -21,7 +21,7 @@ def main(
     state = train_all(source, recipe, chosen, force, return_state=True)
     if not state.is_completed():
         print(f"train-all: {state.message}", file=sys.stderr)
-        raise typer.Exit(2)
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
 from unveil import params
 from unveil.errors import UserError
@@ -55,17 +55,18 @@ def prepare(source: str | None, recipe: str | None) -> None:
         raise UserError(f"unveil {' '.join(arguments)} failed")
 
 
-def show(trained: Mapping[str, State]) -> str:
-    """Print the leaderboard, the champion, what failed, and how to look at it all."""
-    failed = [key for key, state in trained.items() if not state.is_completed()]
+def conclude(trained: Mapping[str, State]) -> State:
+    """Print the leaderboard, the champion and how to look at it all; say what failed."""
     decision = read_json(PROMOTION, made_by="unveil promote")
     verb = "is champion" if decision["promoted"] else "was not promoted"
     lines = [
         LEADERBOARD.read_text(),
         f"{decision['candidate']} {verb}: {decision['reason']}",
-        *([f"failed: {', '.join(failed)}"] if failed else []),
-        "runs and models:  make ui       (MLflow)",
-        "flows:            make ui-flows (Prefect)",
+        "runs and models:  make ui        http://127.0.0.1:5000  (MLflow)",
+        "flows:            make ui-flows  http://127.0.0.1:4200  (Prefect)",
     ]
     print("\n".join(lines))
-    return str(decision["candidate"])
+    failed = [key for key, state in trained.items() if not state.is_completed()]
+    if failed:
+        return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
+    return Completed(message=f"{decision['candidate']} {verb}: {decision['reason']}")

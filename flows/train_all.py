@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.promote import promote
-from flows.stages import prepare, repro, show
+from flows.stages import conclude, prepare, repro
 from flows.train_architecture import train_architecture
 from unveil import params, registry
 
@@ -15,7 +15,7 @@ def train_all(
     recipe: str | None = None,
     architectures: list[str] | None = None,
     force: bool = False,
-) -> State | str:
+) -> State:
     """Check the faces, train every architecture under one protocol, promote the best."""
     prepare(source, recipe)
     for stage in ("manifest", "validate", "pack"):
@@ -30,4 +30,4 @@ def train_all(
         if compared.is_failed():
             return compared
         promote()
-    return show(trained)
+    return conclude(trained)

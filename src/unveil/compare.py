@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from unveil.errors import UserError
-from unveil.files import read_json, replacing, write_json
+from unveil.files import existing, read_json, replacing, write_json
 from unveil.measures import Estimate, paired_difference
 from unveil.params import Params
 from unveil.paths import COMPARISON, LEADERBOARD, REPORTS
@@ -83,9 +83,14 @@ def _keys(reports: list[dict[str, Any]]) -> set[str]:
 def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any] | None:
     if len(ranking) < 2:
         return None
+    for report in ranking[1:]:
+        if report["test_digest"] != ranking[0]["test_digest"]:
+            best, other = ranking[0]["architecture"], report["architecture"]
+            raise UserError(
+                f"the reports of {best} and {other} are about different test images; "
+                "run `dvc repro`"
+            )
     first, second = (_answers(report["architecture"]) for report in ranking[:2])
-    if not first["actual"].equals(second["actual"]):
-        raise UserError("the reports are about different test images; run `dvc repro`")
     place = {name: index for index, name in enumerate(classes)}
     truth, one, other = (
         column.map(place).to_numpy()
@@ -100,7 +105,8 @@ def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, 
 
 
 def _answers(key: str) -> pd.DataFrame:
-    return pd.read_csv(REPORTS / key / "predictions.csv")
+    path = existing(REPORTS / key / "predictions.csv", made_by=f"unveil evaluate {key}")
+    return pd.read_csv(path)
 
 
 def _row(report: dict[str, Any]) -> str:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from unveil import measures, packed, plots, train
 from unveil.errors import UserError
-from unveil.files import existing, replacing, write_json
+from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import SPLITS, Params
-from unveil.paths import MODELS, REPORTS
+from unveil.paths import MODELS, PACKED, REPORTS
 
 Probabilities = NDArray[np.float32]
 
@@ -32,6 +32,7 @@ def evaluate(key: str, params: Params) -> dict[str, Any]:
     history = pd.read_csv(model_folder / "history.csv")
     metrics = {
         "architecture": key,
+        "test_digest": sha256(PACKED / "test.npz"),
         **{
             name: scores(faces.labels, answers[name], params.classes)
             for name, faces in splits.items()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from unveil.census import census
 from unveil.files import replacing, write_json
 from unveil.params import SPLITS, Params
 from unveil.paths import DATA_DOCS, VERDICT
@@ -47,8 +48,14 @@ def _without(fault: str) -> Callable[[Params], dict[str, Any]]:
 
 RULES = (
     Rule(
+        "complete",
+        "Every face has its name, split, label, digest, sides, brightness and faults, if any.",
+        "archive",
+        lambda params: _values("ToBeInSet", "absent", value_set=[""]),
+    ),
+    Rule(
         "member_named_once",
-        "Every face is named, and named once.",
+        "No two faces have the same name.",
         "archive",
         lambda params: _values("ToBeUnique", "member"),
     ),
@@ -64,17 +71,12 @@ RULES = (
         "faces",
         lambda params: _values("ToBeInSet", "label", value_set=list(params.classes)),
     ),
-    Rule(
-        "readable",
-        "No image is unreadable.",
-        "faces",
-        _without("unreadable"),
-    ),
+    Rule("readable", "No image is unreadable.", "faces", _without("unreadable")),
     Rule(
         "digested",
         "Every face has a digest of its pixels.",
         "faces",
-        lambda params: _values("ToMatchRegex", "sha256", regex="^([0-9a-f]{64})?$"),
+        lambda params: _values("ToMatchRegex", "sha256", regex="^[0-9a-f]{64}$"),
     ),
     Rule(
         "side_width",
@@ -148,43 +150,17 @@ def validate(faces: pd.DataFrame, params: Params) -> dict[str, Any]:
     The verdict has ``passed`` and, for each rule, its sentence, whether it passed, how many rows
     broke it, and the first of them by name.
     """
-    tables = {
-        "archive": faces,
-        "faces": faces[faces["quarantine"] == ""],
-        "balance": balance(faces, params),
-    }
     with replacing(DATA_DOCS) as site:
         context = _context(site)
         rules = [
             result
-            for name, table in tables.items()
+            for name, table in census(faces, params).items()
             for result in _judge(context, name, table=table, params=params)
         ]
         context.build_data_docs()
     verdict = {"passed": all(rule["passed"] for rule in rules), "rules": rules}
     write_json(VERDICT, verdict)
     return verdict
-
-
-def balance(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Give one row for each split and class: images, share, and how far from the bounds.
-
-    ``times_smaller`` is the split's largest class over this one, ``share_shift`` the difference
-    of this class's share to its share of train, ``spare_images`` the images above the minimum.
-    """
-    used = faces[faces["quarantine"] == ""]
-    cells = pd.MultiIndex.from_product([SPLITS, params.classes], names=["split", "label"])
-    table = used.groupby(["split", "label"]).size().reindex(cells, fill_value=0)
-    rows = table.rename("images").reset_index()
-    by_split = rows.groupby("split")["images"]
-    rows["share"] = (rows["images"] / by_split.transform("sum").clip(lower=1)).astype(float)
-    rows["times_smaller"] = by_split.transform("max") / rows["images"].clip(lower=0.5)
-    in_train = rows[rows["split"] == "train"].set_index("label")["share"]
-    rows["share_shift"] = (rows["share"] - rows["label"].map(in_train)).abs()
-    minimum = params.validation.min_images_per_class
-    rows["spare_images"] = rows["images"] - rows["split"].map(minimum)
-    rows.insert(0, "member", rows["split"] + "/" + rows["label"])
-    return rows
 
 
 def _judge(
@@ -247,20 +223,14 @@ def _context(site: Path) -> "EphemeralDataContext":
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    context.delete_data_docs_site("local_site") if "local_site" in _sites(context) else None
-    context.add_data_docs_site(
-        site_name="faces",
-        site_config={
+    context.variables.data_docs_sites = {
+        "faces": {
             "class_name": "SiteBuilder",
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
             "store_backend": {
                 "class_name": "TupleFilesystemStoreBackend",
                 "base_directory": str(site.absolute()),
             },
-        },
-    )
+        }
+    }
     return context
-
-
-def _sites(context: Any) -> Any:
-    return context.variables.data_docs_sites or {}

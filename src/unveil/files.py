@@ -24,15 +24,26 @@ def replacing(target: Path) -> Iterator[Path]:
     workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield workspace / target.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        (workspace / target.name).replace(target)
+        _replace(target, workspace / target.name, aside=workspace / f"{target.name}.old")
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(f"no space left to write {target}") from error
         raise
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _replace(target: Path, made: Path, *, aside: Path) -> None:
+    # A folder cannot be renamed over another: the old one steps aside, and back if that fails.
+    if not target.is_dir():
+        made.replace(target)
+        return
+    target.replace(aside)
+    try:
+        made.replace(target)
+    except BaseException:
+        aside.replace(target)
+        raise
 
 
 def write_json(target: Path, content: Any) -> None:

@@ -40,6 +40,8 @@ COLUMNS = (
 KEPT_FIRST = ("test", "validation", "train")
 """Of twins across splits the copy in the first of these stays: the test set is left as it was."""
 
+MAX_TABLE_BYTES = 1_000_000_000
+
 
 def layout(params: Params) -> Layout:
     """Say which folders of an archive are classes, other names of classes, or left out."""
@@ -212,7 +214,13 @@ def _quality(pixels: Pixels) -> dict[str, float]:
 def _attributes(archive: zipfile.ZipFile, listing: Listing) -> pd.DataFrame | None:
     if listing.attributes is None:
         return None
-    table = pd.read_csv(io.BytesIO(archive.read(listing.attributes)), dtype=str)
+    try:
+        content = archives.content(archive, listing.attributes, max_bytes=MAX_TABLE_BYTES)
+        # Only an empty cell is no value: "None" is an honest answer to `glasses`.
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        said = " ".join(str(error).split())
+        raise UserError(f"{listing.attributes} cannot be read as a table: {said}") from None
     if "file" not in table.columns:
         raise UserError(f"{listing.attributes} has no column 'file'; it has {', '.join(table)}")
     taken = sorted(set(table.columns) & {*COLUMNS, "quarantine"})
@@ -230,5 +238,8 @@ def _with_attributes(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd
     if attributes is None:
         return faces
     base_names = faces["member"].str.rsplit("/", n=1).str[-1]
+    shared = base_names[base_names.duplicated() & base_names.isin(attributes["file"])]
+    if len(shared):
+        raise UserError(f"attributes.csv: more than one face has the file name {shared.iloc[0]!r}")
     joined = faces.assign(file=base_names).merge(attributes, on="file", how="left", validate="m:1")
     return joined.drop(columns="file")

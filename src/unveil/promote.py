@@ -7,6 +7,7 @@ reproduce its report, and one that is not better than the champion on the same i
 """
 
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from unveil.files import read_json, write_json
 from unveil.params import Params
 from unveil.paths import COMPARISON, MODELS, PROMOTION, VERDICT
 from unveil.registry import Version
+
+if TYPE_CHECKING:
+    import keras
 
 TOLERANCE = 1e-3
 """By how much a reloaded network's macro-F1 may differ from its report: other processors round."""
@@ -63,15 +67,18 @@ def _through_the_gate(
     key: str, params: Params, *, reported: float, before: Version | None
 ) -> Decision:
     _require_valid_data()
-    run_id, uri = registry.origin(MODELS / key)
-    if before is not None and before.run_id == run_id:
+    folder = MODELS / key
+    if before is not None and before.run_id == registry.origin(folder)[0]:
         raise Refused("it is the champion already")
-    own = _measured_again(key, params, reported=reported)
+    network = _finite(train.load(folder / "model.keras"))
+    own = _score(network, params)
+    if abs(own - reported) > TOLERANCE:
+        raise Refused(f"it does not reproduce its report: {own:.4f} instead of {reported:.4f}")
     rival = _champion_score(before, params)
     if rival is not None and own <= rival:
         raise Refused(f"not better than the champion on the same images: {own:.4f} <= {rival:.4f}")
-    version = registry.register(uri, run_id, key=key, params=params)
-    _require_same_answers(version, key)
+    version = registry.register(network, folder, key=key, params=params)
+    _require_same_answers(network, version)
     registry.crown(version)
     return Decision(
         candidate=key,
@@ -93,14 +100,10 @@ def _require_valid_data() -> None:
         raise Refused("the data did not pass validation")
 
 
-def _measured_again(key: str, params: Params, *, reported: float) -> float:
-    network = train.load(MODELS / key / "model.keras")
+def _finite(network: "keras.Model") -> "keras.Model":
     if not all(np.isfinite(weights).all() for weights in network.get_weights()):
         raise Refused("a weight is not finite")
-    score = _score(network, params)
-    if abs(score - reported) > TOLERANCE:
-        raise Refused(f"it does not reproduce its report: {score:.4f} instead of {reported:.4f}")
-    return score
+    return network
 
 
 def _champion_score(before: Version | None, params: Params) -> float | None:
@@ -114,7 +117,7 @@ def _champion_score(before: Version | None, params: Params) -> float | None:
     return _score(registry.load(before), params)
 
 
-def _score(network: object, params: Params) -> float:
+def _score(network: "keras.Model", params: Params) -> float:
     test = packed.load("test")
     try:
         answers = probabilities(network, test.images).argmax(1)
@@ -124,9 +127,8 @@ def _score(network: object, params: Params) -> float:
     return float(measures.macro_f1(matrix))
 
 
-def _require_same_answers(version: Version, key: str) -> None:
+def _require_same_answers(network: "keras.Model", version: Version) -> None:
     faces = packed.load("test").images[:64]
-    local = probabilities(train.load(MODELS / key / "model.keras"), faces)
-    registered = probabilities(registry.load(version), faces)
+    local, registered = (probabilities(one, faces) for one in (network, registry.load(version)))
     if not np.allclose(local, registered, atol=1e-5):
         raise Refused(f"version {version.number} of the registry answers differently")

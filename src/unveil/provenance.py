@@ -1,10 +1,16 @@
-"""What a run was made with: the code's commit, the machine, the identity of the data."""
+"""What a run was made with: code, machine, identity of the data, parameters."""
 
 import hashlib
 import os
 import platform
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from unveil.params import Params
 
 
 def git_commit() -> str:
@@ -28,6 +34,30 @@ def dvc_hash(path: Path) -> str:
     """Give the md5 by which DVC knows a file, as 32 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def parameters(key: str, params: Params) -> dict[str, Any]:
+    """Give an architecture's parameters flat, under the names they have in every run."""
+    schedule = params.schedules[key]
+    described = {
+        "architecture": key,
+        "recipe": params.recipe,
+        "train_images": schedule.train_images or "all",
+    }
+    groups: list[tuple[str, object]] = [
+        ("network", params.architectures[key]),
+        ("training", params.training),
+    ]
+    groups += [(f"stage{number}", stage) for number, stage in enumerate(schedule.stages, start=1)]
+    for group, settings in groups:
+        for name, value in TypeAdapter(type(settings)).dump_python(settings).items():
+            described[f"{group}.{name}"] = value
+    return described
+
+
+def requirements() -> list[str]:
+    """Pin what a saved network needs to be loaded."""
+    return [f"{name}=={version(name)}" for name in ("keras", "numpy")]
 
 
 def _processor() -> str:

@@ -6,7 +6,8 @@ weights of the best validation macro-F1 over both stages) and ``history.csv``. C
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from unveil import packed
 from unveil.batches import Batches, augmentation, one_hot
@@ -53,7 +55,8 @@ def train(key: str, params: Params, record: Record) -> Trained:
         epochs=Epochs(key, schedule.stages, record),
     )
     for number, stage in enumerate(schedule.stages, start=1):
-        course.run(stage, number)
+        with _finite_loss(key, stage):
+            course.run(stage, number)
     course.best.restore()
     _refuse_non_finite(network, key)
     return Trained(network=network, history=course.epochs.table())
@@ -99,6 +102,13 @@ def split_at_features(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     features = network.get_layer(FEATURES).output
     backbone = keras.Model(network.input, features)
     return backbone, keras.Model(features, network.output)
+
+
+def class_weights(labels: NDArray[np.int64], *, classes: int, even: bool) -> NDArray[np.float32]:
+    """Weigh each row ``(n,)`` so that every class counts the same, mean 1; or all 1."""
+    counts = np.bincount(labels, minlength=classes)
+    shares = len(labels) / (classes * np.maximum(counts, 1)) if even else np.ones(classes)
+    return shares[labels].astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -150,19 +160,17 @@ class _Course:
         return Batches(
             inputs,
             self._targets(self.faces),
-            weights=self._weights(),
+            weights=class_weights(
+                self.faces.labels,
+                classes=self.network.output_shape[-1],
+                even=self.training.class_weights,
+            ),
             batch_size=self.training.batch_size,
             lot=(self.training.seed, start),
         )
 
     def _targets(self, faces: Faces) -> Any:
         return one_hot(faces.labels, self.network.output_shape[-1])
-
-    def _weights(self) -> Any:
-        counts = np.bincount(self.faces.labels, minlength=self.network.output_shape[-1])
-        even = len(self.faces) / (len(counts) * np.maximum(counts, 1))
-        shares = even if self.training.class_weights else np.ones(len(counts))
-        return shares[self.faces.labels].astype(np.float32)
 
     def _optimizer(self, stage: Stage, *, steps: int) -> keras.optimizers.Optimizer:
         total = steps * stage.epochs
@@ -180,6 +188,17 @@ def _jit() -> str | bool:
     # XLA on a CPU trained EfficientNetB0 seven times slower than TensorFlow's own kernels (30
     # against 214 images/s) and compiled for longer.
     return False if keras.backend.backend() == "tensorflow" else "auto"
+
+
+@contextmanager
+def _finite_loss(key: str, stage: Stage) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "NaN" not in str(error):
+            raise
+        rate = f"learning_rate {stage.learning_rate}"
+        raise UserError(f"{key}: the loss is no longer finite at {rate}; lower it") from None
 
 
 def _refuse_non_finite(network: keras.Model, key: str) -> None:

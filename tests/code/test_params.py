@@ -34,7 +34,11 @@ def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(TEXT)
     params.choose_recipe("full", path)
-    changed = [(a, b) for a, b in zip(TEXT.splitlines(), path.read_text().splitlines()) if a != b]
+    changed = [
+        (a, b)
+        for a, b in zip(TEXT.splitlines(), path.read_text().splitlines(), strict=True)
+        if a != b
+    ]
     assert len(changed) == 1
     assert changed[0][1].startswith("recipe: full #")
 
@@ -47,7 +51,11 @@ def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
         ("  image_size: 48", "  image_size: '48'", "data.image_size: .*'48'"),
         ("  image_size: 48", "  imagesize: 48", "data.image_size: missing key|imagesize: unknown"),
         ("  seed: 0\n", "  seed: 0\n  sed: 1\n", "data.sed: unknown key"),
-        ("learning_rate: 5.0e-4", "learning_rate: 5e-4", r"'5e-4': write it with a point .*1\.0e-3"),
+        (
+            "learning_rate: 5.0e-4",
+            "learning_rate: 5e-4",
+            r"'5e-4': write it with a point .*1\.0e-3",
+        ),
         ("epochs: 2,", "epochs: 0,", "epochs: .*greater than 0, found 0"),
         ("epochs: 2,", "epochs: 2.5,", "epochs: .*found 2.5"),
         ("builder: cnn,", "builder: vit,", "architectures.cnn3: .*'vit'"),
@@ -68,12 +76,12 @@ def test_a_mistake_is_one_line_that_names_it(tmp_path, old, new, said):
 
 
 def test_an_absent_file_says_what_is_missing(tmp_path):
-    with pytest.raises(UserError, match="params.yaml is not there"):
+    with pytest.raises(UserError, match=r"params\.yaml is not there"):
         params.load(tmp_path / "params.yaml")
 
 
 def test_an_unknown_architecture_names_the_choices():
-    with pytest.raises(UserError, match="unknown architecture 'vgg61'; choose from cnn3, cnn3_g"):
+    with pytest.raises(UserError, match=r"unknown architecture 'vgg61'; choose from cnn3, cnn3_g"):
         params.load().named("vgg61")
 
 

@@ -1,0 +1,160 @@
+"""Every architecture of params.yaml gets every test, at toy size and without downloads."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import yaml
+
+from unveil import params, train
+from unveil.architectures import Cnn, Transfer
+from unveil.errors import UserError
+
+RECIPES = ("sample", "modest", "full")
+KEYS = list(params.load().architectures)
+FACES = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype(np.uint8)
+
+
+def small(entry: Cnn | Transfer) -> Cnn | Transfer:
+    if isinstance(entry, Transfer):
+        return dataclasses.replace(entry, weights="none", input_size=32)
+    return entry
+
+
+@pytest.fixture(scope="module", params=KEYS)
+def key(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def network(key) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return small(params.load().architectures[key]).build(48, 4)
+
+
+def test_raw_gray_bytes_go_in_and_probabilities_come_out(network):
+    assert network.input_shape == (None, 48, 48, 1)
+    assert network.input.dtype == "uint8"
+    answers = network.predict(FACES, verbose=0)
+    assert answers.shape == (5, 4)
+    assert answers.dtype == np.float32
+    assert np.allclose(answers.sum(1), 1, atol=1e-5)
+    assert np.isfinite(answers).all()
+
+
+def test_the_network_is_what_its_name_says(key, network):
+    names = [layer.name for layer in network.layers]
+    backbones = {"vgg16": "block5_conv3", "resnetv2": "conv5_block3_out"}
+    backbones["efficientnet"] = "block7a_project_conv"
+    if key.startswith("cnn"):
+        blocks = int(key.removeprefix("cnn")[0])
+        assert sum(name.endswith("_pool") for name in names) == blocks
+        assert ("rgb" not in names) == key.endswith("_gray")
+        assert network.get_layer("block1_conv1").kernel.shape[2] == (1 if "gray" in key else 3)
+    else:
+        assert backbones[key] in names
+        assert "rgb" in names
+
+
+def test_a_saved_network_answers_the_same_without_our_code(network, tmp_path):
+    path = tmp_path / "model.keras"
+    network.save(path)
+    again = keras.saving.load_model(path, compile=False, safe_mode=True)
+    before, after = (model.predict(FACES, verbose=0) for model in (network, again))
+    assert np.abs(before - after).max() < 1e-6
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_each_stage_unfreezes_what_it_names(key, network, recipe, place):
+    params.choose_recipe(recipe)
+    loaded = params.load()
+    names = [layer.name for layer in network.layers]
+    features = names.index("features")
+    frozen_norm = loaded.architectures[key].pretrained
+    for stage in loaded.schedules[key].stages:
+        train.set_trainable(network, stage.trainable_from, frozen_norm=frozen_norm)
+        first = {"all": 0, "head": features + 1}.get(stage.trainable_from)
+        first = names.index(stage.trainable_from) if first is None else first
+        for place_, layer in enumerate(network.layers):
+            norm = isinstance(layer, keras.layers.BatchNormalization) and place_ < features
+            assert layer.trainable == (place_ >= first and not (frozen_norm and norm))
+        assert network.trainable_weights
+    train.set_trainable(network, "all", frozen_norm=False)
+
+
+def test_backbone_and_head_are_the_network_cut_in_two(network):
+    backbone, head = train.split_at_features(network)
+    joined = head.predict(backbone.predict(FACES, verbose=0), verbose=0)
+    assert np.allclose(joined, network.predict(FACES, verbose=0), atol=1e-5)
+
+
+def test_both_stages_learn_and_what_is_saved_is_what_was_kept(key, packed):
+    loaded = params.load()
+    schedule = loaded.schedules[key]
+    stages = tuple(dataclasses.replace(stage, epochs=1) for stage in schedule.stages)
+    loaded.schedules[key] = dataclasses.replace(schedule, stages=stages, train_images=16)
+    loaded.architectures[key] = small(loaded.architectures[key])
+    heard = []
+    trained = train.train(key, loaded, lambda epoch, measures: heard.append((epoch, measures)))
+    assert trained.history["epoch"].tolist() == [0, 1]
+    assert trained.history["stage"].tolist() == [1, 2]
+    assert [epoch for epoch, _ in heard] == [0, 1]
+    assert {"loss", "accuracy", "macro_f1", "val_loss", "val_accuracy", "val_macro_f1"} <= set(
+        heard[0][1]
+    )
+    train.save(trained, train_folder := packed / "data/04_models" / key)
+    again = train.load(train_folder / "model.keras")
+    same = np.allclose(
+        again.predict(FACES, verbose=0), trained.network.predict(FACES, verbose=0), atol=1e-6
+    )
+    assert same
+    assert (train_folder / "history.csv").is_file()
+
+
+def test_an_unknown_layer_names_the_layers():
+    network = params.load().architectures["cnn3"].build(48, 4)
+    with pytest.raises(UserError, match=r"unknown layer in trainable_from 'blok1'.*block1_conv1"):
+        train.set_trainable(network, "blok1", frozen_norm=False)
+
+
+def test_an_unknown_backbone_names_some_that_there_are():
+    entry = dataclasses.replace(small(params.load().architectures["vgg16"]), backbone="vgg16.VGG61")
+    with pytest.raises(UserError, match=r"unknown backbone 'vgg16.VGG61'.*vgg16\.VGG16"):
+        entry.build(48, 4)
+
+
+@pytest.mark.parametrize("weights", ["absent.weights.h5", "broken.weights.h5"])
+def test_weights_that_cannot_be_had_name_the_three_choices(weights, place):
+    (place / "broken.weights.h5").write_bytes(b"no weights")
+    entry = dataclasses.replace(small(params.load().architectures["vgg16"]), weights=weights)
+    with pytest.raises(UserError, match=r"imagenet .*, a \.weights\.h5 file, or none") as raised:
+        entry.build(48, 4)
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_from_a_file_are_the_ones_in_it(tmp_path):
+    entry = small(params.load().architectures["vgg16"])
+    keras.utils.set_random_seed(1)
+    first = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    first.save_weights(path := tmp_path / "vgg16.weights.h5")
+    second = dataclasses.replace(entry, weights=str(path)).build(48, 4)
+    kernels = (model.get_layer("block5_conv3").kernel for model in (first, second))
+    assert np.array_equal(*(keras.ops.convert_to_numpy(kernel) for kernel in kernels))
+
+
+def test_another_backbone_of_keras_needs_an_entry_alone(place):
+    content = yaml.safe_load((place / "params.yaml").read_text())
+    content["architectures"]["mobile"] = {
+        "builder": "transfer",
+        "backbone": "mobilenet_v2.MobileNetV2",
+        "weights": "none",
+        "input_size": 32,
+        "head": 16,
+        "dropout": 0.1,
+    }
+    schedules = content["recipes"]["sample"]["schedules"]
+    schedules["mobile"] = schedules["cnn3"]
+    (place / "params.yaml").write_text(yaml.safe_dump(content))
+    network = params.load().architectures["mobile"].build(48, 4)
+    assert network.output_shape == (None, 4)

@@ -1,0 +1,203 @@
+"""Reports are ranked by macro-F1 on the same images; a tie is called a tie."""
+
+import json
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unveil import measures, params
+from unveil.compare import compare
+from unveil.errors import UserError
+from unveil.files import write_json
+from unveil.params import SPLITS
+
+PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
+REPORTS = Path("data/05_reports/architectures")
+LEADERBOARD = Path("data/05_reports/comparison.md")
+CLASSES = len(PARAMS.classes)
+TRUTH = np.random.default_rng(0).integers(0, CLASSES, 600)
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def answered(share: float, *, seed: int = 1, truth: np.ndarray = TRUTH) -> np.ndarray:
+    """Answer wrongly for that share of the images; the same seed errs on the same images."""
+    wrong = np.random.default_rng(seed).random(len(truth)) < share
+    return np.where(wrong, (truth + 1) % CLASSES, truth)
+
+
+def scores(truth: np.ndarray, predicted: np.ndarray) -> dict:
+    matrix = measures.confusion(truth, predicted, CLASSES)
+    numbers = {
+        name: asdict(measures.interval(getattr(measures, name), matrix))
+        for name in ("accuracy", "macro_f1", "weighted_f1")
+    }
+    return {
+        "images": len(truth),
+        **numbers,
+        "classes": measures.by_class(matrix, PARAMS.classes),
+        "confusion": matrix.tolist(),
+    }
+
+
+def report(key: str, predicted: np.ndarray, *, truth: np.ndarray = TRUTH) -> None:
+    test = scores(truth, predicted)
+    metrics = {
+        "architecture": key,
+        "test_digest": sha256(truth.tobytes()).hexdigest(),
+        "train": {**scores(TRUTH, TRUTH), "images": 4321},
+        "validation": {**scores(TRUTH, answered(0.5)), "images": 765},
+        "test": test,
+        **{"parameters": 1234567, "bytes": 4_900_000, "epochs": 12},
+        **{"seconds_per_epoch": 3.25, "seconds": 40.0},
+    }
+    folder = REPORTS / key
+    folder.mkdir(parents=True)
+    write_json(folder / "metrics.json", metrics)
+    names = np.array(PARAMS.classes)
+    table = pd.DataFrame({"actual": names[truth], "predicted": names[predicted]})
+    table.to_csv(folder / "predictions.csv", index=False)
+
+
+def three(*, second: np.ndarray | None = None) -> dict:
+    report("cnn3", answered(0.4))
+    report("vgg16", answered(0.2, seed=2) if second is None else second)
+    report("cnn4", answered(0.1, seed=3))
+    return compare(PARAMS)
+
+
+def test_the_ranking_is_by_macro_f1_and_names_what_is_missing():
+    result = three()
+    assert result["ranking"] == ["cnn4", "vgg16", "cnn3"]
+    assert result["missing"] == ["cnn3_gray", "cnn4_gray", "cnn5_gray", "resnetv2", "efficientnet"]
+    assert result["recipe"] == PARAMS.recipe
+    assert list(result["reports"]) == result["ranking"]
+    assert json.loads(Path("data/05_reports/comparison.json").read_text()) == result
+    assert "Not evaluated: cnn3_gray, cnn4_gray," in LEADERBOARD.read_text()
+
+
+def test_the_ranking_is_not_by_accuracy():
+    truth = np.array([0] * 70 + [1] * 10 + [2] * 10 + [3] * 10)
+    always_first = np.zeros_like(truth)
+    fair = np.where(np.arange(100) % 2, truth, (truth + 1) % CLASSES)
+    report("cnn3", always_first, truth=truth)
+    report("cnn4", fair, truth=truth)
+    result = compare(PARAMS)
+    accuracies = [result["reports"][key]["test"]["accuracy"]["value"] for key in ("cnn3", "cnn4")]
+    assert accuracies == [0.7, 0.5]
+    assert result["ranking"] == ["cnn4", "cnn3"]
+
+
+def test_a_clear_lead_is_no_tie():
+    result = three()
+    lead = result["lead"]
+    assert lead["second"] == "vgg16"
+    assert not lead["tie"]
+    assert 0 < lead["difference"]["low"] < lead["difference"]["value"]
+    first, second = (result["reports"][key]["test"]["macro_f1"] for key in ("cnn4", "vgg16"))
+    assert lead["difference"]["value"] == pytest.approx(first["value"] - second["value"])
+    text = LEADERBOARD.read_text()
+    assert "`cnn4` is better than `vgg16`: +0." in text
+    assert "tie" not in text
+
+
+def test_a_lead_that_may_be_luck_is_a_tie():
+    result = three(second=answered(0.11, seed=4))
+    assert result["lead"]["tie"]
+    assert result["lead"]["difference"]["low"] <= 0 <= result["lead"]["difference"]["high"]
+    assert "are a **tie**: " in LEADERBOARD.read_text()
+
+
+def test_equal_answers_are_a_tie():
+    result = three(second=answered(0.1, seed=3))
+    assert result["lead"]["tie"]
+    assert result["lead"]["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_a_small_lead_on_the_same_images_is_found_because_they_are_paired():
+    better = answered(0.1, seed=3)
+    errors = np.flatnonzero(better == TRUTH)[:12]
+    worse = better.copy()
+    worse[errors] = (TRUTH[errors] + 1) % CLASSES
+    result = three(second=worse)
+    first, second = (result["reports"][key]["test"]["macro_f1"] for key in ("cnn4", "vgg16"))
+    assert second["high"] > first["low"]
+    assert not result["lead"]["tie"]
+
+
+def test_one_report_has_no_second():
+    report("vgg16", answered(0.2))
+    assert compare(PARAMS)["lead"] is None
+    assert "Only `vgg16` was evaluated." in LEADERBOARD.read_text()
+
+
+def test_nothing_missing_is_not_mentioned():
+    report("cnn3", answered(0.2))
+    only = replace(PARAMS, architectures={"cnn3": PARAMS.architectures["cnn3"]})
+    assert compare(only)["missing"] == []
+    assert "Not evaluated" not in LEADERBOARD.read_text()
+
+
+def test_nothing_to_compare_is_one_line():
+    with pytest.raises(UserError, match=r"^nothing to compare; `unveil evaluate ARCH` makes a"):
+        compare(PARAMS)
+
+
+def test_a_report_of_an_architecture_that_is_no_more_is_left_out():
+    report("cnn3", answered(0.2))
+    report("cnn9", answered(0.0))
+    assert compare(PARAMS)["ranking"] == ["cnn3"]
+
+
+@pytest.mark.parametrize("odd", ["cnn3", "vgg16", "cnn4"])
+@pytest.mark.parametrize("kind", ["fewer", "other"])
+def test_reports_about_different_images_are_refused_in_one_line(odd, kind):
+    truth = TRUTH[:-1] if kind == "fewer" else TRUTH[::-1].copy()
+    for key, share in (("cnn3", 0.4), ("vgg16", 0.2), ("cnn4", 0.1)):
+        about = truth if key == odd else TRUTH
+        report(key, answered(share, truth=about), truth=about)
+    with pytest.raises(UserError, match=r"are about different test images; run `dvc repro`$") as no:
+        compare(PARAMS)
+    assert odd in str(no.value)
+    assert len(str(no.value).splitlines()) == 1
+    assert not LEADERBOARD.exists()
+
+
+def test_a_report_without_its_predictions_names_the_command():
+    report("cnn3", answered(0.2))
+    report("cnn4", answered(0.1))
+    (REPORTS / "cnn4" / "predictions.csv").unlink()
+    with pytest.raises(UserError, match="is not there; `unveil evaluate cnn4` makes it"):
+        compare(PARAMS)
+
+
+def test_the_table_has_the_studys_columns_with_intervals_and_n():
+    three()
+    text = LEADERBOARD.read_text()
+    assert "Test n = 600, validation n = 765, train n = 4321" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    columns = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    assert {"train accuracy", "validation accuracy", "test macro-F1", "seconds per epoch"} <= set(
+        columns
+    )
+    rows = [
+        dict(zip(columns, (cell.strip() for cell in line.strip("|").split("|")), strict=True))
+        for line in lines[2:]
+    ]
+    assert [row["architecture"] for row in rows] == ["`cnn4`", "`vgg16`", "`cnn3`"]
+    expected = scores(TRUTH, answered(0.1, seed=3))["macro_f1"]
+    value, low, high = (100 * expected[name] for name in ("value", "low", "high"))
+    assert rows[0]["test macro-F1"] == f"{value:.2f} [{low:.1f}, {high:.1f}]"
+    assert rows[0]["train accuracy"] == "100.00 [100.0, 100.0]"
+    assert rows[0]["seconds per epoch"] == "3.2"
+    assert (rows[0]["epochs"], rows[0]["parameters"], rows[0]["MB"]) == ("12", "1,234,567", "4.9")
+    assert set(SPLITS) <= set(
+        json.loads(Path("data/05_reports/comparison.json").read_text())["reports"]["cnn4"]
+    )

@@ -1,0 +1,206 @@
+"""Every rule is broken by a row or a count that breaks it alone, and the verdict says which."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from unveil import expectations, params
+from unveil.census import NEEDED, absent, balance
+from unveil.expectations import RULES, validate
+
+PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
+COUNTS = {"train": 48, "validation": 20, "test": 16}
+DOCS = Path("data/02_manifest/data_docs")
+
+# Great Expectations 1.24 imports what Python and its own libraries have deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def clean() -> pd.DataFrame:
+    rows = [
+        {"member": f"{split}/{label}/{place}.png", "split": split, "label": label}
+        for split, count in COUNTS.items()
+        for label in PARAMS.classes
+        for place in range(count)
+    ]
+    faces = pd.DataFrame(rows).assign(dhash="0" * 16, width=48, height=48, mode="L")
+    faces["sha256"] = [f"{place:064x}" for place in range(len(faces))]
+    return faces.assign(brightness=100.0, contrast=50.0, sharpness=9.0, fault="", quarantine="")
+
+
+def changed(column: str, value: object, *, row: int = 5) -> Callable[[], pd.DataFrame]:
+    def change() -> pd.DataFrame:
+        faces = clean()
+        faces.loc[row, column] = value
+        return faces
+
+    return change
+
+
+def another_mix() -> pd.DataFrame:
+    """Halve all but one class of validation: still enough and in balance, unlike train."""
+    faces = clean()
+    others = faces.query("split == 'validation' and label != 'happy'")
+    return faces.drop(others.index[::2])
+
+
+def few_of_a_class() -> pd.DataFrame:
+    """Keep 9 happy faces of the test split, one under the minimum."""
+    faces = clean()
+    return faces.drop(faces.query("split == 'test' and label == 'happy'").index[9:])
+
+
+def many_of_a_class() -> pd.DataFrame:
+    """Have 4.1 times as many happy faces as others, in every split alike."""
+    happy = clean().query("label == 'happy'")
+    copies = [
+        happy.assign(member=happy["member"] + f".{copy}", sha256=happy["sha256"].str[::-1])
+        for copy in range(4)
+    ]
+    return pd.concat([clean(), *copies], ignore_index=True)
+
+
+def much_in_quarantine() -> pd.DataFrame:
+    """Leave out an eighth of every class in every split."""
+    faces = clean()
+    faces.loc[faces.index % 8 == 0, ["fault", "quarantine"]] = "unreadable: not an image"
+    return faces
+
+
+FILE = "train/happy/5.png"
+BREAKING: dict[str, tuple[Callable[[], pd.DataFrame], list[str]]] = {
+    "complete": (changed("brightness", np.nan), [FILE]),
+    "member_named_once": (changed("member", "train/happy/6.png"), ["train/happy/6.png"]),
+    "known_split": (changed("split", "trial"), [FILE]),
+    "known_label": (changed("label", "angry"), [FILE]),
+    "readable": (changed("fault", "unreadable: empty file"), [FILE]),
+    "digested": (changed("sha256", "abc"), [FILE]),
+    "side_width": (changed("width", 15), [FILE]),
+    "side_height": (changed("height", 15), [FILE]),
+    "brightness_range": (changed("brightness", 255.5), [FILE]),
+    "no_twin_across_splits": (changed("fault", "twin_across_splits: test has x"), [FILE]),
+    "no_twin_with_two_labels": (changed("fault", "twin_with_two_labels: a and b"), [FILE]),
+    "every_class_in_every_split": (few_of_a_class, ["test/happy"]),
+    "class_balance": (
+        many_of_a_class,
+        sorted(f"{split}/{label}" for split in COUNTS for label in ("neutral", "sad", "surprise")),
+    ),
+    "same_balance_as_train": (another_mix, ["validation/happy"]),
+    "few_quarantined": (
+        much_in_quarantine,
+        sorted(clean().loc[lambda faces: faces.index % 8 == 0, "member"])[:10],
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def broken(verdict: dict) -> dict[str, dict]:
+    return {rule["rule"]: rule for rule in verdict["rules"] if not rule["passed"]}
+
+
+def test_every_rule_has_a_manifest_that_breaks_it():
+    assert list(BREAKING) == [rule.name for rule in RULES]
+
+
+@pytest.mark.parametrize("name", [rule.name for rule in RULES])
+def test_a_rule_is_broken_alone_and_names_what_breaks_it(name):
+    faces, files = BREAKING[name]
+    verdict = validate(faces(), PARAMS)
+    assert not verdict["passed"]
+    assert list(broken(verdict)) == [name]
+    assert broken(verdict)[name]["first"] == files
+    assert broken(verdict)[name]["broken_by"] >= len(files)
+
+
+def test_a_clean_manifest_passes_and_its_verdict_and_docs_are_written():
+    (DOCS / "old").mkdir(parents=True)
+    verdict = validate(clean(), PARAMS)
+    assert verdict["passed"]
+    assert broken(verdict) == {}
+    assert [rule["sentence"] for rule in verdict["rules"] if rule["broken_by"]] == []
+    assert {rule["rule"]: rule["sentence"] for rule in verdict["rules"]} == {
+        rule.name: rule.sentence for rule in RULES
+    }
+    assert json.loads(Path("data/02_manifest/validation.json").read_text()) == verdict
+    assert "<html" in (DOCS / "index.html").read_text()
+    pages = [path.read_text() for path in (DOCS / "expectations").glob("*.html")]
+    assert all(any(rule.sentence in page for page in pages) for rule in RULES)
+    assert not (DOCS / "old").exists()
+
+
+def test_nothing_that_is_null_slips_through():
+    faces = clean()
+    for row, column in enumerate(NEEDED):
+        faces[column] = faces[column].astype(object)
+        faces.loc[row, column] = None
+    faces.loc[20, "brightness"] = np.nan
+    verdict = validate(faces, PARAMS)
+    assert list(broken(verdict)) == ["complete"]
+    assert broken(verdict)["complete"]["broken_by"] == len(NEEDED) + 1
+    assert {"train/happy/1.png", "train/happy/2.png", "train/happy/20.png"} <= set(
+        broken(verdict)["complete"]["first"]
+    )
+
+
+def test_what_a_row_lacks_is_named_and_an_unreadable_face_lacks_no_brightness():
+    faces = clean()[:4].astype({"label": object})
+    faces.loc[0, ["label", "brightness"]] = [None, np.nan]
+    faces.loc[1, ["brightness", "quarantine"]] = [np.nan, "unreadable: empty file"]
+    faces.loc[2, ["brightness", "quarantine"]] = [np.nan, None]
+    assert list(absent(faces)) == ["label brightness", "", "quarantine brightness", ""]
+    assert absent(faces[:0]).empty
+
+
+def test_data_with_nothing_in_use_does_not_pass():
+    verdict = validate(clean().assign(quarantine="unreadable: empty file"), PARAMS)
+    assert {"every_class_in_every_split", "few_quarantined"} <= set(broken(verdict))
+
+
+def test_a_failed_rule_names_no_more_than_ten_files_and_counts_all():
+    faces = clean()
+    faces.loc[:14, "width"] = 3
+    (rule,) = broken(validate(faces, PARAMS)).values()
+    assert (rule["broken_by"], len(rule["first"])) == (15, expectations.NAMED_FILES)
+
+
+def test_balance_by_hand():
+    counts = {
+        ("train", "a"): 6,
+        ("train", "b"): 2,
+        ("validation", "a"): 1,
+        ("test", "a"): 2,
+        ("test", "b"): 2,
+    }
+    rows = [
+        {"split": split, "label": label, "quarantine": ""}
+        for (split, label), count in counts.items()
+        for _ in range(count)
+    ]
+    rows.append({"split": "train", "label": "b", "quarantine": "unreadable: empty file"})
+    bounds = replace(PARAMS.validation, min_images_per_class={"train": 5, "test": 2})
+    table = balance(
+        pd.DataFrame(rows), replace(PARAMS, classes=("a", "b"), validation=bounds)
+    ).set_index("member")
+    assert list(table.index) == [
+        "train/a",
+        "train/b",
+        "validation/a",
+        "validation/b",
+        "test/a",
+        "test/b",
+    ]
+    assert list(table["images"]) == [6, 2, 1, 0, 2, 2]
+    assert list(table["share"]) == [0.75, 0.25, 1, 0, 0.5, 0.5]
+    assert list(table["times_smaller"]) == [1, 3, 1, 2, 1, 1]
+    assert list(table["share_shift"]) == [0, 0, 0.25, 0.25, 0.25, 0.25]
+    # A split without a minimum of its own needs one image of each class.
+    assert list(table["spare_images"]) == [1, -3, 0, -1, 0, 0]

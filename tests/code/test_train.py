@@ -1,0 +1,109 @@
+"""Learning: order, weights of classes, best weights, failure."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from unveil import packed as packs
+from unveil import params, train
+from unveil.batches import Batches, augmentation, one_hot
+from unveil.callbacks import BestWeights
+from unveil.errors import UserError
+from unveil.params import Augmentation
+
+STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0)
+
+
+def quiet(epoch: int, measures: dict[str, float]) -> None:
+    del epoch, measures
+
+
+def order(seed: int, epoch: int) -> list[int]:
+    rows = np.arange(10)
+    batches = Batches(rows, rows, weights=rows, batch_size=4, lot=(seed, epoch))
+    return np.concatenate([batches[index][0] for index in range(len(batches))]).tolist()
+
+
+def test_every_epoch_has_each_row_once_in_an_order_of_its_own():
+    assert sorted(order(0, 0)) == list(range(10))
+    assert order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+    assert order(0, 3) == order(0, 3)
+
+
+def test_the_next_epoch_is_what_a_fresh_start_at_that_epoch_would_be():
+    rows = np.arange(10)
+    batches = Batches(rows, rows, weights=rows, batch_size=10, lot=(0, 0))
+    batches.on_epoch_end()
+    assert batches[0][0].tolist() == order(0, 1)
+
+
+def test_augmentation_changes_faces_in_training_alone():
+    faces = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 1)).astype("float32")
+    amount = Augmentation(flip=True, rotation=0.1, shift=0.1, zoom=0.1, contrast=0.3)
+    changes = augmentation(amount)
+    still = keras.ops.convert_to_numpy(changes(faces, training=False))
+    moved = keras.ops.convert_to_numpy(changes(faces, training=True))
+    assert np.array_equal(still, faces)
+    assert not np.allclose(moved, faces)
+    assert np.array_equal(keras.ops.convert_to_numpy(augmentation(STILL)(faces)), faces)
+
+
+def test_the_best_weights_of_both_stages_are_kept():
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    best = BestWeights(network)
+    for score in (0.2, 0.5, 0.3):
+        network.set_weights([np.full((1, 1), score), np.zeros(1)])
+        best.on_epoch_end(0, {"val_macro_f1": score})
+    best.restore()
+    assert network.get_weights()[0].item() == pytest.approx(0.5)
+
+
+def test_the_same_seed_learns_the_same(packed):
+    loaded = toy(params.load())
+    first, second = (train.train("cnn3_gray", loaded, quiet).history for _ in range(2))
+    same = ["loss", "macro_f1", "val_loss", "val_macro_f1"]
+    assert np.allclose(first[same], second[same], atol=1e-4)
+
+
+def test_a_toy_task_is_learned(packed):
+    loaded = params.load()
+    schedule = loaded.schedules["cnn3_gray"]
+    stages = tuple(dataclasses.replace(stage, epochs=8, patience=8) for stage in schedule.stages)
+    loaded.schedules["cnn3_gray"] = dataclasses.replace(schedule, stages=stages)
+    training = dataclasses.replace(loaded.training, augmentation=STILL, batch_size=8)
+    history = train.train(
+        "cnn3_gray", dataclasses.replace(loaded, training=training), quiet
+    ).history
+    assert history["val_macro_f1"].max() > 0.6
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_line_that_names_the_rate(packed):
+    loaded = toy(params.load(), learning_rate=1e30)
+    with pytest.raises(UserError, match=r"cnn3_gray: .*finite at learning_rate 1e\+30"):
+        train.train("cnn3_gray", loaded, quiet)
+
+
+def test_rare_classes_weigh_more_and_all_weigh_one_on_average(packed):
+    folder = packed / "data/03_packed"
+    labels = np.array([0] * 12 + [1] * 2 + [2] * 1 + [3] * 1)
+    images = np.zeros((16, 48, 48, 1), np.uint8)
+    np.savez(folder / "train.npz", images=images, labels=labels)
+    faces = packs.load("train")
+    weights = train.class_weights(faces.labels, classes=4, even=True)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[0] == pytest.approx(weights[-1] / 12)
+    assert (train.class_weights(faces.labels, classes=4, even=False) == 1).all()
+
+
+def test_one_hot():
+    assert one_hot(np.array([1, 0]), 3).tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+def toy(loaded: params.Params, **changes: float) -> params.Params:
+    schedule = loaded.schedules["cnn3_gray"]
+    stages = tuple(dataclasses.replace(stage, epochs=1, **changes) for stage in schedule.stages)
+    loaded.schedules["cnn3_gray"] = dataclasses.replace(schedule, stages=stages)
+    return loaded

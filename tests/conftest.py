@@ -1,0 +1,71 @@
+"""What tests share: the project's own parameters, toy projects, and no telemetry."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OFFLINE = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+os.environ.update(OFFLINE)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with the project's params.yaml."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def packed(place: Path) -> Path:
+    """A place with packed faces: each class is bright in a quarter of its own."""
+    folder = place / "data/03_packed"
+    folder.mkdir(parents=True)
+    for seed, (name, count) in enumerate((("train", 48), ("validation", 24), ("test", 24))):
+        generator = np.random.default_rng(seed)
+        labels = np.arange(count) % 4
+        images = generator.integers(0, 90, (count, 48, 48, 1)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 2)
+            image[row * 24 : row * 24 + 24, column * 24 : column * 24 + 24] += 120
+        np.savez(folder / f"{name}.npz", images=images, labels=labels)
+    return place
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the project, as git has it and as the work tree changed it, with its own git."""
+    folder = tmp_path_factory.mktemp("project")
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for name in names:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    for command in (
+        ["git", "init", "--quiet"],
+        ["git", "add", "--all"],
+        ["git", *IDENTITY, "commit", "--quiet", "-m", "start"],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    return folder

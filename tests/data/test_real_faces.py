@@ -1,0 +1,105 @@
+"""The real faces: counts, twins and splits, checked by code of their own."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from unveil import manifest, params
+
+ROOT = Path(__file__).parents[2]
+FACES = ROOT.parent / "shared" / "data" / "Facial_emotion_images.zip"
+SHA256 = "28ff896f05a989092de62f1b3fff7877fb463736b44688af04aa3b514765d045"
+COUNTS = {
+    "train": {"happy": 7215, "neutral": 4965, "sad": 4830, "surprise": 3171},
+    "validation": {"happy": 463, "neutral": 281, "sad": 325, "surprise": 218},
+    "test": {"happy": 432, "neutral": 326, "sad": 328, "surprise": 197},
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FACES.exists(), reason=f"the real faces are not at {FACES}"),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[pd.DataFrame, dict]:
+    folder = tmp_path_factory.mktemp("real")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        faces = manifest.make(FACES, params.load(ROOT / "params.yaml"))
+        return faces, json.loads(Path("data/02_manifest/summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def groups() -> list[list[tuple[str, str, str]]]:
+    """Group ``(split, label, member)`` by decoded pixels, without any code of ``unveil``."""
+    found = defaultdict(list)
+    with zipfile.ZipFile(FACES) as archive:
+        for name in archive.namelist():
+            if name.endswith(".jpg"):
+                image = Image.open(io.BytesIO(archive.read(name))).convert("L")
+                key = hashlib.md5(repr(image.size).encode() + image.tobytes()).hexdigest()
+                found[key].append((*name.split("/")[-3:-1], name))
+    return list(found.values())
+
+
+def test_the_archive_is_the_one_the_numbers_are_about():
+    with FACES.open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == SHA256
+
+
+def test_the_counts_are_those_of_its_readme(made):
+    faces, summary = made
+    assert summary["images"] == len(faces) == 22_751
+    counts = faces.groupby(["split", "label"]).size()
+    assert {split: counts[split].to_dict() for split in COUNTS} == COUNTS
+    assert set(faces["width"]) == set(faces["height"]) == {48}
+    assert set(faces["mode"]) == {"L"}
+
+
+def test_the_twins_are_those_found_independently(made, groups):
+    _, summary = made
+    twins = [group for group in groups if len(group) > 1]
+    expected = {
+        "groups": len(twins),
+        "across_splits": sum(len({split for split, _, _ in group}) > 1 for group in twins),
+        "with_two_labels": sum(len({label for _, label, _ in group}) > 1 for group in twins),
+    }
+    assert summary["exact_twins"] == expected
+    assert expected == {"groups": 868, "across_splits": 186, "with_two_labels": 5}
+
+
+def test_no_face_in_use_has_a_twin_in_another_split_or_with_another_label(made, groups):
+    faces, _ = made
+    kept = set(faces.loc[faces["quarantine"] == "", "member"])
+    assert len(kept) < len(faces)
+    for group in groups:
+        used = [(split, label) for split, label, member in group if member in kept]
+        assert len({split for split, _ in used}) <= 1
+        assert len({label for _, label in used}) <= 1
+        if len({label for _, label, _ in group}) == 1:
+            assert used, "a face with one label is in use once at least"
+
+
+def test_the_test_split_keeps_all_but_faults(made):
+    faces, summary = made
+    test = faces[faces["split"] == "test"]
+    left_out = test[test["quarantine"] != ""]
+    assert len(test) == 1283
+    assert (left_out["quarantine"].str.startswith(("unreadable", "twin_with_two_labels"))).all()
+    assert sum(summary["used"]["test"].values()) == 1283 - len(left_out)
+    assert len(left_out) <= 2
+
+
+def test_what_is_left_out_is_counted(made):
+    faces, summary = made
+    used = sum(sum(counts.values()) for counts in summary["used"].values())
+    assert used + sum(summary["quarantined"].values()) == len(faces)
+    assert set(summary["quarantined"]) <= {"twin_across_splits", "twin_with_two_labels"}

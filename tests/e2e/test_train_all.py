@@ -1,0 +1,167 @@
+"""Drawn faces -> champion, through real DVC, Prefect, MLflow and Great Expectations."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+KEYS = ("cnn3", "cnn3_gray")
+BROKEN = "vgg16"
+BIN = Path(sys.executable).parent
+
+
+def call(folder: Path, *command: str, **options) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    environment["PREFECT_HOME"] = str(folder / ".prefect")
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=580, **options
+    )
+
+
+def done(folder: Path, *command: str) -> str:
+    said = call(folder, *command)
+    assert said.returncode == 0, said.stdout[-3000:] + said.stderr[-3000:]
+    return said.stdout
+
+
+def edit(folder: Path, change) -> None:
+    content = yaml.safe_load((folder / "params.yaml").read_text())
+    change(content)
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def toy(content: dict) -> None:
+    keys = {*KEYS, BROKEN}
+    content["sample"] = {"train": 160, "validation": 48, "test": 48}
+    content["architectures"] = {key: content["architectures"][key] for key in keys}
+    recipe = content["recipes"]["sample"]
+    recipe["schedules"] = {key: recipe["schedules"][key] for key in keys}
+    for key in KEYS:
+        stages = [{**stage, "epochs": 1} for stage in recipe["schedules"][key]["stages"]]
+        recipe["schedules"][key] = {"stages": stages}
+    recipe["schedules"][BROKEN]["network"] = {"weights": "absent.weights.h5"}
+    content["recipes"] = {"sample": recipe}
+
+
+@pytest.fixture(scope="module")
+def run(project) -> tuple[Path, subprocess.CompletedProcess]:
+    edit(project, toy)
+    return project, call(project, sys.executable, "-m", "flows")
+
+
+@pytest.fixture(scope="module")
+def folder(run) -> Path:
+    return run[0]
+
+
+@pytest.fixture
+def client(folder, monkeypatch) -> MlflowClient:
+    uri = f"sqlite:///{folder}/mlflow/state/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient()
+
+
+def test_one_failed_architecture_is_reported_and_the_others_are_compared(run):
+    folder, said = run
+    assert said.returncode == 1, said.stdout[-3000:] + said.stderr[-3000:]
+    assert "train-all: failed: vgg16; the others were compared" in said.stderr
+    assert "weights 'absent.weights.h5' of vgg16.VGG16 cannot be had" in said.stderr
+    assert "Traceback" not in said.stderr
+    comparison = json.loads((folder / "data/05_reports/comparison.json").read_text())
+    assert set(comparison["ranking"]) == set(KEYS)
+    assert comparison["missing"] == [BROKEN]
+
+
+def test_it_ends_with_leaderboard_champion_and_how_to_look(run):
+    said = run[1].stdout
+    assert "| architecture | train accuracy | validation accuracy | test macro-F1" in said
+    assert "is champion: no champion before" in said
+    assert "make ui " in said
+    assert "make ui-flows" in said
+
+
+def test_the_parent_run_holds_the_verdict_and_one_child_for_each_training(client):
+    experiment = client.get_experiment_by_name("facial-emotion")
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if run.data.tags["mlflow.runName"] == "train-all"]
+    assert len(parents) == 1
+    children = {
+        run.data.params["architecture"]: run
+        for run in runs
+        if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id
+    }
+    assert set(children) == {*KEYS, BROKEN}
+    assert children[BROKEN].info.status == "FAILED"
+    names = [set(children[key].data.metrics) for key in KEYS]
+    assert names[0] == names[1]
+    kept = {file.path for file in client.list_artifacts(parents[0].info.run_id)}
+    assert {"validation.json", "data_docs", "comparison.md", "promotion.json"} <= kept
+    inputs = {entry.dataset.name for entry in parents[0].inputs.dataset_inputs}
+    assert inputs == {"faces.zip", "train.npz", "validation.npz", "test.npz"}
+
+
+def test_the_champion_predicts_from_the_registry(folder, client):
+    champion = client.get_model_version_by_alias("facial-emotion", "champion")
+    assert champion.tags["architecture"] in KEYS
+    with zipfile.ZipFile(folder / "data/01_raw/faces.zip") as archive:
+        member = next(name for name in archive.namelist() if "/test/" in name)
+        (folder / "face.png").write_bytes(archive.read(member))
+    said = done(folder, "unveil", "predict", "face.png")
+    assert any(f"face.png: {name}" in said for name in ("happy", "neutral", "sad", "surprise"))
+
+
+def test_a_second_repro_does_nothing(folder):
+    edit(folder, lambda content: content["architectures"].pop(BROKEN))
+    assert "Data and pipelines are up to date" in done(folder, "dvc", "repro")
+
+
+def test_metrics_and_plots_are_shown(folder):
+    metrics = done(folder, "dvc", "metrics", "show", "--md")
+    assert all(f"architectures/{key}/metrics.json" in metrics for key in KEYS)
+    page = done(folder, "dvc", "plots", "show", "--out", "plots")
+    assert "index.html" in page
+
+
+def test_a_changed_entry_retrains_only_itself(folder):
+    edit(folder, lambda content: content["architectures"]["cnn3"].update(dropout=0.25))
+    assert "architectures.cnn3.dropout" in done(folder, "dvc", "params", "diff")
+    said = done(folder, "dvc", "repro")
+    ran = [line for line in said.splitlines() if line.startswith("Running stage")]
+    assert [line.split("'")[1] for line in ran] == ["train@cnn3", "evaluate@cnn3", "compare"]
+
+
+def test_an_interrupted_training_leaves_nothing_half_done_and_can_be_repeated(folder):
+    before = (folder / "data/05_reports/comparison.json").read_bytes()
+    environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    edit(folder, lambda content: content["architectures"]["cnn3"].update(dropout=0.2))
+    training = subprocess.Popen(
+        ["dvc", "repro", "train@cnn3"],
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        bufsize=0,
+    )
+    heard, deadline = b"", time.monotonic() + 120
+    while b"stage 1 of 2" not in heard and time.monotonic() < deadline:
+        heard += training.stderr.read(1)
+    os.killpg(training.pid, signal.SIGINT)
+    assert training.wait(timeout=60) != 0
+    training.stderr.close()
+    assert not (folder / "data/04_models/cnn3/model.keras").exists()
+    assert list((folder / "data/04_models").rglob(".*model*")) == []
+    assert (folder / "data/05_reports/comparison.json").read_bytes() == before
+    done(folder, "dvc", "repro", "train@cnn3")
+    assert (folder / "data/04_models/cnn3/model.keras").exists()

@@ -1,0 +1,166 @@
+"""The shape of the project: what may import what, what dvc.yaml must name, what README promises."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src/unveil"
+ORDER = [
+    *("errors", "files", "paths", "architectures", "params", "images", "sample", "archive"),
+    *(
+        "ingest",
+        "manifest",
+        "census",
+        "expectations",
+        "packed",
+        "pack",
+        "batches",
+        "callbacks",
+        "train",
+    ),
+    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "promote"),
+    *("predict", "cli", "__main__"),
+]
+DOORS = {
+    "mlflow": ["src/unveil/registry"],
+    "great_expectations": ["src/unveil/expectations.py"],
+    "prefect": ["flows"],
+    "boto3": ["src/unveil/storage.py"],
+    "fastapi": ["src/unveil/serving"],
+}
+TOP_LEVEL = {"flows", "src", "dvc.yaml", "params.yaml", "data", "mlflow", "tests"}
+TOP_LEVEL |= {"pyproject.toml", "README.md"}
+
+
+def tracked() -> list[Path]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in names.split() if (ROOT / name).is_file()]
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def own(path: Path) -> set[str]:
+    parts = (name.split(".") for name in imported(path) if name.startswith("unveil."))
+    return {part[1] for part in parts if part[1] in ORDER}
+
+
+def files_of(module: str) -> list[Path]:
+    folder = SOURCE / module
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+def closure(module: str) -> set[str]:
+    found, waiting = set(), {module}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= {other for path in files_of(name) for other in own(path)} - found
+    return found
+
+
+def stages() -> dict[str, dict]:
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return {name: stage.get("do", stage) for name, stage in content.items()}
+
+
+def test_every_module_has_a_place_in_the_order():
+    modules = {path.stem if path.suffix else path.name for path in SOURCE.iterdir()}
+    assert modules - {"__init__", "__pycache__", "py"} == set(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_imports_only_what_stands_above_it(module):
+    above = ORDER[: ORDER.index(module) + 1]
+    for path in files_of(module):
+        assert own(path) <= set(above), path
+
+
+@pytest.mark.parametrize("tool", DOORS)
+def test_each_tool_has_one_door(tool):
+    for path in [*SOURCE.rglob("*.py"), *(ROOT / "flows").rglob("*.py")]:
+        if tool in {name.split(".")[0] for name in imported(path)}:
+            inside = path.relative_to(ROOT).as_posix()
+            assert any(inside.startswith(door) for door in DOORS[tool]), inside
+
+
+def test_the_flows_import_no_learning():
+    for path in (ROOT / "flows").rglob("*.py"):
+        assert not imported(path) & {"keras", "tensorflow", "unveil.train", "unveil.evaluate"}
+
+
+@pytest.mark.parametrize("name", stages())
+def test_a_stage_depends_on_all_code_it_runs_and_on_no_other(name):
+    named = {dep for dep in stages()[name]["deps"] if dep.startswith("src/")}
+    needed = set()
+    for module in closure(name if name != "validate" else "expectations"):
+        folder = SOURCE / module
+        needed.add(f"src/unveil/{module}{'' if folder.is_dir() else '.py'}")
+    assert named == needed
+
+
+def test_the_main_flow_is_short_enough_to_read_aloud():
+    assert len((ROOT / "flows/train_all.py").read_text().splitlines()) <= 40
+
+
+def test_files_functions_and_arguments_stay_small():
+    for path in [*SOURCE.rglob("*.py"), *(ROOT / "flows").rglob("*.py")]:
+        text = path.read_text()
+        assert text.count("\n") <= 250, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                where = f"{path}:{node.lineno}"
+                assert node.end_lineno - node.lineno < 60, where
+                names = [arg.arg for arg in node.args.args if arg.arg not in ("self", "cls")]
+                assert len(names) + len(node.args.kwonlyargs) <= 6, where
+
+
+def test_no_picture_array_or_database_is_in_git():
+    kinds = {".jpg", ".jpeg", ".npz", ".npy", ".parquet", ".zip", ".db", ".keras", ".h5"}
+    assert [path for path in tracked() if path.suffix in kinds] == []
+
+
+def test_mlflow_folder_shadows_nothing():
+    assert list((ROOT / "mlflow").rglob("*.py")) == []
+
+
+def test_the_top_level_is_the_agreed_one():
+    assert {name for name in TOP_LEVEL if not (ROOT / name).exists()} == set()
+
+
+def test_every_make_target_in_the_readme_exists():
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
+    promised = set(re.findall(r"\bmake ([a-z][a-z-]*)", readme))
+    assert promised and promised <= targets
+
+
+def test_every_verb_in_the_readme_exists():
+    from unveil.cli import app
+
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    promised = set(re.findall(r"\bunveil ([a-z]+)", (ROOT / "README.md").read_text()))
+    assert promised and promised <= verbs | {"is", "does"}
+
+
+def test_every_path_in_the_readme_exists():
+    readme = (ROOT / "README.md").read_text()
+    tree = re.search(r"```text\n(.*?)```", readme, re.S).group(1)
+    named = re.findall(r"^([\w./-]+)  ", tree, re.M)
+    assert named and [name for name in named if not (ROOT / name).exists()] == []
+    links = re.findall(r"\]\(([\w./-]+)\)", readme)
+    assert [link for link in links if not (ROOT / link).exists()] == []
