@@ -14,7 +14,7 @@ install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=cpu, g
 
 .venv/installed-$(EXTRA): uv.lock pyproject.toml | $(UV)
 	$(UV) sync --locked --extra $(EXTRA)
-	@touch $@
+	@rm -f .venv/installed-* && touch $@
 
 .tools/bin/uv:
 	python3 -m venv .tools

@@ -1,8 +1,11 @@
 """Ask the gate whether the best candidate becomes champion."""
 
 from prefect import task
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from flows.stages import unveil
+from unveil.files import read_json
 from unveil.paths import COMPARISON, DATA_DOCS, LEADERBOARD, PROMOTION, SUMMARY, VERDICT
 from unveil.registry import log_files
 
@@ -10,9 +13,12 @@ REFUSED = 1
 
 
 @task
-def promote() -> None:
+def promote() -> State:
     """Promote or not, by rule, and keep the decision with the parent run."""
     status = unveil("promote")
     if status not in (0, REFUSED):
-        raise RuntimeError(f"unveil promote ended with exit code {status}")
+        return Failed(message=f"unveil promote failed, exit code {status}")
     log_files(SUMMARY, VERDICT, DATA_DOCS, COMPARISON, LEADERBOARD, PROMOTION)
+    decision = read_json(PROMOTION, made_by="unveil promote")
+    verb = "is champion" if decision["promoted"] else "was not promoted"
+    return Completed(message=f"{decision['candidate']} {verb}: {decision['reason']}")

@@ -3,17 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect import task
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Failed
 
 from unveil import params
 from unveil.errors import UserError
-from unveil.files import read_json
-from unveil.paths import ARCHIVE, LEADERBOARD, PROMOTION
+from unveil.paths import ARCHIVE, LEADERBOARD
 from unveil.registry import PARENT, open_run
 
 
@@ -41,27 +40,29 @@ def repro(stage: str, force: bool = False) -> State | None:
 
 
 @task
-def prepare(source: str | None, recipe: str | None) -> None:
+def prepare(
+    source: str | None, recipe: str | None, architectures: Sequence[str] | None
+) -> State | None:
     """Turn the dial and take in new faces, where asked; draw the sample where there are none."""
-    if recipe is not None:
-        params.choose_recipe(recipe)
-    if source is not None:
-        arguments = ["ingest", source]
-    elif not ARCHIVE.exists():
-        arguments = ["sample"]
-    else:
-        return
-    if unveil(*arguments):
-        raise UserError(f"unveil {' '.join(arguments)} failed")
+    try:
+        if recipe is not None:
+            params.choose_recipe(recipe)
+        loaded = params.load()
+        for key in architectures or ():
+            loaded.named(key)
+    except UserError as error:
+        return Failed(message=str(error))
+    if source is None and ARCHIVE.exists():
+        return None
+    verb = ["sample"] if source is None else ["ingest", source]
+    return Failed(message=f"unveil {' '.join(verb)} failed") if unveil(*verb) else None
 
 
-def conclude(trained: Mapping[str, State]) -> State:
+def conclude(trained: Mapping[str, State], promoted: State) -> State:
     """Print the leaderboard, the champion and how to look at it all; say what failed."""
-    decision = read_json(PROMOTION, made_by="unveil promote")
-    verb = "is champion" if decision["promoted"] else "was not promoted"
     lines = [
         LEADERBOARD.read_text(),
-        f"{decision['candidate']} {verb}: {decision['reason']}",
+        str(promoted.message),
         "runs and models:  make ui        http://127.0.0.1:5000  (MLflow)",
         "flows:            make ui-flows  http://127.0.0.1:4200  (Prefect)",
     ]
@@ -69,4 +70,4 @@ def conclude(trained: Mapping[str, State]) -> State:
     failed = [key for key, state in trained.items() if not state.is_completed()]
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
-    return Completed(message=f"{decision['candidate']} {verb}: {decision['reason']}")
+    return promoted

@@ -17,7 +17,9 @@ def train_all(
     force: bool = False,
 ) -> State:
     """Check the faces, train every architecture under one protocol, promote the best."""
-    prepare(source, recipe)
+    ready = prepare(source, recipe, architectures, return_state=True)
+    if ready.is_failed():
+        return ready
     for stage in ("manifest", "validate", "pack"):
         made = repro(stage, force, return_state=True)
         if made.is_failed():
@@ -29,5 +31,5 @@ def train_all(
         compared = repro("compare", force, return_state=True)
         if compared.is_failed():
             return compared
-        promote()
-    return conclude(trained)
+        promoted = promote(return_state=True)
+    return conclude(trained, promoted)

@@ -169,7 +169,10 @@ def _placed(name: str) -> Member:
     folders = [part.lower() for part in name.split("/")[:-1] if part not in ("", ".")]
     if not folders or folders[-1] in SPLIT_FOLDERS:
         raise UserError(f"image {name!r} has no class folder; expected [split/]class/image")
-    return Member(name, SPLIT_FOLDERS.get("".join(folders[-2:-1])), folders[-1])
+    split = SPLIT_FOLDERS.get("".join(folders[-2:-1]))
+    if split is None and set(folders[:-2]) & SPLIT_FOLDERS.keys():
+        raise UserError(f"image {name!r} has folders between split and class; expected split/class")
+    return Member(name, split, folders[-1])
 
 
 def _labelled(found: Sequence[Member], layout: Layout) -> tuple[tuple[Member, ...], dict[str, int]]:

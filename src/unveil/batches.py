@@ -52,6 +52,14 @@ def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
     return np.eye(classes, dtype=np.float32)[labels]
 
 
+class Rounded(keras.layers.Layer):  # type: ignore[misc]
+    """Round to whole numbers."""
+
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Round every value."""
+        return keras.ops.round(inputs)
+
+
 def augmentation(amount: Augmentation) -> keras.Sequential:
     """Build the random changes of a batch of faces; outside training they change nothing."""
     layers: list[keras.layers.Layer] = []
@@ -67,4 +75,5 @@ def augmentation(amount: Augmentation) -> keras.Sequential:
         layers.append(keras.layers.RandomZoom(amount.zoom, fill_mode="nearest"))
     if amount.contrast:
         layers.append(keras.layers.RandomContrast(amount.contrast, value_range=(0, 255)))
-    return keras.Sequential([*layers, keras.layers.Identity()], name="augmentation")
+    # The network takes whole gray values; without rounding they would be cut, half a gray darker.
+    return keras.Sequential([*layers, Rounded()], name="augmentation")

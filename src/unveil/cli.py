@@ -119,6 +119,7 @@ def train(architecture: Architecture) -> None:
 
     loaded = params.load()
     loaded.named(architecture)
+    _import_keras()
 
     from unveil import registry
     from unveil import train as trains
@@ -141,6 +142,7 @@ def evaluate(architecture: Architecture) -> None:
 
     loaded = params.load()
     loaded.named(architecture)
+    _import_keras()
 
     from unveil import evaluate as evaluates
     from unveil import registry
@@ -168,6 +170,8 @@ def compare() -> None:
 @app.command()
 def promote() -> None:
     """Make the best candidate champion, if the gate lets it; exit code 1 when refused."""
+    _import_keras()
+
     from unveil import params
     from unveil import promote as promotes
 
@@ -187,6 +191,8 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Pictures of one face each.")],
 ) -> None:
     """Name the apparent expression of faces, with the champion from the registry."""
+    _import_keras()
+
     from unveil import manifest, params
     from unveil import predict as predicts
 
@@ -201,14 +207,24 @@ def predict(
         raise typer.Exit(2)
 
 
+def _import_keras() -> None:
+    """Import Keras without the lines TensorFlow writes before any of its log levels holds."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 def main() -> None:
-    """Run a verb; a mistake becomes one line, an interruption exit code 130."""
+    """Run a verb; a mistake becomes one line and exit code 2."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()
     except UserError as error:
         print(f"unveil: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("unveil: interrupted", file=sys.stderr)
-        sys.exit(130)

@@ -1,25 +1,27 @@
 """reports -> ranking: who is best, by how much, and whether that is more than luck.
 
-Takes ``data/05_reports/architectures/*``, makes ``data/05_reports/comparison.{json,md}``. Command:
+Takes ``data/05_reports/architectures/*``, makes ``data/05_reports/comparison.{json,md}``. A report
+counts when it is about the network and the test images that are there now. Command:
 ``unveil compare``.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from unveil.errors import UserError
-from unveil.files import existing, read_json, replacing, write_json
+from unveil.files import existing, read_json, replacing, sha256, write_json
 from unveil.measures import Estimate, paired_difference
 from unveil.params import Params
-from unveil.paths import COMPARISON, LEADERBOARD, REPORTS
+from unveil.paths import COMPARISON, LEADERBOARD, MODELS, PACKED, REPORTS
 
 
 def compare(params: Params) -> dict[str, Any]:
     """Rank what was evaluated by test macro-F1 and write the ranking as JSON and as a table."""
     reports = _reports(params)
     if not reports:
-        raise UserError("nothing to compare; `unveil evaluate ARCH` makes a report")
+        raise UserError("every report is out of date; run `dvc repro`")
     ranking = sorted(reports, key=lambda report: -report["test"]["macro_f1"]["value"])
     result = {
         "recipe": params.recipe,
@@ -50,8 +52,9 @@ def table(result: dict[str, Any]) -> str:
         *(_row(report) for report in reports),
         "",
         verdict(result),
-        *([f"Not evaluated: {', '.join(result['missing'])}."] if result["missing"] else []),
     ]
+    if result["missing"]:
+        lines.append(f"Not evaluated, or out of date: {', '.join(result['missing'])}.")
     return "\n".join(lines) + "\n"
 
 
@@ -72,8 +75,24 @@ def verdict(result: dict[str, Any]) -> str:
 
 def _reports(params: Params) -> list[dict[str, Any]]:
     paths = {key: REPORTS / key / "metrics.json" for key in params.architectures}
-    made_by = "unveil evaluate"
-    return [read_json(path, made_by=made_by) for path in paths.values() if path.exists()]
+    found = {
+        key: read_json(path, made_by=f"unveil evaluate {key}")
+        for key, path in paths.items()
+        if path.exists()
+    }
+    if not found:
+        raise UserError("nothing to compare; `unveil evaluate ARCH` makes a report")
+    test = sha256(existing(PACKED / "test.npz", made_by="unveil pack"))
+    return [
+        report
+        for key, report in found.items()
+        if report["test_digest"] == test and _is_of(report, MODELS / key / "model.keras")
+    ]
+
+
+def _is_of(report: dict[str, Any], model: Path) -> bool:
+    """A training that failed leaves the report of the one before it."""
+    return model.exists() and report["model_digest"] == sha256(model)
 
 
 def _keys(reports: list[dict[str, Any]]) -> set[str]:
@@ -83,13 +102,6 @@ def _keys(reports: list[dict[str, Any]]) -> set[str]:
 def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any] | None:
     if len(ranking) < 2:
         return None
-    for report in ranking[1:]:
-        if report["test_digest"] != ranking[0]["test_digest"]:
-            best, other = ranking[0]["architecture"], report["architecture"]
-            raise UserError(
-                f"the reports of {best} and {other} are about different test images; "
-                "run `dvc repro`"
-            )
     first, second = (_answers(report["architecture"]) for report in ranking[:2])
     place = {name: index for index, name in enumerate(classes)}
     truth, one, other = (
@@ -106,7 +118,7 @@ def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, 
 
 def _answers(key: str) -> pd.DataFrame:
     path = existing(REPORTS / key / "predictions.csv", made_by=f"unveil evaluate {key}")
-    return pd.read_csv(path)
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def _row(report: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """model + splits -> report: numbers with intervals, predictions, pictures.
 
-Takes ``data/04_models/ARCH`` and the packed splits; makes in ``data/05_reports/ARCH``
+Takes ``data/04_models/ARCH`` and the packed splits; makes in
+``data/05_reports/architectures/ARCH``
 ``metrics.json``, ``predictions.csv`` (test), ``confusion.png`` and ``curves.png``. Command:
 ``unveil evaluate ARCH``.
 """
@@ -32,6 +33,8 @@ def evaluate(key: str, params: Params) -> dict[str, Any]:
     history = pd.read_csv(model_folder / "history.csv")
     metrics = {
         "architecture": key,
+        "recipe": params.recipe,
+        "model_digest": sha256(path),
         "test_digest": sha256(PACKED / "test.npz"),
         **{
             name: scores(faces.labels, answers[name], params.classes)

@@ -12,25 +12,37 @@ from typing import Any
 
 from unveil.errors import UserError
 
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a temporary path that takes the place of ``target`` when the block succeeds.
 
     The block may make a file or a folder there. When it fails, or is interrupted, the target
-    is as it was and the temporary path is gone. A full disk becomes a ``UserError``.
+    is as it was and the temporary path is gone. A disk that is full, over its quota or not to be
+    written to becomes a ``UserError``.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workspace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        yield workspace / target.name
-        _replace(target, workspace / target.name, aside=workspace / f"{target.name}.old")
+        with _workspace(target) as workspace:
+            made = workspace / target.name
+            yield made
+            _replace(target, made, aside=workspace / f"{target.name}.old")
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise UserError(f"no space left to write {target}") from error
+        if error.errno in _UNWRITABLE:
+            raise UserError(f"{target} cannot be written: {str(error.strerror).lower()}") from error
         raise
+
+
+@contextmanager
+def _workspace(target: Path) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # .dvcignore knows the name: a kill may leave such a folder behind.
+    folder = Path(tempfile.mkdtemp(prefix=f".unveil-{target.name}-", dir=target.parent))
+    try:
+        yield folder
     finally:
-        shutil.rmtree(workspace, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _replace(target: Path, made: Path, *, aside: Path) -> None:

@@ -5,7 +5,9 @@ is decoded, so that a small file which claims to be huge costs nothing.
 """
 
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,23 @@ SUFFIXES = frozenset(
 )
 
 Pixels = NDArray[np.uint8]
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by its EXIF orientation."""
+
+_DAMAGE = (
+    *(OSError, ValueError, SyntaxError, EOFError, MemoryError, ArithmeticError),
+    *(LookupError, TypeError, AttributeError, struct.error, zlib.error),
+)
+"""What Pillow's decoders raise on damaged files, each in its own way."""
 
 
 class UnreadableImage(ValueError):
@@ -58,14 +77,14 @@ def decode(content: bytes, limits: Limits = Limits()) -> Decoded:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _refuse_by_header(image, limits)
                 mode = image.mode
-                gray = _gray(ImageOps.exif_transpose(image))
+                gray = _gray(_upright(image))
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
         raise UnreadableImage("not an image") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"more than {limits.max_pixels} pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, KeyError) as error:
+    except _DAMAGE as error:
         raise UnreadableImage(f"damaged: {str(error)[:80]}") from None
     return Decoded(pixels=gray, mode=mode)
 
@@ -87,6 +106,13 @@ def _refuse_by_header(image: Image.Image, limits: Limits) -> None:
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise UnreadableImage(f"{frames} frames, not a still image")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    # Not ImageOps.exif_transpose: it writes the other tags anew, and fails on odd ones.
+    image.load()
+    turn = _TURNS.get(image.getexif().get(0x0112, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _gray(image: Image.Image) -> Pixels:

@@ -27,7 +27,6 @@ from unveil.files import replacing
 from unveil.images import SUFFIXES
 from unveil.paths import ARCHIVE
 
-RAW = ARCHIVE
 KINDS = "a source is a zip, a folder with [split/]class/image, or a fer2013.csv"
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -36,7 +35,7 @@ LONGEST_CELL = 1 << 24  # characters, enough for 2,000 x 2,000 pixels; csv's own
 
 
 def ingest(
-    source: Path, *, target: Path = RAW, layout: Layout, attributes: Path | None = None
+    source: Path, *, target: Path = ARCHIVE, layout: Layout, attributes: Path | None = None
 ) -> Listing:
     """Make ``source`` the archive ``target`` and list it; a failure leaves the old one as it was.
 
@@ -60,7 +59,7 @@ def ingest(
         raise UserError(f"{where}: {reason}; {KINDS}") from None
 
 
-def track(target: Path = RAW) -> None:
+def track(target: Path = ARCHIVE) -> None:
     """Put the archive under DVC; ``UserError`` with DVC's reason when that fails."""
     # Not --quiet, which swallows the reason of a failure.
     command = [sys.executable, "-m", "dvc", "add", str(target)]

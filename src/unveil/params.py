@@ -28,6 +28,7 @@ _strict = dataclass(frozen=True, config=_STRICT)
 Split = Literal["train", "validation", "test"]
 Quarantine = Literal["unreadable", "twin_across_splits", "twin_with_two_labels"]
 Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -36,7 +37,7 @@ class Data:
     """How the archive is read: sizes in pixels and bytes, shares of missing splits."""
 
     image_size: Annotated[int, Field(ge=16, le=512)]
-    seed: int
+    seed: Seed
     aliases: dict[str, str]
     drop: tuple[str, ...]
     splits: dict[Literal["validation", "test"], Share]
@@ -75,7 +76,7 @@ class Augmentation:
 class Training:
     """What all architectures of a recipe have in common while they learn."""
 
-    seed: int
+    seed: Seed
     batch_size: Positive
     weight_decay: Annotated[float, Field(ge=0)]
     label_smoothing: Share
@@ -178,7 +179,9 @@ def choose_recipe(recipe: str, path: Path = PARAMS) -> None:
     choices = _yaml(text, path).get("recipes", {})
     if recipe not in choices:
         raise unknown("recipe", recipe, choices)
-    turned = re.sub(r"(?m)^recipe: *[\w-]+", f"recipe: {recipe}", text, count=1)
+    turned, lines = re.subn(r"(?m)^recipe:[^#\n]*?(?= *(#|$))", f"recipe: {recipe}", text, count=1)
+    if not lines:
+        raise UserError(f"{path} has no line `recipe: ...`")
     if turned != text:
         with replacing(path) as temporary:
             temporary.write_text(turned)

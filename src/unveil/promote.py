@@ -26,6 +26,9 @@ TOLERANCE = 1e-3
 """By how much a reloaded network's macro-F1 may differ from its report: other processors round."""
 
 
+_DEPOSE = "remove its alias in MLflow to go on without it"
+
+
 @dataclass(frozen=True)
 class Decision:
     """What became of a candidate, and the macro-F1 of both on the same test images."""
@@ -112,9 +115,12 @@ def _champion_score(before: Version | None, params: Params) -> float | None:
     if before.classes != params.classes or before.image_size != params.data.image_size:
         raise Refused(
             f"champion version {before.number} cannot judge the same images: it knows "
-            f"{', '.join(before.classes)} at {before.image_size} pixels"
+            f"{', '.join(before.classes)} at {before.image_size} pixels; {_DEPOSE}"
         )
-    return _score(registry.load(before), params)
+    try:
+        return _score(registry.load(before), params)
+    except UserError as error:
+        raise Refused(f"{error}; {_DEPOSE}") from None
 
 
 def _score(network: "keras.Model", params: Params) -> float:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from unveil.params import Params
 def git_commit() -> str:
     """Name the commit, with ``-dirty`` where tracked files differ; ``unknown`` outside git."""
     commit = _output("git", "rev-parse", "HEAD")
-    dirty = _output("git", "status", "--porcelain", "--untracked-files=no")
+    dirty = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
     return f"{commit}-dirty" if commit and dirty else commit or "unknown"
 
 
@@ -56,8 +56,10 @@ def parameters(key: str, params: Params) -> dict[str, Any]:
 
 
 def requirements() -> list[str]:
-    """Pin what a saved network needs to be loaded."""
-    return [f"{name}=={version(name)}" for name in ("keras", "numpy")]
+    """Pin what a saved network needs to be loaded: Keras and the backends that are here."""
+    named = ("keras", "numpy", "tensorflow-cpu", "tensorflow", "jax")
+    here = {distribution.name for distribution in distributions()}
+    return [f"{name}=={version(name)}" for name in named if name in here]
 
 
 def _processor() -> str:

@@ -54,10 +54,13 @@ def train(key: str, params: Params, record: Record) -> Trained:
         best=BestWeights(network),
         epochs=Epochs(key, schedule.stages, record),
     )
+    for stage in schedule.stages:
+        # A layer that is not there is said now, not after hours of the stage before.
+        set_trainable(network, stage.trainable_from, frozen_norm=course.frozen_norm)
     for number, stage in enumerate(schedule.stages, start=1):
         with _finite_loss(key, stage):
             course.run(stage, number)
-    course.best.restore()
+        course.best.restore()
     _refuse_non_finite(network, key)
     return Trained(network=network, history=course.epochs.table())
 
@@ -174,11 +177,12 @@ class _Course:
 
     def _optimizer(self, stage: Stage, *, steps: int) -> keras.optimizers.Optimizer:
         total = steps * stage.epochs
+        warmup = math.ceil(0.05 * total)
         rate = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=stage.learning_rate / 10,
             warmup_target=stage.learning_rate,
-            warmup_steps=math.ceil(0.05 * total),
-            decay_steps=total,
+            warmup_steps=warmup,
+            decay_steps=max(1, total - warmup),
             alpha=0.01,
         )
         return keras.optimizers.AdamW(rate, weight_decay=self.training.weight_decay)

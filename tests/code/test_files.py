@@ -117,7 +117,7 @@ def test_no_space_is_one_line_that_names_the_file(tmp_path):
     target.write_text("old")
     with pytest.raises(UserError) as refusal, replacing(target):
         raise OSError(errno.ENOSPC, "No space left on device")
-    assert str(refusal.value) == f"no space left to write {target}"
+    assert str(refusal.value) == f"{target} cannot be written: no space left on device"
     assert (target.read_text(), names(tmp_path)) == ("old", ["arrays.npz"])
 
 
@@ -140,7 +140,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_is_really_full_keeps_the_old_file(small_disk):
     target = small_disk / "summary.json"
     write_json(target, {"images": 1})
-    with pytest.raises(UserError, match=f"^no space left to write {target}$"):
+    with pytest.raises(UserError, match=f"^{target} cannot be written: no space left on device$"):
         write_json(target, ["x" * 200_000])
     assert json.loads(target.read_text()) == {"images": 1}
     assert names(small_disk) == ["summary.json"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unveil.images import Limits, UnreadableImage, decode, resize
 
@@ -127,3 +127,27 @@ def test_no_bytes_break_the_decoder(noise, start):
             assert decode(content).pixels.ndim == 2
         except UnreadableImage as error:
             assert str(error)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_exif_orientation_is_turned_as_pillow_would(turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    uneven = Image.fromarray(np.triu(RAMP)[:40])
+    content = encoded(uneven, "PNG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    assert np.array_equal(decode(content).pixels, np.asarray(expected))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(12, 90), st.binary(min_size=1, max_size=12))
+def test_no_odd_exif_breaks_the_decoder(place, noise):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x010E] = 6, 72.0, "a face"
+    content = bytearray(encoded(Image.fromarray(RAMP), "JPEG", exif=exif))
+    start = content.index(b"Exif") + place
+    content[start : start + len(noise)] = noise
+    try:
+        assert decode(bytes(content)).pixels.ndim == 2
+    except UnreadableImage as error:
+        assert str(error)

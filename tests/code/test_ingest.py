@@ -427,12 +427,12 @@ def test_dvc_brings_an_old_version_back(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("happy/a.png", "sad/b.png"):
         ingest(zipped(tmp_path / "new.zip", name), layout=LAYOUT)
         track()
-        digests.append(sha256(module.RAW))
+        digests.append(sha256(module.ARCHIVE))
         run("git", "add", "data", ".dvc", ".dvcignore")
         run("git", "commit", "-q", "-m", name)
     assert Path("data/01_raw/faces.zip.dvc").is_file()
-    run("git", "check-ignore", str(module.RAW))
+    run("git", "check-ignore", str(module.ARCHIVE))
     assert digests[0] != digests[1]
     run("git", "checkout", "-q", "HEAD~1", "--", "data/01_raw/faces.zip.dvc")
     run(sys.executable, "-m", "dvc", "checkout", "--quiet", "data/01_raw/faces.zip.dvc")
-    assert sha256(module.RAW) == digests[0]
+    assert sha256(module.ARCHIVE) == digests[0]

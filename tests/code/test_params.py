@@ -1,5 +1,6 @@
 """params.yaml is refused in one line, with the key and the value, before anything runs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
         ("network: {weights: none}", "network: {wieghts: none}", "vgg16: .*wieghts: unknown key"),
         ("recipe: sample", "recipe: [sample", "not YAML"),
         ("  seed: 0", "  seed: 2024-01-01", "not JSON serializable"),
+        ("  seed: 0\n", "  seed: -1\n", "data.seed: .*found -1"),
         ("max_imbalance: 4.0", "max_imbalance: .nan", "JSON compliant"),
     ],
 )
@@ -91,3 +93,13 @@ def test_a_recipe_that_is_not_there_leaves_the_file_alone(tmp_path):
     with pytest.raises(UserError, match="unknown recipe 'huge'"):
         params.choose_recipe("huge", path)
     assert path.read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    "line", ['recipe: "sample"', "recipe:   sample  # quick", "recipe: sample"]
+)
+def test_the_dial_turns_however_it_is_written(tmp_path, line):
+    path = tmp_path / "params.yaml"
+    path.write_text(re.sub("^recipe: sample", line, TEXT, flags=re.M))
+    params.choose_recipe("full", path)
+    assert params.load(path).recipe == "full"

@@ -86,6 +86,18 @@ def test_a_loss_that_is_not_finite_ends_in_one_line_that_names_the_rate(packed):
         train.train("cnn3_gray", loaded, quiet)
 
 
+def test_a_layer_that_is_not_there_is_said_before_any_stage_runs(packed):
+    loaded = params.load()
+    schedule = loaded.schedules["cnn3_gray"]
+    first, second = schedule.stages
+    stages = (first, dataclasses.replace(second, trainable_from="blok2"))
+    loaded.schedules["cnn3_gray"] = dataclasses.replace(schedule, stages=stages)
+    heard = []
+    with pytest.raises(UserError, match="unknown layer in trainable_from 'blok2'"):
+        train.train("cnn3_gray", loaded, lambda epoch, measures: heard.append(epoch))
+    assert heard == []
+
+
 def test_rare_classes_weigh_more_and_all_weigh_one_on_average(packed):
     folder = packed / "data/03_packed"
     labels = np.array([0] * 12 + [1] * 2 + [2] * 1 + [3] * 1)

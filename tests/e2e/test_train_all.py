@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 KEYS = ("cnn3", "cnn3_gray")
 BROKEN = "vgg16"
 BIN = Path(sys.executable).parent
+IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 
 
 def call(folder: Path, *command: str, **options) -> subprocess.CompletedProcess:
@@ -83,6 +84,22 @@ def test_one_failed_architecture_is_reported_and_the_others_are_compared(run):
     assert comparison["missing"] == [BROKEN]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--architectures", "vgg61"], "train-all: unknown architecture 'vgg61'; choose from "),
+        (["--recipe", "huge"], "train-all: unknown recipe 'huge'; choose from sample"),
+        (["--source", "nowhere.zip"], "unveil: nowhere.zip is not there; a source is a zip"),
+    ],
+)
+def test_a_wrong_word_ends_the_main_job_before_it_begins(folder, options, said):
+    answer = call(folder, sys.executable, "-m", "flows", *options)
+    assert answer.returncode == 1
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "Running stage" not in answer.stdout
+
+
 def test_it_ends_with_leaderboard_champion_and_how_to_look(run):
     said = run[1].stdout
     assert "| architecture | train accuracy | validation accuracy | test macro-F1" in said
@@ -123,6 +140,8 @@ def test_the_champion_predicts_from_the_registry(folder, client):
 
 def test_a_second_repro_does_nothing(folder):
     edit(folder, lambda content: content["architectures"].pop(BROKEN))
+    done(folder, "dvc", "repro")
+    assert json.loads((folder / "data/05_reports/comparison.json").read_text())["missing"] == []
     assert "Data and pipelines are up to date" in done(folder, "dvc", "repro")
 
 
@@ -165,3 +184,40 @@ def test_an_interrupted_training_leaves_nothing_half_done_and_can_be_repeated(fo
     assert (folder / "data/05_reports/comparison.json").read_bytes() == before
     done(folder, "dvc", "repro", "train@cnn3")
     assert (folder / "data/04_models/cnn3/model.keras").exists()
+
+
+def test_compiled_python_makes_nothing_stale(folder):
+    compiled = folder / "src/unveil/architectures/__pycache__/x.cpython-311.pyc"
+    compiled.parent.mkdir(exist_ok=True)
+    compiled.write_bytes(b"compiled")
+    assert "train" not in done(folder, "dvc", "status", "train@cnn3_gray")
+
+
+def test_an_older_version_brings_back_data_and_models(folder):
+    model = folder / "data/04_models/cnn3/model.keras"
+    archive = folder / "data/01_raw/faces.zip"
+    done(folder, "dvc", "repro")
+    old = model.read_bytes(), archive.read_bytes()
+    kept = ["git", *IDENTITY, "commit", "--quiet", "--all", "--message"]
+    done(folder, "git", "add", "data/01_raw/faces.zip.dvc", "dvc.lock", "params.yaml")
+    done(folder, *kept, "one version")
+    edit(folder, lambda content: content["data"].update(seed=1))
+    done(folder, "unveil", "sample")
+    done(folder, "dvc", "repro", "train@cnn3")
+    assert (model.read_bytes(), archive.read_bytes()) != old
+    done(folder, *kept, "another")
+    done(folder, "git", "checkout", "--quiet", "HEAD~1")
+    done(folder, "dvc", "checkout")
+    assert (model.read_bytes(), archive.read_bytes()) == old
+
+
+def test_data_that_breaks_a_rule_stops_the_graph_before_training(folder):
+    edit(folder, lambda content: content["validation"].update(max_imbalance=1.0))
+    edit(folder, lambda content: content["sample"].update(train=163))
+    edit(folder, lambda content: content["data"].update(seed=2))
+    done(folder, "unveil", "sample")
+    answer = call(folder, sys.executable, "-m", "flows")
+    assert answer.returncode == 1
+    assert "In no split is the largest class too many times the smallest. train/" in answer.stderr
+    assert "train-all: stage validate failed" in answer.stderr
+    assert "train@" not in answer.stdout

@@ -1,17 +1,20 @@
 """What happened: a parent run for each train-all, a child run for each training."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
+from unveil.errors import UserError
 from unveil.params import Params
 from unveil.paths import ARCHIVE, PACKED
 from unveil.provenance import dvc_hash, git_commit, hardware, parameters
-from unveil.registry.connection import NAME, connect
+from unveil.registry.connection import NAME, answering, connect
 
 PARENT = "UNVEIL_PARENT_RUN"
 """The environment variable through which a training hears of the train-all it belongs to."""
@@ -21,9 +24,8 @@ PARENT = "UNVEIL_PARENT_RUN"
 def train_all_run(params: Params) -> Iterator[str]:
     """Open the parent run that the trainings of one train-all stand under."""
     connect()
-    with mlflow.start_run(
-        run_name="train-all", tags={"recipe": params.recipe, **_made_with()}
-    ) as run:
+    tags = {"recipe": params.recipe, **_made_with()}
+    with answering(), mlflow.start_run(run_name="train-all", tags=tags) as run:
         _log_data()
         yield run.info.run_id
 
@@ -39,22 +41,33 @@ def training_run(key: str, params: Params) -> Iterator[str]:
     """Open the run of one training; it ends as FAILED when the block raises."""
     connect()
     parent = os.environ.get(PARENT)
-    with mlflow.start_run(
-        run_name=key,
-        parent_run_id=parent or None,
-        tags={"architecture": key, **_made_with()},
-        log_system_metrics=True,
-    ) as run:
+    with (
+        answering(),
+        mlflow.start_run(
+            run_name=key,
+            parent_run_id=parent or None,
+            tags={"architecture": key, **_made_with()},
+            log_system_metrics=True,
+        ) as run,
+    ):
         mlflow.log_params(parameters(key, params))
         _log_data()
         yield run.info.run_id
 
 
 def record(epoch: int, values: dict[str, float]) -> None:
-    """Log the measures of an epoch, counted over both stages, to the open run."""
-    mlflow.log_metrics(values, step=epoch)
+    """Log the measures of an epoch, counted over both stages, to the open run.
+
+    A server that does not take them costs these points in MLflow, not the training.
+    """
+    try:
+        with answering():
+            mlflow.log_metrics(values, step=epoch)
+    except UserError as error:
+        print(f"epoch {epoch} is in history.csv alone: {error}", file=sys.stderr)
 
 
+@answering()
 def log_report(origin: str, metrics: Mapping[str, float], folder: Path) -> None:
     """Add an evaluation to the run of its training."""
     connect()
@@ -63,6 +76,7 @@ def log_report(origin: str, metrics: Mapping[str, float], folder: Path) -> None:
         mlflow.log_artifacts(str(folder), "report")
 
 
+@answering()
 def log_files(*paths: Path) -> None:
     """Add files and folders, those that exist, to the open run."""
     for path in paths:
@@ -76,12 +90,16 @@ def known_run(origin: str) -> str:
     """Find a run, or the one that stands for it where this server has never seen it."""
     client = MlflowClient()
     try:
-        return str(client.get_run(origin).info.run_id)
-    except mlflow.exceptions.MlflowException:
-        experiment = mlflow.set_experiment(NAME).experiment_id
-        found = client.search_runs([experiment], f"tags.origin = '{origin}'", max_results=1)
-        run = found[0] if found else client.create_run(experiment, tags={"origin": origin})
-        return str(run.info.run_id)
+        run = client.get_run(origin)
+        if run.info.lifecycle_stage == "active":
+            return str(run.info.run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    experiment = mlflow.set_experiment(NAME).experiment_id
+    found = client.search_runs([experiment], f"tags.origin = '{origin}'", max_results=1)
+    run = found[0] if found else client.create_run(experiment, tags={"origin": origin})
+    return str(run.info.run_id)
 
 
 def _made_with() -> dict[str, str]:

@@ -1,16 +1,18 @@
 """Who is champion: logged networks, versions of the registered model, its alias."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+from mlflow.exceptions import MlflowException
 
 from unveil.errors import UserError
 from unveil.files import read_json
 from unveil.params import Params
 from unveil.provenance import requirements
-from unveil.registry.connection import NAME, connect, unreachable
+from unveil.registry.connection import NAME, answering, connect
 from unveil.registry.runs import known_run
 
 if TYPE_CHECKING:
@@ -62,18 +64,20 @@ def origin(folder: Path) -> tuple[str, str]:
     return run["run_id"], run["model_uri"]
 
 
+@answering()
 def champion() -> Version | None:
     """Say which version the alias points at, or ``None``."""
     client = connect()
     try:
         found = client.get_model_version_by_alias(NAME, ALIAS)
-    except mlflow.exceptions.MlflowException as error:
+    except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise unreachable(error) from None
+        raise
     return _version(found)
 
 
+@answering()
 def register(network: "keras.Model", folder: Path, *, key: str, params: Params) -> Version:
     """Make a trained network a version of the registered model; no alias moves.
 
@@ -83,20 +87,21 @@ def register(network: "keras.Model", folder: Path, *, key: str, params: Params) 
     run_id, uri = origin(folder)
     tags = {
         "architecture": key,
-        "classes": " ".join(params.classes),
+        "classes": json.dumps(params.classes),
         "image_size": str(params.data.image_size),
         "recipe": params.recipe,
         "run": run_id,
     }
     try:
         found = mlflow.register_model(uri, NAME, tags=tags)
-    except mlflow.exceptions.MlflowException:
+    except MlflowException:
         with mlflow.start_run(run_id=known_run(run_id)):
             uri = log_network(network, params)
         found = mlflow.register_model(uri, NAME, tags=tags)
     return _version(found)
 
 
+@answering()
 def crown(version: Version) -> None:
     """Point the alias ``champion`` at a version."""
     connect().set_registered_model_alias(NAME, ALIAS, version.number)
@@ -110,7 +115,7 @@ def load(version: Version) -> "keras.Model":
     uri = f"models:/{NAME}/{version.number}"
     try:
         return mlflow.keras.load_model(uri, load_model_kwargs={"safe_mode": True})
-    except (OSError, ValueError, mlflow.exceptions.MlflowException) as error:
+    except (OSError, ValueError, MlflowException) as error:
         raise UserError(f"{uri} cannot be loaded: {str(error).splitlines()[0][:160]}") from None
 
 
@@ -120,7 +125,7 @@ def _version(found: Any) -> Version:
         number=str(found.version),
         run_id=tags.get("run", found.run_id or ""),
         architecture=tags.get("architecture", "unknown"),
-        classes=tuple(tags.get("classes", "").split()),
+        classes=tuple(json.loads(tags.get("classes", "[]"))),
         image_size=int(tags.get("image_size", 0)),
     )
 
