@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
 from unveil import params
 from unveil.errors import UserError
@@ -70,4 +70,5 @@ def conclude(trained: Mapping[str, State], promoted: State) -> State:
     failed = [key for key, state in trained.items() if not state.is_completed()]
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
-    return promoted
+    ended = Failed if promoted.is_failed() else Completed
+    return ended(message=promoted.message)

@@ -2,6 +2,7 @@
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
 from flows.stages import repro
 
@@ -12,5 +13,5 @@ def train_architecture(architecture: str, force: bool = False) -> State | None:
     for stage in ("train", "evaluate"):
         made = repro(f"{stage}@{architecture}", force, return_state=True)
         if made.is_failed():
-            return made
+            return Failed(message=made.message)
     return None
