@@ -25,7 +25,7 @@ train-all: install ## Run the main job: check, train, compare, promote (SOURCE=,
 		$(if $(ARCHITECTURES),--architectures "$(ARCHITECTURES)") $(if $(FORCE),--force)
 
 test: install ## Run the tests
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile tests/e2e tests
 
 test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow
