@@ -164,3 +164,18 @@ def test_every_path_in_the_readme_exists():
     assert named and [name for name in named if not (ROOT / name).exists()] == []
     links = re.findall(r"\]\(([\w./-]+)\)", readme)
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_dvc_sees_the_pointer_to_the_raw_data(project):
+    from dvc.repo import Repo
+
+    pointer = project / "data/01_raw/faces.zip.dvc"
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    made = not pointer.exists()
+    if made:
+        pointer.write_text("outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: faces.zip\n")
+    with Repo(project) as repo:
+        names = {Path(stage.path).name for stage in repo.index.stages}
+    if made:
+        pointer.unlink()
+    assert names == {"dvc.yaml", "faces.zip.dvc"}

@@ -5,7 +5,6 @@ Takes ``data/01_raw/faces.zip`` (read in place), makes ``data/02_manifest/manife
 """
 
 import hashlib
-import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from unveil import archive as archives
+from unveil import attributes
 from unveil.archive import Layout, Listing, Member
 from unveil.errors import UserError
 from unveil.files import replacing, write_json
@@ -40,8 +40,6 @@ COLUMNS = (
 KEPT_FIRST = ("test", "validation", "train")
 """Of twins across splits the copy in the first of these stays: the test set is left as it was."""
 
-MAX_TABLE_BYTES = 1_000_000_000
-
 
 def layout(params: Params) -> Layout:
     """Say which folders of an archive are classes, other names of classes, or left out."""
@@ -63,7 +61,7 @@ def make(source: Path, params: Params) -> pd.DataFrame:
         faces = pd.DataFrame(
             list(_rows(archive, listing, limits(params.data))), columns=list(COLUMNS)
         )
-        faces = _with_attributes(faces, _attributes(archive, listing))
+        faces = attributes.joined(faces, attributes.table(archive, listing))
     faces["split"] = split(faces, shares=params.data.splits, seed=params.data.seed)
     faces["fault"] = faults(faces)
     left_out = faces["fault"].str.split(":").str[0].isin(params.data.quarantine)
@@ -209,37 +207,3 @@ def _quality(pixels: Pixels) -> dict[str, float]:
         "contrast": float(values.std()),
         "sharpness": float((around - 4 * inner).var()),
     }
-
-
-def _attributes(archive: zipfile.ZipFile, listing: Listing) -> pd.DataFrame | None:
-    if listing.attributes is None:
-        return None
-    try:
-        content = archives.content(archive, listing.attributes, max_bytes=MAX_TABLE_BYTES)
-        # Only an empty cell is no value: "None" is an honest answer to `glasses`.
-        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
-    except ValueError as error:
-        said = " ".join(str(error).split())
-        raise UserError(f"{listing.attributes} cannot be read as a table: {said}") from None
-    if "file" not in table.columns:
-        raise UserError(f"{listing.attributes} has no column 'file'; it has {', '.join(table)}")
-    taken = sorted(set(table.columns) & {*COLUMNS, "quarantine"})
-    if taken:
-        raise UserError(
-            f"{listing.attributes}: the column {taken[0]!r} is one of the manifest's own"
-        )
-    twice = table["file"][table["file"].duplicated()]
-    if len(twice):
-        raise UserError(f"{listing.attributes}: {twice.iloc[0]!r} stands there twice")
-    return table
-
-
-def _with_attributes(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame:
-    if attributes is None:
-        return faces
-    base_names = faces["member"].str.rsplit("/", n=1).str[-1]
-    shared = base_names[base_names.duplicated() & base_names.isin(attributes["file"])]
-    if len(shared):
-        raise UserError(f"attributes.csv: more than one face has the file name {shared.iloc[0]!r}")
-    joined = faces.assign(file=base_names).merge(attributes, on="file", how="left", validate="m:1")
-    return joined.drop(columns="file")

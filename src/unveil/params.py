@@ -157,6 +157,8 @@ def load(path: Path = PARAMS) -> Params:
         raise unknown(f"recipe in {path}", file.recipe, file.recipes)
     if len(set(file.classes)) < len(file.classes):
         raise UserError(f"{path}: classes: a name stands twice in {', '.join(file.classes)}")
+    if sum(file.data.splits.values()) >= 1:
+        raise UserError(f"{path}: data.splits: {file.data.splits} leave nothing to train on")
     recipe = file.recipes[file.recipe]
     return Params(
         recipe=file.recipe,
@@ -214,16 +216,20 @@ def _checked(adapter: TypeAdapter[T], content: Any, where: str) -> T:
         # JSON mode, because a strict tuple has no other spelling in YAML than a list.
         return adapter.validate_json(json.dumps(content))
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is unknown and, where it was due, missing: the first says more.
+        first = min(error.errors(), key=lambda one: one["type"] not in _UNKNOWN)
         key = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{where}: {key}: {_said(first)}") from None
+
+
+_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 def _said(error: Any) -> str:
     value = error["input"]
     if error["type"] == "missing":
         return "missing key"
-    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+    if error["type"] in _UNKNOWN:
         return "unknown key"
     said = f"{error['msg'].lower()}, found {value!r}"
     if isinstance(value, str) and re.fullmatch(r"-?[\d.]+[eE][+-]?\d+", value):

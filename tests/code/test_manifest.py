@@ -440,3 +440,19 @@ def test_brightness_contrast_and_sharpness_by_hand():
     assert edge["sharpness"] == pytest.approx(2 / 14 * 200**2)
     smooth = faces.loc["happy/flat.png", ["brightness", "contrast", "sharpness"]]
     assert list(smooth) == [77, 0, 0]
+
+
+def test_attributes_may_name_a_face_by_its_path_where_names_repeat():
+    members = {"x/train/happy/0.png": face(1), "x/train/sad/0.png": face(2)}
+    table = b"file,site\nhappy/0.png,A\ntrain/sad/0.png,B\n"
+    assert list(made({**members, "x/attributes.csv": table})["site"]) == ["A", "B"]
+    for rows, said in (
+        (b"file,site\n0.png,A\n", "attributes.csv: '0.png' is not one face alone"),
+        (b"file,site\nhappy/0.png,A\nx/train/happy/0.png,B\n", "or one named before"),
+        (
+            b"file,site\nnope.png,A\n",
+            "names no face of the archive, first 'nope.png'",
+        ),
+    ):
+        with pytest.raises(UserError, match=said):
+            made({**members, "x/attributes.csv": rows})
