@@ -14,6 +14,7 @@ ORDER = [
     *("errors", "files", "paths", "architectures", "params", "images", "sample", "archive"),
     *(
         "ingest",
+        "attributes",
         "manifest",
         "census",
         "expectations",
