@@ -64,8 +64,9 @@ def manifest() -> None:
     from unveil.files import existing, read_json
     from unveil.paths import ARCHIVE, MANIFEST, SUMMARY
 
+    loaded = params.load()
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
-    manifests.make(source, params.load())
+    manifests.make(source, loaded)
     summary = read_json(SUMMARY, made_by="unveil manifest")
     twins = summary["exact_twins"]
     print(

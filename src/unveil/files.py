@@ -12,7 +12,8 @@ from typing import Any
 
 from unveil.errors import UserError
 
-_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LOCKED = {errno.EACCES, errno.EROFS}
 
 
 @contextmanager
@@ -29,7 +30,9 @@ def replacing(target: Path) -> Iterator[Path]:
             yield made
             _replace(target, made, aside=workspace / f"{target.name}.old")
     except OSError as error:
-        if error.errno in _UNWRITABLE:
+        # What the block reads may be locked too; that is another file's name.
+        ours = str(error.filename or "").startswith(str(target.parent))
+        if error.errno in _FULL or (error.errno in _LOCKED and ours):
             raise UserError(f"{target} cannot be written: {str(error.strerror).lower()}") from error
         raise
 
