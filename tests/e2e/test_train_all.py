@@ -120,7 +120,12 @@ def test_the_parent_run_holds_the_verdict_and_one_child_for_each_training(client
     }
     assert set(children) == {*KEYS, BROKEN}
     assert children[BROKEN].info.status == "FAILED"
-    names = [set(children[key].data.metrics) for key in KEYS]
+    # MLflow samples the machine every ten seconds: a quick training may end before the first.
+    names = [
+        {name for name in children[key].data.metrics if not name.startswith("system/")}
+        for key in KEYS
+    ]
+    assert "val_macro_f1" in names[0]
     assert names[0] == names[1]
     kept = {file.path for file in client.list_artifacts(parents[0].info.run_id)}
     assert {"validation.json", "data_docs", "comparison.md", "promotion.json"} <= kept
