@@ -4,6 +4,11 @@ UV := $(or $(shell command -v uv),.tools/bin/uv)
 EXTRA ?= cpu
 export DO_NOT_TRACK := 1
 
+# A misspelt variable would be passed over in silence, after hours.
+VARIABLES := SOURCE RECIPE ARCHITECTURES FORCE EXTRA UV
+MISSPELT := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+$(if $(MISSPELT),$(error unknown variable '$(firstword $(MISSPELT))'; choose from $(VARIABLES)))
+
 .DEFAULT_GOAL := help
 .PHONY: help install train-all test test-slow check ui ui-flows clean
 

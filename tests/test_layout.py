@@ -25,7 +25,7 @@ ORDER = [
         "train",
     ),
     *("measures", "plots", "evaluate", "compare", "provenance", "registry", "promote"),
-    *("predict", "cli", "__main__"),
+    *("predict", "bench", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -150,10 +150,18 @@ def test_every_make_target_in_the_readme_exists():
     assert promised and promised <= targets
 
 
+def test_make_refuses_a_misspelt_variable():
+    command = ["make", "help", "ARCHITECTURE=cnn3"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 2
+    assert "unknown variable 'ARCHITECTURE'; choose from SOURCE RECIPE ARCHITECTURES" in said.stderr
+
+
 def test_every_verb_in_the_readme_exists():
     from unveil.cli import app
 
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    verbs |= {group.name for group in app.registered_groups}
     promised = set(re.findall(r"\bunveil ([a-z]+)", (ROOT / "README.md").read_text()))
     assert promised and promised <= verbs | {"is", "does"}
 

@@ -5,6 +5,7 @@ Its column ``file`` holds a face's file name or, where names repeat, the end of 
 
 import io
 import zipfile
+from collections.abc import Collection
 
 import pandas as pd
 
@@ -14,15 +15,14 @@ from unveil.errors import UserError
 
 MAX_TABLE_BYTES = 1_000_000_000
 
-OWN = {
-    *("member", "split", "label", "sha256", "dhash", "width", "height", "mode"),
-    *("brightness", "contrast", "sharpness", "fault", "quarantine"),
-}
-"""The manifest's own columns, which no attribute may take."""
 
+def table(
+    archive: zipfile.ZipFile, listing: Listing, *, taken: Collection[str]
+) -> pd.DataFrame | None:
+    """Read the table; ``UserError`` where it cannot be read or has a row twice or a taken column.
 
-def table(archive: zipfile.ZipFile, listing: Listing) -> pd.DataFrame | None:
-    """Read the table; one that cannot be read, or names a row twice, is a ``UserError``."""
+    ``taken`` are the manifest's own columns.
+    """
     if listing.attributes is None:
         return None
     try:
@@ -34,10 +34,9 @@ def table(archive: zipfile.ZipFile, listing: Listing) -> pd.DataFrame | None:
         raise UserError(f"{listing.attributes} cannot be read as a table: {said}") from None
     if "file" not in rows.columns:
         raise UserError(f"{listing.attributes} has no column 'file'; it has {', '.join(rows)}")
-    taken = sorted(set(rows.columns) & OWN)
-    if taken:
+    if clash := [name for name in rows.columns if name in taken]:
         raise UserError(
-            f"{listing.attributes}: the column {taken[0]!r} is one of the manifest's own"
+            f"{listing.attributes}: the column {clash[0]!r} is one of the manifest's own"
         )
     twice = rows["file"][rows["file"].duplicated()]
     if len(twice):

@@ -17,6 +17,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
 Architecture = Annotated[str, typer.Argument(help="A key of `architectures` in params.yaml.")]
 
 
@@ -79,14 +82,10 @@ def manifest() -> None:
 @app.command()
 def validate() -> None:
     """Judge the manifest by every rule; fails when one is broken."""
-    import pandas as pd
-
     from unveil import expectations, params
-    from unveil.files import existing
     from unveil.paths import DATA_DOCS, MANIFEST
 
-    faces = pd.read_parquet(existing(MANIFEST, made_by="unveil manifest"))
-    verdict = expectations.validate(faces, params.load())
+    verdict = expectations.validate(MANIFEST, params.load())
     broken = [rule for rule in verdict["rules"] if not rule["passed"]]
     for rule in broken:
         named = ", ".join(rule["first"])
@@ -102,15 +101,12 @@ def validate() -> None:
 @app.command()
 def pack() -> None:
     """Pack the faces of each split into arrays."""
-    import pandas as pd
-
     from unveil import pack as packs
     from unveil import params
-    from unveil.files import existing
-    from unveil.paths import ARCHIVE, MANIFEST, VERDICT
+    from unveil.paths import ARCHIVE, MANIFEST, PACKED, VERDICT
 
-    faces = pd.read_parquet(existing(MANIFEST, made_by="unveil manifest"))
-    packs.make(ARCHIVE, faces, params.load(), validation=VERDICT)
+    counts = packs.make(ARCHIVE, MANIFEST, params.load(), validation=VERDICT)
+    print(f"{PACKED}: " + ", ".join(f"{count} faces in {name}" for name, count in counts.items()))
 
 
 @app.command()
@@ -206,6 +202,16 @@ def predict(
             print(answer)
     if failed:
         raise typer.Exit(2)
+
+
+@bench.command("data")
+def bench_data(
+    source: Annotated[Path, typer.Argument(help="A zip, a folder, or a fer2013.csv.")],
+) -> None:
+    """Time ingest, manifest, validate and pack of SOURCE, and their memory."""
+    from unveil import bench as benches
+
+    print(benches.table(benches.data(source)))
 
 
 def _import_keras() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from unveil.census import census
-from unveil.files import replacing, write_json
+from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import SPLITS, Params
 from unveil.paths import DATA_DOCS, VERDICT
 
@@ -144,12 +144,13 @@ RULES = (
 )
 
 
-def validate(faces: pd.DataFrame, params: Params) -> dict[str, Any]:
+def validate(manifest: Path, params: Params) -> dict[str, Any]:
     """Judge a manifest by every rule; writes the verdict and the Data Docs, and gives the verdict.
 
-    The verdict has ``passed`` and, for each rule, its sentence, whether it passed, how many rows
-    broke it, and the first of them by name.
+    The verdict has ``passed``, the digest of the ``manifest`` it is about and, for each rule, its
+    sentence, whether it passed, how many rows broke it, and the first of them by name.
     """
+    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
     with replacing(DATA_DOCS) as site:
         context = _context(site)
         rules = [
@@ -158,7 +159,11 @@ def validate(faces: pd.DataFrame, params: Params) -> dict[str, Any]:
             for result in _judge(context, name, table=table, params=params)
         ]
         context.build_data_docs()
-    verdict = {"passed": all(rule["passed"] for rule in rules), "rules": rules}
+    verdict = {
+        "passed": all(rule["passed"] for rule in rules),
+        "manifest": sha256(manifest),
+        "rules": rules,
+    }
     write_json(VERDICT, verdict)
     return verdict
 

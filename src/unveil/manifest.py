@@ -61,7 +61,8 @@ def make(source: Path, params: Params) -> pd.DataFrame:
         faces = pd.DataFrame(
             list(_rows(archive, listing, limits(params.data))), columns=list(COLUMNS)
         )
-        faces = attributes.joined(faces, attributes.table(archive, listing))
+        groups = attributes.table(archive, listing, taken=(*COLUMNS, "quarantine"))
+        faces = attributes.joined(faces, groups)
     faces["split"] = split(faces, shares=params.data.splits, seed=params.data.seed)
     faces["fault"] = faults(faces)
     left_out = faces["fault"].str.split(":").str[0].isin(params.data.quarantine)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from unveil import archive as archives
 from unveil.errors import UserError
-from unveil.files import read_json, replacing
+from unveil.files import existing, read_json, replacing, sha256
 from unveil.images import Limits, Pixels, decode, resize
 from unveil.manifest import limits, used
 from unveil.packed import Faces
@@ -21,15 +21,28 @@ from unveil.params import SPLITS, Params
 from unveil.paths import PACKED
 
 
-def make(source: Path, manifest: pd.DataFrame, params: Params, *, validation: Path) -> None:
-    """Pack every split; refuses data that did not pass validation."""
-    if not read_json(validation, made_by="unveil validate")["passed"]:
-        raise UserError(f"{validation} says that the data did not pass; nothing was packed")
+def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> dict[str, int]:
+    """Pack every split and count its faces; refuses a manifest that did not pass validation."""
+    rows = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
+    _require_passed(manifest, validation)
+    counts = {}
     with archives.opened(source) as archive:
         for name in SPLITS:
-            faces = _pack(archive, used(manifest, name), params)
+            faces = _pack(archive, used(rows, name), params)
             with replacing(PACKED / f"{name}.npz") as path:
                 np.savez(path, images=faces.images, labels=faces.labels)
+            counts[name] = len(faces)
+    return counts
+
+
+def _require_passed(manifest: Path, validation: Path) -> None:
+    verdict = read_json(validation, made_by="unveil validate")
+    if verdict["manifest"] != sha256(manifest):
+        raise UserError(
+            f"{validation} is about another manifest; `unveil validate` judges this one"
+        )
+    if not verdict["passed"]:
+        raise UserError(f"{validation} says that the data did not pass; nothing was packed")
 
 
 def _pack(archive: zipfile.ZipFile, rows: pd.DataFrame, params: Params) -> Faces:

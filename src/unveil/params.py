@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from unveil.architectures import Architecture
 from unveil.errors import UserError, unknown
-from unveil.files import existing, replacing
+from unveil.files import replacing
 from unveil.paths import PARAMS
 
 SPLITS = ("train", "validation", "test")
@@ -151,7 +151,7 @@ class Params:
 
 def load(path: Path = PARAMS) -> Params:
     """Read and check the parameters; ``UserError`` names the key, the value and the choices."""
-    content = _yaml(existing(path, made_by="git checkout params.yaml").read_text(), path)
+    content = _yaml(_text(path), path)
     file = _checked(TypeAdapter(_File), content, str(path))
     if file.recipe not in file.recipes:
         raise unknown(f"recipe in {path}", file.recipe, file.recipes)
@@ -177,7 +177,7 @@ def load(path: Path = PARAMS) -> Params:
 
 def choose_recipe(recipe: str, path: Path = PARAMS) -> None:
     """Turn the dial: rewrite the one line ``recipe: ...`` of the file, comments kept."""
-    text = existing(path, made_by="git checkout params.yaml").read_text()
+    text = _text(path)
     choices = _yaml(text, path).get("recipes", {})
     if recipe not in choices:
         raise unknown("recipe", recipe, choices)
@@ -187,6 +187,12 @@ def choose_recipe(recipe: str, path: Path = PARAMS) -> None:
     if turned != text:
         with replacing(path) as temporary:
             temporary.write_text(turned)
+
+
+def _text(path: Path) -> str:
+    if not path.exists():
+        raise UserError(f"no {path.name} in {path.parent.absolute()}; run in the project's folder")
+    return path.read_text()
 
 
 def _yaml(text: str, path: Path) -> dict[str, Any]:

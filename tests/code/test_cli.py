@@ -60,7 +60,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(place, arguments, named):
 def test_outside_a_project_the_line_says_so(tmp_path):
     said = unveil("manifest", cwd=tmp_path)
     assert said.returncode == 2
-    assert "params.yaml is not there" in said.stderr
+    assert f"no params.yaml in {tmp_path}; run in the project's folder" in said.stderr
 
 
 @pytest.mark.parametrize("arguments", [["trian"], ["train"], ["predict"], ["sample", "--sed", "1"]])

@@ -12,6 +12,7 @@ import pytest
 from unveil import expectations, params
 from unveil.census import NEEDED, absent, balance
 from unveil.expectations import RULES, validate
+from unveil.files import sha256
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
 COUNTS = {"train": 48, "validation": 20, "test": 16}
@@ -103,6 +104,11 @@ def inside(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def judged(faces: pd.DataFrame) -> dict:
+    faces.to_parquet("manifest.parquet")
+    return validate(Path("manifest.parquet"), PARAMS)
+
+
 def broken(verdict: dict) -> dict[str, dict]:
     return {rule["rule"]: rule for rule in verdict["rules"] if not rule["passed"]}
 
@@ -114,7 +120,7 @@ def test_every_rule_has_a_manifest_that_breaks_it():
 @pytest.mark.parametrize("name", [rule.name for rule in RULES])
 def test_a_rule_is_broken_alone_and_names_what_breaks_it(name):
     faces, files = BREAKING[name]
-    verdict = validate(faces(), PARAMS)
+    verdict = judged(faces())
     assert not verdict["passed"]
     assert list(broken(verdict)) == [name]
     assert broken(verdict)[name]["first"] == files
@@ -123,7 +129,7 @@ def test_a_rule_is_broken_alone_and_names_what_breaks_it(name):
 
 def test_a_clean_manifest_passes_and_its_verdict_and_docs_are_written():
     (DOCS / "old").mkdir(parents=True)
-    verdict = validate(clean(), PARAMS)
+    verdict = judged(clean())
     assert verdict["passed"]
     assert broken(verdict) == {}
     assert [rule["sentence"] for rule in verdict["rules"] if rule["broken_by"]] == []
@@ -131,6 +137,7 @@ def test_a_clean_manifest_passes_and_its_verdict_and_docs_are_written():
         rule.name: rule.sentence for rule in RULES
     }
     assert json.loads(Path("data/02_manifest/validation.json").read_text()) == verdict
+    assert verdict["manifest"] == sha256(Path("manifest.parquet"))
     assert "<html" in (DOCS / "index.html").read_text()
     pages = [path.read_text() for path in (DOCS / "expectations").glob("*.html")]
     assert all(any(rule.sentence in page for page in pages) for rule in RULES)
@@ -143,7 +150,7 @@ def test_nothing_that_is_null_slips_through():
         faces[column] = faces[column].astype(object)
         faces.loc[row, column] = None
     faces.loc[20, "brightness"] = np.nan
-    verdict = validate(faces, PARAMS)
+    verdict = judged(faces)
     assert list(broken(verdict)) == ["complete"]
     assert broken(verdict)["complete"]["broken_by"] == len(NEEDED) + 1
     assert {"train/happy/1.png", "train/happy/2.png", "train/happy/20.png"} <= set(
@@ -161,14 +168,14 @@ def test_what_a_row_lacks_is_named_and_an_unreadable_face_lacks_no_brightness():
 
 
 def test_data_with_nothing_in_use_does_not_pass():
-    verdict = validate(clean().assign(quarantine="unreadable: empty file"), PARAMS)
+    verdict = judged(clean().assign(quarantine="unreadable: empty file"))
     assert {"every_class_in_every_split", "few_quarantined"} <= set(broken(verdict))
 
 
 def test_a_failed_rule_names_no_more_than_ten_files_and_counts_all():
     faces = clean()
     faces.loc[:14, "width"] = 3
-    (rule,) = broken(validate(faces, PARAMS)).values()
+    (rule,) = broken(judged(faces)).values()
     assert (rule["broken_by"], len(rule["first"])) == (15, expectations.NAMED_FILES)
 
 

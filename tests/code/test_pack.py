@@ -15,12 +15,13 @@ from PIL import Image
 
 from unveil import manifest, pack, packed, params
 from unveil.errors import UserError
+from unveil.files import sha256
 from unveil.images import resize
 from unveil.packed import Faces, subset
 from unveil.params import SPLITS
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
-ARCHIVE, VERDICT = Path("faces.zip"), Path("validation.json")
+ARCHIVE, MANIFEST, VERDICT = map(Path, ("faces.zip", "faces.parquet", "validation.json"))
 
 
 def noise(seed: int, width: int = 48, height: int = 48) -> np.ndarray:
@@ -50,12 +51,18 @@ def faces(tmp_path, monkeypatch) -> pd.DataFrame:
         for name, pixels in (PIXELS | twin).items():
             archive.writestr(name, encoded(pixels))
         archive.writestr("train/happy/empty.png", b"")
-    VERDICT.write_text(json.dumps({"passed": True}))
     return manifest.make(ARCHIVE, PARAMS)
 
 
+def judged(faces: pd.DataFrame, *, passed: bool) -> None:
+    faces.to_parquet(MANIFEST)
+    VERDICT.write_text(json.dumps({"passed": passed, "manifest": sha256(MANIFEST)}))
+
+
 def made(faces: pd.DataFrame, parameters: params.Params = PARAMS) -> dict[str, Faces]:
-    pack.make(ARCHIVE, faces, parameters, validation=VERDICT)
+    judged(faces, passed=True)
+    counts = pack.make(ARCHIVE, MANIFEST, parameters, validation=VERDICT)
+    assert counts == {name: len(packed.load(name)) for name in SPLITS}
     return {name: packed.load(name) for name in SPLITS}
 
 
@@ -93,12 +100,20 @@ def test_other_sizes_are_resized(faces):
 
 
 def test_data_that_did_not_pass_is_not_packed(faces):
-    VERDICT.write_text(json.dumps({"passed": False}))
+    judged(faces, passed=False)
     with pytest.raises(UserError, match=r"^validation\.json says that the data did not pass"):
-        made(faces)
+        pack.make(ARCHIVE, MANIFEST, PARAMS, validation=VERDICT)
     VERDICT.unlink()
     with pytest.raises(UserError, match="is not there; `unveil validate` makes it"):
-        made(faces)
+        pack.make(ARCHIVE, MANIFEST, PARAMS, validation=VERDICT)
+    assert not Path("data/03_packed").exists()
+
+
+def test_a_verdict_about_another_manifest_counts_for_nothing(faces):
+    judged(faces, passed=True)
+    faces.iloc[1:].to_parquet(MANIFEST)
+    with pytest.raises(UserError, match=r"^validation\.json is about another manifest"):
+        pack.make(ARCHIVE, MANIFEST, PARAMS, validation=VERDICT)
     assert not Path("data/03_packed").exists()
 
 

@@ -79,7 +79,7 @@ def test_a_mistake_is_one_line_that_names_it(tmp_path, old, new, said):
 
 
 def test_an_absent_file_says_what_is_missing(tmp_path):
-    with pytest.raises(UserError, match=r"params\.yaml is not there"):
+    with pytest.raises(UserError, match=r"^no params\.yaml in "):
         params.load(tmp_path / "params.yaml")
 
 
