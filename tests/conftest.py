@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,27 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         subprocess.run(command, cwd=folder, check=True)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _fault(request: pytest.FixtureRequest, record_property) -> None:
+    """Send a test's fault along with its report, which pytest-xdist carries to the summary."""
+    for marker in request.node.iter_markers("fault"):
+        record_property("fault", marker.args[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the matrix of faults: how often each was injected, and survived."""
+    injected, survived = Counter(), Counter()
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.getreports(outcome):
+            faults = [value for name, value in report.user_properties if name == "fault"]
+            if report.when == "call" or outcome == "error":
+                injected.update(faults)
+                survived.update(faults if outcome == "passed" else ())
+    if injected:
+        terminalreporter.section("faults")
+        width = max(map(len, injected))
+        terminalreporter.line(f"{'fault':{width}}  injected  survived")
+        for fault, count in sorted(injected.items()):
+            terminalreporter.line(f"{fault:{width}}  {count:8}  {survived[fault]:8}")
