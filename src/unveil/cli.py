@@ -208,6 +208,26 @@ def predict(
         raise typer.Exit(2)
 
 
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def run(context: typer.Context) -> None:
+    """Start train-all on the workers of a Prefect server (`unveil run --help`)."""
+    import subprocess
+
+    from unveil.files import existing
+    from unveil.paths import PARAMS
+
+    existing(PARAMS, made_by="git checkout params.yaml")
+    # In a process of its own: Prefect is for the flows alone.
+    command = [sys.executable, "-m", "flows.start", *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
 def _import_keras() -> None:
     """Import Keras without the lines TensorFlow writes before any of its log levels holds."""
     sys.stderr.flush()
