@@ -208,14 +208,8 @@ def predict(
         raise typer.Exit(2)
 
 
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    }
-)
-def run(context: typer.Context) -> None:
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Start train-all on the workers of a Prefect server (`unveil run --help`)."""
     import subprocess
 
@@ -224,7 +218,7 @@ def run(context: typer.Context) -> None:
 
     existing(PARAMS, made_by="git checkout params.yaml")
     # In a process of its own: Prefect is for the flows alone.
-    command = [sys.executable, "-m", "flows.start", *context.args]
+    command = [sys.executable, "-m", "flows.start", *(arguments or [])]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
