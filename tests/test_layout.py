@@ -22,9 +22,11 @@ ORDER = [
         "pack",
         "batches",
         "callbacks",
+        "checkpoint",
+        "course",
         "train",
     ),
-    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "promote"),
+    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded", "promote"),
     *("predict", "cli", "__main__"),
 ]
 DOORS = {
