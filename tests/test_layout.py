@@ -116,6 +116,12 @@ def test_a_stage_depends_on_all_code_it_runs_and_on_no_other(name):
     assert named == needed
 
 
+def test_a_training_is_known_by_all_code_that_decides_it():
+    from unveil.checkpoint import CODE
+
+    assert set(CODE) == closure("train")
+
+
 def test_the_main_flow_is_short_enough_to_read_aloud():
     assert len((ROOT / "flows/train_all.py").read_text().splitlines()) <= 40
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from unveil import packed as packs
 from unveil import checkpoint, course, params, train
+from unveil import packed as packs
 from unveil.batches import Batches, augmentation, one_hot
 from unveil.callbacks import BestWeights
 from unveil.errors import UserError

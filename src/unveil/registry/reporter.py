@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -27,10 +28,11 @@ class Reporter:
     def __init__(self, key: str, params: Params, origin: str) -> None:
         self.tags = tags(key)
         self.delivered = False
+        self._given_up = False
         self._training = (key, params, origin)
         self._rows: list[Mapping[str, float]] = []
         self._status = ""
-        self._news = threading.Event()
+        self._news, self._ending = threading.Event(), threading.Event()
         self._run: Run | None = None
         self._machine: SystemMetricsMonitor | None = None
         self._fault = f"MLflow at {place()}: no answer"
@@ -45,9 +47,11 @@ class Reporter:
     def end(self, status: str, *, seconds: float) -> None:
         """Say how the training ended, and wait until MLflow knows all, but no longer."""
         self._status = status
+        self._ending.set()
         self._news.set()
         self._thread.join(seconds)
         if not self.delivered:
+            self._given_up = True
             print(
                 f"not recorded now: {self._fault}; `unveil publish` does it later",
                 file=sys.stderr,
@@ -55,7 +59,7 @@ class Reporter:
 
     def _work(self) -> None:
         pause = 1.0
-        while not self.delivered:
+        while not (self.delivered or self._given_up):
             self._news.wait()
             self._news.clear()
             status = self._status
@@ -65,7 +69,8 @@ class Reporter:
                 self.delivered, pause = bool(status), 1.0
             except Exception as error:  # whatever MLflow's client raises, the training goes on
                 self._fault, self._run = reason(error), None
-                self._news.wait(pause) if not status else threading.Event().wait(1)
+                if self._ending.wait(pause):
+                    time.sleep(1)
                 self._news.set()
                 pause = min(2 * pause, LONGEST)
 
