@@ -17,13 +17,14 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from flows import exchange
 from flows.recall import clear
-from flows.stages import deployed, outdated, repro, stages_of
+from flows.stages import deployed, outdated, stages_of
 from flows.train_architecture import train_architecture
 from unveil import params
+from unveil.errors import UserError
 from unveil.paths import MODELS
 from unveil.registry import open_run
 
@@ -46,20 +47,27 @@ def train_each(keys: Sequence[str], force: bool, concurrency: int | None) -> Out
     stale = outdated()
     due = [key for key in keys if force or not stale.isdisjoint(stages_of(key))]
     ended: Outcomes = {key: Completed(message="up to date") for key in keys if key not in due}
-    ended |= _dispatch(_longest_first(due), force, at_once=concurrency or len(due))
-    for key in due:
-        if ended[key].is_completed():
+    try:
+        order = exchange.order()
+    except UserError as error:
+        return ended | {key: Failed(message=str(error)) for key in due}
+    trained = _dispatch(_longest_first(due), force, order=order, at_once=concurrency or len(due))
+    return ended | {key: _collected(key, state) for key, state in trained.items()}
+
+
+def _collected(key: str, state: State[Any]) -> State[Any]:
+    try:
+        if state.is_completed():
             exchange.collect(key)
-    for stage in sorted(outdated() & {stage for key in due for stage in stages_of(key)}):
-        if ended[stage.split("@")[1]].is_completed():
-            repro(stage, return_state=True)
-    return ended
+    except UserError as error:
+        return Failed(message=str(error))
+    return state
 
 
-def _dispatch(waiting: list[str], force: bool, *, at_once: int) -> Outcomes:
+def _dispatch(waiting: list[str], force: bool, *, order: dict[str, Any], at_once: int) -> Outcomes:
     clear()
-    order, ended = exchange.order(), Outcomes()
     running: dict[str, UUID] = {}
+    ended: Outcomes = {}
     attempts = dict.fromkeys(waiting, 0)
     while waiting or running:
         while waiting and len(running) < at_once:

@@ -111,6 +111,8 @@ def conclude(trained: Mapping[str, State], promoted: State) -> State:
     ]
     print("\n".join(lines))
     failed = [key for key, state in trained.items() if not state.is_completed()]
+    for key in failed:
+        print(f"{key} {str(trained[key].name).lower()}: {trained[key].message}")
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
     ended = Failed if promoted.is_failed() else Completed

@@ -1,6 +1,7 @@
 """unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -219,13 +220,9 @@ def predict(
 @app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Start train-all on the workers of a Prefect server (`unveil run --help`)."""
-    import subprocess
+    from unveil import params
 
-    from unveil.files import existing
-    from unveil.paths import PARAMS
-
-    existing(PARAMS, made_by="git checkout params.yaml")
-    # In a process of its own: Prefect is for the flows alone.
+    params.load()
     command = [sys.executable, "-m", "flows.start", *(arguments or [])]
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
