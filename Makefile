@@ -10,7 +10,7 @@ MISSPELT := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findst
 $(if $(MISSPELT),$(error unknown variable '$(firstword $(MISSPELT))'; choose from $(VARIABLES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-all test test-slow check ui ui-flows clean
+.PHONY: help install train-all deploy worker test test-slow test-faults check ui ui-flows clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,11 +29,21 @@ train-all: install ## Run the main job: check, train, compare, promote (SOURCE=,
 	.venv/bin/python -m flows $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") \
 		$(if $(ARCHITECTURES),--architectures "$(ARCHITECTURES)") $(if $(FORCE),--force)
 
+deploy: install ## Make pools and deployments on the server PREFECT_API_URL names (KIND=process, docker, kubernetes)
+	.venv/bin/python -m flows.deploy $(if $(KIND),--kind "$(KIND)")
+
+worker: install ## Serve the pool gpu with one GPU, or cores (GPU=0, CORES=4); POOL=control runs train-all
+	exec .venv/bin/python -m flows.worker $(if $(POOL),--pool "$(POOL)") $(if $(GPU),--gpu "$(GPU)") \
+		$(if $(CORES),--cores "$(CORES)")
+
 test: install ## Run the tests
-	.venv/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile tests/e2e tests
+	.venv/bin/python -m pytest -m "not slow and not faults" --numprocesses 2 --dist loadfile tests/e2e tests
 
 test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow
+
+test-faults: install ## Run the tests that kill processes and wait until it is noticed
+	.venv/bin/python -m pytest -m faults
 
 check: install ## Run formatter, linter and type checker
 	.venv/bin/ruff format --check .

@@ -15,6 +15,8 @@ REFUSED = 1
 @task
 def promote() -> State:
     """Promote or not, by rule, and keep the decision with the parent run."""
+    if status := unveil("publish"):
+        return Failed(message=f"unveil publish failed, exit code {status}")
     status = unveil("promote")
     if status not in (0, REFUSED):
         return Failed(message=f"unveil promote failed, exit code {status}")

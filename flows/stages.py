@@ -1,35 +1,78 @@
 """A task runs a stage of dvc.yaml, or a verb of unveil, in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prefect import task
+from prefect import runtime, task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from unveil import params
 from unveil.errors import UserError
-from unveil.paths import ARCHIVE, LEADERBOARD
+from unveil.paths import ARCHIVE, COMPARISON, LEADERBOARD, PROMOTION
 from unveil.registry import PARENT, open_run
+
+DATA = ("manifest", "validate", "pack")
+"""The stages before training."""
+
+
+def deployed() -> bool:
+    """Whether a worker runs this flow, for a deployment; else a person does, in this process."""
+    return runtime.deployment.id is not None
+
+
+def _environment() -> dict[str, str]:
+    folder = str(Path(sys.executable).parent)
+    path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    parent = open_run() or os.environ.get(PARENT, "")
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", PARENT: parent}
 
 
 def _run(*command: str) -> int:
-    folder = str(Path(sys.executable).parent)
-    environment = {
-        **os.environ,
-        "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}",
-        "DVC_NO_ANALYTICS": "1",
-        PARENT: open_run(),
-    }
-    return subprocess.run([sys.executable, "-m", *command], env=environment, check=False).returncode
+    """Run a command that ends with us, however we end; a worker's run prints it line by line."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.guard", sys.executable, "-m", *command],
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        # The worker's own output may be gone before the run is: then only the server hears it.
+        stdout=subprocess.PIPE if deployed() else None,
+        stderr=subprocess.STDOUT if deployed() else None,
+        text=True,
+    ) as process:
+        for line in process.stdout or ():
+            if line.strip():
+                print(line.rstrip())
+        return process.wait()
 
 
 def unveil(*arguments: str) -> int:
     """Run a verb and give its exit code."""
     return _run("unveil", *arguments)
+
+
+def outdated() -> set[str]:
+    """Ask DVC, once for all, which stages are stale."""
+    command = [sys.executable, "-m", "dvc", "status", "--json"]
+    asked = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True)
+    return set(json.loads(asked.stdout))
+
+
+def nothing_to_do(architectures: Sequence[str]) -> bool:
+    """Whether all is made from the data, parameters and code of now, and the gate was asked."""
+    decided = PROMOTION.exists() and COMPARISON.exists()
+    if not decided or PROMOTION.stat().st_mtime < COMPARISON.stat().st_mtime:
+        return False
+    own = (stage for key in architectures for stage in stages_of(key))
+    return outdated().isdisjoint({*DATA, *own, "compare"})
+
+
+def stages_of(architecture: str) -> tuple[str, ...]:
+    """Name an architecture's own stages, in order."""
+    return f"train@{architecture}", f"evaluate@{architecture}"
 
 
 @task(task_run_name="repro {stage}")
@@ -68,6 +111,8 @@ def conclude(trained: Mapping[str, State], promoted: State) -> State:
     ]
     print("\n".join(lines))
     failed = [key for key, state in trained.items() if not state.is_completed()]
+    for key in failed:
+        print(f"{key} {str(trained[key].name).lower()}: {trained[key].message}")
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
     ended = Failed if promoted.is_failed() else Completed

@@ -2,33 +2,36 @@
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
+from flows.dispatch import train_each
 from flows.promote import promote
-from flows.stages import conclude, prepare, repro
-from flows.train_architecture import train_architecture
+from flows.recall import recall
+from flows.stages import DATA, conclude, nothing_to_do, prepare, repro
 from unveil import params, registry
 
 
-@flow(name="train-all")
+@flow(name="train-all", on_cancellation=[recall], on_crashed=[recall])
 def train_all(
     source: str | None = None,
     recipe: str | None = None,
     architectures: list[str] | None = None,
     force: bool = False,
+    concurrency: int | None = None,
 ) -> State:
     """Check the faces, train every architecture under one protocol, promote the best."""
     ready = prepare(source, recipe, architectures, return_state=True)
     if ready.is_failed():
         return Failed(message=ready.message)
-    for stage in ("manifest", "validate", "pack"):
+    chosen = architectures or list(params.load().architectures)
+    if not force and nothing_to_do(chosen):
+        return Completed(message="nothing to do: same data, parameters and code")
+    for stage in DATA:
         made = repro(stage, force, return_state=True)
         if made.is_failed():
             return Failed(message=made.message)
-
-    chosen = architectures or list(params.load().architectures)
     with registry.train_all_run(params.load()):
-        trained = {key: train_architecture(key, force, return_state=True) for key in chosen}
+        trained = train_each(chosen, force, concurrency)
         compared = repro("compare", force, return_state=True)
         if compared.is_failed():
             return Failed(message=compared.message)

@@ -22,9 +22,11 @@ ORDER = [
         "pack",
         "batches",
         "callbacks",
+        "checkpoint",
+        "course",
         "train",
     ),
-    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "promote"),
+    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded", "promote"),
     *("predict", "bench", "cli", "__main__"),
 ]
 DOORS = {
@@ -112,6 +114,12 @@ def test_a_stage_depends_on_all_code_it_runs_and_on_no_other(name):
         folder = SOURCE / module
         needed.add(f"src/unveil/{module}{'' if folder.is_dir() else '.py'}")
     assert named == needed
+
+
+def test_a_training_is_known_by_all_code_that_decides_it():
+    from unveil.checkpoint import CODE
+
+    assert set(CODE) == closure("train")
 
 
 def test_the_main_flow_is_short_enough_to_read_aloud():

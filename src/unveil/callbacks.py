@@ -1,18 +1,46 @@
-"""What happens at the end of an epoch: the best weights are kept, and people hear of it."""
+"""What happens around an epoch: its draws, the best weights, its row, and when a stage ends."""
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from unveil.params import Stage
 
-Record = Callable[[int, dict[str, float]], None]
-"""Called with an epoch (from 0, over both stages) and its measures by name."""
+Row = dict[str, float]
+"""One epoch: ``epoch`` (from 0, over both stages), ``stage`` (from 1), ``seconds``, ``timestamp``
+(milliseconds since 1970) and the measures by name."""
+
+Record = Callable[[Row], None]
+"""Called with the row of each epoch, in order."""
+
+
+class Draws(keras.callbacks.Callback):  # type: ignore[misc]
+    """Draw the dropout and the augmentation of an epoch from seed and epoch alone.
+
+    Keras saves the state of no generator: a training that goes on after a kill would draw anew.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Set every generator of the network that learns."""
+        for place, generator in enumerate(generators(self.model)):
+            drawn = np.random.SeedSequence((self._seed, epoch, place)).generate_state(1)[0] >> 1
+            generator.state.assign([int(drawn), 0])
+
+
+def generators(network: keras.Model) -> list[keras.random.SeedGenerator]:
+    """List the random generators of all layers, in the order of the layers."""
+    layers = network._flatten_layers()
+    return [generator for layer in layers for generator in layer._seed_generators]
 
 
 class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
@@ -21,39 +49,67 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, network: keras.Model) -> None:
         super().__init__()
         self._network = network
-        self._score = float("-inf")
-        self._weights = network.get_weights()
+        self.score = float("-inf")
+        self.weights = network.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Take the weights when they beat all before."""
         score = float((logs or {})["val_macro_f1"])
-        if score > self._score:
-            self._score, self._weights = score, self._network.get_weights()
+        if score > self.score:
+            self.score, self.weights = score, self._network.get_weights()
 
     def restore(self) -> None:
         """Put the best weights back into the network."""
-        self._network.set_weights(self._weights)
+        self._network.set_weights(self.weights)
+
+
+class Patience(keras.callbacks.Callback):  # type: ignore[misc]
+    """End a stage after ``patience`` epochs without a better validation macro-F1.
+
+    With ``decay: plateau`` the rate is halved after each ``patience // 2`` of them in a row.
+    """
+
+    def __init__(self, stage: Stage, *, best: float = float("-inf"), waited: int = 0) -> None:
+        super().__init__()
+        self._stage = stage
+        self.best, self.waited = best, waited
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Count, and halve the rate or end the stage when it is time."""
+        score = float((logs or {})["val_macro_f1"])
+        if score > self.best:
+            self.best, self.waited = score, 0
+            return
+        self.waited += 1
+        if self.waited >= self._stage.patience:
+            self.model.stop_training = True
+        elif self._stage.decay == "plateau" and not self.waited % (self._stage.patience // 2):
+            rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+            self.model.optimizer.learning_rate = float(rate) / 2
 
 
 class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
-    """Count epochs over both stages, time them, and tell people and the tracker."""
+    """Write the row of every epoch, over both stages, and show people the progress."""
 
-    def __init__(self, key: str, stages: Sequence[Stage], record: Record) -> None:
+    def __init__(self, key: str, stages: int) -> None:
         super().__init__()
-        self.done = 0
+        self.rows: list[Row] = []
         self._key = key
-        self._stages = len(stages)
-        self._record = record
-        self._rows: list[dict[str, Any]] = []
+        self._stages = stages
         self._bar: tqdm[Any] | None = None
+
+    @property
+    def done(self) -> int:
+        """The number of finished epochs."""
+        return len(self.rows)
 
     def stage(self, number: int, *, steps: int) -> None:
         """Say that a stage of ``steps`` batches an epoch begins."""
         self._number, self._steps = number, steps
 
     def table(self) -> pd.DataFrame:
-        """Give one row for each epoch: epoch, stage, seconds and the measures."""
-        return pd.DataFrame(self._rows)
+        """Give one row for each epoch."""
+        return pd.DataFrame(self.rows)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Open the progress of the stage."""
@@ -75,16 +131,18 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
             self._bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the row of the epoch and pass it on."""
-        seconds = time.perf_counter() - self._began
-        measures = {name: float(value) for name, value in (logs or {}).items()}
-        row = {"epoch": epoch, "stage": self._number, "seconds": seconds, **measures}
-        self._rows.append(row)
-        self.done = epoch + 1
-        self._record(epoch, {"stage": self._number, "epoch_seconds": seconds, **measures})
+        """Write the row of the epoch."""
+        row: Row = {
+            "epoch": epoch,
+            "stage": self._number,
+            "seconds": time.perf_counter() - self._began,
+            "timestamp": round(time.time() * 1000),
+            **{name: float(value) for name, value in (logs or {}).items()},
+        }
+        self.rows.append(row)
         if self._bar is not None:
             self._bar.set_postfix(
-                epoch=epoch + 1, val_f1=f"{measures['val_macro_f1']:.3f}", refresh=False
+                epoch=epoch + 1, val_f1=f"{row['val_macro_f1']:.3f}", refresh=False
             )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:

@@ -1,6 +1,7 @@
 """unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -111,23 +112,16 @@ def pack() -> None:
 
 @app.command()
 def train(architecture: Architecture) -> None:
-    """Train one architecture in two stages, recorded in MLflow."""
+    """Train one architecture in two stages; killed and run again, it goes on where it was."""
     from unveil import params
 
     loaded = params.load()
     loaded.named(architecture)
     _import_keras()
 
-    from unveil import registry
-    from unveil import train as trains
-    from unveil.files import write_json
-    from unveil.paths import MODELS
+    from unveil import recorded
 
-    with registry.training_run(architecture, loaded) as run_id:
-        trained = trains.train(architecture, loaded, registry.record)
-        trains.save(trained, MODELS / architecture)
-        uri = registry.log_network(trained.network, loaded)
-        write_json(MODELS / architecture / "run.json", {"run_id": run_id, "model_uri": uri})
+    trained = recorded.train(architecture, loaded)
     best = trained.history["val_macro_f1"].max()
     print(f"{architecture}: best validation macro-F1 {best:.4f} of {len(trained.history)} epochs")
 
@@ -143,11 +137,9 @@ def evaluate(architecture: Architecture) -> None:
 
     from unveil import evaluate as evaluates
     from unveil import registry
-    from unveil.paths import MODELS, REPORTS
 
     metrics = evaluates.evaluate(architecture, loaded)
-    run_id, _ = registry.origin(MODELS / architecture)
-    registry.log_report(run_id, evaluates.flat(metrics), REPORTS / architecture)
+    registry.attempt(lambda: registry.publish(architecture, loaded))
     test = metrics["test"]["macro_f1"]
     print(
         f"{architecture}: test macro-F1 {test['value']:.4f} "
@@ -162,6 +154,23 @@ def compare() -> None:
     from unveil import params
 
     print(compares.table(compares.compare(params.load())))
+
+
+@app.command()
+def publish() -> None:
+    """Tell MLflow what it does not know yet of the trained architectures."""
+    from unveil import params
+    from unveil.paths import MODELS
+
+    loaded = params.load()
+    trained = [key for key in loaded.architectures if (MODELS / key / "run.json").exists()]
+    _import_keras()
+
+    from unveil import registry
+
+    for key in trained:
+        registry.publish(key, loaded)
+    print(f"MLflow has {len(trained)} trainings: {', '.join(trained) or 'none'}")
 
 
 @app.command()
@@ -212,6 +221,16 @@ def bench_data(
     from unveil import bench as benches
 
     print(benches.table(benches.data(source)))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Start train-all on the workers of a Prefect server (`unveil run --help`)."""
+    from unveil import params
+
+    params.load()
+    command = [sys.executable, "-m", "flows.start", *(arguments or [])]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 def _import_keras() -> None:

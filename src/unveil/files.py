@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ def replacing(target: Path) -> Iterator[Path]:
         with _workspace(target) as workspace:
             made = workspace / target.name
             yield made
+            _flush(made)
             _replace(target, made, aside=workspace / f"{target.name}.old")
     except OSError as error:
         # What the block reads may be locked too; that is another file's name.
@@ -46,6 +48,19 @@ def _workspace(target: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-made in a folder that nobody else writes to now."""
+    for workspace in folder.glob(".unveil-*"):
+        shutil.rmtree(workspace, ignore_errors=True)
+
+
+def _flush(made: Path) -> None:
+    # Renamed before its content is on the disk, a file would be empty after a loss of power.
+    if made.is_file():
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _replace(target: Path, made: Path, *, aside: Path) -> None:

@@ -88,13 +88,15 @@ class Training:
 class Stage:
     """One fit: from which layer on the network learns (``all``, ``head`` or a layer's name).
 
-    ``patience`` is the number of epochs without a better validation macro-F1 before it stops.
+    ``patience`` is the number of epochs without a better validation macro-F1 before it stops. The
+    rate follows a ``cosine`` down, or on a ``plateau`` is halved after half that patience.
     """
 
     trainable_from: str
     epochs: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     patience: Positive
+    decay: Literal["cosine", "plateau"] = "cosine"
 
 
 @_strict

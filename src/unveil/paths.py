@@ -21,3 +21,5 @@ LEADERBOARD = Path("data/05_reports/comparison.md")
 PROMOTION = Path("data/05_reports/promotion.json")
 
 TRACKING = Path("mlflow/state")
+
+CHECKPOINTS = Path(".checkpoints")

@@ -71,7 +71,7 @@ def _through_the_gate(
 ) -> Decision:
     _require_valid_data()
     folder = MODELS / key
-    if before is not None and before.run_id == registry.origin(folder)[0]:
+    if before is not None and before.origin == registry.origin(folder):
         raise Refused("it is the champion already")
     network = _finite(train.load(folder / "model.keras"))
     own = _score(network, params)
@@ -80,7 +80,7 @@ def _through_the_gate(
     rival = _champion_score(before, params)
     if rival is not None and own <= rival:
         raise Refused(f"not better than the champion on the same images: {own:.4f} <= {rival:.4f}")
-    version = registry.register(network, folder, key=key, params=params)
+    version = registry.register(key, params)
     _require_same_answers(network, version)
     registry.crown(version)
     return Decision(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from unveil import params, train
+from unveil import checkpoint, course, params, train
 from unveil.architectures import Cnn, Transfer
 from unveil.errors import UserError
 
@@ -73,18 +73,18 @@ def test_each_stage_unfreezes_what_it_names(key, network, recipe, place):
     features = names.index("features")
     frozen_norm = loaded.architectures[key].pretrained
     for stage in loaded.schedules[key].stages:
-        train.set_trainable(network, stage.trainable_from, frozen_norm=frozen_norm)
+        course.set_trainable(network, stage.trainable_from, frozen_norm=frozen_norm)
         first = {"all": 0, "head": features + 1}.get(stage.trainable_from)
         first = names.index(stage.trainable_from) if first is None else first
         for place_, layer in enumerate(network.layers):
             norm = isinstance(layer, keras.layers.BatchNormalization) and place_ < features
             assert layer.trainable == (place_ >= first and not (frozen_norm and norm))
         assert network.trainable_weights
-    train.set_trainable(network, "all", frozen_norm=False)
+    course.set_trainable(network, "all", frozen_norm=False)
 
 
 def test_backbone_and_head_are_the_network_cut_in_two(network):
-    backbone, head = train.split_at_features(network)
+    backbone, head = course.split_at_features(network)
     joined = head.predict(backbone.predict(FACES, verbose=0), verbose=0)
     assert np.allclose(joined, network.predict(FACES, verbose=0), atol=1e-5)
 
@@ -96,12 +96,13 @@ def test_both_stages_learn_and_what_is_saved_is_what_was_kept(key, packed):
     loaded.schedules[key] = dataclasses.replace(schedule, stages=stages, train_images=16)
     loaded.architectures[key] = small(loaded.architectures[key])
     heard = []
-    trained = train.train(key, loaded, lambda epoch, measures: heard.append((epoch, measures)))
+    with checkpoint.opened(key, loaded) as kept:
+        trained = train.train(key, loaded, kept, heard.append)
     assert trained.history["epoch"].tolist() == [0, 1]
     assert trained.history["stage"].tolist() == [1, 2]
-    assert [epoch for epoch, _ in heard] == [0, 1]
+    assert [row["epoch"] for row in heard] == [0, 1]
     assert {"loss", "accuracy", "macro_f1", "val_loss", "val_accuracy", "val_macro_f1"} <= set(
-        heard[0][1]
+        heard[0]
     )
     train.save(trained, train_folder := packed / "data/04_models" / key)
     again = train.load(train_folder / "model.keras")
@@ -115,7 +116,7 @@ def test_both_stages_learn_and_what_is_saved_is_what_was_kept(key, packed):
 def test_an_unknown_layer_names_the_layers():
     network = params.load().architectures["cnn3"].build(48, 4)
     with pytest.raises(UserError, match=r"unknown layer in trainable_from 'blok1'.*block1_conv1"):
-        train.set_trainable(network, "blok1", frozen_norm=False)
+        course.set_trainable(network, "blok1", frozen_norm=False)
 
 
 def test_an_unknown_backbone_names_some_that_there_are():

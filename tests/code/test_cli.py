@@ -6,7 +6,7 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "predict")
+VERBS += ("promote", "predict", "run")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn")
 
 

@@ -2,43 +2,29 @@
 
 SQLite below ``mlflow/state`` by default, ``MLFLOW_TRACKING_URI`` respected. One experiment and one
 registered model, both ``facial-emotion``; one parent run for each train-all, one child run for each
-training. A metric has one name in every run.
+training. A metric has one name in every run. A training never waits for MLflow: it reports from a
+thread of its own, and ``publish`` tells a server later, from files, what it does not know yet.
 """
 
-from unveil.registry.connection import connect
-from unveil.registry.runs import (
-    PARENT,
-    log_files,
-    log_report,
-    open_run,
-    record,
-    train_all_run,
-    training_run,
-)
-from unveil.registry.versions import (
-    Version,
-    champion,
-    crown,
-    load,
-    log_network,
-    origin,
-    register,
-)
+from unveil.registry.connection import attempt, connect
+from unveil.registry.publish import origin, publish
+from unveil.registry.reporter import reporting
+from unveil.registry.runs import PARENT, log_files, open_run, train_all_run
+from unveil.registry.versions import Version, champion, crown, load, register
 
 __all__ = [
     "PARENT",
     "Version",
+    "attempt",
     "champion",
     "connect",
     "crown",
     "load",
     "log_files",
-    "log_network",
-    "log_report",
     "open_run",
     "origin",
-    "record",
+    "publish",
     "register",
+    "reporting",
     "train_all_run",
-    "training_run",
 ]

@@ -1,9 +1,12 @@
-"""Where MLflow is, and what it may do while we wait for it."""
+"""Where MLflow is, and how long we wait for it."""
 
 import logging
 import os
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from unveil.errors import UserError
 from unveil.paths import TRACKING
@@ -11,15 +14,24 @@ from unveil.paths import TRACKING
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 # An unreachable server would otherwise block every call for four minutes.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 NAME = "facial-emotion"
 """Of the experiment and of the registered model."""
+
+ANSWER = 30
+"""Seconds in which a server has to answer."""
+
+TRANSFER = 300
+"""Seconds in which all of a training has to be transferred, its network included."""
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -30,10 +42,56 @@ def answering() -> Iterator[None]:
     """
     try:
         yield
-    except MlflowException as error:
-        where = mlflow.get_tracking_uri().split("@")[-1]
-        why = (str(error).splitlines() or ["no reason given"])[0][:200]
-        raise UserError(f"MLflow at {where}: {why}") from None
+    except (MlflowException, requests.RequestException) as error:
+        raise UserError(f"MLflow at {place()}: {reason(error)}") from None
+
+
+def place() -> str:
+    """Name the server without its password."""
+    return (os.environ.get("MLFLOW_TRACKING_URI") or mlflow.get_tracking_uri()).split("@")[-1]
+
+
+def reason(error: BaseException) -> str:
+    """Give the first line of what went wrong."""
+    return (str(error).splitlines() or ["no reason given"])[0][:200]
+
+
+def patience() -> float:
+    """Give the seconds to wait for an answer; a database of our own may have tables to make."""
+    remote = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+    return ANSWER if remote else TRANSFER
+
+
+def within(seconds: float, act: Callable[[], T]) -> T:
+    """Give what ``act`` gives; ``UserError`` when that takes longer than ``seconds``."""
+    given: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            given.append(act())
+        except BaseException as error:
+            raised.append(error)
+
+    # A thread that hangs in a request cannot be stopped: it is left behind and dies with us.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if not given:
+        raise UserError(f"MLflow at {place()}: not done within {seconds:.0f} seconds")
+    return given[0]
+
+
+def attempt(act: Callable[[], T]) -> T | None:
+    """Give what ``act`` gives, or say in one line why MLflow did not take it."""
+    try:
+        with answering():
+            return act()
+    except UserError as error:
+        print(f"not recorded now: {error}", file=sys.stderr)
+        return None
 
 
 @answering()
@@ -65,6 +123,8 @@ def _quieten() -> None:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # It warns of a missing pip, which an environment made by uv does not need.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    # A server that is away is said once, by us.
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
 
 def _artifacts() -> str | None:

@@ -1,0 +1,195 @@
+"""What machines tell each other about data: what to train on, and what was made of it.
+
+They share git, the DVC remote, MLflow and Prefect, and no folder. The controller's `order` goes to
+a worker as a flow parameter, and the worker's lock entries come back as an artifact in Prefect; the
+files themselves go through the DVC remote, known by their hashes. In one checkout, or without a
+remote, there is nothing to move and all four only check.
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+from prefect.artifacts import Artifact, create_markdown_artifact
+
+from flows import checkout
+from flows.checkout import LOCK
+from unveil.errors import UserError
+from unveil.files import existing, replacing
+from unveil.paths import PARAMS
+from unveil.provenance import dvc_hash
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+PACK = "pack"
+
+
+def order() -> dict[str, Any]:
+    """Say what is to be trained on: code, parameters and the hashes of the packed faces.
+
+    With a DVC remote the packed faces are on it when this returns.
+    """
+    with _remote() as repo:
+        if repo:
+            repo.push([PACK])
+    params = existing(PARAMS, made_by="git checkout").read_text()
+    return {**checkout.state(), "params": params, "locked": _locked([PACK])}
+
+
+def accept(order: dict[str, Any]) -> None:
+    """Make this checkout what the order names, and keep it so until `hand_over`.
+
+    Raises:
+        UserError: what does not match and cannot be made to.
+    """
+    # Trainings of one order share a checkout; to lay out another, one must be alone in it.
+    if _hold(fcntl.LOCK_EX | fcntl.LOCK_NB):
+        _lay_out(order)
+        _hold(fcntl.LOCK_SH)
+        return
+    _hold(fcntl.LOCK_SH)
+    if not _laid_out(order):
+        _hold(fcntl.LOCK_UN)
+        raise UserError("this checkout is training for another order; give each worker its own")
+
+
+def hand_over(architecture: str) -> None:
+    """Give to the other machines what was trained and evaluated here."""
+    stages = _stages(architecture)
+    with _remote() as repo:
+        if repo:
+            repo.push(stages, run_cache=True)
+    if repo:
+        create_markdown_artifact(
+            key=_key(architecture),
+            markdown=f"```json\n{json.dumps(_locked(stages), indent=1)}\n```",
+            description=f"what a worker made of {architecture}, as dvc.lock has it",
+        )
+    _hold(fcntl.LOCK_UN)
+
+
+def collect(architecture: str) -> None:
+    """Take what a worker made, exactly what it handed over; trains nothing.
+
+    Raises:
+        UserError: when it is not all there and whole, or was made of other things than are here.
+    """
+    with _remote() as repo:
+        if repo is None:
+            return
+        artifact = cast(Artifact | None, Artifact.get(_key(architecture)))
+        if artifact is None:
+            raise UserError(f"no worker has handed over {architecture}")
+        _lock(repo, json.loads(str(artifact.data).strip("`").removeprefix("json")))
+        stages = _stages(architecture)
+        repo.pull(stages, force=True)
+        changed = repo.status(targets=stages)
+    if changed:
+        raise UserError(f"{architecture} was made of other things than are here: {changed}")
+
+
+def _lay_out(order: dict[str, Any]) -> None:
+    if _laid_out(order):
+        return
+    checkout.become(order["commit"], order["changes"])
+    with replacing(PARAMS) as path:
+        path.write_text(order["params"])
+    with _remote() as repo:
+        if repo is None:
+            raise UserError("the order's data is not here and no DVC remote is set: dvc remote add")
+        _lock(repo, order["locked"])
+        repo.pull([PACK], force=True)
+    if wrong := _wrong(order):
+        raise UserError(f"{', '.join(wrong)} is not what the order names")
+
+
+def _laid_out(order: dict[str, Any]) -> bool:
+    return (
+        checkout.state() == {"commit": order["commit"], "changes": order["changes"]}
+        and PARAMS.exists()
+        and PARAMS.read_text() == order["params"]
+        and _locked([PACK]) == order["locked"]
+        and not _wrong(order)
+    )
+
+
+def _wrong(order: dict[str, Any]) -> list[str]:
+    named = {out["path"]: out["md5"] for out in order["locked"][PACK]["outs"]}
+    return [
+        path
+        for path, md5 in named.items()
+        if not Path(path).is_file() or dvc_hash(Path(path)) != md5
+    ]
+
+
+def _locked(stages: Sequence[str]) -> dict[str, Any]:
+    content = _lock_content()
+    return {name: content["stages"].get(name) for name in stages}
+
+
+def _lock_content() -> dict[str, Any]:
+    empty = {"schema": "2.0", "stages": {}}
+    return {**empty, **yaml.safe_load(LOCK.read_text())} if LOCK.exists() else empty
+
+
+def _lock(repo: "Repo", entries: dict[str, Any]) -> None:
+    # Not the whole file: the other entries tell what else lies in this checkout.
+    with repo.lock:
+        content = _lock_content()
+        content["stages"].update(entries)
+        with replacing(LOCK) as path:
+            path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@contextmanager
+def _remote() -> "Iterator[Repo | None]":
+    """Open DVC where it has a remote, and turn what that cannot do into one line."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        name = repo.config["core"].get("remote")
+    if name is None:
+        yield None
+        return
+    try:
+        # DVC keeps a damaged object under the hash it should have, unless told to verify.
+        with Repo(remote_config={"verify": True}, _wait_for_lock=True) as repo:
+            store = repo.cloud.get_remote_odb()
+            store.fs.exists(store.path)
+            yield repo
+    except UserError:
+        raise
+    except Exception as error:  # each kind of remote has its own
+        raise UserError(f"DVC remote {name}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _stages(architecture: str) -> list[str]:
+    return [f"train@{architecture}", f"evaluate@{architecture}"]
+
+
+def _key(architecture: str) -> str:
+    return "handed-over-" + re.sub("[^a-z0-9]+", "-", architecture.lower())
+
+
+def _hold(kind: int) -> bool:
+    try:
+        fcntl.flock(_lock_file(Path.cwd()), kind)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@cache
+def _lock_file(root: Path) -> int:
+    # Open as long as the process: a lock dies with the one who holds it.
+    folder = root / ".dvc/tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    return os.open(folder / "exchange.lock", os.O_RDWR | os.O_CREAT)

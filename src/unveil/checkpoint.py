@@ -1,0 +1,186 @@
+"""What a training needs to go on after a kill: a file for each epoch, used whole or not at all.
+
+Below ``.checkpoints/ARCH`` lie a ``lock`` and a folder named by the training's identity, with its
+``origin`` and the last two ``EPOCH-SHA256.npz``. A training with other data, parameters, code or
+libraries has another identity and never looks there.
+"""
+
+import fcntl
+import hashlib
+import importlib
+import json
+import re
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import to_jsonable_python as plain
+
+from unveil.errors import UserError
+from unveil.files import existing, replacing, sha256, sweep
+from unveil.params import Params
+from unveil.paths import CHECKPOINTS, PACKED
+
+CODE = (
+    *("architectures", "batches", "callbacks", "checkpoint", "course", "errors"),
+    *("files", "packed", "params", "paths", "train"),
+)
+"""The modules that decide what a training gives."""
+
+KEPT = 2
+"""How many checkpoints are kept: the newest, and one to fall back on."""
+
+
+class Diverged(UserError):
+    """A training whose loss or weights are no longer finite; another try would end the same."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A training after an epoch: groups of arrays, and notes that JSON can hold."""
+
+    arrays: dict[str, list[NDArray[Any]]]
+    notes: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder named by its identity."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.identity = folder.name
+        self.origin = self._origin()
+
+    def save(self, epoch: int, state: State) -> None:
+        """Keep the state after an epoch (from 0), whole or not at all; older ones go.
+
+        A full disk is a ``UserError``, and the checkpoints before stay.
+        """
+        arrays = {
+            f"{group}.{place}": array
+            for group, members in state.arrays.items()
+            for place, array in enumerate(members)
+        }
+        notes = {**state.notes, "identity": self.identity, "groups": list(state.arrays)}
+        with replacing(whole := self._folder / "checkpoint.npz") as path:
+            np.savez(path, notes=np.array(json.dumps(notes)), **arrays)  # type: ignore[arg-type]
+            digest = sha256(path)
+        whole.rename(self._folder / f"{epoch:06d}-{digest}.npz")
+        for old in self._files()[:-KEPT]:
+            old.unlink()
+
+    def latest(self) -> State | None:
+        """Read the newest whole checkpoint; each damaged one is named on stderr and removed."""
+        for path in reversed(self._files()):
+            try:
+                return self._read(path)
+            except (OSError, ValueError) as error:
+                print(f"checkpoint {path} is not used: {error}", file=sys.stderr)
+                path.unlink(missing_ok=True)
+        return None
+
+    def remove(self) -> None:
+        """Remove the checkpoints of this training."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def complete(self) -> None:
+        """Remove the checkpoints of this training and of all older ones of its architecture."""
+        for folder in self._folder.parent.iterdir():
+            if folder.is_dir():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _origin(self) -> str:
+        path = self._folder / "origin"
+        if path.exists() and re.fullmatch("[0-9a-f]{32}", kept := path.read_text()):
+            return kept
+        with replacing(path) as temporary:
+            temporary.write_text(made := uuid.uuid4().hex)
+        return made
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("[0-9]*-*.npz"))
+
+    def _read(self, path: Path) -> State:
+        if sha256(path) != path.stem.split("-")[1]:
+            raise ValueError("its content is not what was written")
+        with np.load(path, allow_pickle=False) as stored:
+            notes = json.loads(str(stored["notes"]))
+            if notes["identity"] != self.identity:
+                raise ValueError("it is of another training")
+            groups: dict[str, list[NDArray[Any]]] = {group: [] for group in notes["groups"]}
+            for name in stored.files[1:]:
+                groups[name.split(".")[0]].append(stored[name])
+        return State(arrays=groups, notes=notes)
+
+
+@contextmanager
+def opened(key: str, params: Params) -> Iterator[Checkpoints]:
+    """Open the checkpoints of a training, for one process at a time.
+
+    Where the block raises ``Diverged`` they are removed. A second training of the same
+    architecture in this checkout is a ``UserError`` at once.
+    """
+    with _locked(CHECKPOINTS / params.named(key), key):
+        kept = Checkpoints(CHECKPOINTS / key / identity(key, params))
+        sweep(CHECKPOINTS / key / kept.identity)
+        try:
+            yield kept
+        except Diverged:
+            kept.remove()
+            raise
+
+
+def identity(key: str, params: Params) -> str:
+    """Name a training, as 64 hexadecimal digits, by all that decides what it gives."""
+    backend = keras.backend.backend()
+    entry = plain(params.architectures[key])
+    weights = Path(str(entry.get("weights")))
+    decided = {
+        "data": [sha256(existing(PACKED / f"{name}.npz", made_by="unveil pack")) for name in _READ],
+        "network": entry,
+        "weights": sha256(weights) if weights.is_file() else None,
+        "schedule": plain(params.schedules[key]),
+        "training": plain(params.training),
+        "classes": params.classes,
+        "image_size": params.data.image_size,
+        "code": [sha256(path) for path in _sources()],
+        "keras": keras.__version__,
+        "backend": [backend, importlib.import_module(backend).__version__],
+    }
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
+_READ = ("train", "validation")
+
+
+def _sources() -> list[Path]:
+    here = Path(__file__).parent
+    modules = (here / name for name in CODE)
+    return [
+        path
+        for module in modules
+        for path in (
+            sorted(module.glob("*.py")) if module.is_dir() else [module.with_suffix(".py")]
+        )
+    ]
+
+
+@contextmanager
+def _locked(folder: Path, key: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    # The system lets go of the lock when its process dies, however it dies. The file stays: were
+    # it removed, two processes could each lock a file of that name.
+    with (folder / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{key} is being trained in this checkout already") from None
+        yield

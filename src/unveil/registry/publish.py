@@ -1,0 +1,120 @@
+"""A finished training -> MLflow, from its files alone; a second time changes nothing."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from unveil.errors import UserError
+from unveil.files import existing, read_json, sha256
+from unveil.params import Params
+from unveil.paths import MODELS, REPORTS
+from unveil.provenance import requirements
+from unveil.registry.connection import TRANSFER, answering, connect, patience, within
+from unveil.registry.runs import describe, run_of, send
+
+if TYPE_CHECKING:
+    import keras
+
+
+def origin(folder: Path) -> str:
+    """Read by which tag a training's folder finds its run."""
+    made = _made(folder)
+    return str(made["origin"])
+
+
+def publish(key: str, params: Params) -> str:
+    """See to it that MLflow has a training's run, metrics, network and report; gives the URI.
+
+    The network's URI, ``models:/...``. Raises ``UserError`` when no server answers within
+    ``ANSWER`` seconds or the rest takes longer than ``TRANSFER``.
+    """
+    client = within(patience(), connect)
+    return within(TRANSFER, lambda: _published(client, key, params))
+
+
+@answering()
+def _published(client: MlflowClient, key: str, params: Params) -> str:
+    folder = MODELS / key
+    made = _made(folder)
+    history = existing(folder / "history.csv", made_by=f"unveil train {key}")
+    rows = pd.read_csv(history, float_precision="round_trip").to_dict("records")
+    run = run_of(client, made["origin"], made["tags"])
+    describe(client, run, key, params)
+    send(client, run, rows)
+    uri = _network(client, run, folder / "model.keras", params)
+    _report(client, run, REPORTS / key, folder / "model.keras")
+    if run.info.status != "FINISHED":
+        client.set_terminated(run.info.run_id, end_time=int(rows[-1]["timestamp"]))
+    return uri
+
+
+def _made(folder: Path) -> dict[str, Any]:
+    made: dict[str, Any] = read_json(folder / "run.json", made_by=f"unveil train {folder.name}")
+    if "origin" not in made:
+        raise UserError(f"{folder}/run.json is of an older version; train {folder.name} again")
+    return made
+
+
+def _network(client: MlflowClient, run: Run, path: Path, params: Params) -> str:
+    from unveil import train
+
+    known = run.data.tags.get("model_uri")
+    if known:
+        return str(known)
+    uri = _log(train.load(path), run.info.run_id, params)
+    client.set_tag(run.info.run_id, "model_uri", uri)
+    return uri
+
+
+def _log(network: "keras.Model", run_id: str, params: Params) -> str:
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    size = params.data.image_size
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, size, size, 1))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(params.classes)))]),
+    )
+    logged = Model.log(
+        artifact_path=None,
+        flavor=_Keras,
+        name="model",
+        run_id=run_id,
+        model=network,
+        signature=signature,
+        input_example=np.zeros((1, size, size, 1), np.uint8),
+        # Without the list MLflow looks for it in a process of its own, for 20 seconds.
+        pip_requirements=requirements(),
+        metadata={"classes": list(params.classes)},
+    )
+    return str(logged.model_uri)
+
+
+def _report(client: MlflowClient, run: Run, folder: Path, model: Path) -> None:
+    from unveil.evaluate import flat
+
+    path = folder / "metrics.json"
+    metrics = read_json(path, made_by="unveil evaluate") if path.exists() else {}
+    if metrics.get("model_digest") != sha256(model):
+        return
+    for name, value in flat(metrics).items():
+        if run.data.metrics.get(name) != value:
+            client.log_metric(run.info.run_id, name, value)
+    if run.data.tags.get("report") != sha256(path):
+        client.log_artifacts(run.info.run_id, str(folder), "report")
+        client.set_tag(run.info.run_id, "report", sha256(path))
+
+
+class _Keras:
+    """The flavor mlflow.keras, which in 3.17.2 writes the example before it makes the folder."""
+
+    @staticmethod
+    def save_model(*, path: str, **settings: Any) -> None:
+        import mlflow.keras
+
+        Path(path).mkdir(parents=True)
+        mlflow.keras.save_model(path=path, **settings)

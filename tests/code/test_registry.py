@@ -1,0 +1,252 @@
+"""MLflow as a real server: away, back, broken or dumb, it has each metric once or costs nothing."""
+
+import dataclasses
+import json
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from tests import servers
+from tests.training import toy
+
+from unveil import checkpoint, evaluate, params, recorded, registry
+from unveil.errors import UserError
+from unveil.paths import MODELS, REPORTS
+from unveil.registry import connection
+
+KEY = "cnn3_gray"
+
+
+def row(epoch: int) -> dict[str, float]:
+    measures = {"loss": 1 / (epoch + 3), "val_macro_f1": 0.1 * epoch}
+    return {"epoch": epoch, "stage": 1, "seconds": 0.1, "timestamp": 10_000 + epoch, **measures}
+
+
+def runs(client: MlflowClient, origin: str) -> list:
+    experiment = client.get_experiment_by_name("facial-emotion")
+    return client.search_runs([experiment.experiment_id], f"tags.origin = '{origin}'")
+
+
+def histories(client: MlflowClient, run_id: str) -> dict[str, list]:
+    names = [name for name in client.get_run(run_id).data.metrics if not name.startswith("system")]
+    return {name: client.get_metric_history(run_id, name) for name in names}
+
+
+def points(client: MlflowClient, run) -> dict[str, list]:
+    found = histories(client, run.info.run_id)
+    return {name: [(p.step, p.timestamp, p.value) for p in line] for name, line in found.items()}
+
+
+def steps(client: MlflowClient, run_id: str) -> set[tuple[int, ...]]:
+    return {tuple(p.step for p in line) for line in histories(client, run_id).values()}
+
+
+def until(true, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[str]:
+    with servers.mlflow_server(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url
+
+
+@pytest.fixture
+def client(server, packed, monkeypatch) -> MlflowClient:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    return registry.connect()
+
+
+def test_a_server_killed_and_started_again_has_every_metric_once_and_in_order(
+    packed, monkeypatch, tmp_path
+):
+    port, origin, loaded = servers.free_port(), uuid.uuid4().hex, params.load()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    first = registry.reporting(KEY, loaded, origin)
+    reporter = first.__enter__()
+    for epoch in range(2):
+        reporter.record(row(epoch))
+    with servers.mlflow_server(tmp_path / "m", port=port) as url:
+        for epoch in range(2, 4):
+            reporter.record(row(epoch))
+        client = MlflowClient(url)
+        until(lambda: client.get_experiment_by_name("facial-emotion") and runs(client, origin))
+        run_id = runs(client, origin)[0].info.run_id
+        until(lambda: steps(client, run_id) == {(0, 1, 2, 3)})
+        assert client.get_run(run_id).info.status == "RUNNING"
+        url.kill()
+    for epoch in range(4, 6):
+        reporter.record(row(epoch))
+    with servers.mlflow_server(tmp_path / "m", port=port) as url:
+        first.__exit__(None, None, None)
+        assert reporter.delivered
+        (run,) = runs(client, origin)
+        assert run.info.status == "FINISHED"
+        assert steps(client, run.info.run_id) == {tuple(range(6))}
+        losses = client.get_metric_history(run.info.run_id, "loss")
+        assert [(p.value, p.timestamp) for p in losses] == [
+            (row(epoch)["loss"], row(epoch)["timestamp"]) for epoch in range(6)
+        ]
+
+
+def test_a_resumed_training_goes_on_in_its_run_and_sends_nothing_twice(client):
+    origin, loaded = uuid.uuid4().hex, params.load()
+    with pytest.raises(ZeroDivisionError), registry.reporting(KEY, loaded, origin) as reporter:
+        for epoch in range(3):
+            reporter.record(row(epoch))
+        raise ZeroDivisionError
+    (failed,) = runs(client, origin)
+    assert failed.info.status == "FAILED"
+    with registry.reporting(KEY, loaded, origin) as reporter:
+        until(lambda: client.get_run(failed.info.run_id).info.status == "RUNNING")
+        for epoch in range(5):
+            # An epoch done again after a damaged checkpoint has another time.
+            reporter.record({**row(epoch), "timestamp": 20_000 + epoch})
+    (run,) = runs(client, origin)
+    assert (run.info.run_id, run.info.status) == (failed.info.run_id, "FINISHED")
+    assert steps(client, run.info.run_id) == {tuple(range(5))}
+
+
+def test_mlflow_ignores_a_point_it_has(client):
+    run_id = client.create_run(mlflow.set_experiment("facial-emotion").experiment_id).info.run_id
+    for _ in range(2):
+        client.log_batch(run_id, metrics=[Metric("loss", 1 / 3, 5, 0), Metric("f1", 0.1, 5, 0)])
+    assert steps(client, run_id) == {(0,)}
+
+
+def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(client):
+    loaded = toy(KEY)
+    recorded.train(KEY, loaded)
+    evaluate.evaluate(KEY, loaded)
+    uri = registry.publish(KEY, loaded)
+    (run,) = runs(client, registry.origin(MODELS / KEY))
+    before = histories(client, run.info.run_id)
+    assert {"test_macro_f1", "validation_accuracy", "train_accuracy", "epoch_seconds"} <= set(
+        before
+    )
+    assert [point.value for point in before["stage"]] == [1, 1, 1, 2, 2, 2]
+    assert (run.data.params["architecture"], run.data.params["network.color"]) == (KEY, "gray")
+    assert {"git_commit", "hardware.cpu", "hardware.gpu"} <= set(run.data.tags)
+    named = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
+    assert set(named) == {"train.npz", "validation.npz", "test.npz"}
+    assert {"report"} <= {file.path for file in client.list_artifacts(run.info.run_id)}
+
+    assert registry.publish(KEY, loaded) == uri
+    (again,) = runs(client, registry.origin(MODELS / KEY))
+    assert histories(client, again.info.run_id) == before
+    assert len(again.outputs.model_outputs) == 1
+    assert len(again.inputs.dataset_inputs) == 3
+    assert again.info.end_time == run.info.end_time
+
+
+def test_a_training_of_another_time_and_place_is_published_from_its_files(
+    client, monkeypatch, tmp_path
+):
+    loaded = toy(KEY)
+    recorded.train(KEY, loaded)
+    (here,) = runs(client, registry.origin(MODELS / KEY))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    registry.publish(KEY, loaded)
+    (there,) = runs(MlflowClient(), registry.origin(MODELS / KEY))
+    assert points(MlflowClient(), there) == points(client, here)
+    assert there.info.status == "FINISHED"
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_no_checkpoint(client):
+    loaded = toy(KEY)
+    stages = loaded.schedules[KEY].stages
+    wild = tuple(dataclasses.replace(stage, learning_rate=1e30) for stage in stages)
+    loaded.schedules[KEY] = dataclasses.replace(loaded.schedules[KEY], stages=wild)
+    with pytest.raises(UserError, match="no longer finite"):
+        recorded.train(KEY, loaded)
+    experiment = mlflow.set_experiment("facial-emotion").experiment_id
+    newest = client.search_runs([experiment], order_by=["attributes.start_time DESC"])[0]
+    assert newest.info.status == "FAILED"
+    assert not Path(".checkpoints", KEY, checkpoint.identity(KEY, loaded)).exists()
+    assert not (MODELS / KEY / "model.keras").exists()
+
+
+class Broken(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(500)
+
+    def do_POST(self):
+        self.send_error(500)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def answering_500() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def never_answering() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as dumb:
+        yield dumb.getsockname()[1]
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    yield servers.free_port()
+
+
+@pytest.mark.parametrize("fault", [answering_500, never_answering, refusing])
+def test_a_training_neither_waits_for_a_faulty_server_nor_dies_of_it(
+    packed, fault, monkeypatch, capfd
+):
+    loaded = toy(KEY, epochs=1)
+    monkeypatch.setattr(connection, "ANSWER", 3)
+    with ExitStack() as stack:
+        port = stack.enter_context(fault())
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        recorded.train(KEY, loaded)
+        waited = time.time() - (MODELS / KEY / "run.json").stat().st_mtime
+        began = time.monotonic()
+        with pytest.raises(UserError, match=rf"MLflow at http://127.0.0.1:{port}: ") as away:
+            registry.publish(KEY, loaded)
+        assert time.monotonic() - began < 6
+    assert waited < 6
+    assert "\n" not in str(away.value)
+    said = [line for line in capfd.readouterr().err.splitlines() if "not recorded now" in line]
+    assert len(said) == 1
+    assert f"MLflow at http://127.0.0.1:{port}: " in said[0]
+    assert json.loads((MODELS / KEY / "run.json").read_text())["origin"]
+
+
+def test_a_train_all_goes_on_without_a_server(place, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{servers.free_port()}")
+    with registry.train_all_run(params.load()) as parent:
+        assert (parent, registry.open_run()) == ("", "")
+        registry.log_files(Path("params.yaml"))
+    assert "not recorded now" in capfd.readouterr().err
+
+
+def test_a_report_about_other_weights_is_not_published(client):
+    loaded = toy(KEY)
+    recorded.train(KEY, loaded)
+    evaluate.evaluate(KEY, loaded)
+    metrics = json.loads((REPORTS / KEY / "metrics.json").read_text())
+    (REPORTS / KEY / "metrics.json").write_text(json.dumps({**metrics, "model_digest": "0"}))
+    registry.publish(KEY, loaded)
+    (run,) = runs(client, registry.origin(MODELS / KEY))
+    assert "test_macro_f1" not in run.data.metrics

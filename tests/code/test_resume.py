@@ -1,0 +1,80 @@
+"""Killed with SIGKILL at random moments and run again, a training ends with the same bits."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TRAININGS = [("cnn3_gray", "plateau"), ("vgg16", "cosine")]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))]
+
+
+def start(folder: Path, key: str, decay: str, **kill: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.training", key, decay],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **kill},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen) -> str:
+    said, complained = process.communicate(timeout=300)
+    assert process.returncode == 0, complained[-3000:]
+    return said
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> dict:
+    return {}
+
+
+def whole(uninterrupted: dict, place: Path, training: tuple[str, str]) -> str:
+    """What the training says when nothing kills it; asked once for each."""
+    if training not in uninterrupted:
+        uninterrupted[training] = ended(start(place, *training))
+    return uninterrupted[training]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("training", TRAININGS, ids=[key for key, _ in TRAININGS])
+def test_killed_twice_in_each_stage_it_ends_with_the_same_weights(
+    packed, uninterrupted, training, seed
+):
+    expected = whole(uninterrupted, packed, training)
+    chance = random.Random(f"{training}{seed}")
+    for epoch in (0, chance.choice((1, 2)), 3, 4):
+        after = chance.uniform(0, 0.05)
+        killed = start(packed, *training, DIE_AT=str(epoch), DIE_AFTER=str(after))
+        killed.communicate(timeout=300)
+        assert killed.returncode == -9, (epoch, after)
+    assert ended(start(packed, *training)) == expected
+    assert [path.name for path in (packed / ".checkpoints" / training[0]).iterdir()] == ["lock"]
+
+
+def test_of_two_at_once_one_is_refused_and_the_other_unharmed(packed, uninterrupted):
+    training = TRAININGS[0]
+    expected = whole(uninterrupted, packed, training)
+    both = [start(packed, *training) for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    assert expected in [out for out, _ in said]
+    assert any("cnn3_gray is being trained in this checkout already" in err for _, err in said)
+
+
+def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_result(packed, uninterrupted):
+    training = TRAININGS[0]
+    expected = whole(uninterrupted, packed, training)
+    start(packed, *training, DIE_AT="4", DIE_AFTER="0").communicate(timeout=300)
+    newest = max((packed / ".checkpoints").rglob("*.npz"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    again = start(packed, *training)
+    said, complained = again.communicate(timeout=300)
+    assert f"{newest.name} is not used" in complained
+    assert said == expected

@@ -1,0 +1,170 @@
+"""train-all from its deployment: one run for each architecture, on workers that own cores."""
+
+import os
+import signal
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+from mlflow import MlflowClient
+from tests.workplace import Workplace, within, workplace
+
+KEYS = ("cnn3", "cnn3_gray")
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def toy(content: dict) -> None:
+    recipe = content["recipes"]["sample"]
+    content["sample"] = {"train": 160, "validation": 48, "test": 48}
+    content["architectures"] = {key: content["architectures"][key] for key in KEYS}
+    recipe["schedules"] = {key: {"stages": recipe["schedules"][key]["stages"]} for key in KEYS}
+    for number, key in enumerate(KEYS, start=1):
+        stages = recipe["schedules"][key]["stages"]
+        recipe["schedules"][key]["stages"] = [{**stage, "epochs": number} for stage in stages]
+    content["recipes"] = {"sample": recipe}
+
+
+@pytest.fixture(scope="module")
+def place(project, tmp_path_factory):
+    with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
+        place.edit(toy)
+        place.worker("--pool", "control")
+        core = min(os.sched_getaffinity(0))
+        for _ in range(min(2, len(os.sched_getaffinity(0)))):
+            place.worker("--cores", "1")
+        assert core is not None
+        yield place
+
+
+@pytest.fixture(scope="module")
+def first(place: Workplace) -> dict:
+    return place.ended(place.start(), seconds=500)
+
+
+def test_every_architecture_is_a_run_of_its_own_the_longest_first(place, first):
+    assert first["state"]["type"] == "COMPLETED", place.logs(first["id"])
+    assert "is champion" in first["state"]["message"]
+    trainings = place.trainings()
+    assert [run["parameters"]["architecture"] for run in trainings] == ["cnn3_gray", "cnn3"]
+    assert {run["state"]["type"] for run in trainings} == {"COMPLETED"}
+    assert all(run["parent_task_run_id"] for run in trainings)
+    assert {run["work_pool_name"] for run in trainings} == {"gpu"}
+
+
+def test_what_a_stage_says_is_in_the_server(place, first):
+    assert "best validation macro-F1" in place.logs(place.trainings()[0]["id"])
+
+
+def test_the_trainings_stand_under_one_run_in_mlflow(place, first):
+    client = MlflowClient(f"sqlite:///{place.folder}/mlflow/state/mlflow.db")
+    experiment = client.get_experiment_by_name("facial-emotion")
+    runs = client.search_runs([experiment.experiment_id])
+    parent = next(run for run in runs if run.data.tags["mlflow.runName"] == "train-all")
+    under = {
+        run.data.tags["architecture"]
+        for run in runs
+        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    }
+    assert under == set(KEYS)
+
+
+def test_with_nothing_to_do_it_says_so_in_a_minute_and_dispatches_nothing(place, first):
+    before, began = len(place.trainings()), time.monotonic()
+    run = place.ended(place.start(), seconds=60)
+    assert time.monotonic() - began < 60
+    assert run["state"]["message"] == "nothing to do: same data, parameters and code"
+    assert len(place.trainings()) == before
+
+
+def test_what_is_up_to_date_is_not_dispatched(place, first):
+    before = len(place.trainings())
+    place.edit(lambda content: content["architectures"]["cnn3"].update(dropout=0.25))
+    run = place.ended(place.start("--concurrency", "1"), seconds=300)
+    assert run["state"]["type"] in ("COMPLETED", "FAILED"), place.logs(run["id"])
+    dispatched = [run["parameters"]["architecture"] for run in place.trainings()[before:]]
+    assert dispatched == ["cnn3"]
+
+
+def test_a_core_has_one_owner_and_is_free_when_the_owner_dies(place):
+    said = place.call(sys.executable, "-m", "flows.worker", "--cores", "1")
+    assert said.returncode == 2
+    assert "another worker owns the others" in said.stderr
+    owner = place.workers[-1]
+    cores = psutil.Process(owner.pid).cpu_affinity()
+    assert len(cores) == 1
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait(timeout=20)
+    heir = place.worker("--cores", "1")
+    assert psutil.Process(heir.pid).cpu_affinity() == cores
+
+
+@pytest.mark.parametrize("seen", ["0", "0,1"])
+def test_a_gpu_has_one_owner(place, seen):
+    gpus = seen.split(",")
+    place.environment["CUDA_VISIBLE_DEVICES"] = seen
+    try:
+        owners = [place.worker() for _ in gpus]
+        said = place.call(sys.executable, "-m", "flows.worker")
+        wrong = place.call(sys.executable, "-m", "flows.worker", "--gpu", "7")
+        sees = [psutil.Process(owner.pid).environ()["CUDA_VISIBLE_DEVICES"] for owner in owners]
+    finally:
+        del place.environment["CUDA_VISIBLE_DEVICES"]
+        for owner in owners:
+            owner.kill()
+            owner.wait(timeout=20)
+    assert sorted(sees) == gpus
+    assert (said.returncode, wrong.returncode) == (2, 2)
+    assert "another worker owns" in said.stderr
+    assert f"no GPU '7' here; there are: {', '.join(gpus)}" in wrong.stderr
+
+
+def test_deploying_again_changes_nothing_and_keeps_a_schedule_that_is_on(place):
+    found = f"{place.api}/deployments/name/train-all/train-all"
+    deployment = httpx.get(found).json()
+    (schedule,) = deployment["schedules"]
+    assert not schedule["active"]
+    assert schedule["schedule"]["timezone"]
+    place.done("prefect", "deployment", "schedule", "resume", "train-all/train-all", schedule["id"])
+    place.python("flows.deploy")
+    again = httpx.get(found).json()
+    assert again["id"] == deployment["id"]
+    assert [one["active"] for one in again["schedules"]] == [True]
+    automations = httpx.post(f"{place.api}/automations/filter", json={}).json()
+    assert sorted(one["name"] for one in automations) == [
+        "unveil: a run that falls silent",
+        "unveil: a run that never began",
+    ]
+    place.done("prefect", "deployment", "schedule", "pause", "train-all/train-all", schedule["id"])
+
+
+def test_the_users_own_words_start_it_too(place):
+    said = place.done("prefect", "deployment", "run", "train-all/train-all")
+    identity = said.split("UUID:")[1].split()[0]
+    within(60, lambda: place.run(identity)["state"]["type"] != "SCHEDULED")
+    place.ended(identity, seconds=300)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train"], "unknown flow 'train'; choose from train-all"),
+        (["train-all", "--architectures", "vgg61"], "unknown architecture 'vgg61'"),
+        (["train-all", "--concurrency", "0"], "concurrency"),
+    ],
+)
+def test_a_wrong_word_starts_nothing(place, arguments, named):
+    said = place.call("unveil", "run", *arguments)
+    assert said.returncode == 2
+    assert named in said.stderr
+
+
+def test_a_server_that_is_not_there_is_one_line(place):
+    nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    for command in (["unveil", "run", "train-all"], [sys.executable, "-m", "flows.deploy"]):
+        said = place.call(*command, **nowhere)
+        assert said.returncode == 2
+        assert "the Prefect server at http://127.0.0.1:9/api does not answer" in said.stderr
+        assert len(said.stderr.splitlines()) == 1

@@ -1,0 +1,229 @@
+"""Real servers for tests: on 127.0.0.1 and a free port, ready when given, stopped by their pid."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import boto3
+import psycopg
+import pytest
+
+BIN = Path(sys.executable).parent
+STARTING = 180  # seconds; MLflow makes its tables in 10 on an idle machine
+STOPPING = 20
+S3_KEYS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+PASSWORD = "p%40ss"  # of every database, as a URL quotes it
+
+
+class Url(str):
+    """Where a server answers; ``process`` leads the group of its processes."""
+
+    process: subprocess.Popen
+
+    def kill(self) -> None:
+        """Kill the server and all it started, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(url: str) -> bool:
+    """Say whether ``url`` is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def serving(
+    command: Sequence[str | Path],
+    url: str,
+    log: Path,
+    *,
+    ready: Callable[[], bool],
+    env: Mapping[str, str] | None = None,
+    **options,
+) -> Iterator[Url]:
+    """Run a server in the folder of its log; fails with that log when it does not get ready."""
+    hidden = {"MLFLOW_TRACKING_URI", "PREFECT_API_URL"}
+    around = {name: value for name, value in os.environ.items() if name not in hidden}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    given = Url(url)
+    with log.open("ab") as said:
+        given.process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=options.pop("cwd", log.parent),
+            env={**around, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **options,
+        )
+    try:
+        _wait(given.process, ready, log)
+        yield given
+    finally:
+        _stop(given.process)
+
+
+def _wait(process: subprocess.Popen, ready: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + STARTING
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"{process.args[0]} did not get ready:\n{log.read_text()[-5000:]}")
+        time.sleep(0.1)
+
+
+def _stop(process: subprocess.Popen) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(timeout=STOPPING)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@contextmanager
+def mlflow_server(
+    folder: Path,
+    backend: str | None = None,
+    artifacts: str | None = None,
+    *,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Url]:
+    """MLflow on SQLite and files in ``folder`` unless told; clients get artifacts through it.
+
+    Started again with the same folder and port it goes on where it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    url = f"http://127.0.0.1:{port or free_port()}"
+    command = [BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", url.rsplit(":")[-1]]
+    command += ["--workers", "1", "--serve-artifacts"]
+    command += ["--backend-store-uri", backend or f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", artifacts or f"{folder}/artifacts"]
+    lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **(env or {})}
+    log = folder / "mlflow-server.log"
+    with serving(command, url, log, ready=lambda: answers(f"{url}/health"), env=lean) as given:
+        yield given
+
+
+@contextmanager
+def prefect_server(
+    home: Path, database: str | None = None, *, port: int | None = None
+) -> Iterator[Url]:
+    """Prefect with PREFECT_HOME at ``home``; gives what PREFECT_API_URL is to be."""
+    url = f"http://127.0.0.1:{port or free_port()}"
+    command = [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--no-ui"]
+    command += ["--port", url.rsplit(":")[-1]]
+    env = {"PREFECT_HOME": str(home)}
+    if database:
+        env["PREFECT_API_DATABASE_CONNECTION_URL"] = database
+    log, api = home / "prefect-server.log", f"{url}/api"
+    with serving(command, api, log, ready=lambda: answers(f"{api}/health"), env=env) as given:
+        yield given
+
+
+@contextmanager
+def s3_server(folder: Path, *, port: int | None = None) -> Iterator[Url]:
+    """An S3 endpoint that takes any keys and keeps objects in memory."""
+    url = f"http://127.0.0.1:{port or free_port()}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", url.rsplit(":")[-1]]
+    log = folder / "s3-server.log"
+    with serving(command, url, log, ready=lambda: answers(f"{url}/moto-api/")) as given:
+        yield given
+
+
+def s3(endpoint: str):
+    """A client of an S3 server."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id=S3_KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=S3_KEYS["AWS_SECRET_ACCESS_KEY"],
+        region_name=S3_KEYS["AWS_DEFAULT_REGION"],
+    )
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[Url]:
+    """PostgreSQL; gives the URL of its first database, ``postgresql://...``. Log in ``folder``."""
+    programs = _postgres_programs()
+    with ExitStack() as stack:
+        # Root may not run it, and others may not enter pytest's folders.
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postgres-")))
+        (place / "password").write_text(urllib.parse.unquote(PASSWORD))
+        user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if _root() else {}
+        if user:
+            for path in (place, place / "password"):
+                shutil.chown(path, "nobody", "nogroup")
+        data = ["-D", place / "data"]
+        secret = ["--auth=scram-sha-256", f"--pwfile={place / 'password'}", "--username=unveil"]
+        subprocess.run(
+            [programs / "initdb", *data, *secret, "--no-sync", "--encoding=UTF8", "--locale=C"],
+            check=True,
+            capture_output=True,
+            cwd=place,
+            **user,
+        )
+        port = free_port()
+        url = f"postgresql://unveil:{PASSWORD}@127.0.0.1:{port}/postgres"
+        command = [programs / "postgres", *data, "-h", "127.0.0.1", "-p", str(port), "-k", place]
+        command += ["-c", "fsync=off"]
+        log = folder / "postgres.log"
+        given = serving(command, url, log, ready=lambda: _connects(url), cwd=place, **user)
+        yield stack.enter_context(given)
+
+
+def database(url: str, name: str) -> str:
+    """Make a fresh database on the server of ``url``; gives its URL."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{url.rsplit('/', 1)[0]}/{name}"
+
+
+def _connects(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _postgres_programs() -> Path:
+    found = shutil.which("initdb")
+    installed = [Path(found).resolve()] if found else []
+    # Debian keeps the server's programs out of PATH, a folder for each version.
+    installed += sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not installed:
+        pytest.skip("no PostgreSQL server here: apt-get install postgresql")
+    return installed[0].parent
+
+
+def _root() -> bool:
+    return os.getuid() == 0

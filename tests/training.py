@@ -1,0 +1,74 @@
+"""A training at toy size in a process of its own, which prints the digest of its weights.
+
+``python -m tests.training KEY`` in a folder with packed faces. ``DIE_AT=N`` kills it with SIGKILL
+``DIE_AFTER`` seconds after its N-th epoch began.
+"""
+
+import dataclasses
+import hashlib
+import os
+import signal
+import sys
+import threading
+
+import keras
+
+from unveil import checkpoint, params, train
+from unveil.architectures import Transfer
+
+FACES = 32
+
+
+def toy(key: str, *, epochs: int = 3, decay: str = "cosine") -> params.Params:
+    """The project's parameters with short stages, a tiny network and few faces."""
+    loaded = params.load()
+    entry = loaded.architectures[key]
+    if isinstance(entry, Transfer):
+        small = {"backbone": "mobilenet_v2.MobileNetV2", "weights": "none", "input_size": 32}
+        loaded.architectures[key] = dataclasses.replace(entry, head=8, **small)
+    else:
+        loaded.architectures[key] = dataclasses.replace(entry, filters=(4, 8), convolutions=1)
+    schedule = loaded.schedules[key]
+    first, second = (
+        dataclasses.replace(stage, epochs=epochs, patience=2, decay=decay)
+        for stage in schedule.stages
+    )
+    if isinstance(entry, Transfer):
+        second = dataclasses.replace(second, trainable_from="block_16_expand")
+    loaded.schedules[key] = dataclasses.replace(
+        schedule, stages=(first, second), train_images=FACES
+    )
+    training = dataclasses.replace(loaded.training, batch_size=8)
+    return dataclasses.replace(loaded, training=training)
+
+
+def digest(network: keras.Model) -> str:
+    """The sha256 of all weights, in their order."""
+    return hashlib.sha256(b"".join(one.tobytes() for one in network.get_weights())).hexdigest()
+
+
+def dies(epoch: int, after: float) -> None:
+    """Let this process be killed some seconds into an epoch, counted over both stages."""
+    from unveil.callbacks import Draws
+
+    begin = Draws.on_epoch_begin
+
+    def began(self, number, logs=None):
+        begin(self, number, logs)
+        if number == epoch:
+            threading.Timer(after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+    Draws.on_epoch_begin = began
+
+
+if __name__ == "__main__":
+    key, decay = sys.argv[1:]
+    if "DIE_AT" in os.environ:
+        dies(int(os.environ["DIE_AT"]), float(os.environ["DIE_AFTER"]))
+    loaded = toy(key, decay=decay)
+    with checkpoint.opened(key, loaded) as kept:
+        heard = []
+        trained = train.train(key, loaded, kept, heard.append)
+        kept.complete()
+    print("epochs", *(int(row["epoch"]) for row in heard))
+    print("weights", digest(trained.network))
