@@ -59,6 +59,7 @@ def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
         ),
         ("epochs: 2,", "epochs: 0,", "epochs: .*greater than 0, found 0"),
         ("epochs: 2,", "epochs: 2.5,", "epochs: .*found 2.5"),
+        ("epochs: 2,", "epochs: 2, decay: linear,", "decay: .*'cosine' or 'plateau'.*'linear'"),
         ("builder: cnn,", "builder: vit,", "architectures.cnn3: .*'vit'"),
         ("dropout: 0.3}", "dropuot: 0.3}", "architectures.cnn3: .*(missing|unknown) key"),
         ("classes: [happy,", "classes: [happy, happy,", "a name stands twice"),

@@ -9,9 +9,9 @@ import pytest
 from unveil import checkpoint, course, params, train
 from unveil import packed as packs
 from unveil.batches import Batches, augmentation, one_hot
-from unveil.callbacks import BestWeights
+from unveil.callbacks import BestWeights, Patience
 from unveil.errors import UserError
-from unveil.params import Augmentation
+from unveil.params import Augmentation, Stage
 
 STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0)
 
@@ -109,6 +109,21 @@ def test_rare_classes_weigh_more_and_all_weigh_one_on_average(packed):
     assert weights.mean() == pytest.approx(1)
     assert weights[0] == pytest.approx(weights[-1] / 12)
     assert (course.class_weights(faces.labels, classes=4, even=False) == 1).all()
+
+
+def test_a_plateau_halves_the_rate_after_half_the_patience_and_ends_after_all_of_it():
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    network.compile(optimizer=keras.optimizers.AdamW(0.8), loss="mse")
+    stage = Stage(trainable_from="all", epochs=9, learning_rate=0.8, patience=4, decay="plateau")
+    patience, rates, ends = Patience(stage), [], []
+    patience.set_model(network)
+    network.stop_training = False
+    for score in (0.5, 0.4, 0.5, 0.6, 0.6, 0.1, 0.2, 0.3):
+        patience.on_epoch_end(0, {"val_macro_f1": score})
+        rates.append(round(float(network.optimizer.learning_rate), 4))
+        ends.append(network.stop_training)
+    assert rates == [0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2]
+    assert ends == [False] * 7 + [True]
 
 
 def test_one_hot():

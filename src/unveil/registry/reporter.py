@@ -33,6 +33,7 @@ class Reporter:
         self._rows: list[Mapping[str, float]] = []
         self._status = ""
         self._news, self._ending = threading.Event(), threading.Event()
+        self._news.set()
         self._run: Run | None = None
         self._machine: SystemMetricsMonitor | None = None
         self._fault = f"MLflow at {place()}: no answer"
