@@ -205,6 +205,30 @@ def test_a_dump_brings_the_runs_back(setup, tracking, tmp_path):
     assert "admin" in users
 
 
+def test_an_upgrade_of_the_database_may_be_repeated(setup):
+    upgrade = [servers.BIN / "mlflow", "db", "upgrade", "postgresql:///mlflow"]
+    said = subprocess.run(upgrade, env=setup.environment("mlflow"), capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+
+
+def test_buckets_are_copied_out_and_in(setup, tmp_path):
+    client = servers.s3(setup.storage)
+    kept = {"mlflow": "1/run/artifacts/model.keras", "dvc": "unveil/files/md5/ab/cdef"}
+    for bucket, key in kept.items():
+        client.put_object(Bucket=bucket, Key=key, Body=key.encode())
+    commands = re.findall(r'python -c "(import s3fs.*)"', (ROOT / "docs/operations.md").read_text())
+    out, back = commands
+    env = {**setup.environment("buckets"), "AWS_ENDPOINT_URL_S3": setup.storage}
+    copy = {"cwd": tmp_path, "env": env, "check": True}
+    subprocess.run([servers.BIN / "python", "-c", out], **copy)
+    for bucket, key in kept.items():
+        assert (tmp_path / "backup" / bucket / key).read_text() == key
+        client.delete_object(Bucket=bucket, Key=key)
+    subprocess.run([servers.BIN / "python", "-c", back], **copy)
+    for bucket, key in kept.items():
+        assert client.get_object(Bucket=bucket, Key=key)["Body"].read().decode() == key
+
+
 def test_every_variable_is_in_the_example_and_no_secret_is():
     used = {match[0] for match in VARIABLE.findall((FOLDER / "compose.yaml").read_text())}
     lines = (FOLDER / ".env.example").read_text().splitlines()

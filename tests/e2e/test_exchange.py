@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -246,13 +247,19 @@ def test_a_model_of_other_parameters_is_refused(bucket, worker, prefect, control
         exchange.collect("cnn3_gray")
 
 
-def test_an_unreachable_remote_is_one_line(bucket, worker, monkeypatch):
+def test_a_remote_that_refuses_or_is_mute_is_one_line(bucket, worker, monkeypatch):
     order = exchange.order()
     monkeypatch.chdir(worker)
     closed = f"http://127.0.0.1:{servers.free_port()}"
     run("dvc", "remote", "modify", "--local", "store", "endpointurl", closed)
     with refused("DVC remote store: Could not connect to the endpoint URL"):
         exchange.accept(order)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        silent = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        run("dvc", "remote", "modify", "--local", "store", "endpointurl", silent)
+        run("dvc", "remote", "modify", "--local", "store", "read_timeout", "1")
+        with refused("DVC remote store: Read timeout on endpoint URL"):
+            exchange.accept(order)
 
 
 def test_without_a_remote_another_checkout_is_told_so(controller, worker, monkeypatch):
