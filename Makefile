@@ -5,7 +5,7 @@ EXTRA ?= cpu
 export DO_NOT_TRACK := 1
 
 # A misspelt variable would be passed over in silence, after hours.
-VARIABLES := SOURCE RECIPE ARCHITECTURES FORCE EXTRA UV
+VARIABLES := SOURCE RECIPE ARCHITECTURES FORCE EXTRA KIND POOL GPU CORES UV
 MISSPELT := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 $(if $(MISSPELT),$(error unknown variable '$(firstword $(MISSPELT))'; choose from $(VARIABLES)))
 
@@ -37,13 +37,13 @@ worker: install ## Serve the pool gpu with one GPU, or cores (GPU=0, CORES=4); P
 		$(if $(CORES),--cores "$(CORES)")
 
 test: install ## Run the tests
-	.venv/bin/python -m pytest -m "not slow and not faults" --numprocesses 2 --dist loadfile tests/e2e tests
+	.venv/bin/python -m pytest -m "not slow and not fault" --numprocesses 2 --dist loadfile tests/e2e tests
 
 test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow
 
 test-faults: install ## Run the tests that kill processes and wait until it is noticed
-	.venv/bin/python -m pytest -m faults
+	.venv/bin/python -m pytest -m "fault and not slow" --numprocesses 2 --dist loadfile tests
 
 check: install ## Run formatter, linter and type checker
 	.venv/bin/ruff format --check .

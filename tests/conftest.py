@@ -76,7 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _fault(request: pytest.FixtureRequest, record_property) -> None:
     """Send a test's fault along with its report, which pytest-xdist carries to the summary."""
     for marker in request.node.iter_markers("fault"):
-        record_property("fault", marker.args[0])
+        record_property("fault", [*marker.args, 1][:2])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -84,10 +84,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     injected, survived = Counter(), Counter()
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.getreports(outcome):
-            faults = [value for name, value in report.user_properties if name == "fault"]
+            faults = dict(value for name, value in report.user_properties if name == "fault")
             if report.when == "call" or outcome == "error":
                 injected.update(faults)
-                survived.update(faults if outcome == "passed" else ())
+                survived.update(faults if outcome == "passed" else {})
     if injected:
         terminalreporter.section("faults")
         width = max(map(len, injected))

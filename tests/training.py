@@ -1,4 +1,4 @@
-"""A training at toy size in a process of its own, which prints the digest of its weights.
+"""A training at toy size in a process of its own, which prints its epochs and the digest of its weights.
 
 ``python -m tests.training KEY`` in a folder with packed faces. ``DIE_AT=N`` kills it with SIGKILL
 ``DIE_AFTER`` seconds after its N-th epoch began.
@@ -19,7 +19,7 @@ from unveil.architectures import Transfer
 FACES = 32
 
 
-def toy(key: str, *, epochs: int = 3, decay: str = "cosine") -> params.Params:
+def toy(key: str, *, decay: str = "cosine", rate: float | None = None) -> params.Params:
     """The project's parameters with short stages, a tiny network and few faces."""
     loaded = params.load()
     entry = loaded.architectures[key]
@@ -30,7 +30,9 @@ def toy(key: str, *, epochs: int = 3, decay: str = "cosine") -> params.Params:
         loaded.architectures[key] = dataclasses.replace(entry, filters=(4, 8), convolutions=1)
     schedule = loaded.schedules[key]
     first, second = (
-        dataclasses.replace(stage, epochs=epochs, patience=2, decay=decay)
+        dataclasses.replace(
+            stage, epochs=3, patience=3, decay=decay, learning_rate=rate or stage.learning_rate
+        )
         for stage in schedule.stages
     )
     if isinstance(entry, Transfer):
@@ -70,5 +72,6 @@ if __name__ == "__main__":
         heard = []
         trained = train.train(key, loaded, kept, heard.append)
         kept.complete()
-    print("epochs", *(int(row["epoch"]) for row in heard))
+    for row in heard:
+        print("epoch", int(row["epoch"]), row["loss"], row["val_loss"], row["val_macro_f1"])
     print("weights", digest(trained.network))

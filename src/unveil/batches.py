@@ -1,5 +1,6 @@
 """Arrays -> batches in an order that depends on seed and epoch alone, and their random changes."""
 
+import functools
 from typing import Any
 
 import keras
@@ -10,11 +11,14 @@ from unveil.params import Augmentation
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of ``(inputs, targets, weights)``, every row once an epoch.
+    """Batches of ``(inputs, targets, weights)`` without end, every row once in ``steps`` of them.
 
-    ``lot`` is ``(seed, first epoch)``. Keras shuffles arrays into the same order every epoch once
-    a seed is set; here epoch ``e`` has the order drawn from ``(seed, e)``.
+    ``lot`` is ``(seed, first epoch)``; epoch ``e`` has the order drawn from ``(seed, e)``. Batch
+    ``i`` is a function of ``i`` alone: Keras reads ahead into the next epoch before it says that
+    this one ended, and shuffles arrays into the same order every epoch once a seed is set.
     """
+
+    num_batches = None
 
     def __init__(
         self,
@@ -28,23 +32,18 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         super().__init__()
         self._arrays = (inputs, targets, weights)
         self._batch_size = batch_size
-        self._seed, self._epoch = lot
-        self._order = self._drawn()
-
-    def __len__(self) -> int:
-        return -(-len(self._order) // self._batch_size)
+        self._seed, self._first = lot
+        self.steps = -(-len(inputs) // batch_size)
+        self._order = functools.lru_cache(maxsize=2)(self._drawn)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        epoch, place = divmod(index, self.steps)
+        rows = self._order(epoch)[place * self._batch_size :][: self._batch_size]
         return tuple(array[rows] for array in self._arrays)
 
-    def on_epoch_end(self) -> None:
-        """Draw the order of the next epoch."""
-        self._epoch += 1
-        self._order = self._drawn()
-
-    def _drawn(self) -> NDArray[np.int64]:
-        return np.random.default_rng((self._seed, self._epoch)).permutation(len(self._arrays[0]))
+    def _drawn(self, epoch: int) -> NDArray[np.int64]:
+        generator = np.random.default_rng((self._seed, self._first + epoch))
+        return generator.permutation(len(self._arrays[0]))
 
 
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:

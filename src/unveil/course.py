@@ -79,7 +79,7 @@ class Course:
         learner, prepare = self._learner(stage)
         batches = self._batches(prepare(self.faces.images), start=self.epochs.done)
         learner.compile(
-            optimizer=self._optimizer(stage, steps=len(batches)),
+            optimizer=self._optimizer(stage, steps=batches.steps),
             loss=keras.losses.CategoricalCrossentropy(
                 label_smoothing=self.training.label_smoothing
             ),
@@ -89,10 +89,11 @@ class Course:
         patience = Patience(stage, **(state.notes["patience"] if state else {}))
         if state is not None:
             _restore(learner, state.arrays["optimizer"])
-        self.epochs.stage(number, steps=len(batches))
+        self.epochs.stage(number, steps=batches.steps)
         before = sum(row["stage"] < number for row in self.epochs.rows)
         learner.fit(
             batches,
+            steps_per_epoch=batches.steps,
             validation_data=(prepare(self.validation.images), self._targets(self.validation)),
             initial_epoch=self.epochs.done,
             epochs=before + stage.epochs,

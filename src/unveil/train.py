@@ -46,12 +46,13 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
     if state is not None:
         course.resume(state)
     ended = state.notes["stage"] - (not state.notes["ended"]) if state else 0
-    for number, stage in enumerate(stages, start=1):
-        if number > ended:
-            running = state if state and state.notes["stage"] == number else None
-            with _finite_loss(key, stage):
-                course.run(stage, number, running)
-        course.best.restore()
+    for number, stage in enumerate(stages[ended:], start=ended + 1):
+        running = state if state and state.notes["stage"] == number else None
+        if running is None:
+            course.best.restore()
+        with _finite_loss(key, stage):
+            course.run(stage, number, running)
+    course.best.restore()
     _refuse_non_finite(course.network, key)
     return Trained(network=course.network, history=course.epochs.table())
 

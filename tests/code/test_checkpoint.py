@@ -59,6 +59,7 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+@pytest.mark.fault("checkpoint damaged")
 @pytest.mark.parametrize("damage", [cut, alter, empty, Path.unlink])
 def test_a_damaged_one_is_named_and_the_one_before_is_taken(kept, damage, capfd):
     newest = files(kept)[-1]
@@ -69,6 +70,7 @@ def test_a_damaged_one_is_named_and_the_one_before_is_taken(kept, damage, capfd)
     assert (newest.name in said) == (damage is not Path.unlink)
 
 
+@pytest.mark.fault("checkpoint damaged")
 @pytest.mark.parametrize("damage", [cut, alter, empty, Path.unlink])
 def test_two_damaged_ones_are_a_clean_start_of_the_same_run(kept, damage, capfd):
     for path in files(kept):
@@ -115,6 +117,7 @@ def small_disk(tmp_path) -> Path:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.fault("disk full at a checkpoint")
 def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_before(small_disk):
     kept = Checkpoints(small_disk / "a1")
     for epoch in range(3):

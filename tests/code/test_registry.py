@@ -69,6 +69,7 @@ def client(server, packed, monkeypatch) -> MlflowClient:
     return registry.connect()
 
 
+@pytest.mark.fault("SIGKILL of the MLflow server")
 def test_a_server_killed_and_started_again_has_every_metric_once_and_in_order(
     packed, monkeypatch, tmp_path
 ):
@@ -164,6 +165,7 @@ def test_a_training_of_another_time_and_place_is_published_from_its_files(
     assert there.info.status == "FINISHED"
 
 
+@pytest.mark.fault("loss not finite")
 def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_no_checkpoint(client):
     loaded = toy(KEY)
     stages = loaded.schedules[KEY].stages
@@ -210,11 +212,18 @@ def refusing() -> Iterator[int]:
     yield servers.free_port()
 
 
-@pytest.mark.parametrize("fault", [answering_500, never_answering, refusing])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(answering_500, marks=pytest.mark.fault("MLflow answers 500")),
+        pytest.param(never_answering, marks=pytest.mark.fault("MLflow never answers")),
+        pytest.param(refusing, marks=pytest.mark.fault("MLflow refuses connections")),
+    ],
+)
 def test_a_training_neither_waits_for_a_faulty_server_nor_dies_of_it(
     packed, fault, monkeypatch, capfd
 ):
-    loaded = toy(KEY, epochs=1)
+    loaded = toy(KEY)
     monkeypatch.setattr(connection, "ANSWER", 3)
     with ExitStack() as stack:
         port = stack.enter_context(fault())
@@ -233,6 +242,7 @@ def test_a_training_neither_waits_for_a_faulty_server_nor_dies_of_it(
     assert json.loads((MODELS / KEY / "run.json").read_text())["origin"]
 
 
+@pytest.mark.fault("MLflow away for a whole train-all")
 def test_a_train_all_goes_on_without_a_server(place, monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{servers.free_port()}")
     with registry.train_all_run(params.load()) as parent:

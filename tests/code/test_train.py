@@ -1,15 +1,17 @@
 """Learning: order, weights of classes, best weights, failure."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import pytest
+from tests import training
 
 from unveil import checkpoint, course, params, train
 from unveil import packed as packs
 from unveil.batches import Batches, augmentation, one_hot
-from unveil.callbacks import BestWeights, Patience
+from unveil.callbacks import BestWeights, Patience, Row
 from unveil.errors import UserError
 from unveil.params import Augmentation, Stage
 
@@ -26,7 +28,7 @@ def trained(key: str, loaded: params.Params, record=lambda row: None) -> train.T
 def order(seed: int, epoch: int) -> list[int]:
     rows = np.arange(10)
     batches = Batches(rows, rows, weights=rows, batch_size=4, lot=(seed, epoch))
-    return np.concatenate([batches[index][0] for index in range(len(batches))]).tolist()
+    return np.concatenate([batches[index][0] for index in range(batches.steps)]).tolist()
 
 
 def test_every_epoch_has_each_row_once_in_an_order_of_its_own():
@@ -36,11 +38,12 @@ def test_every_epoch_has_each_row_once_in_an_order_of_its_own():
     assert order(0, 3) == order(0, 3)
 
 
-def test_the_next_epoch_is_what_a_fresh_start_at_that_epoch_would_be():
+def test_a_batch_is_a_function_of_its_number_alone():
     rows = np.arange(10)
-    batches = Batches(rows, rows, weights=rows, batch_size=10, lot=(0, 0))
-    batches.on_epoch_end()
-    assert batches[0][0].tolist() == order(0, 1)
+    batches = Batches(rows, rows, weights=rows, batch_size=4, lot=(0, 0))
+    ahead = batches[4][0].tolist()
+    assert batches[0][0].tolist() == order(0, 0)[:4]
+    assert batches[4][0].tolist() == ahead == order(0, 1)[4:8]
 
 
 def test_augmentation_changes_faces_in_training_alone():
@@ -135,3 +138,21 @@ def toy(loaded: params.Params, **changes: float) -> params.Params:
     stages = tuple(dataclasses.replace(stage, epochs=1, **changes) for stage in schedule.stages)
     loaded.schedules["cnn3_gray"] = dataclasses.replace(schedule, stages=stages)
     return loaded
+
+
+def test_stopped_after_any_epoch_it_goes_on_from_there_and_not_from_the_best(packed):
+    loaded = training.toy("cnn3_gray", rate=0.3)
+    expected = trained("cnn3_gray", loaded)
+    scores = expected.history["val_macro_f1"]
+    assert scores.idxmax() < len(scores) - 2, "no epoch after the best to be stopped at"
+    for epoch in scores.index:
+        with pytest.raises(InterruptedError):
+            trained("cnn3_gray", loaded, functools.partial(stop, after=epoch))
+        again = trained("cnn3_gray", loaded)
+        assert training.digest(again.network) == training.digest(expected.network), epoch
+        assert again.history["val_macro_f1"].equals(scores), epoch
+
+
+def stop(row: Row, *, after: int) -> None:
+    if row["epoch"] == after:
+        raise InterruptedError

@@ -200,6 +200,7 @@ def test_what_a_worker_made_arrives_and_nothing_is_trained_here(
         assert "up to date" in run("dvc", "status", *STAGES)
 
 
+@pytest.mark.fault("object damaged on the remote")
 def test_a_damaged_object_is_refused_and_believed_no_more_once_it_is_whole(
     bucket, worker, monkeypatch
 ):
@@ -214,6 +215,7 @@ def test_a_damaged_object_is_refused_and_believed_no_more_once_it_is_whole(
     assert PACKED.read_text() == "faces"
 
 
+@pytest.mark.fault("object missing on the remote")
 def test_a_missing_object_is_named(bucket, worker, monkeypatch):
     order = exchange.order()
     bucket.client.delete_object(Bucket="faces", Key=bucket.key(md5(PACKED)))
@@ -247,6 +249,7 @@ def test_a_model_of_other_parameters_is_refused(bucket, worker, prefect, control
         exchange.collect("cnn3_gray")
 
 
+@pytest.mark.fault("remote refuses, or never answers")
 def test_a_remote_that_refuses_or_is_mute_is_one_line(bucket, worker, monkeypatch):
     order = exchange.order()
     monkeypatch.chdir(worker)

@@ -15,10 +15,7 @@ import pytest
 from tests import servers
 from tests.workplace import TERMINAL, Workplace, with_children, within, workplace
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 KEYS = ("cnn3", "cnn3_gray")
 STEPS = 60
@@ -154,6 +151,7 @@ def nothing_runs(place: Workplace) -> None:
     assert httpx.post(f"{place.api}/flow_runs/filter", json=wanted).json() == []
 
 
+@pytest.mark.fault("SIGKILL of a flow process")
 def test_a_killed_flow_process_is_dispatched_again_and_goes_on(place):
     parent = place.start()
     counting(place, *KEYS)
@@ -168,6 +166,7 @@ def test_a_killed_flow_process_is_dispatched_again_and_goes_on(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("SIGKILL of a flow process and of its second try")
 def test_what_crashes_twice_is_reported_and_the_others_are_compared(place):
     parent = place.start()
     for attempt in range(2):
@@ -181,6 +180,7 @@ def test_what_crashes_twice_is_reported_and_the_others_are_compared(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("SIGKILL of a worker")
 def test_a_killed_worker_leaves_its_training_to_end(place):
     parent = place.start()
     counting(place, *KEYS)
@@ -192,6 +192,7 @@ def test_a_killed_worker_leaves_its_training_to_end(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("SIGKILL of a worker whose cores another takes")
 def test_the_next_worker_waits_until_an_orphan_has_left_its_cores(place):
     parent = place.start()
     counting(place, *KEYS)
@@ -216,6 +217,7 @@ def test_the_next_worker_waits_until_an_orphan_has_left_its_cores(place):
     waiter.stdout.close()
 
 
+@pytest.mark.fault("SIGKILL of a worker and all it runs")
 def test_a_dead_machine_is_noticed_and_another_goes_on(place):
     parent = place.start()
     counting(place, *KEYS)
@@ -228,6 +230,7 @@ def test_a_dead_machine_is_noticed_and_another_goes_on(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("SIGTERM of a worker")
 def test_a_worker_told_to_end_gives_its_training_to_another(place):
     parent = place.start()
     counting(place, *KEYS)
@@ -241,6 +244,7 @@ def test_a_worker_told_to_end_gives_its_training_to_another(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("train-all cancelled")
 def test_a_cancelled_train_all_stops_its_trainings(place):
     parent = place.start()
     counting(place, *KEYS)
@@ -250,6 +254,7 @@ def test_a_cancelled_train_all_stops_its_trainings(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("SIGKILL of train-all")
 def test_a_killed_train_all_stops_its_trainings(place):
     parent = place.start()
     counting(place, *KEYS)
@@ -259,6 +264,7 @@ def test_a_killed_train_all_stops_its_trainings(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("two train-alls at once")
 def test_of_two_train_alls_the_second_waits(place):
     first, second = place.start(), place.start()
     counting(place, *KEYS)
@@ -271,6 +277,7 @@ def test_of_two_train_alls_the_second_waits(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("SIGKILL of the Prefect server")
 def test_a_server_that_comes_back_finds_everything_going_on(project, tmp_path):
     port, home = servers.free_port(), tmp_path / "prefect"
     with servers.prefect_server(home, port=port) as api:
