@@ -1,4 +1,4 @@
-"""A training at toy size in a process of its own, which prints its epochs and the digest of its weights.
+"""A training at toy size in a process of its own: prints its epochs and the digest of its weights.
 
 ``python -m tests.training KEY`` in a folder with packed faces. ``DIE_AT=N`` kills it with SIGKILL
 ``DIE_AFTER`` seconds after its N-th epoch began.

@@ -94,6 +94,7 @@ class Course:
         learner.fit(
             batches,
             steps_per_epoch=batches.steps,
+            shuffle=False,
             validation_data=(prepare(self.validation.images), self._targets(self.validation)),
             initial_epoch=self.epochs.done,
             epochs=before + stage.epochs,
