@@ -259,6 +259,19 @@ def test_a_killed_train_all_stops_its_trainings(place):
     nothing_runs(place)
 
 
+def test_the_next_train_all_takes_over_from_a_dead_machine(place):
+    parent = place.start()
+    counting(place, *KEYS)
+    with_children(engine(place, parent).parent(), signal.SIGKILL)
+    place.worker("--pool", "control")
+    heir = place.start("--force")
+    assert place.ended(parent, seconds=SILENCE)["state"]["type"] == "CRASHED"
+    assert ALL_TRAINED in place.ended(heir, seconds=400)["state"]["message"]
+    assert states(place, heir) == {key: ["COMPLETED"] for key in KEYS}
+    assert all(one_at_a_time(place, key) for key in KEYS)
+    nothing_runs(place)
+
+
 def test_of_two_train_alls_the_second_waits(place):
     first, second = place.start(), place.start()
     counting(place, *KEYS)
