@@ -31,11 +31,7 @@ def toy(content: dict) -> None:
 def place(project, tmp_path_factory):
     with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
         place.edit(toy)
-        place.worker("--pool", "control")
-        core = min(os.sched_getaffinity(0))
-        for _ in range(min(2, len(os.sched_getaffinity(0)))):
-            place.worker("--cores", "1")
-        assert core is not None
+        place.crew()
         yield place
 
 

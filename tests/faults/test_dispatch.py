@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
 from tests import servers
 from tests.workplace import TERMINAL, Workplace, with_children, within, workplace
 
@@ -78,31 +79,41 @@ def toy(content: dict) -> None:
     content["recipes"] = {"sample": recipe}
 
 
-@pytest.fixture(scope="module")
-def opened(project, tmp_path_factory):
+def lay_out(project: Path) -> None:
     (project / "dvc.yaml").write_text(PIPELINE)
     (project / "counter.py").write_text(COUNTER)
     (project / "data/01_raw").mkdir(exist_ok=True)
     (project / "data/01_raw/faces.zip").write_bytes(b"faces")
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    toy(content)
+    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def opened(project, tmp_path_factory):
+    lay_out(project)
     with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
-        place.edit(toy)
         yield place
 
 
 @pytest.fixture
 def place(opened: Workplace):
     """Nothing trained yet, one worker for train-all and two for trainings."""
-    for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock"):
-        path = opened.folder / made
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    for arguments in (["--pool", "control"], ["--cores", "1"], ["--cores", "1"]):
-        opened.worker(*arguments)
+    fresh(opened.folder)
+    opened.crew()
     yield opened
     opened.close()
     opened.workers.clear()
     left = {"flow_runs": {"state": {"type": {"not_any_": sorted(TERMINAL)}}}}
     for run in httpx.post(f"{opened.api}/flow_runs/filter", json=left).json():
         httpx.delete(f"{opened.api}/flow_runs/{run['id']}")
+
+
+def fresh(folder: Path) -> None:
+    """Take away what was trained, also out of DVC's cache."""
+    for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock", ".dvc/cache/runs"):
+        path = folder / made
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def counted(place: Workplace, key: str) -> list[tuple[str, float]]:
@@ -289,11 +300,9 @@ def test_a_server_that_comes_back_finds_everything_going_on(project, tmp_path):
     with servers.prefect_server(home, port=port) as api:
         place = Workplace(Path(project), api, home)
         place.python("flows.deploy")
-        for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock"):
-            path = place.folder / made
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        for arguments in (["--pool", "control"], ["--cores", "1"], ["--cores", "1"]):
-            place.worker(*arguments)
+        lay_out(place.folder)
+        fresh(place.folder)
+        place.crew()
         parent = place.start()
         counting(place, *KEYS)
         api.kill()
