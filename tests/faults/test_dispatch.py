@@ -57,14 +57,15 @@ stages:
     deps: [data/04_models]
     outs: [data/05_reports/comparison.md]
 """
-COUNTER = f"""
+COUNTER = """
 import os, pathlib, sys, time
 counted = pathlib.Path("counted") / sys.argv[1]
 counted.parent.mkdir(exist_ok=True)
 counted.touch()
-while counted.read_text().count("\\n") < {STEPS}:
+steps = int(pathlib.Path("steps").read_text())
+while counted.read_text().count("\\n") < steps:
     with counted.open("a") as lines:
-        lines.write(f"{{os.getpid()}} {{time.monotonic()}}\\n")
+        lines.write(f"{os.getpid()} {time.monotonic()}\\n")
     time.sleep(0.25)
 model = pathlib.Path("data/04_models") / sys.argv[1] / "model.keras"
 model.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +115,7 @@ def fresh(folder: Path) -> None:
     for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock", ".dvc/cache/runs"):
         path = folder / made
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    (folder / "steps").write_text(str(STEPS))
 
 
 def counted(place: Workplace, key: str) -> list[tuple[str, float]]:
@@ -253,6 +255,7 @@ def test_a_worker_told_to_end_gives_its_training_to_another(place):
 
 
 def test_a_cancelled_train_all_stops_its_trainings(place):
+    (place.folder / "steps").write_text("1000")
     parent = place.start()
     counting(place, *KEYS)
     place.done("prefect", "flow-run", "cancel", parent)
@@ -262,6 +265,7 @@ def test_a_cancelled_train_all_stops_its_trainings(place):
 
 
 def test_a_killed_train_all_stops_its_trainings(place):
+    (place.folder / "steps").write_text("1000")
     parent = place.start()
     counting(place, *KEYS)
     engine(place, parent).kill()
