@@ -13,7 +13,7 @@ $(if $(MISSPELT),$(error unknown variable '$(firstword $(MISSPELT))'; choose fro
 .PHONY: help install train-all deploy worker test test-slow test-faults check ui ui-flows clean
 
 help: ## List what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=cpu, gpu or jax)
 

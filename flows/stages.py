@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from unveil import params
 from unveil.errors import UserError
 from unveil.paths import ARCHIVE, COMPARISON, LEADERBOARD, PROMOTION
-from unveil.registry import PARENT, open_run
+from unveil.registry import PARENT, champion, open_run
 
 DATA = ("manifest", "validate", "pack")
 """The stages before training."""
@@ -62,12 +62,12 @@ def outdated() -> set[str]:
 
 
 def nothing_to_do(architectures: Sequence[str]) -> bool:
-    """Whether all is made from the data, parameters and code of now, and the gate was asked."""
+    """Whether all is made from the data, parameters and code of now, and there is a champion."""
     decided = PROMOTION.exists() and COMPARISON.exists()
     if not decided or PROMOTION.stat().st_mtime < COMPARISON.stat().st_mtime:
         return False
     own = (stage for key in architectures for stage in stages_of(key))
-    return outdated().isdisjoint({*DATA, *own, "compare"})
+    return outdated().isdisjoint({*DATA, *own, "compare"}) and champion() is not None
 
 
 def stages_of(architecture: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def train_all(
         return Failed(message=ready.message)
     chosen = architectures or list(params.load().architectures)
     if not force and nothing_to_do(chosen):
-        return Completed(message="nothing to do: same data, parameters and code")
+        return conclude({}, Completed(message="nothing to do: same data, parameters and code"))
     for stage in DATA:
         made = repro(stage, force, return_state=True)
         if made.is_failed():

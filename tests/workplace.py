@@ -52,8 +52,20 @@ class Workplace:
     def python(self, *arguments: str) -> str:
         return self.done(sys.executable, "-m", *arguments)
 
+    def crew(self) -> None:
+        """Start a worker for train-all, and two that train on a core each."""
+        started = [self._start("--pool", "control")]
+        started += [self._start("--cores", "1") for _ in range(2)]
+        for log in started:
+            within(180, lambda log=log: "started!" in log.read_text(), log.read_text)
+
     def worker(self, *arguments: str) -> subprocess.Popen:
         """Start a worker; it leads a process group of its own."""
+        log = self._start(*arguments)
+        within(180, lambda: "started!" in log.read_text(), log.read_text)
+        return self.workers[-1]
+
+    def _start(self, *arguments: str) -> Path:
         log = self.folder.parent / f"worker-{len(self.workers)}.log"
         with log.open("w") as said:
             process = subprocess.Popen(
@@ -65,8 +77,7 @@ class Workplace:
                 start_new_session=True,
             )
         self.workers.append(process)
-        within(90, lambda: "started!" in log.read_text(), log.read_text)
-        return process
+        return log
 
     def start(self, *arguments: str) -> str:
         """Order a train-all; gives the flow run's id."""

@@ -31,17 +31,13 @@ def toy(content: dict) -> None:
 def place(project, tmp_path_factory):
     with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
         place.edit(toy)
-        place.worker("--pool", "control")
-        core = min(os.sched_getaffinity(0))
-        for _ in range(min(2, len(os.sched_getaffinity(0)))):
-            place.worker("--cores", "1")
-        assert core is not None
+        place.crew()
         yield place
 
 
 @pytest.fixture(scope="module")
 def first(place: Workplace) -> dict:
-    return place.ended(place.start(), seconds=500)
+    return place.ended(place.start(), seconds=800)
 
 
 def test_every_architecture_is_a_run_of_its_own_the_longest_first(place, first):
@@ -82,7 +78,7 @@ def test_with_nothing_to_do_it_says_so_in_a_minute_and_dispatches_nothing(place,
 def test_what_is_up_to_date_is_not_dispatched(place, first):
     before = len(place.trainings())
     place.edit(lambda content: content["architectures"]["cnn3"].update(dropout=0.25))
-    run = place.ended(place.start("--concurrency", "1"), seconds=300)
+    run = place.ended(place.start("--concurrency", "1"), seconds=600)
     assert run["state"]["type"] in ("COMPLETED", "FAILED"), place.logs(run["id"])
     dispatched = [run["parameters"]["architecture"] for run in place.trainings()[before:]]
     assert dispatched == ["cnn3"]
@@ -144,7 +140,7 @@ def test_the_users_own_words_start_it_too(place):
     said = place.done("prefect", "deployment", "run", "train-all/train-all")
     identity = said.split("UUID:")[1].split()[0]
     within(60, lambda: place.run(identity)["state"]["type"] != "SCHEDULED")
-    place.ended(identity, seconds=300)
+    place.ended(identity, seconds=600)
 
 
 @pytest.mark.parametrize(

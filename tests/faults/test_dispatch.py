@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
 from tests import servers
 from tests.workplace import TERMINAL, Workplace, with_children, within, workplace
 
@@ -53,14 +54,15 @@ stages:
     deps: [data/04_models]
     outs: [data/05_reports/comparison.md]
 """
-COUNTER = f"""
+COUNTER = """
 import os, pathlib, sys, time
 counted = pathlib.Path("counted") / sys.argv[1]
 counted.parent.mkdir(exist_ok=True)
 counted.touch()
-while counted.read_text().count("\\n") < {STEPS}:
+steps = int(pathlib.Path("steps").read_text())
+while counted.read_text().count("\\n") < steps:
     with counted.open("a") as lines:
-        lines.write(f"{{os.getpid()}} {{time.monotonic()}}\\n")
+        lines.write(f"{os.getpid()} {time.monotonic()}\\n")
     time.sleep(0.25)
 model = pathlib.Path("data/04_models") / sys.argv[1] / "model.keras"
 model.parent.mkdir(parents=True, exist_ok=True)
@@ -75,31 +77,42 @@ def toy(content: dict) -> None:
     content["recipes"] = {"sample": recipe}
 
 
-@pytest.fixture(scope="module")
-def opened(project, tmp_path_factory):
+def lay_out(project: Path) -> None:
     (project / "dvc.yaml").write_text(PIPELINE)
     (project / "counter.py").write_text(COUNTER)
     (project / "data/01_raw").mkdir(exist_ok=True)
     (project / "data/01_raw/faces.zip").write_bytes(b"faces")
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    toy(content)
+    (project / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def opened(project, tmp_path_factory):
+    lay_out(project)
     with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
-        place.edit(toy)
         yield place
 
 
 @pytest.fixture
 def place(opened: Workplace):
     """Nothing trained yet, one worker for train-all and two for trainings."""
-    for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock"):
-        path = opened.folder / made
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    for arguments in (["--pool", "control"], ["--cores", "1"], ["--cores", "1"]):
-        opened.worker(*arguments)
+    fresh(opened.folder)
+    opened.crew()
     yield opened
     opened.close()
     opened.workers.clear()
     left = {"flow_runs": {"state": {"type": {"not_any_": sorted(TERMINAL)}}}}
     for run in httpx.post(f"{opened.api}/flow_runs/filter", json=left).json():
         httpx.delete(f"{opened.api}/flow_runs/{run['id']}")
+
+
+def fresh(folder: Path) -> None:
+    """Take away what was trained, also out of DVC's cache."""
+    for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock", ".dvc/cache/runs"):
+        path = folder / made
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    (folder / "steps").write_text(str(STEPS))
 
 
 def counted(place: Workplace, key: str) -> list[tuple[str, float]]:
@@ -246,6 +259,7 @@ def test_a_worker_told_to_end_gives_its_training_to_another(place):
 
 @pytest.mark.fault("train-all cancelled")
 def test_a_cancelled_train_all_stops_its_trainings(place):
+    (place.folder / "steps").write_text("1000")
     parent = place.start()
     counting(place, *KEYS)
     place.done("prefect", "flow-run", "cancel", parent)
@@ -256,11 +270,26 @@ def test_a_cancelled_train_all_stops_its_trainings(place):
 
 @pytest.mark.fault("SIGKILL of train-all")
 def test_a_killed_train_all_stops_its_trainings(place):
+    (place.folder / "steps").write_text("1000")
     parent = place.start()
     counting(place, *KEYS)
     engine(place, parent).kill()
     assert place.ended(parent, seconds=60)["state"]["type"] == "CRASHED"
     within(90, lambda: states(place, parent) == {key: ["CANCELLED"] for key in KEYS})
+    nothing_runs(place)
+
+
+@pytest.mark.fault("SIGKILL of train-all, its worker and its machine")
+def test_the_next_train_all_takes_over_from_a_dead_machine(place):
+    parent = place.start()
+    counting(place, *KEYS)
+    with_children(engine(place, parent).parent(), signal.SIGKILL)
+    place.worker("--pool", "control")
+    heir = place.start("--force")
+    assert place.ended(parent, seconds=SILENCE)["state"]["type"] == "CRASHED"
+    assert ALL_TRAINED in place.ended(heir, seconds=400)["state"]["message"]
+    assert states(place, heir) == {key: ["COMPLETED"] for key in KEYS}
+    assert all(one_at_a_time(place, key) for key in KEYS)
     nothing_runs(place)
 
 
@@ -283,11 +312,9 @@ def test_a_server_that_comes_back_finds_everything_going_on(project, tmp_path):
     with servers.prefect_server(home, port=port) as api:
         place = Workplace(Path(project), api, home)
         place.python("flows.deploy")
-        for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock"):
-            path = place.folder / made
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        for arguments in (["--pool", "control"], ["--cores", "1"], ["--cores", "1"]):
-            place.worker(*arguments)
+        lay_out(place.folder)
+        fresh(place.folder)
+        place.crew()
         parent = place.start()
         counting(place, *KEYS)
         api.kill()
