@@ -67,7 +67,10 @@ def nothing_to_do(architectures: Sequence[str]) -> bool:
     if not decided or PROMOTION.stat().st_mtime < COMPARISON.stat().st_mtime:
         return False
     own = (stage for key in architectures for stage in stages_of(key))
-    return outdated().isdisjoint({*DATA, *own, "compare"}) and champion() is not None
+    try:
+        return outdated().isdisjoint({*DATA, *own, "compare"}) and champion() is not None
+    except UserError:
+        return False  # MLflow is away: promote says so
 
 
 def stages_of(architecture: str) -> tuple[str, ...]:

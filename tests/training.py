@@ -1,17 +1,21 @@
 """A training at toy size in a process of its own: prints its epochs and the digest of its weights.
 
 ``python -m tests.training KEY`` in a folder with packed faces. ``DIE_AT=N`` kills it with SIGKILL
-``DIE_AFTER`` seconds after its N-th epoch began.
+``DIE_AFTER`` seconds after its N-th epoch began; ``STARVE_AT=N`` leaves it no memory
+from then on.
 """
 
 import dataclasses
 import hashlib
 import os
+import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 import keras
+import psutil
 
 from unveil import checkpoint, params, train
 from unveil.architectures import Transfer
@@ -49,8 +53,8 @@ def digest(network: keras.Model) -> str:
     return hashlib.sha256(b"".join(one.tobytes() for one in network.get_weights())).hexdigest()
 
 
-def dies(epoch: int, after: float) -> None:
-    """Let this process be killed some seconds into an epoch, counted over both stages."""
+def at(epoch: int, act: Callable[[], None]) -> None:
+    """Let something happen when an epoch, counted over both stages, begins."""
     from unveil.callbacks import Draws
 
     begin = Draws.on_epoch_begin
@@ -58,16 +62,31 @@ def dies(epoch: int, after: float) -> None:
     def began(self, number, logs=None):
         begin(self, number, logs)
         if number == epoch:
-            threading.Timer(after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            act()
 
     Draws.on_epoch_begin = began
+
+
+def die() -> None:
+    """Be killed some seconds from now."""
+    threading.Timer(float(os.environ["DIE_AFTER"]), os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+
+def starve() -> None:
+    """Get no more memory than there is now."""
+    size = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 if __name__ == "__main__":
     key, decay = sys.argv[1:]
     if "DIE_AT" in os.environ:
-        dies(int(os.environ["DIE_AT"]), float(os.environ["DIE_AFTER"]))
+        at(int(os.environ["DIE_AT"]), die)
     loaded = toy(key, decay=decay)
+    if "STARVE_AT" in os.environ:
+        at(int(os.environ["STARVE_AT"]), starve)
+        wide = dataclasses.replace(loaded.architectures[key], filters=(512, 8))
+        loaded.architectures[key] = wide
     with checkpoint.opened(key, loaded) as kept:
         heard = []
         trained = train.train(key, loaded, kept, heard.append)

@@ -19,6 +19,7 @@ from unveil import packed
 from unveil.callbacks import BestWeights, Epochs, Record
 from unveil.checkpoint import Checkpoints, Diverged
 from unveil.course import Course, set_trainable
+from unveil.errors import UserError
 from unveil.files import replacing
 from unveil.params import Params, Stage
 
@@ -50,7 +51,7 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
         running = state if state and state.notes["stage"] == number else None
         if running is None:
             course.best.restore()
-        with _finite_loss(key, stage):
+        with _finite_loss(key, stage), _enough_memory(key, params):
             course.run(stage, number, running)
     course.best.restore()
     _refuse_non_finite(course.network, key)
@@ -111,6 +112,19 @@ def _finite_loss(key: str, stage: Stage) -> Iterator[None]:
             raise
         rate = f"learning_rate {stage.learning_rate}"
         raise Diverged(f"{key}: the loss is no longer finite at {rate}; lower it") from None
+
+
+@contextmanager
+def _enough_memory(key: str, params: Params) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # TensorFlow and JAX each have an exception of their own for it; both say this word.
+        said = f"{type(error).__name__} {error}".upper().replace("_", "")
+        if not isinstance(error, MemoryError) and "RESOURCEEXHAUSTED" not in said:
+            raise
+        size = params.training.batch_size
+        raise UserError(f"{key}: out of memory at batch_size {size}; lower it") from None
 
 
 def _refuse_non_finite(network: keras.Model, key: str) -> None:

@@ -83,3 +83,12 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_result(packed, uninterr
     said, complained = again.communicate(timeout=300)
     assert f"{newest.name} is not used" in complained
     assert said == expected
+
+
+@pytest.mark.fault("out of memory")
+def test_out_of_memory_is_one_line_and_keeps_the_checkpoints(packed):
+    starved = start(packed, *TRAININGS[0], STARVE_AT="2")
+    _, complained = starved.communicate(timeout=300)
+    assert starved.returncode == 1
+    assert "UserError: cnn3_gray: out of memory at batch_size 8; lower it\n" in complained
+    assert len(list((packed / ".checkpoints").rglob("*.npz"))) == 2
