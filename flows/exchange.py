@@ -21,6 +21,7 @@ from prefect.artifacts import Artifact, create_markdown_artifact
 
 from flows import checkout
 from flows.checkout import LOCK
+from flows.stages import stages_of
 from unveil.errors import UserError
 from unveil.files import existing, replacing
 from unveil.paths import PARAMS
@@ -65,7 +66,7 @@ def accept(order: dict[str, Any]) -> None:
 
 def hand_over(architecture: str) -> None:
     """Give to the other machines what was trained and evaluated here."""
-    stages = _stages(architecture)
+    stages = list(stages_of(architecture))
     with _remote() as repo:
         if repo:
             repo.push(stages, run_cache=True)
@@ -91,7 +92,7 @@ def collect(architecture: str) -> None:
         if artifact is None:
             raise UserError(f"no worker has handed over {architecture}")
         _lock(repo, json.loads(str(artifact.data).strip("`").removeprefix("json")))
-        stages = _stages(architecture)
+        stages = list(stages_of(architecture))
         repo.pull(stages, force=True)
         changed = repo.status(targets=stages)
     if changed:
@@ -176,10 +177,6 @@ def _remote() -> "Iterator[Repo | None]":
         raise
     except Exception as error:  # each kind of remote has its own
         raise UserError(f"DVC remote {name}: {' '.join(str(error).split())[:300]}") from error
-
-
-def _stages(architecture: str) -> list[str]:
-    return [f"train@{architecture}", f"evaluate@{architecture}"]
 
 
 def _key(architecture: str) -> str:
