@@ -81,7 +81,9 @@ def stages_of(architecture: str) -> tuple[str, ...]:
 @task(task_run_name="repro {stage}")
 def repro(stage: str, force: bool = False) -> State | None:
     """Make what one stage makes, unless it is up to date; `force` makes it anyway."""
-    status = _run("dvc", "repro", "--single-item", stage, *(["--force"] if force else []))
+    # A sibling in this checkout may hold DVC's lock for as long as it pushes.
+    command = ["dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    status = _run(*command, *(["--force"] if force else []))
     return Failed(message=f"stage {stage} failed, exit code {status}") if status else None
 
 

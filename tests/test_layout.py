@@ -11,8 +11,19 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *("errors", "files", "paths", "architectures", "params", "images", "sample", "archive"),
     *(
+        "backend",
+        "errors",
+        "files",
+        "paths",
+        "architectures",
+        "params",
+        "images",
+        "sample",
+        "archive",
+    ),
+    *(
+        "archive",
         "ingest",
         "attributes",
         "manifest",

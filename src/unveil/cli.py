@@ -1,6 +1,5 @@
 """unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from unveil import backend
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -117,7 +117,7 @@ def train(architecture: Architecture) -> None:
 
     loaded = params.load()
     loaded.named(architecture)
-    _import_keras()
+    backend.load()
 
     from unveil import recorded
 
@@ -133,7 +133,7 @@ def evaluate(architecture: Architecture) -> None:
 
     loaded = params.load()
     loaded.named(architecture)
-    _import_keras()
+    backend.load()
 
     from unveil import evaluate as evaluates
     from unveil import registry
@@ -164,7 +164,7 @@ def publish() -> None:
 
     loaded = params.load()
     trained = [key for key in loaded.architectures if (MODELS / key / "run.json").exists()]
-    _import_keras()
+    backend.load()
 
     from unveil import registry
 
@@ -176,7 +176,7 @@ def publish() -> None:
 @app.command()
 def promote() -> None:
     """Make the best candidate champion, if the gate lets it; exit code 1 when refused."""
-    _import_keras()
+    backend.load()
 
     from unveil import params
     from unveil import promote as promotes
@@ -197,7 +197,7 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Pictures of one face each.")],
 ) -> None:
     """Name the apparent expression of faces, with the champion from the registry."""
-    _import_keras()
+    backend.load()
 
     from unveil import manifest, params
     from unveil import predict as predicts
@@ -233,22 +233,8 @@ def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
-def _import_keras() -> None:
-    """Import Keras without the lines TensorFlow writes before any of its log levels holds."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            import keras  # noqa: F401
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 def main() -> None:
     """Run a verb; a mistake becomes one line and exit code 2."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()
     except UserError as error:
