@@ -1,7 +1,8 @@
 # Two commands matter: `make train-all` and `make test`. `make help` lists the others.
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.tools/bin/uv)
-EXTRA ?= cpu
+# What is installed stays: a worker on a GPU machine must not fall back to the CPU's TensorFlow.
+EXTRA ?= $(or $(patsubst .venv/installed-%,%,$(firstword $(wildcard .venv/installed-*))),cpu)
 export DO_NOT_TRACK := 1
 
 # A misspelt variable would be passed over in silence, after hours.

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,34 +12,11 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *(
-        "backend",
-        "errors",
-        "files",
-        "paths",
-        "architectures",
-        "params",
-        "images",
-        "sample",
-        "archive",
-    ),
-    *(
-        "archive",
-        "ingest",
-        "attributes",
-        "manifest",
-        "census",
-        "expectations",
-        "packed",
-        "pack",
-        "batches",
-        "callbacks",
-        "checkpoint",
-        "course",
-        "train",
-    ),
-    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded", "promote"),
-    *("predict", "bench", "cli", "__main__"),
+    *("backend", "errors", "files", "paths", "architectures", "params", "images"),
+    *("sample", "archive", "ingest", "attributes", "manifest", "census", "expectations"),
+    *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
+    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded"),
+    *("promote", "predict", "bench", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -167,6 +145,17 @@ def test_every_make_target_in_the_readme_exists():
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
     promised = set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", readme, re.M))
     assert promised and promised <= targets
+
+
+def test_make_keeps_the_environment_that_is_installed(tmp_path):
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/installed-gpu").touch()
+    asked = ["make", "--dry-run", "worker"]
+    said = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "flows.worker" in said.stdout
+    assert "sync" not in said.stdout
 
 
 def test_make_refuses_a_misspelt_variable():
