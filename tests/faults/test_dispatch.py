@@ -122,7 +122,7 @@ def counted(place: Workplace, key: str) -> list[tuple[str, float]]:
 
 
 def counting(place: Workplace, *keys: str) -> None:
-    within(120, lambda: all(len(counted(place, key)) > 2 for key in keys))
+    within(300, lambda: all(len(counted(place, key)) > 2 for key in keys))
 
 
 def trainings_of(place: Workplace, parent: str) -> dict[str, list[dict]]:
