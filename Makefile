@@ -38,13 +38,13 @@ worker: install ## Serve the pool gpu with one GPU, or cores (GPU=0, CORES=4); P
 		$(if $(CORES),--cores "$(CORES)")
 
 test: install ## Run the tests
-	.venv/bin/python -m pytest -m "not slow and not fault" --numprocesses 2 --dist loadfile tests/e2e tests
+	.venv/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --ignore tests/faults tests/e2e tests
 
 test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow
 
-test-faults: install ## Run the tests that kill processes and wait until it is noticed
-	.venv/bin/python -m pytest -m "fault and not slow" --numprocesses 2 --dist loadfile tests
+test-faults: install ## Run the tests that kill workers and servers and wait until it is noticed
+	.venv/bin/python -m pytest tests/faults
 
 check: install ## Run formatter, linter and type checker
 	.venv/bin/ruff format --check .
