@@ -169,7 +169,8 @@ def test_an_interrupted_training_leaves_nothing_half_done_and_can_be_repeated(fo
     before = (folder / "data/05_reports/comparison.json").read_bytes()
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     edit(folder, lambda content: content["architectures"]["cnn3"].update(dropout=0.2))
-    training = subprocess.Popen(
+    edit(folder, lambda content: lasting(content, epochs=1000))
+    with subprocess.Popen(
         ["dvc", "repro", "train@cnn3"],
         cwd=folder,
         env=environment,
@@ -177,18 +178,24 @@ def test_an_interrupted_training_leaves_nothing_half_done_and_can_be_repeated(fo
         stdout=subprocess.DEVNULL,
         start_new_session=True,
         bufsize=0,
-    )
-    heard, deadline = b"", time.monotonic() + 120
-    while b"stage 1 of 2" not in heard and time.monotonic() < deadline:
-        heard += training.stderr.read(1)
-    os.killpg(training.pid, signal.SIGINT)
-    assert training.wait(timeout=60) != 0
-    training.stderr.close()
+    ) as training:
+        heard, deadline = b"", time.monotonic() + 120
+        while b"stage 1 of 2" not in heard and time.monotonic() < deadline:
+            heard += training.stderr.read(1)
+        os.killpg(training.pid, signal.SIGINT)
+        training.communicate(timeout=60)
+    assert training.returncode != 0
     assert not (folder / "data/04_models/cnn3/model.keras").exists()
     assert list((folder / "data/04_models").rglob(".*model*")) == []
     assert (folder / "data/05_reports/comparison.json").read_bytes() == before
+    edit(folder, lambda content: lasting(content, epochs=1))
     done(folder, "dvc", "repro", "train@cnn3")
     assert (folder / "data/04_models/cnn3/model.keras").exists()
+
+
+def lasting(content: dict, *, epochs: int) -> None:
+    for stage in content["recipes"]["sample"]["schedules"]["cnn3"]["stages"]:
+        stage.update(epochs=epochs, patience=epochs)
 
 
 def test_compiled_python_makes_nothing_stale(folder):
