@@ -91,10 +91,10 @@ class Checkpoints:
         """Remove the checkpoints of this training."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def complete(self) -> None:
-        """Remove the checkpoints of this training and of all older ones of its architecture."""
+    def supersede(self) -> None:
+        """Remove the checkpoints of all other trainings of the architecture."""
         for folder in self._folder.parent.iterdir():
-            if folder.is_dir():
+            if folder.is_dir() and folder != self._folder:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _origin(self) -> str:
@@ -136,6 +136,13 @@ def opened(key: str, params: Params) -> Iterator[Checkpoints]:
         except Diverged:
             kept.remove()
             raise
+
+
+def discard(key: str, origin: str) -> None:
+    """Remove the checkpoints of the training with this origin, and of no other."""
+    for path in (CHECKPOINTS / key).glob("*/origin"):
+        if path.read_text() == origin:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def identity(key: str, params: Params) -> str:

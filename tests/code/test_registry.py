@@ -130,7 +130,10 @@ def test_mlflow_ignores_a_point_it_has(client):
 def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(client):
     loaded = toy(KEY)
     recorded.train(KEY, loaded)
-    evaluate.evaluate(KEY, loaded)
+    kept = Path(".checkpoints", KEY, checkpoint.identity(KEY, loaded))
+    assert kept.exists()
+    recorded.evaluate(KEY, loaded)
+    assert not kept.exists()
     uri = registry.publish(KEY, loaded)
     (run,) = runs(client, registry.origin(MODELS / KEY))
     before = histories(client, run.info.run_id)
