@@ -167,7 +167,7 @@ def publish() -> None:
     from unveil import registry
 
     for key in trained:
-        registry.publish(key, loaded)
+        registry.publish(key)
     print(f"MLflow has {len(trained)} trainings: {', '.join(trained) or 'none'}")
 
 

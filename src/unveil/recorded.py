@@ -26,17 +26,16 @@ def train(key: str, params: Params) -> Trained:
         sweep(folder)
         trained = trains.train(key, params, kept, reporter.record)
         trains.save(trained, folder)
-        made = {"origin": kept.origin, "training": kept.identity, "tags": reporter.tags}
-        write_json(folder / "run.json", made)
+        write_json(folder / "run.json", {**reporter.made, "training": kept.identity})
         kept.supersede()
     if reporter.delivered:
-        registry.attempt(lambda: registry.publish(key, params))
+        registry.attempt(lambda: registry.publish(key))
     return trained
 
 
 def evaluate(key: str, params: Params) -> dict[str, Any]:
     """Evaluate a trained architecture; a training of it that is forced now begins anew."""
     metrics = evaluates.evaluate(key, params)
-    registry.attempt(lambda: registry.publish(key, params))
+    registry.attempt(lambda: registry.publish(key))
     checkpoint.discard(key, registry.origin(MODELS / key))
     return metrics

@@ -50,6 +50,10 @@ def steps(client: MlflowClient, run_id: str) -> set[tuple[int, ...]]:
     return {tuple(p.step for p in line) for line in histories(client, run_id).values()}
 
 
+def digests(run) -> dict[str, str]:
+    return {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
+
+
 def until(true, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not true():
@@ -134,7 +138,7 @@ def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(clien
     assert kept.exists()
     recorded.evaluate(KEY, loaded)
     assert not kept.exists()
-    uri = registry.publish(KEY, loaded)
+    uri = registry.publish(KEY)
     (run,) = runs(client, registry.origin(MODELS / KEY))
     before = histories(client, run.info.run_id)
     assert {"test_macro_f1", "validation_accuracy", "train_accuracy", "epoch_seconds"} <= set(
@@ -143,11 +147,10 @@ def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(clien
     assert [point.value for point in before["stage"]] == [1, 1, 1, 2, 2, 2]
     assert (run.data.params["architecture"], run.data.params["network.color"]) == (KEY, "gray")
     assert {"git_commit", "hardware.cpu", "hardware.gpu"} <= set(run.data.tags)
-    named = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
-    assert set(named) == {"train.npz", "validation.npz", "test.npz"}
+    assert set(digests(run)) == {"train.npz", "validation.npz", "test.npz"}
     assert {"report"} <= {file.path for file in client.list_artifacts(run.info.run_id)}
 
-    assert registry.publish(KEY, loaded) == uri
+    assert registry.publish(KEY) == uri
     (again,) = runs(client, registry.origin(MODELS / KEY))
     assert histories(client, again.info.run_id) == before
     assert len(again.outputs.model_outputs) == 1
@@ -161,10 +164,14 @@ def test_a_training_of_another_time_and_place_is_published_from_its_files(
     loaded = toy(KEY)
     recorded.train(KEY, loaded)
     (here,) = runs(client, registry.origin(MODELS / KEY))
+    with Path("data/03_packed/test.npz").open("ab") as faces:
+        faces.write(b"faces of another day")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
-    registry.publish(KEY, loaded)
+    registry.publish(KEY)
     (there,) = runs(MlflowClient(), registry.origin(MODELS / KEY))
     assert points(MlflowClient(), there) == points(client, here)
+    assert there.data.params == here.data.params
+    assert digests(there) == digests(here)
     assert there.info.status == "FINISHED"
 
 
@@ -235,7 +242,7 @@ def test_a_training_neither_waits_for_a_faulty_server_nor_dies_of_it(
         waited = time.time() - (MODELS / KEY / "run.json").stat().st_mtime
         began = time.monotonic()
         with pytest.raises(UserError, match=rf"MLflow at http://127.0.0.1:{port}: ") as away:
-            registry.publish(KEY, loaded)
+            registry.publish(KEY)
         assert time.monotonic() - began < 6
     assert waited < 6
     assert "\n" not in str(away.value)
@@ -260,6 +267,6 @@ def test_a_report_about_other_weights_is_not_published(client):
     evaluate.evaluate(KEY, loaded)
     metrics = json.loads((REPORTS / KEY / "metrics.json").read_text())
     (REPORTS / KEY / "metrics.json").write_text(json.dumps({**metrics, "model_digest": "0"}))
-    registry.publish(KEY, loaded)
+    registry.publish(KEY)
     (run,) = runs(client, registry.origin(MODELS / KEY))
     assert "test_macro_f1" not in run.data.metrics
