@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +91,18 @@ class Checkpoints:
         """Remove the checkpoints of this training."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def supersede(self) -> None:
-        """Remove the checkpoints of all other trainings of the architecture."""
+    def supersede(self, told: Callable[[str], bool]) -> None:
+        """Remove the checkpoints of all other trainings of the architecture.
+
+        ``told`` is given the origin of each; where it says no, the origin stays to be told later.
+        """
         for folder in self._folder.parent.iterdir():
             if folder.is_dir() and folder != self._folder:
-                shutil.rmtree(folder, ignore_errors=True)
+                sweep(folder)
+                for path in folder.glob("*.npz"):
+                    path.unlink()
+                if told((other := Checkpoints(folder)).origin):
+                    other.remove()
 
     def _origin(self) -> str:
         path = self._folder / "origin"

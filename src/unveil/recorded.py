@@ -19,17 +19,15 @@ from unveil.train import Trained
 def train(key: str, params: Params) -> Trained:
     """Train an architecture, or end what a killed training began; MLflow may be away."""
     folder = MODELS / params.named(key)
-    with (
-        checkpoint.opened(key, params) as kept,
-        registry.reporting(key, params, kept.origin) as reporter,
-    ):
-        sweep(folder)
-        trained = trains.train(key, params, kept, reporter.record)
-        trains.save(trained, folder)
-        write_json(folder / "run.json", {**reporter.made, "training": kept.identity})
-        kept.supersede()
-    if reporter.delivered:
-        registry.attempt(lambda: registry.publish(key))
+    with checkpoint.opened(key, params) as kept:
+        with registry.reporting(key, params, kept.origin) as reporter:
+            sweep(folder)
+            trained = trains.train(key, params, kept, reporter.record)
+            trains.save(trained, folder)
+            write_json(folder / "run.json", {**reporter.made, "training": kept.identity})
+        if reporter.delivered:
+            registry.attempt(lambda: registry.publish(key))
+        kept.supersede(lambda origin: reporter.delivered and registry.abandon(origin))
     return trained
 
 

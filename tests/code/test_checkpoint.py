@@ -99,10 +99,15 @@ def test_a_checkpoint_of_another_training_is_not_used(kept, tmp_path, capfd):
 
 
 def test_older_trainings_of_the_architecture_alone_are_superseded(kept, tmp_path):
-    for folder in ("cnn3/older", "cnn4/a1"):
-        Checkpoints(tmp_path / folder)
-    kept.supersede()
+    Checkpoints(tmp_path / "cnn4/a1")
+    older = Checkpoints(tmp_path / "cnn3/older")
+    older.save(0, state(0))
+    heard = []
+    kept.supersede(heard.append)
+    assert [path.name for path in older._folder.iterdir()] == ["origin"]
+    kept.supersede(lambda origin: not heard.append(origin))
     assert [path.name for path in (tmp_path / "cnn3").iterdir()] == ["a1"]
+    assert heard == [older.origin] * 2
     assert number(kept) == 3
     assert (tmp_path / "cnn4/a1/origin").exists()
 

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -22,6 +25,7 @@ from unveil import checkpoint, evaluate, params, recorded, registry
 from unveil.errors import UserError
 from unveil.paths import MODELS, REPORTS
 from unveil.registry import connection
+from unveil.registry.runs import described, run_of
 
 KEY = "cnn3_gray"
 
@@ -48,6 +52,10 @@ def points(client: MlflowClient, run) -> dict[str, list]:
 
 def steps(client: MlflowClient, run_id: str) -> set[tuple[int, ...]]:
     return {tuple(p.step for p in line) for line in histories(client, run_id).values()}
+
+
+def status(client: MlflowClient, run_id: str) -> str:
+    return client.get_run(run_id).info.status
 
 
 def digests(run) -> dict[str, str]:
@@ -173,6 +181,41 @@ def test_a_training_of_another_time_and_place_is_published_from_its_files(
     assert there.data.params == here.data.params
     assert digests(there) == digests(here)
     assert there.info.status == "FINISHED"
+
+
+def test_the_run_of_a_training_that_is_replaced_is_ended(client):
+    loaded = toy(KEY)
+    older = checkpoint.Checkpoints(Path(".checkpoints", KEY, "older"))
+    run_id = run_of(client, described(KEY, loaded, older.origin)).info.run_id
+    recorded.train(KEY, loaded)
+    assert status(client, run_id) == "KILLED"
+    assert not older._folder.exists()
+
+
+KILLED = """
+import os, signal
+from unveil import params, registry
+print(registry.train_all_run(params.load()).__enter__(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.fault("SIGKILL of a train-all, its run in MLflow")
+def test_a_killed_train_all_is_ended_by_the_next_of_its_checkout_alone(client, packed, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy("params.yaml", other)
+    killed = [
+        subprocess.Popen([sys.executable, "-c", KILLED], cwd=folder, stdout=subprocess.PIPE)
+        for folder in (packed, other)
+    ]
+    here, there = (process.communicate()[0].decode().strip() for process in killed)
+    assert [process.returncode for process in killed] == [-9, -9]
+    assert status(client, here) == status(client, there) == "RUNNING"
+    with registry.train_all_run(params.load()) as now:
+        found = [status(client, run) for run in (here, there, now)]
+        assert found == ["KILLED", "RUNNING", "RUNNING"]
+    assert status(client, now) == "FINISHED"
 
 
 @pytest.mark.fault("loss not finite")

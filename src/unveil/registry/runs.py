@@ -4,7 +4,9 @@ A training knows its run by the tag ``origin``, made before MLflow is asked: so 
 late, or another one, is told the same.
 """
 
+import hashlib
 import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from unveil.params import Params
 from unveil.paths import ARCHIVE, PACKED
 from unveil.provenance import dvc_hash, git_commit, hardware, parameters
-from unveil.registry.connection import NAME, answering, attempt, connect
+from unveil.registry.connection import NAME, answering, attempt, connect, patience, within
 
 PARENT = "UNVEIL_PARENT_RUN"
 """The environment variable through which a training hears of the train-all it belongs to."""
@@ -38,6 +40,15 @@ def train_all_run(params: Params) -> Iterator[str]:
     finally:
         if run_id:
             attempt(lambda: mlflow.end_run(status))
+
+
+def abandon(origin: str) -> bool:
+    """End the run of a training that nobody goes on with as KILLED; says whether MLflow heard."""
+
+    def end() -> int:
+        return _kill(connect(), f"tags.origin = '{origin}'")
+
+    return attempt(lambda: within(patience(), end)) is not None
 
 
 def open_run() -> str:
@@ -114,9 +125,24 @@ def _metrics(row: Mapping[str, float]) -> list[Metric]:
 
 def _begun(params: Params) -> str:
     client = connect()
-    run = mlflow.start_run(run_name="train-all", tags={"recipe": params.recipe, **_made_with()})
+    here = {"host": platform.node(), "checkout": _digest(Path.cwd())}
+    # One of this checkout that is said to be running was killed, or could not say how it ended.
+    _kill(client, " and ".join(f"tags.{name} = '{value}'" for name, value in here.items()))
+    made = {"recipe": params.recipe, **_made_with(), **here}
+    run = mlflow.start_run(run_name="train-all", tags=made)
     client.log_inputs(run.info.run_id, datasets=_inputs(_data()))
     return str(run.info.run_id)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:16]
+
+
+def _kill(client: MlflowClient, which: str) -> int:
+    left = client.search_runs([_experiment()], f"attributes.status = 'RUNNING' and {which}")
+    for run in left:
+        client.set_terminated(run.info.run_id, "KILLED")
+    return len(left)
 
 
 def _with_origin(client: MlflowClient, origin: str) -> list[Run]:
