@@ -2,7 +2,7 @@
 
 ``python -m tests.training KEY`` in a folder with packed faces. ``DIE_AT=N`` kills it with SIGKILL
 ``DIE_AFTER`` seconds after its N-th epoch began; ``STARVE_AT=N`` leaves it no memory
-from then on.
+from then on. ``RECORDED=1`` trains as `unveil train` does, which prints nothing.
 """
 
 import dataclasses
@@ -78,6 +78,17 @@ def starve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
+def kept_apart(key: str, loaded: params.Params) -> None:
+    """Train without MLflow, and leave nothing behind."""
+    with checkpoint.opened(key, loaded) as kept:
+        heard = []
+        trained = train.train(key, loaded, kept, heard.append)
+        kept.remove()
+    for row in heard:
+        print("epoch", int(row["epoch"]), row["loss"], row["val_loss"], row["val_macro_f1"])
+    print("weights", digest(trained.network))
+
+
 if __name__ == "__main__":
     key, decay = sys.argv[1:]
     if "DIE_AT" in os.environ:
@@ -87,10 +98,9 @@ if __name__ == "__main__":
         at(int(os.environ["STARVE_AT"]), starve)
         wide = dataclasses.replace(loaded.architectures[key], filters=(512, 8))
         loaded.architectures[key] = wide
-    with checkpoint.opened(key, loaded) as kept:
-        heard = []
-        trained = train.train(key, loaded, kept, heard.append)
-        kept.complete()
-    for row in heard:
-        print("epoch", int(row["epoch"]), row["loss"], row["val_loss"], row["val_macro_f1"])
-    print("weights", digest(trained.network))
+    if "RECORDED" in os.environ:
+        from unveil import recorded
+
+        recorded.train(key, loaded)
+    else:
+        kept_apart(key, loaded)

@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +91,18 @@ class Checkpoints:
         """Remove the checkpoints of this training."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def complete(self) -> None:
-        """Remove the checkpoints of this training and of all older ones of its architecture."""
+    def supersede(self, told: Callable[[str], bool]) -> None:
+        """Remove the checkpoints of all other trainings of the architecture.
+
+        ``told`` is given the origin of each; where it says no, the origin stays to be told later.
+        """
         for folder in self._folder.parent.iterdir():
-            if folder.is_dir():
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder.is_dir() and folder != self._folder:
+                sweep(folder)
+                for path in folder.glob("*.npz"):
+                    path.unlink()
+                if told((other := Checkpoints(folder)).origin):
+                    other.remove()
 
     def _origin(self) -> str:
         path = self._folder / "origin"
@@ -136,6 +143,13 @@ def opened(key: str, params: Params) -> Iterator[Checkpoints]:
         except Diverged:
             kept.remove()
             raise
+
+
+def discard(key: str, origin: str) -> None:
+    """Remove the checkpoints of the training with this origin, and of no other."""
+    for path in (CHECKPOINTS / key).glob("*/origin"):
+        if path.read_text() == origin:
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def identity(key: str, params: Params) -> str:

@@ -135,11 +135,9 @@ def evaluate(architecture: Architecture) -> None:
     loaded.named(architecture)
     backend.load()
 
-    from unveil import evaluate as evaluates
-    from unveil import registry
+    from unveil import recorded
 
-    metrics = evaluates.evaluate(architecture, loaded)
-    registry.attempt(lambda: registry.publish(architecture, loaded))
+    metrics = recorded.evaluate(architecture, loaded)
     test = metrics["test"]["macro_f1"]
     print(
         f"{architecture}: test macro-F1 {test['value']:.4f} "
@@ -169,7 +167,7 @@ def publish() -> None:
     from unveil import registry
 
     for key in trained:
-        registry.publish(key, loaded)
+        registry.publish(key)
     print(f"MLflow has {len(trained)} trainings: {', '.join(trained) or 'none'}")
 
 

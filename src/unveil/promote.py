@@ -80,7 +80,7 @@ def _through_the_gate(
     rival = _champion_score(before, params)
     if rival is not None and own <= rival:
         raise Refused(f"not better than the champion on the same images: {own:.4f} <= {rival:.4f}")
-    version = registry.register(key, params)
+    version = registry.register(key)
     _require_same_answers(network, version)
     registry.crown(version)
     return Decision(

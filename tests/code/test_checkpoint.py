@@ -98,12 +98,26 @@ def test_a_checkpoint_of_another_training_is_not_used(kept, tmp_path, capfd):
     assert "it is of another training" in capfd.readouterr().err
 
 
-def test_completing_removes_older_trainings_of_the_architecture_alone(kept, tmp_path):
-    for folder in ("cnn3/older", "cnn4/a1"):
-        Checkpoints(tmp_path / folder)
-    kept.complete()
-    assert list((tmp_path / "cnn3").iterdir()) == []
+def test_older_trainings_of_the_architecture_alone_are_superseded(kept, tmp_path):
+    Checkpoints(tmp_path / "cnn4/a1")
+    older = Checkpoints(tmp_path / "cnn3/older")
+    older.save(0, state(0))
+    heard = []
+    kept.supersede(heard.append)
+    assert [path.name for path in older._folder.iterdir()] == ["origin"]
+    kept.supersede(lambda origin: not heard.append(origin))
+    assert [path.name for path in (tmp_path / "cnn3").iterdir()] == ["a1"]
+    assert heard == [older.origin] * 2
+    assert number(kept) == 3
     assert (tmp_path / "cnn4/a1/origin").exists()
+
+
+def test_a_training_is_discarded_by_its_origin(place):
+    first, second = (Checkpoints(Path(".checkpoints") / KEY / name) for name in ("a1", "b2"))
+    checkpoint.discard(KEY, "0" * 32)
+    assert first._folder.exists()
+    checkpoint.discard(KEY, first.origin)
+    assert [path.parent.name for path in second._folder.parent.rglob("origin")] == ["b2"]
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -22,6 +25,7 @@ from unveil import checkpoint, evaluate, params, recorded, registry
 from unveil.errors import UserError
 from unveil.paths import MODELS, REPORTS
 from unveil.registry import connection
+from unveil.registry.runs import described, run_of
 
 KEY = "cnn3_gray"
 
@@ -48,6 +52,14 @@ def points(client: MlflowClient, run) -> dict[str, list]:
 
 def steps(client: MlflowClient, run_id: str) -> set[tuple[int, ...]]:
     return {tuple(p.step for p in line) for line in histories(client, run_id).values()}
+
+
+def status(client: MlflowClient, run_id: str) -> str:
+    return client.get_run(run_id).info.status
+
+
+def digests(run) -> dict[str, str]:
+    return {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
 
 
 def until(true, seconds: float = 120) -> None:
@@ -130,8 +142,11 @@ def test_mlflow_ignores_a_point_it_has(client):
 def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(client):
     loaded = toy(KEY)
     recorded.train(KEY, loaded)
-    evaluate.evaluate(KEY, loaded)
-    uri = registry.publish(KEY, loaded)
+    kept = Path(".checkpoints", KEY, checkpoint.identity(KEY, loaded))
+    assert kept.exists()
+    recorded.evaluate(KEY, loaded)
+    assert not kept.exists()
+    uri = registry.publish(KEY)
     (run,) = runs(client, registry.origin(MODELS / KEY))
     before = histories(client, run.info.run_id)
     assert {"test_macro_f1", "validation_accuracy", "train_accuracy", "epoch_seconds"} <= set(
@@ -140,11 +155,10 @@ def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(clien
     assert [point.value for point in before["stage"]] == [1, 1, 1, 2, 2, 2]
     assert (run.data.params["architecture"], run.data.params["network.color"]) == (KEY, "gray")
     assert {"git_commit", "hardware.cpu", "hardware.gpu"} <= set(run.data.tags)
-    named = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
-    assert set(named) == {"train.npz", "validation.npz", "test.npz"}
+    assert set(digests(run)) == {"train.npz", "validation.npz", "test.npz"}
     assert {"report"} <= {file.path for file in client.list_artifacts(run.info.run_id)}
 
-    assert registry.publish(KEY, loaded) == uri
+    assert registry.publish(KEY) == uri
     (again,) = runs(client, registry.origin(MODELS / KEY))
     assert histories(client, again.info.run_id) == before
     assert len(again.outputs.model_outputs) == 1
@@ -158,11 +172,50 @@ def test_a_training_of_another_time_and_place_is_published_from_its_files(
     loaded = toy(KEY)
     recorded.train(KEY, loaded)
     (here,) = runs(client, registry.origin(MODELS / KEY))
+    with Path("data/03_packed/test.npz").open("ab") as faces:
+        faces.write(b"faces of another day")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
-    registry.publish(KEY, loaded)
+    registry.publish(KEY)
     (there,) = runs(MlflowClient(), registry.origin(MODELS / KEY))
     assert points(MlflowClient(), there) == points(client, here)
+    assert there.data.params == here.data.params
+    assert digests(there) == digests(here)
     assert there.info.status == "FINISHED"
+
+
+def test_the_run_of_a_training_that_is_replaced_is_ended(client):
+    loaded = toy(KEY)
+    older = checkpoint.Checkpoints(Path(".checkpoints", KEY, "older"))
+    run_id = run_of(client, described(KEY, loaded, older.origin)).info.run_id
+    recorded.train(KEY, loaded)
+    assert status(client, run_id) == "KILLED"
+    assert not older._folder.exists()
+
+
+KILLED = """
+import os, signal
+from unveil import params, registry
+print(registry.train_all_run(params.load()).__enter__(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.fault("SIGKILL of a train-all, its run in MLflow")
+def test_a_killed_train_all_is_ended_by_the_next_of_its_checkout_alone(client, packed, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy("params.yaml", other)
+    killed = [
+        subprocess.Popen([sys.executable, "-c", KILLED], cwd=folder, stdout=subprocess.PIPE)
+        for folder in (packed, other)
+    ]
+    here, there = (process.communicate()[0].decode().strip() for process in killed)
+    assert [process.returncode for process in killed] == [-9, -9]
+    assert status(client, here) == status(client, there) == "RUNNING"
+    with registry.train_all_run(params.load()) as now:
+        found = [status(client, run) for run in (here, there, now)]
+        assert found == ["KILLED", "RUNNING", "RUNNING"]
+    assert status(client, now) == "FINISHED"
 
 
 @pytest.mark.fault("loss not finite")
@@ -232,7 +285,7 @@ def test_a_training_neither_waits_for_a_faulty_server_nor_dies_of_it(
         waited = time.time() - (MODELS / KEY / "run.json").stat().st_mtime
         began = time.monotonic()
         with pytest.raises(UserError, match=rf"MLflow at http://127.0.0.1:{port}: ") as away:
-            registry.publish(KEY, loaded)
+            registry.publish(KEY)
         assert time.monotonic() - began < 6
     assert waited < 6
     assert "\n" not in str(away.value)
@@ -257,6 +310,6 @@ def test_a_report_about_other_weights_is_not_published(client):
     evaluate.evaluate(KEY, loaded)
     metrics = json.loads((REPORTS / KEY / "metrics.json").read_text())
     (REPORTS / KEY / "metrics.json").write_text(json.dumps({**metrics, "model_digest": "0"}))
-    registry.publish(KEY, loaded)
+    registry.publish(KEY)
     (run,) = runs(client, registry.origin(MODELS / KEY))
     assert "test_macro_f1" not in run.data.metrics

@@ -1,12 +1,24 @@
 """Killed with SIGKILL at random moments and run again, a training ends with the same bits."""
 
+import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from tests import servers
+from tests.training import digest, toy
+from tests.workplace import within
+
+from unveil import recorded
+from unveil import train as trains
+from unveil.callbacks import Draws
+from unveil.paths import MODELS
+from unveil.registry import connection
 
 ROOT = Path(__file__).parents[2]
 TRAININGS = [("cnn3_gray", "plateau"), ("vgg16", "cosine")]
@@ -92,3 +104,34 @@ def test_out_of_memory_is_one_line_and_keeps_the_checkpoints(packed):
     assert starved.returncode == 1
     assert "UserError: cnn3_gray: out of memory at batch_size 8; lower it\n" in complained
     assert len(list((packed / ".checkpoints").rglob("*.npz"))) == 2
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("an epoch is trained again")
+
+
+def origin(key: str) -> str:
+    return json.loads((MODELS / key / "run.json").read_text())["origin"]
+
+
+@pytest.mark.fault("SIGKILL of a training, its files written")
+def test_killed_before_dvc_has_its_files_it_makes_them_again_and_trains_nothing(
+    packed, monkeypatch
+):
+    key, decay = TRAININGS[0]
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{servers.free_port()}"}
+    killed = start(packed, key, decay, RECORDED="1", **away)
+    within(120, (MODELS / key / "run.json").exists)
+    killed.kill()
+    killed.communicate(timeout=60)
+    assert killed.returncode == -9
+    before = digest(trains.load(MODELS / key / "model.keras")), origin(key)
+    history = pd.read_csv(MODELS / key / "history.csv")
+    shutil.rmtree(MODELS / key)  # as DVC does before it runs the stage again
+
+    monkeypatch.setenv(*away.popitem())
+    monkeypatch.setattr(connection, "ANSWER", 1)
+    monkeypatch.setattr(Draws, "on_epoch_begin", refuse)
+    again = recorded.train(key, toy(key, decay=decay))
+    assert (digest(again.network), origin(key)) == before
+    assert pd.read_csv(MODELS / key / "history.csv").equals(history)

@@ -21,7 +21,7 @@ STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0)
 def trained(key: str, loaded: params.Params, record=lambda row: None) -> train.Trained:
     with checkpoint.opened(key, loaded) as kept:
         done = train.train(key, loaded, kept, record)
-        kept.complete()
+        kept.remove()
     return done
 
 

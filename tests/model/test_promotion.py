@@ -15,6 +15,7 @@ from unveil.errors import UserError
 from unveil.files import write_json
 from unveil.images import Limits
 from unveil.paths import COMPARISON, MODELS, PROMOTION, TRACKING, VERDICT
+from unveil.registry import runs
 
 
 def quadrants(sharpness: float) -> keras.Model:
@@ -35,8 +36,7 @@ def trained(key: str, network: keras.Model, loaded: params.Params) -> None:
     network.save(folder / "model.keras")
     row = {"epoch": 0, "stage": 1, "seconds": 0.5, "timestamp": 1, "val_macro_f1": 0.5}
     pd.DataFrame([row]).to_csv(folder / "history.csv", index=False)
-    made = {"origin": uuid.uuid4().hex, "tags": {"architecture": key}}
-    write_json(folder / "run.json", made)
+    write_json(folder / "run.json", runs.described(key, loaded, uuid.uuid4().hex))
 
 
 def compared(key: str, macro_f1: float) -> None:

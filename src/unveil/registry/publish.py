@@ -9,41 +9,47 @@ from mlflow.entities import Run
 
 from unveil.errors import UserError
 from unveil.files import existing, read_json, sha256
-from unveil.params import Params
 from unveil.paths import MODELS, REPORTS
 from unveil.provenance import requirements
 from unveil.registry.connection import TRANSFER, answering, connect, patience, within
-from unveil.registry.runs import describe, run_of, send
+from unveil.registry.runs import Described, describe, run_of, send
 
 if TYPE_CHECKING:
     import keras
 
 
+def described(folder: Path) -> Described:
+    """Read what a training's folder says of how it was made."""
+    made: Described = read_json(folder / "run.json", made_by=f"unveil train {folder.name}")
+    if "parameters" not in made:
+        raise UserError(f"{folder}/run.json is of an older version; train {folder.name} again")
+    return made
+
+
 def origin(folder: Path) -> str:
     """Read by which tag a training's folder finds its run."""
-    made = _made(folder)
-    return str(made["origin"])
+    return str(described(folder)["origin"])
 
 
-def publish(key: str, params: Params) -> str:
+def publish(key: str) -> str:
     """See to it that MLflow has a training's run, metrics, network and report; gives the URI.
 
     The network's URI, ``models:/...``. Raises ``UserError`` when no server answers within
     ``ANSWER`` seconds or the rest takes longer than ``TRANSFER``.
     """
     client = within(patience(), connect)
-    return within(TRANSFER, lambda: _published(client, key, params))
+    return within(TRANSFER, lambda: _published(client, key))
 
 
 @answering()
-def _published(client: MlflowClient, key: str, params: Params) -> str:
+def _published(client: MlflowClient, key: str) -> str:
     folder = MODELS / key
-    made = _made(folder)
+    made = described(folder)
     rows = _epochs(existing(folder / "history.csv", made_by=f"unveil train {key}"))
-    run = run_of(client, made["origin"], made["tags"])
-    describe(client, run, key, params)
+    run = run_of(client, made)
+    describe(client, run, made)
     send(client, run, rows)
-    uri = _network(client, run, folder / "model.keras", params)
+    uri = _network(client, run, folder / "model.keras", made)
     _report(client, run, REPORTS / key, folder / "model.keras")
     if run.info.status != "FINISHED":
         client.set_terminated(run.info.run_id, end_time=int(rows[-1]["timestamp"]))
@@ -57,33 +63,26 @@ def _epochs(path: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items() if value} for row in rows]
 
 
-def _made(folder: Path) -> dict[str, Any]:
-    made: dict[str, Any] = read_json(folder / "run.json", made_by=f"unveil train {folder.name}")
-    if "origin" not in made:
-        raise UserError(f"{folder}/run.json is of an older version; train {folder.name} again")
-    return made
-
-
-def _network(client: MlflowClient, run: Run, path: Path, params: Params) -> str:
+def _network(client: MlflowClient, run: Run, path: Path, made: Described) -> str:
     from unveil import train
 
     known = run.data.tags.get("model_uri")
     if known:
         return str(known)
-    uri = _log(train.load(path), run.info.run_id, params)
+    uri = _log(train.load(path), run.info.run_id, made)
     client.set_tag(run.info.run_id, "model_uri", uri)
     return uri
 
 
-def _log(network: "keras.Model", run_id: str, params: Params) -> str:
+def _log(network: "keras.Model", run_id: str, made: Described) -> str:
     import numpy as np
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    size = params.data.image_size
+    size, classes = made["image_size"], made["classes"]
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, size, size, 1))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(params.classes)))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(classes)))]),
     )
     logged = Model.log(
         artifact_path=None,
@@ -95,7 +94,7 @@ def _log(network: "keras.Model", run_id: str, params: Params) -> str:
         input_example=np.zeros((1, size, size, 1), np.uint8),
         # Without the list MLflow looks for it in a process of its own, for 20 seconds.
         pip_requirements=requirements(),
-        metadata={"classes": list(params.classes)},
+        metadata={"classes": classes},
     )
     return str(logged.model_uri)
 

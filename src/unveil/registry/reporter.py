@@ -13,7 +13,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from unveil.params import Params
 from unveil.registry.connection import answering, connect, patience, place, reason
-from unveil.registry.runs import describe, run_of, send, tags
+from unveil.registry.runs import describe, described, run_of, send
 
 LONGEST = 30
 """Seconds between two tries to reach a server, at most."""
@@ -26,10 +26,9 @@ class Reporter:
     """Sends the rows of epochs as the server takes them: each once, in order, however late."""
 
     def __init__(self, key: str, params: Params, origin: str) -> None:
-        self.tags = tags(key)
+        self.made = described(key, params, origin)
         self.delivered = False
         self._given_up = False
-        self._training = (key, params, origin)
         self._rows: list[Mapping[str, float]] = []
         self._status = ""
         self._news, self._ending = threading.Event(), threading.Event()
@@ -76,11 +75,10 @@ class Reporter:
                 pause = min(2 * pause, LONGEST)
 
     def _tell(self, status: str) -> None:
-        key, params, origin = self._training
         client = connect() if self._run is None else MlflowClient()
         if self._run is None:
-            self._run = run_of(client, origin, self.tags)
-            describe(client, self._run, key, params)
+            self._run = run_of(client, self.made)
+            describe(client, self._run, self.made)
             client.update_run(self._run.info.run_id, status="RUNNING")
             self._watch_machine(self._run.info.run_id)
         send(client, self._run, list(self._rows))

@@ -4,10 +4,13 @@ A training knows its run by the tag ``origin``, made before MLflow is asked: so 
 late, or another one, is told the same.
 """
 
+import hashlib
 import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -17,10 +20,13 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from unveil.params import Params
 from unveil.paths import ARCHIVE, PACKED
 from unveil.provenance import dvc_hash, git_commit, hardware, parameters
-from unveil.registry.connection import NAME, answering, attempt, connect
+from unveil.registry.connection import NAME, answering, attempt, connect, patience, within
 
 PARENT = "UNVEIL_PARENT_RUN"
 """The environment variable through which a training hears of the train-all it belongs to."""
+
+Described = dict[str, Any]
+"""What `described` gives and ``run.json`` keeps, as JSON has it."""
 
 
 @contextmanager
@@ -34,6 +40,15 @@ def train_all_run(params: Params) -> Iterator[str]:
     finally:
         if run_id:
             attempt(lambda: mlflow.end_run(status))
+
+
+def abandon(origin: str) -> bool:
+    """End the run of a training that nobody goes on with as KILLED; says whether MLflow heard."""
+
+    def end() -> int:
+        return _kill(connect(), f"tags.origin = '{origin}'")
+
+    return attempt(lambda: within(patience(), end)) is not None
 
 
 def open_run() -> str:
@@ -52,22 +67,27 @@ def log_files(*paths: Path) -> None:
             mlflow.log_artifact(str(path))
 
 
-def tags(key: str) -> dict[str, str]:
-    """Describe a training that happens here and now: code, machine, train-all."""
+def described(key: str, params: Params, origin: str) -> Described:
+    """Describe a training that happens here and now: code, machine, train-all, parameters, data."""
     parent = os.environ.get(PARENT)
     above = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
-    return {"architecture": key, **_made_with(), **above}
+    return {
+        "origin": origin,
+        "tags": {"architecture": key, **_made_with(), **above},
+        "parameters": {name: str(value) for name, value in parameters(key, params).items()},
+        "data": _data(),
+        "classes": list(params.classes),
+        "image_size": params.data.image_size,
+    }
 
 
-def run_of(client: MlflowClient, origin: str, described: Mapping[str, str]) -> Run:
+def run_of(client: MlflowClient, made: Described) -> Run:
     """Find the run of a training, or begin it."""
+    origin, tags = made["origin"], made["tags"]
     found = _with_origin(client, origin)
     if not found:
-        client.create_run(
-            _experiment(),
-            tags={"origin": origin, **described},
-            run_name=described["architecture"],
-        )
+        named = {"origin": origin, **tags}
+        client.create_run(_experiment(), tags=named, run_name=tags["architecture"])
         found = _with_origin(client, origin)
     first, *others = found
     # A request that was answered too late has been sent twice.
@@ -76,15 +96,12 @@ def run_of(client: MlflowClient, origin: str, described: Mapping[str, str]) -> R
     return first
 
 
-def describe(client: MlflowClient, run: Run, key: str, params: Params) -> None:
+def describe(client: MlflowClient, run: Run, made: Described) -> None:
     """Add the parameters and the data that a run does not name yet."""
-    missing = {
-        name: value
-        for name, value in parameters(key, params).items()
-        if name not in run.data.params
-    }
-    client.log_batch(run.info.run_id, params=[Param(*pair) for pair in _texts(missing)])
-    client.log_inputs(run.info.run_id, datasets=_data())
+    known = run.data.params
+    missing = [Param(*pair) for pair in made["parameters"].items() if pair[0] not in known]
+    client.log_batch(run.info.run_id, params=missing)
+    client.log_inputs(run.info.run_id, datasets=_inputs(made["data"]))
 
 
 def send(client: MlflowClient, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
@@ -108,9 +125,24 @@ def _metrics(row: Mapping[str, float]) -> list[Metric]:
 
 def _begun(params: Params) -> str:
     client = connect()
-    run = mlflow.start_run(run_name="train-all", tags={"recipe": params.recipe, **_made_with()})
-    client.log_inputs(run.info.run_id, datasets=_data())
+    here = {"host": platform.node(), "checkout": _digest(Path.cwd())}
+    # One of this checkout that is said to be running was killed, or could not say how it ended.
+    _kill(client, " and ".join(f"tags.{name} = '{value}'" for name, value in here.items()))
+    made = {"recipe": params.recipe, **_made_with(), **here}
+    run = mlflow.start_run(run_name="train-all", tags=made)
+    client.log_inputs(run.info.run_id, datasets=_inputs(_data()))
     return str(run.info.run_id)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:16]
+
+
+def _kill(client: MlflowClient, which: str) -> int:
+    left = client.search_runs([_experiment()], f"attributes.status = 'RUNNING' and {which}")
+    for run in left:
+        client.set_terminated(run.info.run_id, "KILLED")
+    return len(left)
 
 
 def _with_origin(client: MlflowClient, origin: str) -> list[Run]:
@@ -127,24 +159,29 @@ def _made_with() -> dict[str, str]:
     return {"git_commit": git_commit(), **machine}
 
 
-def _texts(values: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(name, str(value)) for name, value in values.items()]
+def _data() -> dict[str, dict[str, str]]:
+    used = {
+        "archive": ARCHIVE,
+        "training": PACKED / "train.npz",
+        "validation": PACKED / "validation.npz",
+        "testing": PACKED / "test.npz",
+    }
+    return {
+        context: {"path": str(path), "md5": dvc_hash(path)}
+        for context, path in used.items()
+        if path.exists()
+    }
 
 
-def _data() -> list[DatasetInput]:
+def _inputs(data: Mapping[str, Mapping[str, str]]) -> list[DatasetInput]:
     from mlflow.data.http_dataset_source import HTTPDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
 
     inputs = []
-    for path, context in (
-        (ARCHIVE, "archive"),
-        (PACKED / "train.npz", "training"),
-        (PACKED / "validation.npz", "validation"),
-        (PACKED / "test.npz", "testing"),
-    ):
-        if path.exists():
-            source = HTTPDatasetSource(f"dvc:{path}")  # type: ignore[no-untyped-call]
-            data = MetaDataset(source, name=path.name, digest=dvc_hash(path))  # type: ignore[abstract]
-            told = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
-            inputs.append(DatasetInput(data._to_mlflow_entity(), told))
+    for context, one in data.items():
+        source = HTTPDatasetSource(f"dvc:{one['path']}")  # type: ignore[no-untyped-call]
+        name = Path(one["path"]).name
+        dataset = MetaDataset(source, name=name, digest=one["md5"])  # type: ignore[abstract]
+        told = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
+        inputs.append(DatasetInput(dataset._to_mlflow_entity(), told))
     return inputs

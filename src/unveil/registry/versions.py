@@ -8,10 +8,9 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from unveil.errors import UserError
-from unveil.params import Params
 from unveil.paths import MODELS
 from unveil.registry.connection import NAME, answering, connect
-from unveil.registry.publish import origin, publish
+from unveil.registry.publish import described, publish
 
 if TYPE_CHECKING:
     import keras
@@ -43,18 +42,18 @@ def champion() -> Version | None:
     return _version(found)
 
 
-def register(key: str, params: Params) -> Version:
+def register(key: str) -> Version:
     """Make a trained network a version of the registered model; no alias moves.
 
     A server that never saw the training (its folder came out of DVC's cache) is told all of it.
     """
-    uri = publish(key, params)
+    uri, made = publish(key), described(MODELS / key)
     tags = {
         "architecture": key,
-        "classes": json.dumps(params.classes),
-        "image_size": str(params.data.image_size),
-        "recipe": params.recipe,
-        "origin": origin(MODELS / key),
+        "classes": json.dumps(made["classes"]),
+        "image_size": str(made["image_size"]),
+        "recipe": made["parameters"]["recipe"],
+        "origin": made["origin"],
     }
     with answering():
         return _version(mlflow.register_model(uri, NAME, tags=tags))
