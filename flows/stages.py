@@ -56,7 +56,7 @@ def unveil(*arguments: str) -> int:
 
 def outdated() -> set[str]:
     """Ask DVC, once for all, which stages are stale."""
-    command = [sys.executable, "-m", "dvc", "status", "--json"]
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json"]
     asked = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True)
     return set(json.loads(asked.stdout))
 
