@@ -30,6 +30,8 @@ from unveil.errors import UserError, unknown
 
 POOLS = Path("flows/pools")
 TRAIN_ALL = "train-all/train-all"
+FLOWS = ["train-all", "train-architecture"]
+"""Whose silence counts: a server may have other flows."""
 SILENCE = timedelta(seconds=90)
 """Three heartbeats, of which Prefect sends at most one in 30 seconds."""
 START = timedelta(minutes=10)
@@ -99,6 +101,9 @@ def _crash(client: SyncPrefectClient, name: str, *, after: str, within: timedelt
             after={after},
             expect=SIGNS_OF_LIFE,
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": ["flow"], "prefect.resource.name": FLOWS}
+            ),
             for_each={"prefect.resource.id"},
             threshold=1,
             within=within,

@@ -43,24 +43,32 @@ Outcomes = dict[str, State[Any]]
 def train_each(keys: Sequence[str], force: bool, concurrency: int | None) -> Outcomes:
     """Train architectures, `concurrency` at once; as many as there are workers where it is None."""
     if not deployed():
-        return {key: train_architecture(key, force, return_state=True) for key in keys}
+        return {key: _kept(key, train_architecture(key, force, return_state=True)) for key in keys}
     stale = outdated()
     due = [key for key in keys if force or not stale.isdisjoint(stages_of(key))]
     ended: Outcomes = {key: Completed(message="up to date") for key in keys if key not in due}
     try:
         order = exchange.order()
     except UserError as error:
-        return ended | {key: Failed(message=str(error)) for key in due}
+        return ended | {key: _kept(key, Failed(message=str(error))) for key in due}
     trained = _dispatch(_longest_first(due), force, order=order, at_once=concurrency or len(due))
-    return ended | {key: _collected(key, state) for key, state in trained.items()}
+    return ended | {key: collected(key, state) for key, state in trained.items()}
 
 
-def _collected(key: str, state: State[Any]) -> State[Any]:
+def collected(key: str, state: State[Any]) -> State[Any]:
+    """Take what a worker made; where that cannot be, Failed and no model of `key` is here."""
     try:
         if state.is_completed():
             exchange.collect(key)
     except UserError as error:
-        return Failed(message=str(error))
+        state = Failed(message=str(error))
+    return _kept(key, state)
+
+
+def _kept(key: str, state: State[Any]) -> State[Any]:
+    # An earlier run's model would be compared, and promoted, in its place. DVC's cache has it.
+    if not state.is_completed():
+        (MODELS / key / "model.keras").unlink(missing_ok=True)
     return state
 
 

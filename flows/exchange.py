@@ -91,12 +91,23 @@ def collect(architecture: str) -> None:
         artifact = cast(Artifact | None, Artifact.get(_key(architecture)))
         if artifact is None:
             raise UserError(f"no worker has handed over {architecture}")
-        _lock(repo, json.loads(str(artifact.data).strip("`").removeprefix("json")))
         stages = list(stages_of(architecture))
-        repo.pull(stages, force=True)
-        changed = repo.status(targets=stages)
-    if changed:
-        raise UserError(f"{architecture} was made of other things than are here: {changed}")
+        before = _locked(stages)
+        _lock(repo, json.loads(str(artifact.data).strip("`").removeprefix("json")))
+        changed = _made_of_others(repo, stages[0])
+        if not changed:
+            repo.pull(stages, force=True)
+            changed = repo.status(targets=stages)
+        if changed:
+            _lock(repo, before)
+            raise UserError(f"{architecture} was made of other things than are here: {changed}")
+
+
+def _made_of_others(repo: "Repo", stage: str) -> dict[str, Any]:
+    # Its outputs differ as long as they are not pulled.
+    changes = repo.status(targets=[stage]).get(stage, [])
+    others = [change for change in changes if "changed outs" not in change]
+    return {stage: others} if others else {}
 
 
 def _lay_out(order: dict[str, Any]) -> None:
@@ -134,7 +145,11 @@ def _wrong(order: dict[str, Any]) -> list[str]:
 
 
 def _locked(stages: Sequence[str]) -> dict[str, Any]:
-    content = _lock_content()
+    from dvc.repo import Repo
+
+    # DVC empties the file before it writes it, for a training beside us too.
+    with Repo(_wait_for_lock=True) as repo, repo.lock:
+        content = _lock_content()
     return {name: content["stages"].get(name) for name in stages}
 
 
@@ -147,7 +162,8 @@ def _lock(repo: "Repo", entries: dict[str, Any]) -> None:
     # Not the whole file: the other entries tell what else lies in this checkout.
     with repo.lock:
         content = _lock_content()
-        content["stages"].update(entries)
+        merged = {**content["stages"], **entries}
+        content["stages"] = {name: entry for name, entry in merged.items() if entry}
         with replacing(LOCK) as path:
             path.write_text(yaml.safe_dump(content, sort_keys=False))
 

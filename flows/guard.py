@@ -1,8 +1,8 @@
 """`python -m flows.guard COMMAND`: run a command that does not outlive whoever asked for it.
 
 Standard input is the asker's end of a pipe. It closes when the asker dies, whatever killed it, and
-then the command and all it started are interrupted, and killed when that is not enough. In a
-worker's run the command also waits until the slot is free: an orphan may still train there.
+then the command and all it started are interrupted, and killed when that is not enough. The command
+waits until its slot is free, and what it makes in this checkout: an orphan may still be at it.
 """
 
 import os
@@ -11,15 +11,19 @@ import subprocess
 import sys
 import threading
 
-from flows.slots import SLOT, hold
+from flows.slots import MAKES, SLOT, hold, making
 
 GRACE = 20
 """Seconds between the interrupt and the kill."""
 
 
-def _end_with_asker(process: subprocess.Popen[bytes]) -> None:
+def _end_with_asker(started: list[subprocess.Popen[bytes]], starting: threading.Lock) -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
+    with starting:
+        if not started:
+            os._exit(1)
+    (process,) = started
     try:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=GRACE)
@@ -34,10 +38,15 @@ def main() -> int:
     # A Ctrl-C reaches the whole terminal: the asker decides, and the command hears of it from us.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    with hold(os.environ.get(SLOT, "").split()):
-        process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
-        threading.Thread(target=_end_with_asker, args=(process,), daemon=True).start()
-        return process.wait()
+    started: list[subprocess.Popen[bytes]] = []
+    starting = threading.Lock()
+    threading.Thread(target=_end_with_asker, args=(started, starting), daemon=True).start()
+    with hold(os.environ.get(SLOT, "").split()), making(os.environ.get(MAKES, "")):
+        with starting:
+            started.append(
+                subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+            )
+        return started[0].wait()
 
 
 if __name__ == "__main__":

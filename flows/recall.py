@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelling
 
 ENDED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
-PATIENCE = 180
-"""Seconds for a recalled run to end: its worker stops it in 60, or its silence is noticed."""
+PATIENCE = 360
+"""Seconds for a recalled run to end: its worker stops it in 60; without one Prefect waits 300."""
 
 
 def recall(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -30,7 +30,9 @@ def clear() -> None:
 
 
 def _stop(client: SyncPrefectClient, which: dict[str, Any]) -> int:
-    wanted = FlowRunFilter.model_validate({**which, "state": {"type": {"not_any_": ENDED}}})
+    # What a person runs, without a deployment, is theirs.
+    ours = {"deployment_id": {"is_null_": False}, "state": {"type": {"not_any_": ENDED}}}
+    wanted = FlowRunFilter.model_validate({**which, **ours})
     named = FlowFilter.model_validate({"name": {"any_": ["train-architecture"]}})
     runs = client.read_flow_runs(flow_filter=named, flow_run_filter=wanted)
     for run in runs:

@@ -1,4 +1,7 @@
-"""Who owns which GPU, or which cores, of this machine: locks that die with their owner."""
+"""Who owns which GPU or cores of this machine, and what a checkout is making.
+
+Locks that die with their owner.
+"""
 
 import fcntl
 import os
@@ -11,6 +14,9 @@ from typing import IO
 
 SLOT = "UNVEIL_SLOT"
 """The environment variable that names a worker's GPU or cores to what it runs."""
+
+MAKES = "UNVEIL_MAKES"
+"""The one that names the architecture, or stage, a command makes in its checkout."""
 
 
 def gpus() -> list[str]:
@@ -44,6 +50,22 @@ def hold(units: Sequence[str]) -> Iterator[None]:
         # All take them in one order, so that two never wait for each other.
         for unit in sorted(units):
             fcntl.flock(held.enter_context(_lock(f"{unit}.training")), fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def making(name: str) -> Iterator[None]:
+    """Wait until nothing else makes `name` in this checkout, and keep it so for the block.
+
+    DVC, and a training, would refuse a second one at once.
+    """
+    if not name:
+        yield
+        return
+    path = Path(".dvc/tmp") / f"making-{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -2,15 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import runtime, task
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Crashed, Failed
 
+from flows.slots import MAKES
 from unveil import params
 from unveil.errors import UserError
 from unveil.paths import ARCHIVE, COMPARISON, LEADERBOARD, PROMOTION
@@ -18,6 +22,31 @@ from unveil.registry import PARENT, champion, open_run
 
 DATA = ("manifest", "validate", "pack")
 """The stages before training."""
+
+KILLED = re.compile(r"exited with (-\d+|1[2-9]\d)\b")
+"""What DVC says of a command that died by a signal; a shell adds 128 to its number."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code, and the last it said where we hear it."""
+
+    status: int
+    said: tuple[str, ...]
+
+    @property
+    def killed(self) -> bool:
+        """Whether the stage's process died by a signal, such as the kernel's when out of memory."""
+        return any(KILLED.search(line) for line in self.said)
+
+    @property
+    def reason(self) -> str:
+        """Give the last line that states one."""
+        for mark in ("unveil: ", "ERROR: "):
+            for line in reversed(self.said):
+                if line.startswith(mark):
+                    return line.removeprefix(mark)[:500]
+        return f"exit code {self.status}"
 
 
 def deployed() -> bool:
@@ -32,31 +61,33 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", PARENT: parent}
 
 
-def _run(*command: str) -> int:
+def _run(*command: str, makes: str = "") -> Ended:
     """Run a command that ends with us, however we end; a worker's run prints it line by line."""
     with subprocess.Popen(
         [sys.executable, "-m", "flows.guard", sys.executable, "-m", *command],
-        env=_environment(),
+        env={**_environment(), MAKES: makes},
         stdin=subprocess.PIPE,
         # The worker's own output may be gone before the run is: then only the server hears it.
         stdout=subprocess.PIPE if deployed() else None,
         stderr=subprocess.STDOUT if deployed() else None,
         text=True,
     ) as process:
+        said: deque[str] = deque(maxlen=40)
         for line in process.stdout or ():
             if line.strip():
+                said.append(line.strip())
                 print(line.rstrip())
-        return process.wait()
+        return Ended(process.wait(), tuple(said))
 
 
 def unveil(*arguments: str) -> int:
     """Run a verb and give its exit code."""
-    return _run("unveil", *arguments)
+    return _run("unveil", *arguments).status
 
 
 def outdated() -> set[str]:
     """Ask DVC, once for all, which stages are stale."""
-    command = [sys.executable, "-m", "dvc", "status", "--json"]
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json"]
     asked = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True)
     return set(json.loads(asked.stdout))
 
@@ -80,11 +111,18 @@ def stages_of(architecture: str) -> tuple[str, ...]:
 
 @task(task_run_name="repro {stage}")
 def repro(stage: str, force: bool = False) -> State | None:
-    """Make what one stage makes, unless it is up to date; `force` makes it anyway."""
+    """Make what one stage makes, unless it is up to date; `force` makes it anyway.
+
+    Crashed where its process died by a signal: another try may have more luck.
+    """
     # A sibling in this checkout may hold DVC's lock for as long as it pushes.
     command = ["dvc", "--wait-for-lock", "repro", "--single-item", stage]
-    status = _run(*command, *(["--force"] if force else []))
-    return Failed(message=f"stage {stage} failed, exit code {status}") if status else None
+    makes = stage.rpartition("@")[2]
+    ended = _run(*command, *(["--force"] if force else []), makes=makes)
+    if not ended.status:
+        return None
+    state = Crashed if ended.killed else Failed
+    return state(message=f"stage {stage} failed: {ended.reason}")
 
 
 @task

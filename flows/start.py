@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+import yaml
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
@@ -11,6 +12,7 @@ from flows.deploy import TRAIN_ALL
 from flows.server import reachable, saying
 from unveil import params
 from unveil.errors import UserError, unknown
+from unveil.paths import PARAMS
 
 
 @saying
@@ -32,6 +34,9 @@ def main(
     loaded = params.load()
     for key in chosen or ():
         loaded.named(key)
+    recipes = yaml.safe_load(PARAMS.read_text())["recipes"]
+    if recipe is not None and recipe not in recipes:
+        raise unknown("recipe", recipe, recipes)
     reachable()
     wanted = {
         "recipe": recipe,

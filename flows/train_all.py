@@ -28,12 +28,12 @@ def train_all(
         return conclude({}, Completed(message="nothing to do: same data, parameters and code"))
     for stage in DATA:
         made = repro(stage, force, return_state=True)
-        if made.is_failed():
+        if not made.is_completed():
             return Failed(message=made.message)
     with registry.train_all_run(params.load()):
         trained = train_each(chosen, force, concurrency)
         compared = repro("compare", force, return_state=True)
-        if compared.is_failed():
+        if not compared.is_completed():
             return Failed(message=compared.message)
         promoted = promote(return_state=True)
     return conclude(trained, promoted)

@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.states import Crashed, Failed
 
 from flows import exchange
 from flows.stages import repro, stages_of
@@ -31,8 +31,9 @@ def train_architecture(
             exchange.accept(order)
         for stage in stages_of(architecture):
             made = repro(stage, force, return_state=True)
-            if made.is_failed():
-                return Failed(message=made.message)
+            if not made.is_completed():
+                ended = Crashed if made.is_crashed() else Failed
+                return ended(message=made.message)
         if order is not None:
             exchange.hand_over(architecture)
     except UserError as error:

@@ -14,7 +14,7 @@ import typer
 
 from flows.server import reachable, saying
 from flows.slots import SLOT, claim, gpus
-from unveil.errors import UserError
+from unveil.errors import UserError, unknown
 
 CONTROL = "control"
 GPU = "gpu"
@@ -26,10 +26,11 @@ def main(
     gpu: Annotated[
         str | None, typer.Option(help="A GPU, as CUDA_VISIBLE_DEVICES names it.")
     ] = None,
-    cores: Annotated[int | None, typer.Option(help="Without a GPU: how many cores.")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Without a GPU: how many cores.")] = None,
 ) -> None:
     """Serve a work pool until interrupted."""
-    reachable()
+    if pool not in (CONTROL, GPU):
+        raise unknown("work pool", pool, [CONTROL, GPU])
     if pool == CONTROL:
         return _serve(pool, pool, {})
     units, held = _own(gpu, cores)
@@ -42,6 +43,11 @@ def _own(gpu: str | None, cores: int | None) -> tuple[list[str], list[IO[bytes]]
     known = gpus()
     if gpu is not None and gpu not in known:
         raise UserError(f"no GPU {gpu!r} here; there are: {', '.join(known) or 'none'}")
+    if known and cores is not None:
+        raise UserError(
+            f"cores are for a machine without GPUs, here are: {', '.join(known)}; "
+            "CUDA_VISIBLE_DEVICES= hides them"
+        )
     if known:
         names, wanted = [f"gpu-{name}" for name in ([gpu] if gpu else known)], 1
     else:
@@ -80,6 +86,7 @@ def _seen(units: list[str]) -> dict[str, str]:
 
 
 def _serve(pool: str, owned: str, seen: dict[str, str]) -> None:
+    reachable()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
     command += ["--name", f"{socket.gethostname()} {owned}"]

@@ -63,14 +63,15 @@ def test_a_run_beats_says_what_it_prints_and_needs_no_code_from_elsewhere(kind):
     assert environment["PREFECT_LOGGING_LOG_PRINTS"] == "true"
 
 
-def test_a_container_is_given_one_gpu():
-    asked = job("docker").container_create_kwargs
+@pytest.mark.parametrize("gpu", ["0", "1"])
+def test_a_container_is_given_the_gpu_that_is_named(gpu):
+    asked = job("docker", **({"gpu": gpu} if gpu != "0" else {})).container_create_kwargs
     host = HostConfig(version="1.41", **asked)
     assert host["DeviceRequests"] == [
         {
             "Driver": "nvidia",
-            "Count": 1,
-            "DeviceIDs": [],
+            "Count": 0,
+            "DeviceIDs": [gpu],
             "Capabilities": [["gpu"]],
             "Options": {},
         }

@@ -148,6 +148,7 @@ def test_the_users_own_words_start_it_too(place):
     [
         (["train"], "unknown flow 'train'; choose from train-all"),
         (["train-all", "--architectures", "vgg61"], "unknown architecture 'vgg61'"),
+        (["train-all", "--recipe", "ful"], "unknown recipe 'ful'"),
         (["train-all", "--concurrency", "0"], "concurrency"),
     ],
 )

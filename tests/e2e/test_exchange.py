@@ -5,13 +5,16 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from flows import exchange
+from dvc.repo import Repo
+from flows import dispatch, exchange
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Crashed
 from tests import servers
 
 from unveil.errors import UserError
@@ -247,6 +250,43 @@ def test_a_model_of_other_parameters_is_refused(bucket, worker, prefect, control
     Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
     with refused("cnn3_gray was made of other things than are here: .*architectures.cnn3_gray"):
         exchange.collect("cnn3_gray")
+    assert not MODEL.exists()
+    assert "train@cnn3_gray" not in Path("dvc.lock").read_text()
+
+
+def test_in_the_place_of_a_refused_model_the_one_before_is_not_compared(
+    bucket, worker, prefect, controller, monkeypatch
+):
+    order = exchange.order()
+    monkeypatch.chdir(worker)
+    exchange.accept(order)
+    train()
+    hand_over()
+    monkeypatch.chdir(controller)
+    Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
+    for state in (Completed(), Crashed()):
+        train("--force")
+        before = MODEL.read_text()
+        with refused("cnn3_gray was made of other things than are here"):
+            exchange.collect("cnn3_gray")
+        assert MODEL.read_text() == before
+        assert not dispatch.collected("cnn3_gray", state).is_completed()
+        assert not MODEL.exists()
+        run("dvc", "checkout", "--quiet", STAGES[0])
+        assert MODEL.read_text() == before
+
+
+def test_a_lock_file_that_dvc_is_writing_is_waited_for(controller):
+    whole, ordered = exchange.order(), []
+    content = Path("dvc.lock").read_text()
+    asking = threading.Thread(target=lambda: ordered.append(exchange.order()))
+    with Repo() as repo, repo.lock:
+        Path("dvc.lock").write_text("")
+        asking.start()
+        asking.join(timeout=2)
+        Path("dvc.lock").write_text(content)
+    asking.join(timeout=60)
+    assert ordered == [whole]
 
 
 @pytest.mark.fault("remote refuses, or never answers")

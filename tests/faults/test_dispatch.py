@@ -179,6 +179,20 @@ def test_a_killed_flow_process_is_dispatched_again_and_goes_on(place):
     nothing_runs(place)
 
 
+@pytest.mark.fault("SIGKILL of a training process")
+def test_a_killed_training_process_is_dispatched_again_and_goes_on(place):
+    parent = place.start()
+    counting(place, *KEYS)
+    psutil.Process(int(counted(place, "cnn3")[-1][0])).kill()
+    assert ALL_TRAINED in place.ended(parent, seconds=240)["state"]["message"]
+    assert states(place, parent) == {"cnn3": ["CRASHED", "COMPLETED"], "cnn3_gray": ["COMPLETED"]}
+    said = trainings_of(place, parent)["cnn3"][0]["state"]["message"]
+    assert said.startswith("stage train@cnn3 failed: ")
+    assert len(counted(place, "cnn3")) == STEPS
+    assert one_at_a_time(place, "cnn3")
+    nothing_runs(place)
+
+
 @pytest.mark.fault("SIGKILL of a flow process and of its second try")
 def test_what_crashes_twice_is_reported_and_the_others_are_compared(place):
     parent = place.start()
