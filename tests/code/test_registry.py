@@ -195,8 +195,9 @@ def test_the_run_of_a_training_that_is_replaced_is_ended(client):
 KILLED = """
 import os, signal
 from unveil import params, registry
-print(registry.train_all_run(params.load()).__enter__(), flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
+with registry.train_all_run(params.load()) as run:
+    print(run, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
