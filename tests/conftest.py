@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,8 @@ OFFLINE = {
 }
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 os.environ.update(OFFLINE)
+# A shell that starts us in the background has us, and all we start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
