@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-import yaml
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
@@ -12,7 +11,6 @@ from flows.deploy import TRAIN_ALL
 from flows.server import reachable, saying
 from unveil import params
 from unveil.errors import UserError, unknown
-from unveil.paths import PARAMS
 
 
 @saying
@@ -34,9 +32,8 @@ def main(
     loaded = params.load()
     for key in chosen or ():
         loaded.named(key)
-    recipes = yaml.safe_load(PARAMS.read_text())["recipes"]
-    if recipe is not None and recipe not in recipes:
-        raise unknown("recipe", recipe, recipes)
+    if recipe is not None:
+        params.require_recipe(recipe)
     reachable()
     wanted = {
         "recipe": recipe,

@@ -177,12 +177,17 @@ def load(path: Path = PARAMS) -> Params:
     )
 
 
+def require_recipe(recipe: str, path: Path = PARAMS) -> None:
+    """Refuse a recipe that the file does not have."""
+    choices = _yaml(_text(path), path).get("recipes", {})
+    if recipe not in choices:
+        raise unknown("recipe", recipe, choices)
+
+
 def choose_recipe(recipe: str, path: Path = PARAMS) -> None:
     """Turn the dial: rewrite the one line ``recipe: ...`` of the file, comments kept."""
     text = _text(path)
-    choices = _yaml(text, path).get("recipes", {})
-    if recipe not in choices:
-        raise unknown("recipe", recipe, choices)
+    require_recipe(recipe, path)
     turned, lines = re.subn(r"(?m)^recipe:[^#\n]*?(?= *(#|$))", f"recipe: {recipe}", text, count=1)
     if not lines:
         raise UserError(f"{path} has no line `recipe: ...`")
