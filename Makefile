@@ -19,7 +19,7 @@ help: ## List what can be made
 install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=cpu, gpu or jax)
 
 .venv/installed-$(EXTRA): uv.lock pyproject.toml | $(UV)
-	$(UV) sync --locked --extra $(EXTRA)
+	$(UV) sync --locked --compile-bytecode --extra $(EXTRA)
 	@rm -f .venv/installed-* && touch $@
 
 .tools/bin/uv:
