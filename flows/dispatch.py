@@ -48,7 +48,7 @@ def train_each(keys: Sequence[str], force: bool, concurrency: int | None) -> Out
     due = [key for key in keys if force or not stale.isdisjoint(stages_of(key))]
     ended: Outcomes = {key: Completed(message="up to date") for key in keys if key not in due}
     try:
-        order = exchange.order()
+        order = exchange.order(due)
     except UserError as error:
         return ended | {key: _kept(key, Failed(message=str(error))) for key in due}
     trained = _dispatch(_longest_first(due), force, order=order, at_once=concurrency or len(due))

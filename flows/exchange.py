@@ -35,16 +35,18 @@ S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 20}
 """Seconds, each tried six times; a remote's own settings go before."""
 
 
-def order() -> dict[str, Any]:
+def order(architectures: Sequence[str]) -> dict[str, Any]:
     """Say what is to be trained on: code, parameters and the hashes of the packed faces.
 
-    With a DVC remote the packed faces are on it when this returns.
+    With a DVC remote the packed faces are on it when this returns. The hashes of the models that
+    are here go along, for a worker to `begin_with`.
     """
     with _remote() as repo:
         if repo:
             repo.push([PACK])
     params = existing(PARAMS, made_by="git checkout").read_text()
-    return {**checkout.state(), "params": params, "locked": _locked([PACK])}
+    models = _locked([stages_of(key)[0] for key in architectures])
+    return {**checkout.state(), "params": params, "locked": _locked([PACK]), "models": models}
 
 
 def accept(order: dict[str, Any]) -> None:
@@ -62,6 +64,25 @@ def accept(order: dict[str, Any]) -> None:
     if not _laid_out(order):
         _hold(fcntl.LOCK_UN)
         raise UserError("this checkout is training for another order; give each worker its own")
+
+
+def begin_with(order: dict[str, Any], architecture: str) -> None:
+    """Take the model that the controller has: where it is still up to date it is not trained again.
+
+    Where it cannot be had it is said, and nothing else changes.
+    """
+    stage = stages_of(architecture)[0]
+    wanted = {stage: order["models"].get(stage)}
+    if not wanted[stage] or _locked([stage]) == wanted:
+        return
+    try:
+        with _remote() as repo:
+            if repo:
+                _lock(repo, wanted)
+                if not _made_of_others(repo, stage):
+                    repo.pull([stage], force=True)
+    except UserError as error:
+        print(f"{architecture} is trained anew: {error}")
 
 
 def hand_over(architecture: str) -> None:

@@ -29,6 +29,8 @@ def train_architecture(
     try:
         if order is not None:
             exchange.accept(order)
+            if not force:
+                exchange.begin_with(order, architecture)
         for stage in stages_of(architecture):
             made = repro(stage, force, return_state=True)
             if not made.is_completed():

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.params import Augmentation
+from unveil.schema import Augmentation
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from unveil.params import Stage
+from unveil.schema import Stage
 
 Row = dict[str, float]
 """One epoch: ``epoch`` (from 0, over both stages), ``stage`` (from 1), ``seconds``, ``timestamp``

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from unveil.params import SPLITS, Params
+from unveil.params import Params
+from unveil.schema import SPLITS
 
 NEEDED = ("member", "split", "label", "sha256", "width", "height", "fault", "quarantine")
 """What every row of a manifest has; a face in use has a brightness too."""

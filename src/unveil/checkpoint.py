@@ -31,7 +31,7 @@ from unveil.paths import CHECKPOINTS, PACKED
 
 CODE = (
     *("architectures", "batches", "callbacks", "checkpoint", "course", "errors"),
-    *("files", "packed", "params", "paths", "train"),
+    *("files", "packed", "params", "paths", "schema", "train"),
 )
 """The modules that decide what a training gives."""
 

@@ -14,7 +14,7 @@ from unveil.callbacks import BestWeights, Draws, Epochs, Patience, Record
 from unveil.checkpoint import Checkpoints, State
 from unveil.errors import unknown
 from unveil.packed import Faces
-from unveil.params import Stage, Training
+from unveil.schema import Stage, Training
 
 FEATURES = "features"
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from unveil import measures, packed, plots, train
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, write_json
-from unveil.params import SPLITS, Params
+from unveil.params import Params
 from unveil.paths import MODELS, PACKED, REPORTS
+from unveil.schema import SPLITS
 
 Probabilities = NDArray[np.float32]
 

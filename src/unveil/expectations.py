@@ -15,8 +15,9 @@ import pandas as pd
 
 from unveil.census import census
 from unveil.files import existing, replacing, sha256, write_json
-from unveil.params import SPLITS, Params
+from unveil.params import Params
 from unveil.paths import DATA_DOCS, VERDICT
+from unveil.schema import SPLITS
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 

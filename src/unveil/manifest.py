@@ -20,8 +20,9 @@ from unveil.archive import Layout, Listing, Member
 from unveil.errors import UserError
 from unveil.files import replacing, write_json
 from unveil.images import Limits, Pixels, UnreadableImage, decode
-from unveil.params import SPLITS, Data, Params
+from unveil.params import Params
 from unveil.paths import MANIFEST, SUMMARY
+from unveil.schema import SPLITS, Data
 
 COLUMNS = (
     "member",

@@ -17,8 +17,9 @@ from unveil.files import existing, read_json, replacing, sha256
 from unveil.images import Limits, Pixels, decode, resize
 from unveil.manifest import limits, used
 from unveil.packed import Faces
-from unveil.params import SPLITS, Params
+from unveil.params import Params
 from unveil.paths import PACKED
+from unveil.schema import SPLITS
 
 
 def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> dict[str, int]:

@@ -6,132 +6,23 @@ an architecture without a schedule is a ``UserError`` of one line that names the
 
 import json
 import re
-from dataclasses import dataclass as plain_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import TypeAdapter, ValidationError
 
 from unveil.architectures import Architecture
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
 from unveil.paths import PARAMS
-
-SPLITS = ("train", "validation", "test")
+from unveil.schema import Data, File, Recipe, Schedule, Split, Training, Validation
 
 T = TypeVar("T")
-_STRICT = ConfigDict(strict=True, extra="forbid")
-_strict = dataclass(frozen=True, config=_STRICT)
-
-Split = Literal["train", "validation", "test"]
-Quarantine = Literal["unreadable", "twin_across_splits", "twin_with_two_labels"]
-Positive = Annotated[int, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@_strict
-class Data:
-    """How the archive is read: sizes in pixels and bytes, shares of missing splits."""
-
-    image_size: Annotated[int, Field(ge=16, le=512)]
-    seed: Seed
-    aliases: dict[str, str]
-    drop: tuple[str, ...]
-    splits: dict[Literal["validation", "test"], Share]
-    quarantine: tuple[Quarantine, ...]
-    min_side: Positive
-    max_pixels: Positive
-    max_bytes: Positive
-    max_members: Positive
-
-
-@_strict
-class Validation:
-    """Bounds of the data gate, as counts and shares (0..1)."""
-
-    min_images_per_class: dict[Split, Positive]
-    max_imbalance: Annotated[float, Field(ge=1)]
-    max_share_shift: Share
-    max_quarantined: Share
-
-
-@_strict
-class Augmentation:
-    """Random changes of a training image, each uniform in ``-x..x``.
-
-    ``rotation`` in turns, ``shift`` and ``zoom`` in shares of the image, ``contrast`` as a factor.
-    """
-
-    flip: bool
-    rotation: Share
-    shift: Share
-    zoom: Share
-    contrast: Share
-
-
-@_strict
-class Training:
-    """What all architectures of a recipe have in common while they learn."""
-
-    seed: Seed
-    batch_size: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
-    label_smoothing: Share
-    class_weights: bool
-    augmentation: Augmentation
-
-
-@_strict
-class Stage:
-    """One fit: from which layer on the network learns (``all``, ``head`` or a layer's name).
-
-    ``patience`` is the number of epochs without a better validation macro-F1 before it stops. The
-    rate follows a ``cosine`` down, or on a ``plateau`` is halved after half that patience.
-    """
-
-    trainable_from: str
-    epochs: Positive
-    learning_rate: Annotated[float, Field(gt=0)]
-    patience: Positive
-    decay: Literal["cosine", "plateau"] = "cosine"
-
-
-@_strict
-class Schedule:
-    """How one architecture is trained in one recipe.
-
-    ``network`` replaces keywords of the architecture's entry; ``train_images`` cuts the training
-    split to a stratified subset, ``null`` takes all.
-    """
-
-    stages: Annotated[tuple[Stage, ...], Field(min_length=2, max_length=2)]
-    network: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    train_images: Positive | None = None
-
-
-@_strict
-class Recipe:
-    """One position of the dial."""
-
-    training: Training
-    schedules: dict[str, Schedule]
-
-
-@_strict
-class _File:
-    recipe: str
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]
-    data: Data
-    validation: Validation
-    sample: dict[Split, Positive]
-    architectures: dict[str, dict[str, Any]]
-    recipes: dict[str, Recipe]
-
-
-@plain_dataclass(frozen=True)
+@dataclass(frozen=True)
 class Params:
     """The checked parameters, with the recipe chosen and its networks resolved."""
 
@@ -154,7 +45,7 @@ class Params:
 def load(path: Path = PARAMS) -> Params:
     """Read and check the parameters; ``UserError`` names the key, the value and the choices."""
     content = _yaml(_text(path), path)
-    file = _checked(TypeAdapter(_File), content, str(path))
+    file = _checked(TypeAdapter(File), content, str(path))
     if file.recipe not in file.recipes:
         raise unknown(f"recipe in {path}", file.recipe, file.recipes)
     if len(set(file.classes)) < len(file.classes):

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from unveil.files import replacing
 from unveil.images import Pixels
-from unveil.params import SPLITS, Split
+from unveil.schema import SPLITS, Split
 
 SIZE, FINE = 48, 192
 SKIN = {"light": (185, 225), "medium": (140, 170), "dark": (95, 125)}

@@ -21,7 +21,8 @@ from unveil.checkpoint import Checkpoints, Diverged
 from unveil.course import Course, set_trainable
 from unveil.errors import UserError
 from unveil.files import replacing
-from unveil.params import Params, Stage
+from unveil.params import Params
+from unveil.schema import Stage
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,18 @@ def test_a_mistake_is_one_line_and_exit_code_2(place, arguments, named):
     assert "Traceback" not in said.stderr
 
 
+def test_publish_names_each_training_it_cannot_tell_of_and_goes_on(place):
+    for key in ("cnn3", "cnn4"):
+        folder = place / "data/04_models" / key
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}")
+    said = unveil("publish", cwd=place)
+    assert said.returncode == 2
+    for key in ("cnn3", "cnn4"):
+        assert f"{key}: data/04_models/{key}/run.json is of an older version" in said.stderr
+    assert "MLflow has 0 trainings: none" in said.stdout
+
+
 def test_outside_a_project_the_line_says_so(tmp_path):
     said = unveil("manifest", cwd=tmp_path)
     assert said.returncode == 2

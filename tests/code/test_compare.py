@@ -12,8 +12,8 @@ from unveil import measures, params
 from unveil.compare import compare
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
-from unveil.params import SPLITS
 from unveil.paths import LEADERBOARD, MODELS, PACKED, REPORTS
+from unveil.schema import SPLITS
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
 TEST = PACKED / "test.npz"

@@ -18,7 +18,7 @@ from unveil.errors import UserError
 from unveil.files import sha256
 from unveil.images import resize
 from unveil.packed import Faces, subset
-from unveil.params import SPLITS
+from unveil.schema import SPLITS
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
 ARCHIVE, MANIFEST, VERDICT = map(Path, ("faces.zip", "faces.parquet", "validation.json"))

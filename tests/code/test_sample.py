@@ -12,7 +12,7 @@ import pytest
 
 from unveil import sample
 from unveil.images import Pixels, decode
-from unveil.params import Split
+from unveil.schema import Split
 
 COUNTS: dict[Split, int] = {"train": 22, "validation": 9, "test": 12}
 VALUES = {

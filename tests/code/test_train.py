@@ -13,7 +13,7 @@ from unveil import packed as packs
 from unveil.batches import Batches, augmentation, one_hot
 from unveil.callbacks import BestWeights, Patience, Row
 from unveil.errors import UserError
-from unveil.params import Augmentation, Stage
+from unveil.schema import Augmentation, Stage
 
 STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0)
 

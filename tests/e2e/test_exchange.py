@@ -1,12 +1,12 @@
 """Two clones that share git, an S3 server and a Prefect server exchange data, with real DVC."""
 
+import contextlib
 import fcntl
 import json
 import shutil
 import socket
 import subprocess
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,9 +52,10 @@ stages:
       outs:
         - data/05_${key}
 """
-MODEL = Path("data/04_models/cnn3_gray/model.keras")
+KEY = "cnn3_gray"
+MODEL = Path("data/04_models") / KEY / "model.keras"
 PACKED = Path("data/03_packed/train.npz")
-STAGES = ["train@cnn3_gray", "evaluate@cnn3_gray"]
+STAGES = [f"train@{KEY}", f"evaluate@{KEY}"]
 
 
 def run(*command: str) -> str:
@@ -164,7 +165,7 @@ def md5(path: Path) -> str:
     return exchange.dvc_hash(path)
 
 
-@contextmanager
+@contextlib.contextmanager
 def refused(words: str):
     with pytest.raises(UserError, match=words) as caught:
         yield
@@ -173,7 +174,7 @@ def refused(words: str):
 
 @flow
 def hand_over() -> None:
-    exchange.hand_over("cnn3_gray")
+    exchange.hand_over(KEY)
 
 
 def train(*options: str) -> None:
@@ -186,7 +187,7 @@ def test_what_a_worker_made_arrives_and_nothing_is_trained_here(
 ):
     edited = "architectures: {cnn3_gray: {dropout: 0.1}}\n"
     (controller / "params.yaml").write_text(edited)
-    order = json.loads(json.dumps(exchange.order()))
+    order = json.loads(json.dumps(exchange.order([KEY])))
 
     for options in ([], ["--force"]):
         monkeypatch.chdir(worker)
@@ -197,7 +198,7 @@ def test_what_a_worker_made_arrives_and_nothing_is_trained_here(
         hand_over()
 
         monkeypatch.chdir(controller)
-        exchange.collect("cnn3_gray")
+        exchange.collect(KEY)
         assert MODEL.read_text() == (worker / MODEL).read_text()
         assert not Path("trained").exists()
         assert "up to date" in run("dvc", "status", *STAGES)
@@ -207,7 +208,7 @@ def test_what_a_worker_made_arrives_and_nothing_is_trained_here(
 def test_a_damaged_object_is_refused_and_believed_no_more_once_it_is_whole(
     bucket, worker, monkeypatch
 ):
-    order, digest = exchange.order(), md5(PACKED)
+    order, digest = exchange.order([KEY]), md5(PACKED)
     whole = bucket.damage(digest)
     monkeypatch.chdir(worker)
     with refused("DVC remote store: .*data/03_packed/train.npz"):
@@ -220,55 +221,81 @@ def test_a_damaged_object_is_refused_and_believed_no_more_once_it_is_whole(
 
 @pytest.mark.fault("object missing on the remote")
 def test_a_missing_object_is_named(bucket, worker, monkeypatch):
-    order = exchange.order()
+    order = exchange.order([KEY])
     bucket.client.delete_object(Bucket="faces", Key=bucket.key(md5(PACKED)))
     monkeypatch.chdir(worker)
     with refused("DVC remote store: .*data/03_packed/train.npz"):
         exchange.accept(order)
 
 
-def test_models_are_taken_whole_or_not_at_all(bucket, worker, prefect, controller, monkeypatch):
-    order = exchange.order()
+@pytest.fixture
+def handed_over(bucket, worker, prefect, controller, monkeypatch) -> str:
+    """A worker has trained; gives the hash of its model, and we are in the controller again."""
+    order = exchange.order([KEY])
     monkeypatch.chdir(worker)
     exchange.accept(order)
     train()
     hand_over()
-    bucket.damage(md5(MODEL))
     monkeypatch.chdir(controller)
+    return md5(worker / MODEL)
+
+
+def test_models_are_taken_whole_or_not_at_all(bucket, handed_over):
+    bucket.damage(handed_over)
     with refused("DVC remote store: "):
-        exchange.collect("cnn3_gray")
+        exchange.collect(KEY)
     assert not MODEL.exists()
 
 
-def test_a_model_of_other_parameters_is_refused(bucket, worker, prefect, controller, monkeypatch):
-    order = exchange.order()
-    monkeypatch.chdir(worker)
-    exchange.accept(order)
-    train()
-    hand_over()
-    monkeypatch.chdir(controller)
+def begun_with(worker: Path, order: dict) -> None:
+    """A fresh worker begins an order as train-architecture does."""
+    run("git", "clone", "--quiet", "../origin", str(worker))
+    shutil.copy(".dvc/config.local", worker / ".dvc")
+    with contextlib.chdir(worker):
+        exchange.accept(order)
+        exchange.begin_with(order, KEY)
+        train()
+
+
+def test_a_model_that_is_up_to_date_is_not_trained_again_elsewhere(handed_over, tmp_path):
+    exchange.collect(KEY)
+    begun_with(tmp_path / "second", exchange.order([KEY]))
+    assert md5(tmp_path / "second" / MODEL) == handed_over
+    assert not (tmp_path / "second/trained").exists()
+
+
+def test_a_model_that_is_outdated_is_trained_again(handed_over, tmp_path):
+    exchange.collect(KEY)
+    Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
+    begun_with(tmp_path / "second", exchange.order([KEY]))
+    assert md5(tmp_path / "second" / MODEL) != handed_over
+
+
+def test_a_model_that_is_damaged_on_the_remote_is_trained_anew(
+    bucket, handed_over, tmp_path, capfd
+):
+    exchange.collect(KEY)
+    bucket.damage(handed_over)
+    begun_with(tmp_path / "second", exchange.order([KEY]))
+    assert md5(tmp_path / "second" / MODEL) != handed_over
+    assert f"{KEY} is trained anew: DVC remote store: " in capfd.readouterr().out
+
+
+def test_a_model_of_other_parameters_is_refused(handed_over):
     Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
     with refused("cnn3_gray was made of other things than are here: .*architectures.cnn3_gray"):
-        exchange.collect("cnn3_gray")
+        exchange.collect(KEY)
     assert not MODEL.exists()
     assert "train@cnn3_gray" not in Path("dvc.lock").read_text()
 
 
-def test_in_the_place_of_a_refused_model_the_one_before_is_not_compared(
-    bucket, worker, prefect, controller, monkeypatch
-):
-    order = exchange.order()
-    monkeypatch.chdir(worker)
-    exchange.accept(order)
-    train()
-    hand_over()
-    monkeypatch.chdir(controller)
+def test_in_the_place_of_a_refused_model_the_one_before_is_not_compared(handed_over):
     Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
     for state in (Completed(), Crashed()):
         train("--force")
         before = MODEL.read_text()
         with refused("cnn3_gray was made of other things than are here"):
-            exchange.collect("cnn3_gray")
+            exchange.collect(KEY)
         assert MODEL.read_text() == before
         assert not dispatch.collected("cnn3_gray", state).is_completed()
         assert not MODEL.exists()
@@ -277,9 +304,9 @@ def test_in_the_place_of_a_refused_model_the_one_before_is_not_compared(
 
 
 def test_a_lock_file_that_dvc_is_writing_is_waited_for(controller):
-    whole, ordered = exchange.order(), []
+    whole, ordered = exchange.order([KEY]), []
     content = Path("dvc.lock").read_text()
-    asking = threading.Thread(target=lambda: ordered.append(exchange.order()))
+    asking = threading.Thread(target=lambda: ordered.append(exchange.order([KEY])))
     with Repo() as repo, repo.lock:
         Path("dvc.lock").write_text("")
         asking.start()
@@ -291,7 +318,7 @@ def test_a_lock_file_that_dvc_is_writing_is_waited_for(controller):
 
 @pytest.mark.fault("remote refuses, or never answers")
 def test_a_remote_that_refuses_or_is_mute_is_one_line(bucket, worker, monkeypatch):
-    order = exchange.order()
+    order = exchange.order([KEY])
     monkeypatch.chdir(worker)
     closed = f"http://127.0.0.1:{servers.free_port()}"
     run("dvc", "remote", "modify", "--local", "store", "endpointurl", closed)
@@ -306,7 +333,7 @@ def test_a_remote_that_refuses_or_is_mute_is_one_line(bucket, worker, monkeypatc
 
 
 def test_without_a_remote_another_checkout_is_told_so(controller, worker, monkeypatch):
-    order = exchange.order()
+    order = exchange.order([KEY])
     monkeypatch.chdir(worker)
     with refused("no DVC remote is set"):
         exchange.accept(order)
@@ -318,7 +345,7 @@ def test_a_worker_follows_to_a_pushed_commit_and_keeps_what_flows_wrote(
     Path("src/code.py").write_text("one = 2\n")
     commit("another")
     run("git", "remote", "set-url", "origin", str(origin))
-    order = exchange.order()
+    order = exchange.order([KEY])
     monkeypatch.chdir(worker)
     Path("params.yaml").write_text("# of the last order\n")
     with refused(f"commit {order['commit'][:12]} of the order is on no remote here"):
@@ -342,7 +369,7 @@ def test_a_worker_follows_to_a_pushed_commit_and_keeps_what_flows_wrote(
 def test_code_in_no_commit_is_refused_by_name(side, words, controller, worker, monkeypatch):
     (controller.parent / side / "src/code.py").write_text("one = 3\n")
     (controller.parent / side / "src/new.py").write_text("")
-    order = exchange.order()
+    order = exchange.order([KEY])
     monkeypatch.chdir(worker)
     with refused(words):
         exchange.accept(order)
@@ -355,26 +382,26 @@ def test_another_environment_is_refused(controller, worker, origin, monkeypatch)
     Path("uv.lock").write_text("other\n")
     commit("other")
     run("git", "push", "--quiet", "origin", "HEAD:refs/heads/other")
-    order = exchange.order()
+    order = exchange.order([KEY])
     monkeypatch.chdir(worker)
     with refused("needs another environment: git checkout [0-9a-f]{12} && make install"):
         exchange.accept(order)
 
 
 def test_in_one_checkout_nothing_moves_while_others_train(controller, prefect):
-    order = exchange.order()
+    order = exchange.order([KEY])
     train()
     before = Path("dvc.lock").read_text()
     with training_beside(controller):
         exchange.accept(order)
         hand_over()
-        exchange.collect("cnn3_gray")
+        exchange.collect(KEY)
         assert Path("dvc.lock").read_text() == before
         with refused("this checkout is training for another order"):
             exchange.accept({**order, "params": "# other\n"})
 
 
-@contextmanager
+@contextlib.contextmanager
 def training_beside(checkout: Path):
     """Another process that has accepted an order in this checkout."""
     with (checkout / ".dvc/tmp/exchange.lock").open("w") as beside:
@@ -383,7 +410,7 @@ def training_beside(checkout: Path):
 
 
 def test_several_may_push_at_once(bucket, controller, worker, monkeypatch):
-    order = exchange.order()
+    order = exchange.order([KEY])
     second = worker.parent / "second"
     shutil.copytree(worker, second)
     for clone in (worker, second):

@@ -1,6 +1,5 @@
-"""unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
+"""The verbs of dvc.yaml's stages, and those before and after them."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,16 +9,7 @@ import typer
 from unveil import backend
 from unveil.errors import UserError
 
-app = typer.Typer(
-    help="From labelled faces to a classifier of apparent expression.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-bench = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
+app = typer.Typer()
 
 Architecture = Annotated[str, typer.Argument(help="A key of `architectures` in params.yaml.")]
 
@@ -166,9 +156,16 @@ def publish() -> None:
 
     from unveil import registry
 
+    told = []
     for key in trained:
-        registry.publish(key)
-    print(f"MLflow has {len(trained)} trainings: {', '.join(trained) or 'none'}")
+        try:
+            registry.publish(key)
+            told.append(key)
+        except UserError as error:
+            print(f"{key}: {error}", file=sys.stderr)
+    print(f"MLflow has {len(told)} trainings: {', '.join(told) or 'none'}")
+    if told != trained:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -209,32 +206,3 @@ def predict(
             print(answer)
     if failed:
         raise typer.Exit(2)
-
-
-@bench.command("data")
-def bench_data(
-    source: Annotated[Path, typer.Argument(help="A zip, a folder, or a fer2013.csv.")],
-) -> None:
-    """Time ingest, manifest, validate and pack of SOURCE, and their memory."""
-    from unveil import bench as benches
-
-    print(benches.table(benches.data(source)))
-
-
-@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Start train-all on the workers of a Prefect server (`unveil run --help`)."""
-    from unveil import params
-
-    params.load()
-    command = [sys.executable, "-m", "flows.start", *(arguments or [])]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
-
-
-def main() -> None:
-    """Run a verb; a mistake becomes one line and exit code 2."""
-    try:
-        app()
-    except UserError as error:
-        print(f"unveil: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -1,0 +1,28 @@
+"""unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
+
+import sys
+
+import typer
+
+from unveil.cli import bench, flows, stages
+from unveil.errors import UserError
+
+app = typer.Typer(
+    help="From labelled faces to a classifier of apparent expression.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(stages.app)
+app.add_typer(flows.app)
+app.add_typer(bench.app, name="bench")
+
+
+def main() -> None:
+    """Run a verb; a mistake becomes one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"unveil: {error}", file=sys.stderr)
+        sys.exit(2)
