@@ -5,7 +5,8 @@ the environment, a profile, or `.dvc/config.local`, which git does not see.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def make_default(place: Place) -> list[str]:
 
 
 def _edit(path: Path, name: str, place: Place) -> str:
-    with _config(path.parent).edit("repo") as content:
+    with _told(), _config(path.parent).edit("repo") as content:
         before = content["remote"].get(name, {})
         own = before if before.get("url") == place.url else {}
         # Without verify a damaged object is kept under the hash it should have.
@@ -87,5 +88,16 @@ def _config(folder: Path = CONFIG.parent) -> Any:
     from dvc.config import Config
 
     existing(folder / CONFIG.name, made_by="dvc init")
-    # As it stands: a remote may have its keys before it has its URL.
-    return Config(str(folder.resolve()), validate=False)
+    with _told():
+        # As it stands: a remote may have its keys before it has its URL.
+        return Config(str(folder.resolve()), validate=False)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    from dvc.exceptions import DvcException
+
+    try:
+        yield
+    except DvcException as error:
+        raise UserError(f"DVC: {' '.join(str(error).split())[:300]}") from error

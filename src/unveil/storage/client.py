@@ -64,7 +64,7 @@ def told(place: Place, act: str) -> Iterator[None]:
         yield
     except known.ClientError as error:
         name = code(error)
-        reason = REFUSED.get("AccessDenied" if name == "403" else name, "it does not {act}")
+        reason = REFUSED.get("AccessDenied" if name == "403" else name, "could not {act}")
         raise UserError(f"{place.url}: {reason.format(act=act)} ({name})") from None
     except (known.BotoCoreError, ValueError) as error:
         raise UserError(f"{place.url}: {_unreached(error, place.endpoint or 'S3')}") from None
@@ -82,6 +82,4 @@ def _unreached(error: Exception, server: str) -> str:
             return f"{server} has no certificate that is trusted here"
         case known.EndpointConnectionError() | known.ConnectionClosedError():
             return f"{server} cannot be connected to"
-        case known.ResponseParserError():
-            return f"{server} does not speak S3"
     return f"cannot be used ({type(error).__name__})"

@@ -41,16 +41,16 @@ def _open_blocks(found: Found) -> str:
 
 
 def _ownership(found: Found) -> str:
-    rule = str(found["Rules"][0]["ObjectOwnership"])
+    rule = str(found["Rules"][0].get("ObjectOwnership"))
     return "" if rule == "BucketOwnerEnforced" else rule
 
 
-def _encryption(found: Found) -> str:
-    return "" if found.get("Rules") else "none"
+def _encryption(_: Found) -> str:
+    return ""  # whatever is set encrypts
 
 
 def _versioning(found: Found) -> str:
-    return "" if found["Status"] == "Enabled" else str(found["Status"])
+    return "" if found.get("Status") == "Enabled" else str(found.get("Status"))
 
 
 AES256 = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
@@ -131,9 +131,9 @@ def _read(client: Any, place: Place, operation: str, argument: str) -> Found:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         return {}
-    answer.pop("ResponseMetadata")
     found: Found = answer.get(argument, answer)
-    return found
+    beside = ("ResponseMetadata", "MFADelete")
+    return {name: value for name, value in found.items() if name not in beside and value != []}
 
 
 def _retain(client: Any, place: Place, days: int | None) -> str:
@@ -150,7 +150,7 @@ def _retain(client: Any, place: Place, days: int | None) -> str:
             Bucket=place.bucket, LifecycleConfiguration=document, **answer
         )
         kept = _days(ours)
-    said = f"what is deleted can be had back for {kept} days"
+    said = f"versions expire {kept} days after they are deleted or replaced"
     return "; ".join([said, *(_deletes(rule, place) for rule in others if _deletes(rule, place))])
 
 
@@ -175,9 +175,11 @@ def _days(rule: Found) -> int | None:
 def _deletes(rule: Found, place: Place) -> str:
     """Say where another's rule deletes versions that somebody may still need."""
     chosen = rule.get("Filter", {})
-    prefix = str(chosen.get("Prefix", chosen.get("And", {}).get("Prefix", rule.get("Prefix", ""))))
+    chosen = chosen.get("And", chosen)
+    prefix = str(chosen.get("Prefix", rule.get("Prefix", "")))
     meets = prefix.startswith(place.below) or place.below.startswith(prefix)
+    tagged = {"Tag", "Tags"} & set(chosen)  # DVC's objects have no tags
     expires = {"Days", "Date"} & set(rule.get("Expiration", {}))
-    if rule.get("Status") != "Enabled" or not (meets and expires):
+    if rule.get("Status") != "Enabled" or tagged or not (meets and expires):
         return ""
     return f"DIFFERS, left as it is: rule {str(rule.get('ID'))[:80]!r} deletes what is in use"
