@@ -1,5 +1,6 @@
 """Real servers for tests: on 127.0.0.1 and a free port, ready when given, stopped by their pid."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -150,23 +152,63 @@ def prefect_server(
 
 
 @contextmanager
-def s3_server(folder: Path, *, port: int | None = None) -> Iterator[Url]:
+def s3_server(
+    folder: Path, *, port: int | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Url]:
     """An S3 endpoint that takes any keys and keeps objects in memory."""
     url = f"http://127.0.0.1:{port or free_port()}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", url.rsplit(":")[-1]]
     log = folder / "s3-server.log"
-    with serving(command, url, log, ready=lambda: answers(f"{url}/moto-api/")) as given:
+    ready = partial(answers, f"{url}/moto-api/")
+    with serving(command, url, log, ready=ready, env=env) as given:
         yield given
+
+
+@contextmanager
+def guarded_s3_server(
+    folder: Path, policies: Mapping[str, object]
+) -> Iterator[tuple[Url, dict[str, dict[str, str]]]]:
+    """An S3 endpoint that knows its users; gives their keys, by the names of their policies.
+
+    The bucket ``taken`` belongs to another account.
+    """
+    with s3_server(folder, env={"MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS": "false"}) as url:
+        role = {"RoleArn": "arn:aws:iam::222222222222:role/other", "RoleSessionName": "other"}
+        other = client("sts", url).assume_role(**role)["Credentials"]
+        client("s3", url, _environment(other)).create_bucket(Bucket="taken")
+        iam, keys = client("iam", url), {}
+        for name, policy in policies.items():
+            iam.create_user(UserName=name)
+            document = json.dumps(policy)
+            iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=document)
+            keys[name] = _environment(iam.create_access_key(UserName=name)["AccessKey"])
+        plain = {"Content-Type": "text/plain"}
+        guard = urllib.request.Request(f"{url}/moto-api/reset-auth", b"0", plain)
+        urllib.request.urlopen(guard).close()
+        yield url, keys
+
+
+def _environment(made: Mapping[str, str]) -> dict[str, str]:
+    keys = {"AWS_ACCESS_KEY_ID": made["AccessKeyId"]}
+    keys["AWS_SECRET_ACCESS_KEY"] = made["SecretAccessKey"]
+    token = {"AWS_SESSION_TOKEN": made["SessionToken"]} if "SessionToken" in made else {}
+    return {**S3_KEYS, **keys, **token}
 
 
 def s3(endpoint: str):
     """A client of an S3 server."""
+    return client("s3", endpoint)
+
+
+def client(service: str, endpoint: str, keys: Mapping[str, str] = S3_KEYS):
+    """A client of a service that an S3 server has, with someone's keys."""
     return boto3.client(
-        "s3",
+        service,
         endpoint_url=endpoint,
-        aws_access_key_id=S3_KEYS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=S3_KEYS["AWS_SECRET_ACCESS_KEY"],
-        region_name=S3_KEYS["AWS_DEFAULT_REGION"],
+        aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=keys.get("AWS_SESSION_TOKEN"),
+        region_name=keys["AWS_DEFAULT_REGION"],
     )
 
 

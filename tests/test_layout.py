@@ -16,13 +16,14 @@ ORDER = [
     *("sample", "archive", "ingest", "attributes", "manifest", "census", "expectations"),
     *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
     *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded"),
-    *("promote", "predict", "bench", "cli", "__main__"),
+    *("promote", "predict", "bench", "storage", "remote", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
     "great_expectations": ["src/unveil/expectations.py"],
     "prefect": ["flows"],
-    "boto3": ["src/unveil/storage.py"],
+    "boto3": ["src/unveil/storage/"],
+    "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
 }
 TOP_LEVEL = {"flows", "src", "dvc.yaml", "params.yaml", "data", "mlflow", "tests"}
