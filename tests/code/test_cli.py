@@ -6,8 +6,8 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "predict", "run")
-HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn")
+VERBS += ("promote", "predict", "run", "remote")
+HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
 
 
 def unveil(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -21,7 +21,9 @@ def test_help_lists_every_verb():
     assert [verb for verb in VERBS if f" {verb} " not in said.stdout] == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["remote", "create", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys; from unveil.cli import app\n"

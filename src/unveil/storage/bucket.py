@@ -1,6 +1,6 @@
 """A bucket is made or checked, and proved to be of use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -40,26 +40,32 @@ def create(place: Place, *, keys: Mapping[str, str], retention_days: int | None)
     yield f"probe: {_prove(s3, place)}"
 
 
-def forget(place: Place, name: str, *, keys: Mapping[str, str]) -> int:
-    """Delete an object with all its versions, which a plain delete keeps; gives how many.
+def forget(place: Place, names: Iterable[str], *, keys: Mapping[str, str]) -> int:
+    """Delete objects with all their versions, which a plain delete keeps; gives how many.
 
     Args:
         place: Where.
-        name: Of the object, below the prefix; none of that name is no mistake.
+        names: Of the objects, below the prefix; one that is not there is no mistake.
         keys: What DVC's configuration has of this remote.
 
     Raises:
-        UserError: what S3 refuses.
+        UserError: what S3 refuses; asked again it goes on.
     """
-    s3, key, count = client(place, keys), f"{place.below}{name}", 0
+    s3 = client(place, keys)
     with told(place, "delete versions"):
-        pages = s3.get_paginator("list_object_versions")
-        for page in pages.paginate(Bucket=place.bucket, Prefix=key):
-            for kept in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                if kept["Key"] == key:
-                    s3.delete_object(Bucket=place.bucket, Key=key, VersionId=kept["VersionId"])
-                    count += 1
-    return count
+        return sum(_forget(s3, place.bucket, f"{place.below}{name}") for name in names)
+
+
+def _forget(s3: Any, bucket: str, key: str) -> int:
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key)
+    kept = [one for page in pages for one in _versions(page) if one["Key"] == key]
+    for one in kept:
+        s3.delete_object(Bucket=bucket, Key=key, VersionId=one["VersionId"])
+    return len(kept)
+
+
+def _versions(page: Mapping[str, Any]) -> list[Any]:
+    return [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
 
 
 def _is_there(s3: Any, place: Place) -> bool:
