@@ -113,10 +113,6 @@ def test_the_retention_is_changed_when_asked_and_prefixes_have_each_their_own(en
 def test_what_others_have_set_stays_and_is_said(endpoint):
     client = servers.s3(endpoint)
     client.create_bucket(Bucket="shared", ObjectOwnership="ObjectWriter")
-    client.put_public_access_block(
-        Bucket="shared",
-        PublicAccessBlockConfiguration={"BlockPublicAcls": True, "IgnorePublicAcls": True},
-    )
     suspended = {"Status": "Suspended"}
     client.put_bucket_versioning(Bucket="shared", VersioningConfiguration=suspended)
     by_key = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
@@ -130,19 +126,33 @@ def test_what_others_have_set_stays_and_is_said(endpoint):
     before = settings(endpoint, "shared")
     said = create("s3://shared/unveil", endpoint)
     after = settings(endpoint, "shared")
+    assert after.pop("public_access_block") != before.pop("public_access_block")
     *others, ours = after["bucket_lifecycle_configuration"].pop("Rules")
     assert ours["Filter"] == {"Prefix": "unveil/"}
     assert others == before["bucket_lifecycle_configuration"].pop("Rules")
     assert after == before
     assert said[1:6] == [
-        "public access blocked: DIFFERS, left as it is: "
-        "BlockPublicPolicy, RestrictPublicBuckets off",
+        "public access blocked: yes, set now",
         "objects owned by the bucket's owner: DIFFERS, left as it is: ObjectWriter",
         "encrypted: yes, as before",
         "versions kept: DIFFERS, left as it is: Suspended",
         "retention: versions expire 90 days after they are deleted or replaced; "
         "DIFFERS, left as it is: rule 'tidy' deletes what is in use",
     ]
+
+
+def test_a_bucket_that_somebody_opened_to_the_public_is_refused(endpoint):
+    client = servers.s3(endpoint)
+    client.create_bucket(Bucket="open")
+    client.put_public_access_block(
+        Bucket="open",
+        PublicAccessBlockConfiguration={"BlockPublicAcls": True, "IgnorePublicAcls": True},
+    )
+    before = settings(endpoint, "open")
+    reason = "BlockPublicPolicy, RestrictPublicBuckets off; block public access, or take another"
+    with pytest.raises(UserError, match=f"s3://open/unveil: {reason}"):
+        create("s3://open/unveil", endpoint)
+    assert settings(endpoint, "open") == before
 
 
 def test_what_a_server_does_not_offer_is_said_and_the_rest_is_done(endpoint):

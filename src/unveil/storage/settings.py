@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from unveil.errors import UserError
 from unveil.storage.client import code
 from unveil.storage.place import Place
 
@@ -33,6 +34,8 @@ class Setting:
     wanted: Found
     otherwise: Callable[[Found], str]
     """What somebody has set otherwise than wanted; empty where it is right."""
+    needed: bool = False
+    """Whether faces may lie nowhere where it is otherwise."""
 
 
 def _open_blocks(found: Found) -> str:
@@ -61,6 +64,7 @@ SETTINGS = (
         "PublicAccessBlockConfiguration",
         dict.fromkeys(BLOCKS, True),
         _open_blocks,
+        needed=True,
     ),
     Setting(
         "objects owned by the bucket's owner",
@@ -93,6 +97,9 @@ def bring_up(client: Any, place: Place, retention_days: int | None) -> Iterator[
         client: Of S3.
         place: The bucket; what is deleted below its prefix is forgotten after a while.
         retention_days: Days until then; ``None`` keeps what is set, else 90.
+
+    Raises:
+        UserError: somebody has opened the bucket to the public.
     """
     for setting in SETTINGS:
         yield f"{setting.name}: {_tried(partial(_bring_up, client, place, setting))}"
@@ -115,6 +122,8 @@ def _bring_up(client: Any, place: Place, setting: Setting) -> str:
     found = _read(client, place, setting.operation, setting.argument)
     if found:
         differs = setting.otherwise(found)
+        if differs and setting.needed:
+            raise UserError(f"{place.url}: {differs}; block public access, or take another bucket")
         return f"DIFFERS, left as it is: {differs}" if differs else "yes, as before"
     write = getattr(client, f"put_{setting.operation}")
     write(Bucket=place.bucket, **{setting.argument: setting.wanted})
