@@ -24,22 +24,8 @@ from unveil.images import Limits, Pixels, UnreadableImage, decode
 from unveil.params import Params
 from unveil.paths import MANIFEST, SUMMARY
 from unveil.rules import Find, Setting
-from unveil.schema import SPLITS, Data
+from unveil.schema import COLUMNS, SPLITS, Data
 
-COLUMNS = (
-    "member",
-    "split",
-    "label",
-    "sha256",
-    "dhash",
-    "width",
-    "height",
-    "mode",
-    "brightness",
-    "contrast",
-    "sharpness",
-    "fault",
-)
 KEPT_FIRST = ("test", "validation", "train")
 """Of twins across splits the copy in the first of these stays: the test set is left as it was."""
 
@@ -193,7 +179,8 @@ def _facts(archive: zipfile.ZipFile, member: Member, limits: Limits) -> dict[str
         content = archives.content(archive, member.name, max_bytes=limits.max_bytes)
         decoded = decode(content, limits)
     except UnreadableImage as error:
-        unknown = dict.fromkeys(("brightness", "contrast", "sharpness"), np.nan)
+        measured = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
+        unknown = dict.fromkeys(measured, np.nan)
         empty = {"sha256": "", "dhash": f"unreadable {member.name}", "width": 0, "height": 0}
         return {**unknown, **empty, "mode": "", "fault": str(error)}
     height, width = decoded.pixels.shape
@@ -206,6 +193,7 @@ def _facts(archive: zipfile.ZipFile, member: Member, limits: Limits) -> dict[str
         "height": height,
         "mode": decoded.mode,
         **_quality(decoded.pixels),
+        "bytes_per_pixel": len(content) / decoded.pixels.size,
         "fault": "",
     }
 
