@@ -140,6 +140,22 @@ RULES = (
     ),
     _face("no_twin_across_splits", "No face stands in two splits.", "twin_across_splits"),
     _face("no_twin_with_two_labels", "No face has two labels.", "twin_with_two_labels"),
+    _face(
+        "no_near_twin_across_splits",
+        "No photograph stands in two splits, however it is cut or stored.",
+        "near_twin_across_splits",
+    ),
+    _face(
+        "no_near_twin_with_two_labels",
+        "No photograph has two labels, however it is cut or stored.",
+        "near_twin_with_two_labels",
+    ),
+    _face(
+        "one_split_per_subject",
+        "No subject and no source stands in two splits.",
+        "subject_across_splits",
+        bounds={"columns": tuple[str, ...]},
+    ),
     Rule(
         "sets",
         "every_class_in_every_split",
