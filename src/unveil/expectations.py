@@ -104,6 +104,22 @@ RULES = (
     ),
     about_each_face("no_twin_across_splits", "No face stands in two splits.", "twin_across_splits"),
     about_each_face("no_twin_with_two_labels", "No face has two labels.", "twin_with_two_labels"),
+    about_each_face(
+        "no_near_twin_across_splits",
+        "No photograph stands in two splits, however it is cut or stored.",
+        "near_twin_across_splits",
+    ),
+    about_each_face(
+        "no_near_twin_with_two_labels",
+        "No photograph has two labels, however it is cut or stored.",
+        "near_twin_with_two_labels",
+    ),
+    about_each_face(
+        "one_split_per_subject",
+        "No subject and no source stands in two splits.",
+        "subject_across_splits",
+        columns=tuple[str, ...],
+    ),
     about_sets(
         "every_class_in_every_split",
         "Every class has at least its minimum of images in every split.",
