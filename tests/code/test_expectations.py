@@ -248,7 +248,7 @@ def test_data_with_nothing_in_use_does_not_pass():
 def test_a_failed_rule_names_no_more_than_ten_files_and_counts_all():
     faces = clean()
     faces.loc[:14, "brightness"] = -1
-    (rule,) = broken(judged(faces)).values()
+    rule = broken(judged(faces))["brightness_range"]
     assert (rule["broken_by"], len(rule["first"])) == (15, validates.NAMED_FILES)
 
 
