@@ -14,7 +14,7 @@ SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("backend", "errors", "files", "paths", "architectures", "schema", "rules", "expectations"),
     *("params", "images", "sample", "archive", "ingest", "attributes", "looks", "twins"),
-    *("faults", "splits", "manifest", "census", "validate"),
+    *("faults", "splits", "manifest", "statistics", "census", "validate"),
     *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
     *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded"),
     *("promote", "predict", "bench", "cli", "__main__"),

@@ -21,25 +21,8 @@ from unveil.files import replacing, write_json
 from unveil.images import Limits, UnreadableImage, decode
 from unveil.params import Params
 from unveil.paths import MANIFEST, SUMMARY
-from unveil.schema import SPLITS, Data
+from unveil.schema import COLUMNS, SPLITS, Data
 from unveil.splits import split
-
-COLUMNS = (
-    "member",
-    "split",
-    "label",
-    "sha256",
-    "dhash",
-    "phash",
-    "width",
-    "height",
-    "mode",
-    "brightness",
-    "contrast",
-    "sharpness",
-    "twins",
-    "fault",
-)
 
 
 def layout(params: Params) -> Layout:
@@ -132,8 +115,9 @@ def _rows(archive: zipfile.ZipFile, listing: Listing, limits: Limits) -> Iterato
 def _facts(archive: zipfile.ZipFile, member: Member, limits: Limits) -> dict[str, Any]:
     try:
         content = archives.content(archive, member.name, max_bytes=limits.max_bytes)
-        return {**looks.facts(decode(content, limits)), "fault": ""}
+        return {**looks.facts(content, decode(content, limits)), "fault": ""}
     except UnreadableImage as error:
-        unknown = dict.fromkeys(("brightness", "contrast", "sharpness"), np.nan)
+        measured = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
+        unknown = dict.fromkeys(measured, np.nan)
         empty = {"sha256": "", "dhash": "", "phash": "", "width": 0, "height": 0, "mode": ""}
         return {**unknown, **empty, "fault": str(error)}

@@ -10,6 +10,12 @@ from pydantic.dataclasses import dataclass
 
 SPLITS = ("train", "validation", "test")
 
+COLUMNS = (
+    *("member", "split", "label", "sha256", "dhash", "phash", "width", "height", "mode"),
+    *("brightness", "contrast", "sharpness", "bytes_per_pixel", "twins", "fault"),
+)
+"""Of a manifest; ``quarantine`` is the last, and what stands before it a user's attributes."""
+
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _strict = dataclass(frozen=True, config=_STRICT)
 

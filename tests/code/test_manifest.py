@@ -19,10 +19,11 @@ from PIL import Image
 from unveil import looks, manifest, params
 from unveil.errors import UserError
 from unveil.params import Params
+from unveil.schema import COLUMNS
 from unveil.splits import split
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
-MEASURED = ["width", "height", "mode", "brightness", "contrast", "sharpness"]
+MEASURED = ["width", "height", "mode", "brightness", "contrast", "sharpness", "bytes_per_pixel"]
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -272,7 +273,7 @@ def with_table(table: str | bytes) -> pd.DataFrame:
 
 def test_attributes_are_joined_on_the_file_name():
     faces = with_table("glasses,file,age\nnone,b.png,007\nNone,elsewhere.png,1\n")
-    assert list(faces.columns) == [*manifest.COLUMNS, "glasses", "age", "quarantine"]
+    assert list(faces.columns) == [*COLUMNS, "glasses", "age", "quarantine"]
     assert list(faces.loc["faces/train/sad/b.png", ["glasses", "age"]]) == ["none", "007"]
     assert faces.loc["faces/train/happy/a.png", ["glasses", "age"]].isna().all()
     assert len(faces) == 2
