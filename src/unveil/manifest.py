@@ -115,11 +115,9 @@ def _rows(archive: zipfile.ZipFile, listing: Listing, limits: Limits) -> Iterato
 def _facts(archive: zipfile.ZipFile, member: Member, limits: Limits) -> dict[str, Any]:
     try:
         content = archives.content(archive, member.name, max_bytes=limits.max_bytes)
-        facts = looks.facts(decode(content, limits))
+        return {**looks.facts(content, decode(content, limits)), "fault": ""}
     except UnreadableImage as error:
         measured = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
         unknown = dict.fromkeys(measured, np.nan)
         empty = {"sha256": "", "dhash": "", "phash": "", "width": 0, "height": 0, "mode": ""}
         return {**unknown, **empty, "fault": str(error)}
-    pixels = facts["width"] * facts["height"]
-    return {**facts, "bytes_per_pixel": len(content) / pixels, "fault": ""}

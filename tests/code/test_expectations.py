@@ -129,9 +129,15 @@ BREAKING: dict[str, tuple[Callable[[], pd.DataFrame], list[str]]] = {
     "not_near_white": (changed("fault", "near_white: brightness 255.0"), [FILE]),
     "no_twin_across_splits": (changed("fault", "twin_across_splits: test has x"), [FILE]),
     "no_twin_with_two_labels": (changed("fault", "twin_with_two_labels: a and b"), [FILE]),
-    "no_near_twin_across_splits": (changed("fault", "near_twin_across_splits: x"), [FILE]),
-    "no_near_twin_with_two_labels": (changed("fault", "near_twin_with_two_labels: x"), [FILE]),
-    "one_split_per_subject": (changed("fault", "subject_across_splits: x"), [FILE]),
+    "no_near_twin_across_splits": (
+        changed("fault", "near_twin_across_splits: test has x"),
+        [FILE],
+    ),
+    "no_near_twin_with_two_labels": (
+        changed("fault", "near_twin_with_two_labels: a and b"),
+        [FILE],
+    ),
+    "one_split_per_subject": (changed("fault", "subject_across_splits: test has x"), [FILE]),
     "every_class_in_every_split": (few_of_a_class, ["test/happy"]),
     "class_balance": (many_of_a_class, [cell for cell in CELLS if "happy" not in cell]),
     "class_share": (clean, CELLS[:10]),
