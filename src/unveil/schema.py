@@ -10,11 +10,16 @@ from pydantic.dataclasses import dataclass
 
 SPLITS = ("train", "validation", "test")
 
+COLUMNS = (
+    *("member", "split", "label", "sha256", "dhash", "phash", "width", "height", "mode"),
+    *("brightness", "contrast", "sharpness", "bytes_per_pixel", "twins", "fault"),
+)
+"""Of a manifest; ``quarantine`` is the last, and what stands before it a user's attributes."""
+
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _strict = dataclass(frozen=True, config=_STRICT)
 
 Split = Literal["train", "validation", "test"]
-Quarantine = Literal["unreadable", "twin_across_splits", "twin_with_two_labels"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -29,7 +34,6 @@ class Data:
     aliases: dict[str, str]
     drop: tuple[str, ...]
     splits: dict[Literal["validation", "test"], Share]
-    quarantine: tuple[Quarantine, ...]
     min_side: Positive
     max_pixels: Positive
     max_bytes: Positive
@@ -37,13 +41,12 @@ class Data:
 
 
 @_strict
-class Validation:
-    """Bounds of the data gate, as counts and shares (0..1)."""
+class Rules:
+    """The entries of the rules about data, by section and name; `expectations` says which."""
 
-    min_images_per_class: dict[Split, Positive]
-    max_imbalance: Annotated[float, Field(ge=1)]
-    max_share_shift: Share
-    max_quarantined: Share
+    manifest: dict[str, dict[str, Any]]
+    faces: dict[str, dict[str, Any]]
+    sets: dict[str, dict[str, Any]]
 
 
 @_strict
@@ -102,8 +105,12 @@ class Schedule:
 
 @_strict
 class Recipe:
-    """One position of the dial."""
+    """One position of the dial.
 
+    ``near_twins`` is the number of bits of a perceptual hash in which near twins may differ.
+    """
+
+    near_twins: Annotated[int, Field(ge=0, le=64)]
     training: Training
     schedules: dict[str, Schedule]
 
@@ -115,7 +122,7 @@ class File:
     recipe: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     data: Data
-    validation: Validation
+    rules: Rules
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]
