@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("backend", "errors", "files", "paths", "architectures", "schema", "params", "images"),
-    *("sample", "archive", "ingest", "attributes", "manifest", "census", "expectations"),
+    *("sample", "archive", "ingest", "attributes", "corrections", "manifest", "census"),
+    *("expectations",),
     *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
     *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded"),
-    *("promote", "predict", "bench", "cli", "__main__"),
+    *("promote", "predict", "hog", "doubt", "contact", "audit", "bench", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -24,6 +25,7 @@ DOORS = {
     "prefect": ["flows"],
     "boto3": ["src/unveil/storage.py"],
     "fastapi": ["src/unveil/serving"],
+    "cleanlab": ["src/unveil/audit.py", "src/unveil/doubt.py"],
 }
 TOP_LEVEL = {"flows", "src", "dvc.yaml", "params.yaml", "data", "mlflow", "tests"}
 TOP_LEVEL |= {"pyproject.toml", "README.md"}

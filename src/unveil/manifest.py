@@ -15,7 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from unveil import archive as archives
-from unveil import attributes
+from unveil import attributes, corrections
 from unveil.archive import Layout, Listing, Member
 from unveil.errors import UserError
 from unveil.files import replacing, write_json
@@ -65,8 +65,11 @@ def make(source: Path, params: Params) -> pd.DataFrame:
         groups = attributes.table(archive, listing, taken=(*COLUMNS, "quarantine"))
         faces = attributes.joined(faces, groups)
     faces["split"] = split(faces, shares=params.data.splits, seed=params.data.seed)
+    # After the split, so that a decision about one face moves no other.
+    faces = corrections.apply(faces, params.classes)
     faces["fault"] = faults(faces)
-    left_out = faces["fault"].str.split(":").str[0].isin(params.data.quarantine)
+    policy = (*params.data.quarantine, corrections.DROPPED)
+    left_out = faces["fault"].str.split(":").str[0].isin(policy)
     faces["quarantine"] = faces["fault"].where(left_out, "")
     with replacing(MANIFEST) as path:
         faces.to_parquet(path, index=False)

@@ -17,7 +17,7 @@ from unveil.architectures import Architecture
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
 from unveil.paths import PARAMS
-from unveil.schema import Data, File, Recipe, Schedule, Split, Training, Validation
+from unveil.schema import Audit, Data, File, Recipe, Schedule, Split, Training, Validation
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ class Params:
     classes: tuple[str, ...]
     data: Data
     validation: Validation
+    audit: Audit
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -58,6 +59,7 @@ def load(path: Path = PARAMS) -> Params:
         classes=file.classes,
         data=file.data,
         validation=file.validation,
+        audit=file.audit,
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unveil.cli import bench, flows, stages
+from unveil.cli import bench, data, flows, stages
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.add_typer(stages.app)
 app.add_typer(flows.app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -1,0 +1,116 @@
+"""manifest + archive -> the faces whose labels are most to be doubted, for a person to look at.
+
+Takes the faces in use of all splits; makes ``data/06_audit/suspects.csv``, ranked, and
+``suspects.html``, its first ones as a contact sheet. It changes no data: a person's decisions go
+through `unveil data review`. Killed and run again it goes on where it was. Command: ``unveil data
+audit``. The method is confident learning (C. Northcutt, L. Jiang, I. Chuang, JAIR 70, 2021).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cleanlab
+import numpy as np
+import pandas as pd
+import sklearn
+from cleanlab.rank import get_label_quality_scores
+
+from unveil import archive as archives
+from unveil import contact, corrections, doubt, hog
+from unveil.doubt import Probabilities
+from unveil.errors import UserError
+from unveil.files import existing, replacing, sha256
+from unveil.images import Pixels
+from unveil.params import Params
+from unveil.paths import AUDIT, SHEET, SUSPECTS
+
+
+@dataclass(frozen=True)
+class Audited:
+    """How many faces were judged, how many are suspects, and how many of those are on the sheet."""
+
+    faces: int
+    suspects: int
+    shown: int
+
+
+def audit(source: Path, manifest: Path, params: Params) -> Audited:
+    """Write the ranked suspects and their contact sheet.
+
+    A face that a person decided about is no suspect again. Decisions in ``suspects.csv`` that were
+    not taken yet are a ``UserError``, before anything is done.
+    """
+    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest")).sort_values("member")
+    decided = set(corrections.read(params.classes)["sha256"])
+    _refuse_to_overwrite(decided)
+    readable = faces[faces["sha256"] != ""]
+    used = (readable["quarantine"] == "").to_numpy()
+    described = hog.features(source, readable, params.data, AUDIT / "features")[used]
+    identity = _identity(manifest, params)
+    judged = readable[used]
+    probabilities = doubt.out_of_fold(described, judged, params, AUDIT / "folds" / identity)
+    suspects = ranked(judged, probabilities, params)
+    suspects = suspects[~suspects["sha256"].isin(decided)]
+    suspects.insert(0, "rank", range(1, len(suspects) + 1))
+    with replacing(SUSPECTS) as path:
+        suspects.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
+    shown = suspects.head(params.audit.shown)
+    said = {"audited": len(judged), "doubted": len(suspects), "identity": identity}
+    contact.write(SHEET, shown, _pictures(source, shown, params), params.classes, **said)
+    return Audited(faces=len(judged), suspects=len(suspects), shown=len(shown))
+
+
+def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) -> pd.DataFrame:
+    """Give the suspects, one row for each picture, the lowest score (0..1) first.
+
+    The score is the probability of the given label; columns ``p_CLASS`` hold all, ``action`` and
+    ``new_label`` are for a person to fill in.
+    """
+    labels = faces["label"].map(params.classes.index).to_numpy()
+    suspected = doubt.suspected(labels, probabilities)
+    names = np.array(params.classes)
+    rows = faces[["sha256", "member", "split", "label"]].assign(
+        suggested=names[probabilities.argmax(1)],
+        score=get_label_quality_scores(labels, probabilities, method="self_confidence"),
+        action="",
+        new_label="",
+        **{f"p_{name}": probabilities[:, place] for place, name in enumerate(params.classes)},
+    )
+    rows = rows[suspected].sort_values(["score", "member"])
+    return rows.drop_duplicates("sha256").reset_index(drop=True)
+
+
+def _refuse_to_overwrite(decided: set[str]) -> None:
+    if not SUSPECTS.exists():
+        return
+    rows = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if "action" in rows and "sha256" in rows:
+        filled = rows[rows["action"].str.strip() != ""]
+        if waiting := int((~filled["sha256"].isin(decided)).sum()):
+            raise UserError(
+                f"{SUSPECTS} has {waiting} decisions that were not taken yet; "
+                f"`unveil data review {SUSPECTS}` takes them, or remove the file"
+            )
+
+
+def _identity(manifest: Path, params: Params) -> str:
+    """Name what decides the probabilities, as 64 hexadecimal digits."""
+    decided = {
+        "manifest": sha256(manifest),
+        "classes": params.classes,
+        "folds": params.audit.folds,
+        "seed": params.data.seed,
+        "image_size": params.data.image_size,
+        "code": [sha256(Path(module.__file__ or "")) for module in (hog, doubt)],
+        "libraries": [sklearn.__version__, cleanlab.__version__],
+    }
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
+def _pictures(source: Path, rows: pd.DataFrame, params: Params) -> Iterator[Pixels]:
+    with archives.opened(source) as archive:
+        for member in rows["member"]:
+            yield hog.pixels(archive, member, params.data)

@@ -1,0 +1,83 @@
+"""described faces and labels -> how much each label is to be doubted, by models that never saw it.
+
+For `unveil data audit`: probabilities from models of the other folds, each kept as it is made, and
+the cut below which a label is more likely a mistake than not.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cleanlab.filter import find_label_issues
+from numpy.typing import NDArray
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from tqdm import tqdm
+
+from unveil.errors import UserError
+from unveil.files import replacing
+from unveil.hog import Features
+from unveil.params import Params
+
+LANDMARKS = 1000
+
+Probabilities = NDArray[np.float64]
+
+
+def out_of_fold(
+    described: Features, faces: pd.DataFrame, params: Params, folder: Path
+) -> Probabilities:
+    """Give each face's probabilities ``(n, classes)``, by a model that saw none of its lookalikes.
+
+    Faces of equal perceptual hash, and so all exact twins, are in one fold. Folds that lie in
+    ``folder`` already are read, not made. Too few faces of a class is a ``UserError``.
+    """
+    _require_enough(faces, params)
+    labels = faces["label"].map(params.classes.index).to_numpy()
+    splitter = StratifiedGroupKFold(params.audit.folds, shuffle=True, random_state=params.data.seed)
+    parts = splitter.split(labels, labels, groups=faces["dhash"])
+    probabilities = np.zeros((len(faces), len(params.classes)))
+    for number, (others, judged) in enumerate(tqdm(parts, "judge", total=params.audit.folds)):
+        path = folder / f"fold{number}.npy"
+        if not path.exists():
+            model = _learned(described[others], labels[others], params.data.seed)
+            given = np.zeros((len(judged), len(params.classes)))
+            given[:, model.classes_] = _judge(model, described[judged])
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, given)
+        probabilities[judged] = np.load(path, allow_pickle=False)
+    return probabilities
+
+
+def _require_enough(faces: pd.DataFrame, params: Params) -> None:
+    counts = faces.groupby("label")["dhash"].nunique().reindex(params.classes, fill_value=0)
+    if counts.min() < params.audit.folds:
+        raise UserError(
+            f"{counts.idxmin()} has {counts.min()} different faces, too few to audit in "
+            f"{params.audit.folds} folds; lower audit.folds in params.yaml or add faces"
+        )
+
+
+def _learned(described: Features, labels: NDArray[np.int64], seed: int) -> Pipeline:
+    # A face and its mirror image are two faces to learn from.
+    features, twice = described.reshape(-1, described.shape[-1]), np.repeat(labels, 2)
+    spread = float(features.var(0).sum())
+    landmarks = min(LANDMARKS, len(features))
+    kernel = Nystroem(gamma=1 / spread, n_components=landmarks, random_state=seed)
+    model = make_pipeline(kernel, LogisticRegression(C=5, max_iter=200, tol=1e-3))
+    return model.fit(features, twice)
+
+
+def _judge(model: Pipeline, described: Features) -> Probabilities:
+    both = [model.predict_proba(described[:, mirror]) for mirror in (0, 1)]
+    return np.mean(both, axis=0)
+
+
+def suspected(labels: NDArray[np.int64], probabilities: Probabilities) -> NDArray[np.bool_]:
+    """Mark the labels more likely wrong than right."""
+    issues: NDArray[np.bool_] = find_label_issues(
+        labels, probabilities, filter_by="low_self_confidence", n_jobs=1
+    )
+    return issues
