@@ -25,7 +25,7 @@ DOORS = {
     "prefect": ["flows"],
     "boto3": ["src/unveil/storage.py"],
     "fastapi": ["src/unveil/serving"],
-    "cleanlab": ["src/unveil/audit.py", "src/unveil/doubt.py"],
+    "cleanlab": ["src/unveil/audit.py"],
 }
 TOP_LEVEL = {"flows", "src", "dvc.yaml", "params.yaml", "data", "mlflow", "tests"}
 TOP_LEVEL |= {"pyproject.toml", "README.md"}

@@ -64,13 +64,13 @@ def audit(source: Path, manifest: Path, params: Params) -> Audited:
 
 
 def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) -> pd.DataFrame:
-    """Give the suspects, one row for each picture, the lowest score (0..1) first.
+    """Give as many suspects as labels are thought wrong, one row for each picture.
 
-    The score is the probability of the given label; columns ``p_CLASS`` hold all, ``action`` and
-    ``new_label`` are for a person to fill in.
+    Those of the lowest score (0..1) come first: the probability of the given label. Columns
+    ``p_CLASS`` hold all, ``action`` and ``new_label`` are for a person to fill in.
     """
     labels = faces["label"].map(params.classes.index).to_numpy()
-    suspected = doubt.suspected(labels, probabilities)
+    probabilities, rate = doubt.explained(labels, probabilities)
     names = np.array(params.classes)
     rows = faces[["sha256", "member", "split", "label"]].assign(
         suggested=names[probabilities.argmax(1)],
@@ -79,7 +79,9 @@ def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) ->
         new_label="",
         **{f"p_{name}": probabilities[:, place] for place, name in enumerate(params.classes)},
     )
-    rows = rows[suspected].sort_values(["score", "member"])
+    rows = rows[rows["label"] != rows["suggested"]].sort_values(["score", "member"])
+    # The filters of cleanlab count every confusion of a weak model: twice the flips there were.
+    rows = rows.head(round(rate * len(faces)))
     return rows.drop_duplicates("sha256").reset_index(drop=True)
 
 

@@ -1,15 +1,16 @@
 """described faces and labels -> how much each label is to be doubted, by models that never saw it.
 
 For `unveil data audit`: probabilities from models of the other folds, each kept as it is made, and
-the cut below which a label is more likely a mistake than not.
+how many labels are wrong.
 """
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from cleanlab.filter import find_label_issues
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, softmax
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -72,12 +73,26 @@ def _learned(described: Features, labels: NDArray[np.int64], seed: int) -> Pipel
 
 def _judge(model: Pipeline, described: Features) -> Probabilities:
     both = [model.predict_proba(described[:, mirror]) for mirror in (0, 1)]
-    return np.mean(both, axis=0)
+    mean: Probabilities = np.mean(both, axis=0)
+    return mean
 
 
-def suspected(labels: NDArray[np.int64], probabilities: Probabilities) -> NDArray[np.bool_]:
-    """Mark the labels more likely wrong than right."""
-    issues: NDArray[np.bool_] = find_label_issues(
-        labels, probabilities, filter_by="low_self_confidence", n_jobs=1
-    )
-    return issues
+def explained(
+    labels: NDArray[np.int64], probabilities: Probabilities
+) -> tuple[Probabilities, float]:
+    """Give the probabilities as sharp as the labels bear out, and the share of wrong labels.
+
+    A label is taken for drawn by the sharpened probabilities or, with that share, from the other
+    classes at random: the forward model of G. Patrini et al. (CVPR 2017) with one rate of noise.
+    Sharpness and rate are those under which the labels are most likely.
+    """
+    logarithms = np.log(probabilities.clip(1e-30))
+    others = probabilities.shape[1] - 1
+
+    def unlikelihood(point: NDArray[np.float64]) -> float:
+        sharp = softmax(logarithms * np.exp(point[0]), axis=1)
+        right, rate = sharp[np.arange(len(labels)), labels], expit(point[1])
+        return -float(np.log((1 - rate) * right + rate / others * (1 - right) + 1e-300).mean())
+
+    best = minimize(unlikelihood, x0=(0.0, -3.0), method="Nelder-Mead").x
+    return softmax(logarithms * np.exp(best[0]), axis=1), float(expit(best[1]))
