@@ -6,9 +6,11 @@ through `unveil data review`. Killed and run again it goes on where it was. Comm
 audit``. The method is confident learning (C. Northcutt, L. Jiang, I. Chuang, JAIR 70, 2021).
 """
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from unveil import archive as archives
 from unveil import contact, corrections, doubt, hog
 from unveil.doubt import Probabilities
 from unveil.errors import UserError
-from unveil.files import existing, replacing, sha256
+from unveil.files import existing, replacing, sha256, sweep
 from unveil.images import Pixels
 from unveil.params import Params
 from unveil.paths import AUDIT, SHEET, SUSPECTS
@@ -46,21 +48,45 @@ def audit(source: Path, manifest: Path, params: Params) -> Audited:
     faces = pd.read_parquet(existing(manifest, made_by="unveil manifest")).sort_values("member")
     decided = set(corrections.read(params.classes)["sha256"])
     _refuse_to_overwrite(decided)
+    identity = _identity(manifest, params)
+    with _alone():
+        judged, probabilities = _judged(source, faces, params, AUDIT / "folds" / identity)
+        suspects = ranked(judged, probabilities, params)
+        suspects = suspects[~suspects["sha256"].isin(decided)]
+        suspects.insert(0, "rank", range(1, len(suspects) + 1))
+        with replacing(SUSPECTS) as path:
+            suspects.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
+        shown = suspects.head(params.audit.shown)
+        said = {"audited": len(judged), "doubted": len(suspects), "identity": identity}
+        contact.write(SHEET, shown, _pictures(source, shown, params), params.classes, **said)
+    return Audited(faces=len(judged), suspects=len(suspects), shown=len(shown))
+
+
+def _judged(
+    source: Path, faces: pd.DataFrame, params: Params, folder: Path
+) -> tuple[pd.DataFrame, Probabilities]:
+    # All readable faces are described, so that a decision about one leaves the blocks as they are.
     readable = faces[faces["sha256"] != ""]
     used = (readable["quarantine"] == "").to_numpy()
-    described = hog.features(source, readable, params.data, AUDIT / "features")[used]
-    identity = _identity(manifest, params)
+    described = [
+        hog.features(source, readable, params.data, AUDIT / "features", place=place)[used]
+        for place in range(len(hog.DESCRIPTIONS))
+    ]
     judged = readable[used]
-    probabilities = doubt.out_of_fold(described, judged, params, AUDIT / "folds" / identity)
-    suspects = ranked(judged, probabilities, params)
-    suspects = suspects[~suspects["sha256"].isin(decided)]
-    suspects.insert(0, "rank", range(1, len(suspects) + 1))
-    with replacing(SUSPECTS) as path:
-        suspects.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
-    shown = suspects.head(params.audit.shown)
-    said = {"audited": len(judged), "doubted": len(suspects), "identity": identity}
-    contact.write(SHEET, shown, _pictures(source, shown, params), params.classes, **said)
-    return Audited(faces=len(judged), suspects=len(suspects), shown=len(shown))
+    return judged, doubt.out_of_fold(described, judged, params, folder)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    AUDIT.mkdir(parents=True, exist_ok=True)
+    with (AUDIT / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError("an audit runs in this checkout already; wait until it ends") from None
+        for workspace in list(AUDIT.rglob(".unveil-*")):
+            sweep(workspace.parent)
+        yield
 
 
 def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) -> pd.DataFrame:

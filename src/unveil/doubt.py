@@ -4,6 +4,7 @@ For `unveil data audit`: probabilities from models of the other folds, each kept
 how many labels are wrong.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,11 @@ Probabilities = NDArray[np.float64]
 
 
 def out_of_fold(
-    described: Features, faces: pd.DataFrame, params: Params, folder: Path
+    described: Sequence[Features], faces: pd.DataFrame, params: Params, folder: Path
 ) -> Probabilities:
-    """Give each face's probabilities ``(n, classes)``, by a model that saw none of its lookalikes.
+    """Give each face's probabilities ``(n, classes)``, by models that saw none of its lookalikes.
 
+    They are the mean over one model for each of ``described``, which are as `hog` describes faces.
     Faces of equal perceptual hash, and so all exact twins, are in one fold. Folds that lie in
     ``folder`` already are read, not made. Too few faces of a class is a ``UserError``.
     """
@@ -43,9 +45,10 @@ def out_of_fold(
     for number, (others, judged) in enumerate(tqdm(parts, "judge", total=params.audit.folds)):
         path = folder / f"fold{number}.npy"
         if not path.exists():
-            model = _learned(described[others], labels[others], params.data.seed)
             given = np.zeros((len(judged), len(params.classes)))
-            given[:, model.classes_] = _judge(model, described[judged])
+            for features in described:
+                model = _learned(features[others], labels[others], params.data.seed)
+                given[:, model.classes_] += _judge(model, features[judged]) / len(described)
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.save(file, given)
         probabilities[judged] = np.load(path, allow_pickle=False)

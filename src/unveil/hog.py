@@ -21,23 +21,26 @@ from unveil.manifest import limits
 from unveil.schema import Data
 
 BLOCK = 1000  # faces between two savings, a few seconds of work
-CELL = 6  # pixels, of 48: eyes and mouth are a few cells each
-ORIENTATIONS = 8
+DESCRIPTIONS = ((6, 8), (8, 9))
+"""Of each: the side of a cell in pixels, of 48, and the orientations that are told apart."""
 
 Features = NDArray[np.float32]
 
 
-def features(source: Path, rows: pd.DataFrame, data: Data, folder: Path) -> Features:
+def features(source: Path, rows: pd.DataFrame, data: Data, folder: Path, *, place: int) -> Features:
     """Describe each face and its mirror image, ``(n, 2, features)`` in 0..1.
 
-    The descriptor is that of N. Dalal and B. Triggs (CVPR 2005) over 2x2 cells. Blocks that lie in
-    ``folder`` already are read, not made.
+    ``place`` chooses from ``DESCRIPTIONS``; the descriptor is that of N. Dalal and B. Triggs (CVPR
+    2005) over 2x2 cells. Blocks that lie in ``folder`` already are read, not made.
     """
-    with archives.opened(source) as archive, tqdm(total=len(rows), desc="describe") as progress:
+    with (
+        archives.opened(source) as archive,
+        tqdm(total=len(rows), desc=f"describe {place + 1}") as progress,
+    ):
         blocks = []
         for start in range(0, len(rows), BLOCK):
             block = rows.iloc[start : start + BLOCK]
-            blocks.append(_block(archive, block, data, folder))
+            blocks.append(_block(archive, block, data, folder, place=place))
             progress.update(len(block))
     return np.concatenate(blocks)
 
@@ -49,21 +52,26 @@ def pixels(archive: zipfile.ZipFile, member: str, data: Data) -> Pixels:
     return resize(decode(content, accepted).pixels, data.image_size)
 
 
-def _block(archive: zipfile.ZipFile, rows: pd.DataFrame, data: Data, folder: Path) -> Features:
-    decided = f"{data.image_size} {CELL} {ORIENTATIONS} {' '.join(rows['sha256'])}"
+def _block(
+    archive: zipfile.ZipFile, rows: pd.DataFrame, data: Data, folder: Path, *, place: int
+) -> Features:
+    decided = f"{data.image_size} {DESCRIPTIONS[place]} {' '.join(rows['sha256'])}"
     path = folder / f"{hashlib.sha256(decided.encode()).hexdigest()}.npy"
     if not path.exists():
         faces = [pixels(archive, member, data) for member in rows["member"]]
-        described = [[_describe(face), _describe(face[:, ::-1])] for face in faces]
+        described = [
+            [_describe(each, *DESCRIPTIONS[place]) for each in (face, face[:, ::-1])]
+            for face in faces
+        ]
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, np.array(described, np.float32))
     made: Features = np.load(path, allow_pickle=False)
     return made
 
 
-def _describe(face: Pixels) -> Features:
-    cell = max(CELL, CELL * len(face) // 48)
+def _describe(face: Pixels, cell: int, orientations: int) -> Features:
+    cell = max(cell * len(face) // 48, 1)
     described: Features = hog(
-        face, orientations=ORIENTATIONS, pixels_per_cell=(cell, cell), cells_per_block=(2, 2)
+        face, orientations=orientations, pixels_per_cell=(cell, cell), cells_per_block=(2, 2)
     )
     return described.astype(np.float32)

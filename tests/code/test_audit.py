@@ -17,7 +17,7 @@ from unveil.params import Params
 from unveil.paths import ARCHIVE, AUDIT, MANIFEST, SHEET, SUSPECTS
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
-ENOUGH = 4000
+ENOUGH = 6000
 """Drawn faces. In the sample's 1,440 a model learns too little to tell flips from odd faces."""
 
 
@@ -39,6 +39,7 @@ def flipped(place) -> set[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_flipped_labels_are_found(place, capsys):
     sample.draw(Path("drawn.zip"), counts={"train": ENOUGH}, seed=0)
     ARCHIVE.parent.mkdir(parents=True)

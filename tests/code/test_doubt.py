@@ -22,7 +22,7 @@ def test_lookalikes_are_judged_by_models_that_saw_none_of_them(tmp_path):
     # Every pair of lookalikes is alike: a model that saw one would know the other by heart.
     described[1::2] = described[::2]
     fewer = replace(PARAMS, audit=replace(PARAMS.audit, folds=3))
-    probabilities = doubt.out_of_fold(described, faces, fewer, tmp_path)
+    probabilities = doubt.out_of_fold([described], faces, fewer, tmp_path)
     right = faces["label"].map(PARAMS.classes.index) == probabilities.argmax(1)
     assert right.mean() < 0.6
 
