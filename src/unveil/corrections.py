@@ -7,7 +7,7 @@ Command: ``unveil data review FILE``.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pandas as pd
@@ -31,14 +31,23 @@ def read(classes: Collection[str], path: Path = CORRECTIONS) -> pd.DataFrame:
     return _checked(_table(path, COLUMNS), classes, path)
 
 
-def apply(faces: pd.DataFrame, classes: Collection[str], path: Path = CORRECTIONS) -> pd.DataFrame:
-    """Give each face the ``label`` that was decided, and each dropped one its ``fault``."""
+def apply(
+    faces: pd.DataFrame,
+    classes: Collection[str],
+    *,
+    mark: Callable[[pd.DataFrame], pd.DataFrame],
+    path: Path = CORRECTIONS,
+) -> pd.DataFrame:
+    """Give each face the ``label`` that was decided; leave dropped ones out, and ``mark`` the rest.
+
+    ``mark`` adds ``fault`` and ``quarantine`` to faces, and sees no dropped one.
+    """
     decided = read(classes, path).set_index("sha256")
     action, label = (faces["sha256"].map(decided[name]) for name in ("action", "label"))
-    return faces.assign(
-        label=faces["label"].mask(action == "relabel", label),
-        fault=faces["fault"].mask(action == "drop", f"{DROPPED}: {path}"),
-    )
+    faces = faces.assign(label=faces["label"].mask(action == "relabel", label))
+    said, dropped = f"{DROPPED}: {path}", action == "drop"
+    left_out = faces[dropped].assign(fault=said, quarantine=said)
+    return pd.concat([mark(faces[~dropped]), left_out]).sort_index()
 
 
 def review(

@@ -34,13 +34,13 @@ def out_of_fold(
     """Give each face's probabilities ``(n, classes)``, by models that saw none of its lookalikes.
 
     They are the mean over one model for each of ``described``, which are as `hog` describes faces.
-    Faces of equal perceptual hash, and so all exact twins, are in one fold. Folds that lie in
+    Near twins, and so all exact twins, are in one fold. Folds that lie in
     ``folder`` already are read, not made. Too few faces of a class is a ``UserError``.
     """
     _require_enough(faces, params)
     labels = faces["label"].map(params.classes.index).to_numpy()
     splitter = StratifiedGroupKFold(params.audit.folds, shuffle=True, random_state=params.data.seed)
-    parts = splitter.split(labels, labels, groups=faces["dhash"])
+    parts = splitter.split(labels, labels, groups=faces["twins"])
     probabilities = np.zeros((len(faces), len(params.classes)))
     for number, (others, judged) in enumerate(tqdm(parts, "judge", total=params.audit.folds)):
         path = folder / f"fold{number}.npy"
@@ -56,7 +56,7 @@ def out_of_fold(
 
 
 def _require_enough(faces: pd.DataFrame, params: Params) -> None:
-    counts = faces.groupby("label")["dhash"].nunique().reindex(params.classes, fill_value=0)
+    counts = faces.groupby("label")["twins"].nunique().reindex(params.classes, fill_value=0)
     if counts.min() < params.audit.folds:
         raise UserError(
             f"{counts.idxmin()} has {counts.min()} different faces, too few to audit in "

@@ -1,242 +1,209 @@
-"""manifest -> verdict: the rules that data must keep before anything is trained on it.
+"""The rules that data must keep before anything is trained on it, each declared once.
 
-Takes the manifest, makes ``data/02_manifest/validation.json`` and Great Expectations' Data Docs in
-``data/02_manifest/data_docs``. Command: ``unveil validate``. A rule is one entry of ``RULES``: a
-name, a sentence, the table it looks at and the expectation it sets there.
+Takes nothing, makes ``RULES``. `manifest` marks the faces that break a rule of the section
+``faces``, `validate` judges all. A new rule is an entry here and one in params.yaml.
 """
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-import pandas as pd
+from pydantic import Field
 
-from unveil.census import census
-from unveil.files import existing, replacing, sha256, write_json
-from unveil.params import Params
-from unveil.paths import DATA_DOCS, VERDICT
-from unveil.schema import SPLITS
+from unveil.rules import (
+    about_each_face,
+    about_rows,
+    about_sets,
+    at_least,
+    at_most,
+    fixed,
+    values,
+    where,
+)
+from unveil.schema import SPLITS, Positive, Share
 
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-
-if TYPE_CHECKING:
-    from great_expectations.data_context import EphemeralDataContext
-    from great_expectations.expectations import Expectation
-
-NAMED_FILES = 10
-"""How many offending files a failed rule names."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule: ``table`` is ``faces`` (rows in use), ``archive`` (all rows) or ``balance``."""
-
-    name: str
-    sentence: str
-    table: str
-    expect: Callable[[Params], dict[str, Any]]
-
-
-def _values(kind: str, column: str, **bounds: Any) -> dict[str, Any]:
-    return {"kind": f"ExpectColumnValues{kind}", "column": column, **bounds}
-
-
-def _without(fault: str) -> Callable[[Params], dict[str, Any]]:
-    return lambda params: _values("ToNotMatchRegex", "fault", regex=f"^{fault}")
+Gray = Annotated[float, Field(ge=0, le=255)]
 
 
 RULES = (
-    Rule(
+    about_rows(
         "complete",
         "Every face has its name, split, label, digest, sides, brightness and faults, if any.",
         "archive",
-        lambda params: _values("ToBeInSet", "absent", value_set=[""]),
+        fixed("ToBeInSet", "absent", value_set=[""]),
     ),
-    Rule(
+    about_rows(
         "member_named_once",
         "No two faces have the same name.",
         "archive",
-        lambda params: _values("ToBeUnique", "member"),
+        fixed("ToBeUnique", "member"),
     ),
-    Rule(
+    about_rows(
         "known_split",
         "Every face is in train, validation or test.",
         "faces",
-        lambda params: _values("ToBeInSet", "split", value_set=list(SPLITS)),
+        fixed("ToBeInSet", "split", value_set=list(SPLITS)),
     ),
-    Rule(
+    about_rows(
         "known_label",
         "Every face has one of the classes.",
         "faces",
-        lambda params: _values("ToBeInSet", "label", value_set=list(params.classes)),
+        lambda setting, classes: values("ToBeInSet", "label", value_set=list(classes)),
     ),
-    Rule("readable", "No image is unreadable.", "faces", _without("unreadable")),
-    Rule(
+    about_rows(
         "digested",
         "Every face has a digest of its pixels.",
         "faces",
-        lambda params: _values("ToMatchRegex", "sha256", regex="^[0-9a-f]{64}$"),
+        fixed("ToMatchRegex", "sha256", regex="^[0-9a-f]{64}$"),
     ),
-    Rule(
-        "side_width",
-        "No face is narrower than the smallest side.",
-        "faces",
-        lambda params: _values("ToBeBetween", "width", min_value=params.data.min_side),
-    ),
-    Rule(
-        "side_height",
-        "No face is lower than the smallest side.",
-        "faces",
-        lambda params: _values("ToBeBetween", "height", min_value=params.data.min_side),
-    ),
-    Rule(
+    about_rows(
         "brightness_range",
         "Brightness is a gray value.",
         "faces",
-        lambda params: _values("ToBeBetween", "brightness", min_value=0, max_value=255),
+        fixed("ToBeBetween", "brightness", min_value=0, max_value=255),
     ),
-    Rule(
-        "no_twin_across_splits",
-        "No face stands in two splits.",
-        "faces",
-        _without("twin_across_splits"),
+    about_each_face(
+        "readable",
+        "No image is unreadable.",
+        "unreadable",
+        where("fault != ''", "{fault}"),
+        policies=("stop", "quarantine"),
     ),
-    Rule(
-        "no_twin_with_two_labels",
-        "No face has two labels.",
-        "faces",
-        _without("twin_with_two_labels"),
+    about_each_face(
+        "large_enough",
+        "No face has a side under the smallest.",
+        "too_small",
+        where("0 < width < @min_side or 0 < height < @min_side", "{width}x{height} pixels"),
+        min_side=Positive,
     ),
-    Rule(
+    about_each_face(
+        "known_mode",
+        "Every image is stored in one of the modes.",
+        "unknown_mode",
+        where("mode != '' and mode not in @modes", "{mode}"),
+        modes=tuple[str, ...],
+    ),
+    about_each_face(
+        "not_constant",
+        "No face is one gray all over.",
+        "constant",
+        where("contrast < @min_contrast", "contrast {contrast:.1f}"),
+        min_contrast=Gray,
+    ),
+    about_each_face(
+        "not_near_black",
+        "No face is almost black.",
+        "near_black",
+        where("brightness < @min_brightness", "brightness {brightness:.1f}"),
+        min_brightness=Gray,
+    ),
+    about_each_face(
+        "not_near_white",
+        "No face is almost white.",
+        "near_white",
+        where("brightness > @max_brightness", "brightness {brightness:.1f}"),
+        max_brightness=Gray,
+    ),
+    about_each_face("no_twin_across_splits", "No face stands in two splits.", "twin_across_splits"),
+    about_each_face("no_twin_with_two_labels", "No face has two labels.", "twin_with_two_labels"),
+    about_each_face(
+        "no_near_twin_across_splits",
+        "No photograph stands in two splits, however it is cut or stored.",
+        "near_twin_across_splits",
+    ),
+    about_each_face(
+        "no_near_twin_with_two_labels",
+        "No photograph has two labels, however it is cut or stored.",
+        "near_twin_with_two_labels",
+    ),
+    about_each_face(
+        "one_split_per_subject",
+        "No subject and no source stands in two splits.",
+        "subject_across_splits",
+        columns=tuple[str, ...],
+    ),
+    about_sets(
         "every_class_in_every_split",
         "Every class has at least its minimum of images in every split.",
-        "balance",
-        lambda params: _values("ToBeBetween", "spare_images", min_value=0),
+        "cells",
+        fixed("ToBeBetween", "spare_images", min_value=0),
+        **dict.fromkeys(SPLITS, Positive),
     ),
-    Rule(
+    about_sets(
         "class_balance",
         "In no split is the largest class too many times the smallest.",
-        "balance",
-        lambda params: _values(
-            "ToBeBetween", "times_smaller", max_value=params.validation.max_imbalance
-        ),
+        "cells",
+        at_most("times_smaller", "max_imbalance"),
+        max_imbalance=Annotated[float, Field(ge=1)],
     ),
-    Rule(
-        "same_balance_as_train",
-        "No class has a very different share in another split than in train.",
-        "balance",
-        lambda params: _values(
-            "ToBeBetween", "share_shift", max_value=params.validation.max_share_shift
-        ),
+    about_sets(
+        "class_share",
+        "No class is a very small part of a split.",
+        "cells",
+        at_least("share", "min_share"),
+        min_share=Share,
     ),
-    Rule(
+    about_sets(
+        "same_labels_as_train",
+        "The labels of no split are shared out very differently than in train.",
+        "splits",
+        at_most("from_train", "max_divergence"),
+        max_divergence=Share,
+        min_images=Positive,
+    ),
+    about_sets(
+        "same_labels_as_reference",
+        "The labels of no split are shared out very differently than in the reference.",
+        "splits",
+        at_most("from_reference", "max_divergence"),
+        max_divergence=Share,
+        min_images=Positive,
+        reference=dict[str, Share],
+    ),
+    about_sets(
         "few_quarantined",
         "Only a small share of the archive is left out.",
         "archive",
-        lambda params: _values(
-            "ToBeInSet",
-            "quarantine",
-            value_set=[""],
-            mostly=1 - params.validation.max_quarantined,
+        lambda setting, classes: values(
+            "ToBeInSet", "quarantine", value_set=[""], mostly=1 - setting["max_share"]
         ),
+        max_share=Share,
+    ),
+    about_sets(
+        "attributes_are_groups",
+        "No attribute has so many values that they are no groups.",
+        "attributes",
+        at_most("groups", "max_groups"),
+        max_groups=Positive,
+        leave_out=tuple[str, ...],
+    ),
+    about_sets(
+        "group_share",
+        "No group is a very small part of a split.",
+        "groups",
+        at_least("share", "min_share"),
+        min_share=Share,
+        min_images=Positive,
+    ),
+    about_sets(
+        "group_in_every_class",
+        "Every group has at least the minimum of images in every class and split.",
+        "group_cells",
+        at_least("images", "min_images"),
+        min_images=Positive,
+    ),
+    about_sets(
+        "label_independent_of_group",
+        "Labels do not depend on groups, by the lower end of Cramer's V.",
+        "group_dependence",
+        at_most("low", "max_v"),
+        max_v=Share,
+        min_images=Positive,
+    ),
+    about_sets(
+        "label_independent_of_quality",
+        "Labels do not depend on light, contrast, sharpness or compression, by the same measure.",
+        "quality_dependence",
+        at_most("low", "max_v"),
+        max_v=Share,
+        min_images=Positive,
     ),
 )
-
-
-def validate(manifest: Path, params: Params) -> dict[str, Any]:
-    """Judge a manifest by every rule; writes the verdict and the Data Docs, and gives the verdict.
-
-    The verdict has ``passed``, the digest of the ``manifest`` it is about and, for each rule, its
-    sentence, whether it passed, how many rows broke it, and the first of them by name.
-    """
-    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
-    with replacing(DATA_DOCS) as site:
-        context = _context(site)
-        rules = [
-            result
-            for name, table in census(faces, params).items()
-            for result in _judge(context, name, table=table, params=params)
-        ]
-        context.build_data_docs()
-    verdict = {
-        "passed": all(rule["passed"] for rule in rules),
-        "manifest": sha256(manifest),
-        "rules": rules,
-    }
-    write_json(VERDICT, verdict)
-    return verdict
-
-
-def _judge(
-    context: "EphemeralDataContext", name: str, *, table: pd.DataFrame, params: Params
-) -> list[dict[str, Any]]:
-    import great_expectations as gx
-
-    rules = [rule for rule in RULES if rule.table == name]
-    suite = gx.ExpectationSuite(name=name)
-    for rule in rules:
-        suite.add_expectation(_expectation(rule, params))
-    batch = (
-        context.data_sources.add_pandas(name)
-        .add_dataframe_asset(name)
-        .add_batch_definition_whole_dataframe(name)
-    )
-    checkpoint = gx.Checkpoint(
-        name=name,
-        validation_definitions=[
-            context.validation_definitions.add(
-                gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
-            )
-        ],
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": ["member"],
-            "return_unexpected_index_query": False,
-        },
-    )
-    result = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
-    (run,) = result.run_results.values()
-    return [_verdict(outcome) for outcome in run.results]
-
-
-def _expectation(rule: Rule, params: Params) -> "Expectation":
-    from great_expectations import expectations
-
-    settings = rule.expect(params)
-    kind = getattr(expectations, settings.pop("kind"))
-    expectation: Expectation = kind(
-        **settings, notes=rule.sentence, meta={"rule": rule.name, "sentence": rule.sentence}
-    )
-    return expectation
-
-
-def _verdict(outcome: Any) -> dict[str, Any]:
-    meta = outcome.expectation_config.meta
-    broken = outcome.result.get("unexpected_index_list") or []
-    return {
-        "rule": meta["rule"],
-        "sentence": meta["sentence"],
-        "passed": bool(outcome.success),
-        "broken_by": int(outcome.result.get("unexpected_count", 0)),
-        "first": sorted({str(row["member"]) for row in broken})[:NAMED_FILES],
-    }
-
-
-def _context(site: Path) -> "EphemeralDataContext":
-    import great_expectations as gx
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    context.variables.data_docs_sites = {
-        "faces": {
-            "class_name": "SiteBuilder",
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            "store_backend": {
-                "class_name": "TupleFilesystemStoreBackend",
-                "base_directory": str(site.absolute()),
-            },
-        }
-    }
-    return context

@@ -10,11 +10,16 @@ from pydantic.dataclasses import dataclass
 
 SPLITS = ("train", "validation", "test")
 
+COLUMNS = (
+    *("member", "split", "label", "sha256", "dhash", "phash", "width", "height", "mode"),
+    *("brightness", "contrast", "sharpness", "bytes_per_pixel", "twins", "fault"),
+)
+"""Of a manifest; ``quarantine`` is the last, and what stands before it a user's attributes."""
+
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _strict = dataclass(frozen=True, config=_STRICT)
 
 Split = Literal["train", "validation", "test"]
-Quarantine = Literal["unreadable", "twin_across_splits", "twin_with_two_labels"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -22,14 +27,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @_strict
 class Data:
-    """How the archive is read: sizes in pixels and bytes, shares of missing splits."""
+    """How the archive is read: sizes in pixels and bytes, shares of splits, bits of hashes."""
 
     image_size: Annotated[int, Field(ge=16, le=512)]
     seed: Seed
     aliases: dict[str, str]
     drop: tuple[str, ...]
     splits: dict[Literal["validation", "test"], Share]
-    quarantine: tuple[Quarantine, ...]
+    near_twins: Annotated[int, Field(ge=0, le=64)]
     min_side: Positive
     max_pixels: Positive
     max_bytes: Positive
@@ -37,13 +42,12 @@ class Data:
 
 
 @_strict
-class Validation:
-    """Bounds of the data gate, as counts and shares (0..1)."""
+class Rules:
+    """The entries of the rules about data, by section and name; `expectations` says which."""
 
-    min_images_per_class: dict[Split, Positive]
-    max_imbalance: Annotated[float, Field(ge=1)]
-    max_share_shift: Share
-    max_quarantined: Share
+    manifest: dict[str, dict[str, Any]]
+    faces: dict[str, dict[str, Any]]
+    sets: dict[str, dict[str, Any]]
 
 
 @_strict
@@ -123,7 +127,7 @@ class File:
     recipe: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     data: Data
-    validation: Validation
+    rules: Rules
     audit: Audit
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]

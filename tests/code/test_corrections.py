@@ -44,7 +44,7 @@ def taken(*rows: tuple[str, str, str]) -> dict[str, int]:
 
 
 def applied(faces: pd.DataFrame = FACES) -> list[tuple[str, str]]:
-    done = corrections.apply(faces, CLASSES)
+    done = corrections.apply(faces, CLASSES, mark=lambda rest: rest.assign(quarantine=""))
     return list(zip(done["label"], done["fault"].str.split(":").str[0], strict=True))
 
 
