@@ -32,7 +32,7 @@ from unveil.paths import AUDIT, SHEET, SUSPECTS
 
 @dataclass(frozen=True)
 class Audited:
-    """How many faces were judged, how many are suspects, and how many of those are on the sheet."""
+    """How many faces were judged, how many are suspected, and how many are on the sheet."""
 
     faces: int
     suspects: int
@@ -57,9 +57,10 @@ def audit(source: Path, manifest: Path, params: Params) -> Audited:
         with replacing(SUSPECTS) as path:
             suspects.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
         shown = suspects.head(params.audit.shown)
-        said = {"audited": len(judged), "doubted": len(suspects), "identity": identity}
+        doubted = int((suspects["suspected"] == "yes").sum())
+        said = {"audited": len(judged), "doubted": doubted, "identity": identity}
         contact.write(SHEET, shown, _pictures(source, shown, params), params.classes, **said)
-    return Audited(faces=len(judged), suspects=len(suspects), shown=len(shown))
+    return Audited(faces=len(judged), suspects=doubted, shown=len(shown))
 
 
 def _judged(
@@ -90,10 +91,10 @@ def _alone() -> Iterator[None]:
 
 
 def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) -> pd.DataFrame:
-    """Give as many suspects as labels are thought wrong, one row for each picture.
+    """Give the faces that look otherwise than labelled, the most doubtful first, each picture once.
 
-    Those of the lowest score (0..1) come first: the probability of the given label. Columns
-    ``p_CLASS`` hold all, ``action`` and ``new_label`` are for a person to fill in.
+    The ``score`` (0..1) is the probability of the given label, ``p_CLASS`` holds all. The first are
+    ``suspected``, as many as labels are thought wrong; ``action`` and ``new_label`` are a person's.
     """
     labels = faces["label"].map(params.classes.index).to_numpy()
     probabilities, rate = doubt.explained(labels, probabilities)
@@ -107,7 +108,8 @@ def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) ->
     )
     rows = rows[rows["label"] != rows["suggested"]].sort_values(["score", "member"])
     # The filters of cleanlab count every confusion of a weak model: twice the flips there were.
-    rows = rows.head(round(rate * len(faces)))
+    first = np.arange(len(rows)) < round(rate * len(faces))
+    rows.insert(6, "suspected", np.where(first, "yes", "no"))
     return rows.drop_duplicates("sha256").reset_index(drop=True)
 
 

@@ -23,7 +23,7 @@ def write(
 ) -> None:
     """Write the page that shows ``faces``, one for each row of ``suspects``, in its order.
 
-    ``said`` are ``audited`` and ``doubted``, how many faces were judged and doubted, and
+    ``said`` are ``audited`` and ``doubted``, how many faces were judged and suspected, and
     ``identity``, under which the browser keeps decisions that are not saved yet.
     """
     # Names of members come from a stranger's archive: everything is escaped.

@@ -16,6 +16,7 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from unveil.errors import UserError
@@ -34,24 +35,26 @@ def out_of_fold(
     """Give each face's probabilities ``(n, classes)``, by models that saw none of its lookalikes.
 
     They are the mean over one model for each of ``described``, which are as `hog` describes faces.
-    Near twins, and so all exact twins, are in one fold. Folds that lie in
-    ``folder`` already are read, not made. Too few faces of a class is a ``UserError``.
+    Near twins, and so all exact twins, are in one fold. Folds that lie in ``folder`` already are
+    read, not made. Too few faces of a class is a ``UserError``.
     """
     _require_enough(faces, params)
     labels = faces["label"].map(params.classes.index).to_numpy()
     splitter = StratifiedGroupKFold(params.audit.folds, shuffle=True, random_state=params.data.seed)
-    parts = splitter.split(labels, labels, groups=faces["twins"])
-    probabilities = np.zeros((len(faces), len(params.classes)))
-    for number, (others, judged) in enumerate(tqdm(parts, "judge", total=params.audit.folds)):
-        path = folder / f"fold{number}.npy"
-        if not path.exists():
-            given = np.zeros((len(judged), len(params.classes)))
-            for features in described:
-                model = _learned(features[others], labels[others], params.data.seed)
-                given[:, model.classes_] += _judge(model, features[judged]) / len(described)
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                np.save(file, given)
-        probabilities[judged] = np.load(path, allow_pickle=False)
+    # One thread: the sums of several differ in their last digits.
+    with threadpool_limits(1):
+        parts = splitter.split(labels, labels, groups=faces["twins"])
+        probabilities = np.zeros((len(faces), len(params.classes)))
+        for number, (others, judged) in enumerate(tqdm(parts, "judge", total=params.audit.folds)):
+            path = folder / f"fold{number}.npy"
+            if not path.exists():
+                given = np.zeros((len(judged), len(params.classes)))
+                for features in described:
+                    model = _learned(features[others], labels[others], params.data.seed)
+                    given[:, model.classes_] += _judge(model, features[judged]) / len(described)
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, given)
+            probabilities[judged] = np.load(path, allow_pickle=False)
     return probabilities
 
 

@@ -46,7 +46,8 @@ def test_flipped_labels_are_found(place, capsys):
     wrong = flip_labels(Path("drawn.zip"), ARCHIVE)
     made()
     assert audit.audit(ARCHIVE, MANIFEST, PARAMS).faces == ENOUGH
-    found = set(suspects()["member"])
+    rows = suspects()
+    found = set(rows.loc[rows["suspected"] == "yes", "member"])
     precision, recall = (len(found & wrong) / len(those) for those in (found, wrong))
     with capsys.disabled():
         print(f"\nflipped labels: {len(wrong)} planted, {len(found)} suspects,", end=" ")
@@ -58,11 +59,12 @@ def test_the_suspects_are_ranked_and_wait_for_a_person(flipped):
     done = audit.audit(ARCHIVE, MANIFEST, PARAMS)
     rows = suspects()
     assert list(rows) == [
-        *("rank", "sha256", "member", "split", "label", "suggested", "score"),
+        *("rank", "sha256", "member", "split", "label", "suggested", "score", "suspected"),
         *("action", "new_label", "p_happy", "p_neutral", "p_sad", "p_surprise"),
     ]
     assert done.faces == 240
-    assert done.suspects == len(rows) > 0
+    assert 0 <= done.suspects == (rows["suspected"] == "yes").sum() < len(rows)
+    assert rows["suspected"].is_monotonic_decreasing
     assert list(rows["rank"]) == [str(place) for place in range(1, len(rows) + 1)]
     assert rows["score"].astype(float).is_monotonic_increasing
     assert set(rows["action"]) | set(rows["new_label"]) == {""}

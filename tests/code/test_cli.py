@@ -7,7 +7,7 @@ import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
 VERBS += ("promote", "predict", "run")
-HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn")
+HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "cleanlab")
 
 
 def unveil(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -21,7 +21,7 @@ def test_help_lists_every_verb():
     assert [verb for verb in VERBS if f" {verb} " not in said.stdout] == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["data", "--help"]])
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys; from unveil.cli import app\n"
@@ -43,6 +43,8 @@ def test_help_imports_nothing_heavy(arguments):
         (["validate"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["pack"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["compare"], "nothing to compare"),
+        (["data", "audit"], "faces.zip is not there; `unveil ingest SOURCE` or `unveil sample`"),
+        (["data", "review", "a.csv"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["promote"], "comparison.json is not there; `unveil compare` makes it"),
         (["predict", "face.jpg"], "there is no champion yet"),
         (["ingest", "nowhere.zip"], "nowhere.zip is not there; a source is a zip"),

@@ -83,7 +83,7 @@ def saved(page, tmp_path: Path) -> list[dict[str, str]]:
 def test_a_person_sees_each_face_its_label_and_what_it_looks_like(page, tmp_path):
     page.screenshot(path=tmp_path / "sheet.png")
     assert page.get_by_role("heading", level=1).inner_text() == (
-        "Suspected labels: 3 of 7 suspects among 900 faces"
+        "Doubtful labels: 7 of 900 may be wrong, here are 3"
     )
     titles = page.get_by_role("heading", level=2).all_inner_texts()
     assert titles[0] == "1. labelled sad, looks happy?"

@@ -18,7 +18,7 @@ def audit() -> None:
 
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
     audited = audits.audit(source, MANIFEST, params.load())
-    print(f"{SUSPECTS}: {audited.suspects} suspects among {audited.faces} faces")
+    print(f"{SUSPECTS}: {audited.suspects} of {audited.faces} labels may be wrong")
     print(f"{SHEET}: the first {audited.shown}; open it, decide, then `unveil data review FILE`")
 
 
