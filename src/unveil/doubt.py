@@ -35,7 +35,7 @@ def out_of_fold(
     """Give each face's probabilities ``(n, classes)``, by models that saw none of its lookalikes.
 
     They are the mean over one model for each of ``described``, which are as `hog` describes faces.
-    Near twins, and so all exact twins, are in one fold. Folds that lie in ``folder`` already are
+    Faces of equal ``dhash``, so all exact twins, are in one fold. Folds in ``folder`` already are
     read, not made. Too few faces of a class is a ``UserError``.
     """
     _require_enough(faces, params)
@@ -43,7 +43,7 @@ def out_of_fold(
     splitter = StratifiedGroupKFold(params.audit.folds, shuffle=True, random_state=params.data.seed)
     # One thread: the sums of several differ in their last digits.
     with threadpool_limits(1):
-        parts = splitter.split(labels, labels, groups=faces["twins"])
+        parts = splitter.split(labels, labels, groups=faces["dhash"])
         probabilities = np.zeros((len(faces), len(params.classes)))
         for number, (others, judged) in enumerate(tqdm(parts, "judge", total=params.audit.folds)):
             path = folder / f"fold{number}.npy"
@@ -59,7 +59,7 @@ def out_of_fold(
 
 
 def _require_enough(faces: pd.DataFrame, params: Params) -> None:
-    counts = faces.groupby("label")["twins"].nunique().reindex(params.classes, fill_value=0)
+    counts = faces.groupby("label")["dhash"].nunique().reindex(params.classes, fill_value=0)
     if counts.min() < params.audit.folds:
         raise UserError(
             f"{counts.idxmin()} has {counts.min()} different faces, too few to audit in "

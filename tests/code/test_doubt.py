@@ -17,7 +17,7 @@ def test_lookalikes_are_judged_by_models_that_saw_none_of_them(tmp_path):
     generator = np.random.default_rng(0)
     count = 60
     faces = pd.DataFrame({"label": np.array(PARAMS.classes)[np.arange(count) // 2 % 4]})
-    faces["twins"] = [f"look{place // 2}" for place in range(count)]
+    faces["dhash"] = [f"look{place // 2}" for place in range(count)]
     described = generator.random((count, 1, 12)).repeat(2, axis=1).astype(np.float32)
     # Every pair of lookalikes is alike: a model that saw one would know the other by heart.
     described[1::2] = described[::2]
