@@ -14,10 +14,12 @@ SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("backend", "errors", "files", "paths", "architectures", "schema", "rules", "expectations"),
     *("params", "images", "sample", "archive", "ingest", "attributes", "looks", "twins"),
+    *("corrections",),
     *("faults", "splits", "manifest", "statistics", "census", "validate"),
     *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
     *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded"),
-    *("promote", "predict", "bench", "storage", "remote", "cli", "__main__"),
+    *("promote", "predict", "hog", "doubt", "contact", "audit", "bench", "storage", "remote"),
+    *("cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -26,6 +28,7 @@ DOORS = {
     "boto3": ["src/unveil/storage/"],
     "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
+    "cleanlab": ["src/unveil/audit.py"],
 }
 # params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.
 CHECKED_ONLY = {"expectations", "rules"}

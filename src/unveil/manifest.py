@@ -6,6 +6,7 @@ Takes ``data/01_raw/faces.zip`` (read in place), makes ``data/02_manifest/manife
 
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from unveil import archive as archives
-from unveil import attributes, looks, twins
+from unveil import attributes, corrections, looks, twins
 from unveil.archive import Layout, Listing, Member
 from unveil.faults import marked
 from unveil.files import replacing, write_json
@@ -52,7 +53,8 @@ def make(source: Path, params: Params) -> pd.DataFrame:
     kin = twins.kin(faces, ["twins", *(name for name in together if name in faces)])
     shares, seed = params.data.splits, params.data.seed
     faces["split"] = split(faces.assign(kin=kin), shares=shares, seed=seed)
-    faces = marked(faces, params.rules)
+    # After the split, so that a decision about one face moves no other.
+    faces = corrections.apply(faces, params.classes, mark=partial(marked, rules=params.rules))
     with replacing(MANIFEST) as path:
         faces.to_parquet(path, index=False)
     write_json(SUMMARY, summary(faces, listing))

@@ -19,7 +19,7 @@ from unveil.expectations import RULES
 from unveil.files import replacing
 from unveil.paths import PARAMS
 from unveil.rules import Rule, Setting
-from unveil.schema import Data, File, Recipe, Rules, Schedule, Split, Training
+from unveil.schema import Audit, Data, File, Recipe, Rules, Schedule, Split, Training
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ class Params:
     classes: tuple[str, ...]
     data: Data
     rules: dict[str, Setting]
+    audit: Audit
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -61,6 +62,7 @@ def load(path: Path = PARAMS) -> Params:
         classes=file.classes,
         data=file.data,
         rules=_rules(file.rules, path),
+        audit=file.audit,
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")

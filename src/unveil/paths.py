@@ -5,6 +5,7 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 
 ARCHIVE = Path("data/01_raw/faces.zip")
+CORRECTIONS = Path("data/01_raw/corrections.csv")
 
 MANIFEST = Path("data/02_manifest/manifest.parquet")
 SUMMARY = Path("data/02_manifest/summary.json")
@@ -19,6 +20,10 @@ REPORTS = Path("data/05_reports/architectures")
 COMPARISON = Path("data/05_reports/comparison.json")
 LEADERBOARD = Path("data/05_reports/comparison.md")
 PROMOTION = Path("data/05_reports/promotion.json")
+
+AUDIT = Path("data/06_audit")
+SUSPECTS = Path("data/06_audit/suspects.csv")
+SHEET = Path("data/06_audit/suspects.html")
 
 TRACKING = Path("mlflow/state")
 

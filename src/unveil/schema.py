@@ -50,6 +50,14 @@ class Rules:
 
 
 @_strict
+class Audit:
+    """How labels are doubted: in how many folds, and how many faces a contact sheet shows."""
+
+    folds: Annotated[int, Field(ge=2, le=20)]
+    shown: Positive
+
+
+@_strict
 class Augmentation:
     """Random changes of a training image, each uniform in ``-x..x``.
 
@@ -123,6 +131,7 @@ class File:
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     data: Data
     rules: Rules
+    audit: Audit
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "predict", "run", "remote")
+VERBS += ("promote", "predict", "run", "remote", "data")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
+HEAVY += ("cleanlab", "skimage")
 
 
 def unveil(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -22,7 +23,8 @@ def test_help_lists_every_verb():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["remote", "create", "--help"]]
+    "arguments",
+    [["--help"], ["train", "--help"], ["remote", "create", "--help"], ["data", "--help"]],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (
@@ -45,6 +47,8 @@ def test_help_imports_nothing_heavy(arguments):
         (["validate"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["pack"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["compare"], "nothing to compare"),
+        (["data", "audit"], "faces.zip is not there; `unveil ingest SOURCE` or `unveil sample`"),
+        (["data", "review", "a.csv"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["promote"], "comparison.json is not there; `unveil compare` makes it"),
         (["predict", "face.jpg"], "there is no champion yet"),
         (["ingest", "nowhere.zip"], "nowhere.zip is not there; a source is a zip"),

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unveil.cli import bench, flows, remote, stages
+from unveil.cli import bench, data, flows, remote, stages
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.add_typer(stages.app)
 app.add_typer(flows.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(remote.app, name="remote")
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

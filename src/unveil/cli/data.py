@@ -1,5 +1,40 @@
 """unveil data: what one looks at, and does, about the faces themselves."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(help="Look after the faces.", no_args_is_help=True)
+
+
+@app.command()
+def audit() -> None:
+    """List the faces whose labels are most to be doubted, with a contact sheet to look at."""
+    from unveil import audit as audits
+    from unveil import params
+    from unveil.files import existing
+    from unveil.paths import ARCHIVE, MANIFEST, SHEET, SUSPECTS
+
+    source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
+    audited = audits.audit(source, MANIFEST, params.load())
+    print(f"{SUSPECTS}: {audited.suspects} of {audited.faces} labels may be wrong")
+    print(f"{SHEET}: the first {audited.shown}; open it, decide, then `unveil data review FILE`")
+
+
+@app.command()
+def review(
+    file: Annotated[Path, typer.Argument(help="A list of suspects with actions filled in.")],
+) -> None:
+    """Take a person's decisions (relabel, drop, keep) into data/01_raw/corrections.csv."""
+    import pandas as pd
+
+    from unveil import corrections, params
+    from unveil.files import existing
+    from unveil.paths import CORRECTIONS, MANIFEST
+
+    loaded = params.load()
+    faces = pd.read_parquet(existing(MANIFEST, made_by="unveil manifest"))
+    taken = corrections.review(file, faces, loaded.classes)
+    print(f"{CORRECTIONS}: " + ", ".join(f"{count} {name}" for name, count in taken.items()))
+    print(f"apply and keep them: dvc repro && git add {CORRECTIONS} dvc.lock && git commit")

@@ -1,0 +1,146 @@
+"""manifest + archive -> the faces whose labels are most to be doubted, for a person to look at.
+
+Takes the faces in use of all splits; makes ``data/06_audit/suspects.csv``, ranked, and
+``suspects.html``, its first ones as a contact sheet. It changes no data: a person's decisions go
+through `unveil data review`. Killed and run again it goes on where it was. Command: ``unveil data
+audit``. The method is confident learning (C. Northcutt, L. Jiang, I. Chuang, JAIR 70, 2021).
+"""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cleanlab
+import numpy as np
+import pandas as pd
+import sklearn
+from cleanlab.rank import get_label_quality_scores
+
+from unveil import archive as archives
+from unveil import contact, corrections, doubt, hog
+from unveil.doubt import Probabilities
+from unveil.errors import UserError
+from unveil.files import existing, replacing, sha256, sweep
+from unveil.images import Pixels
+from unveil.params import Params
+from unveil.paths import AUDIT, SHEET, SUSPECTS
+
+
+@dataclass(frozen=True)
+class Audited:
+    """How many faces were judged, how many are suspected, and how many are on the sheet."""
+
+    faces: int
+    suspects: int
+    shown: int
+
+
+def audit(source: Path, manifest: Path, params: Params) -> Audited:
+    """Write the ranked suspects and their contact sheet.
+
+    A face that a person decided about is no suspect again. Decisions in ``suspects.csv`` that were
+    not taken yet are a ``UserError``, before anything is done.
+    """
+    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest")).sort_values("member")
+    decided = set(corrections.read(params.classes)["sha256"])
+    _refuse_to_overwrite(decided)
+    identity = _identity(manifest, params)
+    with _alone():
+        judged, probabilities = _judged(source, faces, params, AUDIT / "folds" / identity)
+        suspects = ranked(judged, probabilities, params)
+        suspects = suspects[~suspects["sha256"].isin(decided)]
+        suspects.insert(0, "rank", range(1, len(suspects) + 1))
+        with replacing(SUSPECTS) as path:
+            suspects.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
+        shown = suspects.head(params.audit.shown)
+        doubted = int((suspects["suspected"] == "yes").sum())
+        said = {"audited": len(judged), "doubted": doubted, "identity": identity}
+        contact.write(SHEET, shown, _pictures(source, shown, params), params.classes, **said)
+    return Audited(faces=len(judged), suspects=doubted, shown=len(shown))
+
+
+def _judged(
+    source: Path, faces: pd.DataFrame, params: Params, folder: Path
+) -> tuple[pd.DataFrame, Probabilities]:
+    # All readable faces are described, so that a decision about one leaves the blocks as they are.
+    readable = faces[faces["sha256"] != ""]
+    used = (readable["quarantine"] == "").to_numpy()
+    described = [
+        hog.features(source, readable, params.data, AUDIT / "features", place=place)[used]
+        for place in range(len(hog.DESCRIPTIONS))
+    ]
+    judged = readable[used]
+    return judged, doubt.out_of_fold(described, judged, params, folder)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    AUDIT.mkdir(parents=True, exist_ok=True)
+    with (AUDIT / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError("an audit runs in this checkout already; wait until it ends") from None
+        for workspace in list(AUDIT.rglob(".unveil-*")):
+            sweep(workspace.parent)
+        yield
+
+
+def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) -> pd.DataFrame:
+    """Give the faces that look otherwise than labelled, the most doubtful first, each picture once.
+
+    The ``score`` (0..1) is the probability of the given label, ``p_CLASS`` holds all. The first are
+    ``suspected``, as many as labels are thought wrong; ``action`` and ``new_label`` are a person's.
+    """
+    labels = faces["label"].map(params.classes.index).to_numpy()
+    probabilities, rate = doubt.explained(labels, probabilities)
+    names = np.array(params.classes)
+    rows = faces[["sha256", "member", "split", "label"]].assign(
+        suggested=names[probabilities.argmax(1)],
+        score=get_label_quality_scores(labels, probabilities, method="self_confidence"),
+        action="",
+        new_label="",
+        **{f"p_{name}": probabilities[:, place] for place, name in enumerate(params.classes)},
+    )
+    rows = rows[rows["label"] != rows["suggested"]].sort_values(["score", "member"])
+    # The filters of cleanlab count every confusion of a weak model: twice the flips there were.
+    first = np.arange(len(rows)) < round(rate * len(faces))
+    rows.insert(6, "suspected", np.where(first, "yes", "no"))
+    return rows.drop_duplicates("sha256").reset_index(drop=True)
+
+
+def _refuse_to_overwrite(decided: set[str]) -> None:
+    if not SUSPECTS.exists():
+        return
+    rows = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if "action" in rows and "sha256" in rows:
+        filled = rows[rows["action"].str.strip() != ""]
+        if waiting := int((~filled["sha256"].isin(decided)).sum()):
+            raise UserError(
+                f"{SUSPECTS} has {waiting} decisions that were not taken yet; "
+                f"`unveil data review {SUSPECTS}` takes them, or remove the file"
+            )
+
+
+def _identity(manifest: Path, params: Params) -> str:
+    """Name what decides the probabilities, as 64 hexadecimal digits."""
+    decided = {
+        "manifest": sha256(manifest),
+        "classes": params.classes,
+        "folds": params.audit.folds,
+        "seed": params.data.seed,
+        "image_size": params.data.image_size,
+        "code": [sha256(Path(module.__file__ or "")) for module in (hog, doubt)],
+        "libraries": [sklearn.__version__, cleanlab.__version__],
+    }
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
+def _pictures(source: Path, rows: pd.DataFrame, params: Params) -> Iterator[Pixels]:
+    with archives.opened(source) as archive:
+        for member in rows["member"]:
+            yield hog.pixels(archive, member, params.data)
