@@ -13,14 +13,33 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("backend", "errors", "files", "paths", "architectures", "schema", "params", "images"),
-    *("sample", "archive", "ingest", "attributes", "manifest", "census", "expectations"),
+    *(
+        "sample",
+        "archive",
+        "ingest",
+        "attributes",
+        "manifest",
+        "census",
+        "datadocs",
+        "expectations",
+    ),
     *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
-    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded"),
+    *(
+        "measures",
+        "plots",
+        "evaluate",
+        "compare",
+        "drift",
+        "card",
+        "provenance",
+        "registry",
+        "recorded",
+    ),
     *("promote", "predict", "bench", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
-    "great_expectations": ["src/unveil/expectations.py"],
+    "great_expectations": ["src/unveil/expectations.py", "src/unveil/datadocs"],
     "prefect": ["flows"],
     "boto3": ["src/unveil/storage.py"],
     "fastapi": ["src/unveil/serving"],

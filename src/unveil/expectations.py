@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from unveil import datadocs
 from unveil.census import census
 from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import Params
@@ -159,7 +160,7 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
             for name, table in census(faces, params).items()
             for result in _judge(context, name, table=table, params=params)
         ]
-        context.build_data_docs()
+        datadocs.build(context, site)
     verdict = {
         "passed": all(rule["passed"] for rule in rules),
         "manifest": sha256(manifest),
@@ -207,7 +208,9 @@ def _expectation(rule: Rule, params: Params) -> "Expectation":
     settings = rule.expect(params)
     kind = getattr(expectations, settings.pop("kind"))
     expectation: Expectation = kind(
-        **settings, notes=rule.sentence, meta={"rule": rule.name, "sentence": rule.sentence}
+        **settings,
+        description=datadocs.description(rule.sentence, "stop", {}),
+        meta={"rule": rule.name, "sentence": rule.sentence},
     )
     return expectation
 
@@ -229,14 +232,5 @@ def _context(site: Path) -> "EphemeralDataContext":
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    context.variables.data_docs_sites = {
-        "faces": {
-            "class_name": "SiteBuilder",
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            "store_backend": {
-                "class_name": "TupleFilesystemStoreBackend",
-                "base_directory": str(site.absolute()),
-            },
-        }
-    }
+    context.variables.data_docs_sites = {"faces": datadocs.site(site)}
     return context

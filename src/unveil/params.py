@@ -17,7 +17,7 @@ from unveil.architectures import Architecture
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
 from unveil.paths import PARAMS
-from unveil.schema import Data, File, Recipe, Schedule, Split, Training, Validation
+from unveil.schema import Data, File, Provenance, Recipe, Schedule, Split, Training, Validation
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ class Params:
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
     training: Training
+    provenance: Provenance
 
     def named(self, key: str) -> str:
         """Give ``key`` back when it is an architecture's, else say which there are."""
@@ -65,6 +66,7 @@ def load(path: Path = PARAMS) -> Params:
         },
         schedules=recipe.schedules,
         training=recipe.training,
+        provenance=file.provenance,
     )
 
 
