@@ -40,7 +40,9 @@ def manifest_of(revision: str, manifest: Path = MANIFEST) -> pd.DataFrame:
     path = manifest.as_posix()
     try:
         files = DVCFileSystem(rev=revision, config=_settings())
-        digest = files.info(path).get("md5") if files.exists(path) else None
+        digest = files.info(path).get("md5")
+    except FileNotFoundError:
+        digest = None
     except RevError:
         raise UserError(
             f"unknown revision {revision!r}; choose a commit, tag or branch, such as HEAD"
