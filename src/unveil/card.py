@@ -28,6 +28,9 @@ MAX_VALUES = 20
 
 OWN = {*COLUMNS, "quarantine", "bytes_per_pixel"}
 
+HELD = ("kept", "quarantined")
+"""Outcomes of a rule that the faces in use hold to."""
+
 SYNTHETIC = (
     "> **Synthetic.** These faces are drawings, made by `unveil sample`. Nothing here, and nothing "
     "learned from it, is a statement about real faces."
@@ -145,13 +148,14 @@ def _cleaning(summary: Mapping[str, Any]) -> Iterable[str]:
 def _judged(verdict: Mapping[str, Any]) -> Iterable[str]:
     yield "## What it was judged by"
     yield _table(
-        ["rule", "outcome", "broken by"],
-        [[rule["sentence"], _status(rule), rule["broken_by"] or ""] for rule in verdict["rules"]],
+        ["rule", "outcome", "faces, or cells"],
+        [[rule["sentence"], rule["status"], _many(rule)] for rule in verdict["rules"]],
     )
 
 
-def _status(rule: Mapping[str, Any]) -> str:
-    return str(rule.get("status") or ("kept" if rule["passed"] else "broken"))
+def _many(rule: Mapping[str, Any]) -> str:
+    counts = {"": "broken_by", "left out": "left_out", "too few to judge": "insufficient"}
+    return ", ".join(f"{rule[key]} {name}".strip() for name, key in counts.items() if rule[key])
 
 
 def _limits(
@@ -163,7 +167,7 @@ def _limits(
         "about feelings, character, health or identity.",
         _noise(used),
     ]
-    broken = [rule["sentence"] for rule in verdict["rules"] if _status(rule) != "kept"]
+    broken = [rule["sentence"] for rule in verdict["rules"] if rule["status"] not in HELD]
     limits += [f"Not kept, or not to be told: {sentence}" for sentence in broken]
     if not [column for column in used if column not in OWN]:
         limits.append("How a model treats groups of people cannot be told: no group is known.")

@@ -1,236 +1,180 @@
-"""manifest -> verdict: the rules that data must keep before anything is trained on it.
+"""The rules that data must keep before anything is trained on it, each declared once.
 
-Takes the manifest, makes ``data/02_manifest/validation.json`` and Great Expectations' Data Docs in
-``data/02_manifest/data_docs``. Command: ``unveil validate``. A rule is one entry of ``RULES``: a
-name, a sentence, the table it looks at and the expectation it sets there.
+Takes nothing, makes ``RULES``. `manifest` marks the faces that break a rule of the section
+``faces``, `validate` judges all. A new rule is an entry here and one in params.yaml.
 """
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
+from pydantic import Field
 
-from unveil import datadocs
-from unveil.census import census
-from unveil.files import existing, replacing, sha256, write_json
-from unveil.params import Params
-from unveil.paths import DATA_DOCS, VERDICT
-from unveil.schema import SPLITS
-
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+from unveil.rules import Expect, Find, Rule, Setting
+from unveil.schema import SPLITS, Positive, Share
 
 if TYPE_CHECKING:
-    from great_expectations.data_context import EphemeralDataContext
-    from great_expectations.expectations import Expectation
+    import pandas as pd
 
-NAMED_FILES = 10
-"""How many offending files a failed rule names."""
+Gray = Annotated[float, Field(ge=0, le=255)]
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A rule: ``table`` is ``faces`` (rows in use), ``archive`` (all rows) or ``balance``."""
-
-    name: str
-    sentence: str
-    table: str
-    expect: Callable[[Params], dict[str, Any]]
+def _values(kind: str, column: str, **bounds: Any) -> Expect:
+    return lambda setting, classes: {"kind": f"ExpectColumnValues{kind}", "column": column} | bounds
 
 
-def _values(kind: str, column: str, **bounds: Any) -> dict[str, Any]:
-    return {"kind": f"ExpectColumnValues{kind}", "column": column, **bounds}
+def _at_most(column: str, bound: str) -> Expect:
+    return lambda setting, classes: {
+        "kind": "ExpectColumnValuesToBeBetween",
+        "column": column,
+        "max_value": setting[bound],
+    }
 
 
-def _without(fault: str) -> Callable[[Params], dict[str, Any]]:
-    return lambda params: _values("ToNotMatchRegex", "fault", regex=f"^{fault}")
+def _where(broken: str, said: str) -> Find:
+    """Find the rows for which a query holds; ``@x`` in it is the setting's, ``{x}`` a column."""
+
+    def find(faces: "pd.DataFrame", setting: Setting) -> "pd.Series[str]":
+        import pandas as pd
+
+        rows = faces.query(broken, local_dict=dict(setting.values))
+        told = [said.format(**row) for row in rows.to_dict("records")]
+        return pd.Series(told, index=rows.index, dtype=object)
+
+    return find
+
+
+def _face(name: str, sentence: str, fault: str, **more: Any) -> Rule:
+    """Make a rule about each face by itself: none in use is marked with its fault."""
+    unmarked = _values("ToNotMatchRegex", "fault", regex=f"(?:^|; ){fault}:")
+    policies = more.pop("policies", ("stop", "warn", "quarantine"))
+    return Rule("faces", name, sentence, "faces", unmarked, policies=policies, fault=fault, **more)
 
 
 RULES = (
     Rule(
+        "manifest",
         "complete",
         "Every face has its name, split, label, digest, sides, brightness and faults, if any.",
         "archive",
-        lambda params: _values("ToBeInSet", "absent", value_set=[""]),
+        _values("ToBeInSet", "absent", value_set=[""]),
     ),
     Rule(
+        "manifest",
         "member_named_once",
         "No two faces have the same name.",
         "archive",
-        lambda params: _values("ToBeUnique", "member"),
+        _values("ToBeUnique", "member"),
     ),
     Rule(
+        "manifest",
         "known_split",
         "Every face is in train, validation or test.",
         "faces",
-        lambda params: _values("ToBeInSet", "split", value_set=list(SPLITS)),
+        _values("ToBeInSet", "split", value_set=list(SPLITS)),
     ),
     Rule(
+        "manifest",
         "known_label",
         "Every face has one of the classes.",
         "faces",
-        lambda params: _values("ToBeInSet", "label", value_set=list(params.classes)),
+        lambda setting, classes: {
+            "kind": "ExpectColumnValuesToBeInSet",
+            "column": "label",
+            "value_set": list(classes),
+        },
     ),
-    Rule("readable", "No image is unreadable.", "faces", _without("unreadable")),
     Rule(
+        "manifest",
         "digested",
         "Every face has a digest of its pixels.",
         "faces",
-        lambda params: _values("ToMatchRegex", "sha256", regex="^[0-9a-f]{64}$"),
+        _values("ToMatchRegex", "sha256", regex="^[0-9a-f]{64}$"),
     ),
     Rule(
-        "side_width",
-        "No face is narrower than the smallest side.",
-        "faces",
-        lambda params: _values("ToBeBetween", "width", min_value=params.data.min_side),
-    ),
-    Rule(
-        "side_height",
-        "No face is lower than the smallest side.",
-        "faces",
-        lambda params: _values("ToBeBetween", "height", min_value=params.data.min_side),
-    ),
-    Rule(
+        "manifest",
         "brightness_range",
         "Brightness is a gray value.",
         "faces",
-        lambda params: _values("ToBeBetween", "brightness", min_value=0, max_value=255),
+        _values("ToBeBetween", "brightness", min_value=0, max_value=255),
     ),
-    Rule(
-        "no_twin_across_splits",
-        "No face stands in two splits.",
-        "faces",
-        _without("twin_across_splits"),
+    _face(
+        "readable",
+        "No image is unreadable.",
+        "unreadable",
+        find=_where("fault != ''", "{fault}"),
+        policies=("stop", "quarantine"),
     ),
-    Rule(
-        "no_twin_with_two_labels",
-        "No face has two labels.",
-        "faces",
-        _without("twin_with_two_labels"),
+    _face(
+        "large_enough",
+        "No face has a side under the smallest.",
+        "too_small",
+        find=_where("0 < width < @min_side or 0 < height < @min_side", "{width}x{height} pixels"),
+        bounds={"min_side": Positive},
     ),
+    _face(
+        "known_mode",
+        "Every image is stored in one of the modes.",
+        "unknown_mode",
+        find=_where("mode != '' and mode not in @modes", "{mode}"),
+        bounds={"modes": tuple[str, ...]},
+    ),
+    _face(
+        "not_constant",
+        "No face is one gray all over.",
+        "constant",
+        find=_where("contrast < @min_contrast", "contrast {contrast:.1f}"),
+        bounds={"min_contrast": Gray},
+    ),
+    _face(
+        "not_near_black",
+        "No face is almost black.",
+        "near_black",
+        find=_where("brightness < @min_brightness", "brightness {brightness:.1f}"),
+        bounds={"min_brightness": Gray},
+    ),
+    _face(
+        "not_near_white",
+        "No face is almost white.",
+        "near_white",
+        find=_where("brightness > @max_brightness", "brightness {brightness:.1f}"),
+        bounds={"max_brightness": Gray},
+    ),
+    _face("no_twin_across_splits", "No face stands in two splits.", "twin_across_splits"),
+    _face("no_twin_with_two_labels", "No face has two labels.", "twin_with_two_labels"),
     Rule(
+        "sets",
         "every_class_in_every_split",
         "Every class has at least its minimum of images in every split.",
-        "balance",
-        lambda params: _values("ToBeBetween", "spare_images", min_value=0),
+        "cells",
+        _values("ToBeBetween", "spare_images", min_value=0),
+        bounds=dict.fromkeys(SPLITS, Positive),
     ),
     Rule(
+        "sets",
         "class_balance",
         "In no split is the largest class too many times the smallest.",
-        "balance",
-        lambda params: _values(
-            "ToBeBetween", "times_smaller", max_value=params.validation.max_imbalance
-        ),
+        "cells",
+        _at_most("times_smaller", "max_imbalance"),
+        bounds={"max_imbalance": Annotated[float, Field(ge=1)]},
     ),
     Rule(
+        "sets",
         "same_balance_as_train",
         "No class has a very different share in another split than in train.",
-        "balance",
-        lambda params: _values(
-            "ToBeBetween", "share_shift", max_value=params.validation.max_share_shift
-        ),
+        "cells",
+        _at_most("share_shift", "max_share_shift"),
+        bounds={"max_share_shift": Share},
     ),
     Rule(
+        "sets",
         "few_quarantined",
         "Only a small share of the archive is left out.",
         "archive",
-        lambda params: _values(
-            "ToBeInSet",
-            "quarantine",
-            value_set=[""],
-            mostly=1 - params.validation.max_quarantined,
-        ),
+        lambda setting, classes: {
+            "kind": "ExpectColumnValuesToBeInSet",
+            "column": "quarantine",
+            "value_set": [""],
+            "mostly": 1 - setting["max_share"],
+        },
+        bounds={"max_share": Share},
     ),
 )
-
-
-def validate(manifest: Path, params: Params) -> dict[str, Any]:
-    """Judge a manifest by every rule; writes the verdict and the Data Docs, and gives the verdict.
-
-    The verdict has ``passed``, the digest of the ``manifest`` it is about and, for each rule, its
-    sentence, whether it passed, how many rows broke it, and the first of them by name.
-    """
-    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
-    with replacing(DATA_DOCS) as site:
-        context = _context(site)
-        rules = [
-            result
-            for name, table in census(faces, params).items()
-            for result in _judge(context, name, table=table, params=params)
-        ]
-        datadocs.build(context, site)
-    verdict = {
-        "passed": all(rule["passed"] for rule in rules),
-        "manifest": sha256(manifest),
-        "rules": rules,
-    }
-    write_json(VERDICT, verdict)
-    return verdict
-
-
-def _judge(
-    context: "EphemeralDataContext", name: str, *, table: pd.DataFrame, params: Params
-) -> list[dict[str, Any]]:
-    import great_expectations as gx
-
-    rules = [rule for rule in RULES if rule.table == name]
-    suite = gx.ExpectationSuite(name=name)
-    for rule in rules:
-        suite.add_expectation(_expectation(rule, params))
-    batch = (
-        context.data_sources.add_pandas(name)
-        .add_dataframe_asset(name)
-        .add_batch_definition_whole_dataframe(name)
-    )
-    checkpoint = gx.Checkpoint(
-        name=name,
-        validation_definitions=[
-            context.validation_definitions.add(
-                gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
-            )
-        ],
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": ["member"],
-            "return_unexpected_index_query": False,
-        },
-    )
-    result = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
-    (run,) = result.run_results.values()
-    return [_verdict(outcome) for outcome in run.results]
-
-
-def _expectation(rule: Rule, params: Params) -> "Expectation":
-    from great_expectations import expectations
-
-    settings = rule.expect(params)
-    kind = getattr(expectations, settings.pop("kind"))
-    expectation: Expectation = kind(
-        **settings,
-        description=datadocs.description(rule.sentence, "stop", {}),
-        meta={"rule": rule.name, "sentence": rule.sentence},
-    )
-    return expectation
-
-
-def _verdict(outcome: Any) -> dict[str, Any]:
-    meta = outcome.expectation_config.meta
-    broken = outcome.result.get("unexpected_index_list") or []
-    return {
-        "rule": meta["rule"],
-        "sentence": meta["sentence"],
-        "passed": bool(outcome.success),
-        "broken_by": int(outcome.result.get("unexpected_count", 0)),
-        "first": sorted({str(row["member"]) for row in broken})[:NAMED_FILES],
-    }
-
-
-def _context(site: Path) -> "EphemeralDataContext":
-    import great_expectations as gx
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    context.variables.data_docs_sites = {"faces": datadocs.site(site)}
-    return context

@@ -6,7 +6,7 @@ Takes ``data/01_raw/faces.zip`` (read in place), makes ``data/02_manifest/manife
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from unveil import archive as archives
 from unveil import attributes
 from unveil.archive import Layout, Listing, Member
 from unveil.errors import UserError
+from unveil.expectations import RULES
 from unveil.files import replacing, write_json
 from unveil.images import Limits, Pixels, UnreadableImage, decode
 from unveil.params import Params
 from unveil.paths import MANIFEST, SUMMARY
+from unveil.rules import Find, Setting
 from unveil.schema import SPLITS, Data
 
 COLUMNS = (
@@ -65,9 +67,7 @@ def make(source: Path, params: Params) -> pd.DataFrame:
         groups = attributes.table(archive, listing, taken=(*COLUMNS, "quarantine"))
         faces = attributes.joined(faces, groups)
     faces["split"] = split(faces, shares=params.data.splits, seed=params.data.seed)
-    faces["fault"] = faults(faces)
-    left_out = faces["fault"].str.split(":").str[0].isin(params.data.quarantine)
-    faces["quarantine"] = faces["fault"].where(left_out, "")
+    faces = marked(faces, params.rules)
     with replacing(MANIFEST) as path:
         faces.to_parquet(path, index=False)
     write_json(SUMMARY, summary(faces, listing))
@@ -98,21 +98,48 @@ def split(faces: pd.DataFrame, *, shares: dict[Any, float], seed: int) -> pd.Ser
     return result
 
 
-def faults(faces: pd.DataFrame) -> pd.Series:
-    """Name what is wrong with each row, as ``reason: detail``, or leave it empty."""
-    result = faces["fault"].copy()
-    readable = faces[result == ""]
+def marked(faces: pd.DataFrame, rules: Mapping[str, Setting]) -> pd.DataFrame:
+    """Mark the faces that break a rule: ``fault`` says how, ``quarantine`` why one is left out.
+
+    Rules are asked in their order, and none looks at a face that one before it left out. A fault is
+    ``word: detail``; a face in use may have several, with ``; `` between them.
+    """
+    result = faces.assign(fault="", quarantine="")
+    for rule in RULES:
+        if not rule.fault:
+            continue
+        rows = faces[result["quarantine"] == ""]
+        found = f"{rule.fault}: " + (rule.find or FOUND_HERE[rule.name])(rows, rules[rule.name])
+        before = result.loc[found.index, "fault"]
+        result.loc[found.index, "fault"] = before.where(before == "", before + "; ") + found
+        if rules[rule.name].policy == "quarantine":
+            result.loc[found.index, "quarantine"] = found
+    return result
+
+
+def twins_across_splits(faces: pd.DataFrame, setting: Setting) -> pd.Series:
+    """Find the copies that leave: of equal faces those in the first of ``KEPT_FIRST`` stay."""
+    readable = faces[faces["sha256"] != ""]
     rank = readable["split"].map({name: place for place, name in enumerate(KEPT_FIRST)})
     best = rank.groupby(readable["sha256"]).transform("min")
     first = readable[rank == best].sort_values("member").groupby("sha256").first()
     across = readable[rank > best]
-    kept = across["sha256"].map(first["split"] + " has " + first["member"])
-    result[across.index] = "twin_across_splits: " + kept
-    rest = readable.drop(across.index)
-    labels = rest.sort_values("label").groupby("sha256")["label"].unique()
-    torn = rest[rest["sha256"].isin(labels[labels.str.len() > 1].index)]
-    result[torn.index] = "twin_with_two_labels: " + torn["sha256"].map(labels.str.join(" and "))
-    return result
+    return across["sha256"].map(first["split"] + " has " + first["member"])
+
+
+def twins_with_two_labels(faces: pd.DataFrame, setting: Setting) -> pd.Series:
+    """Find equal faces with different labels, all of them."""
+    readable = faces[faces["sha256"] != ""]
+    labels = readable.sort_values("label").groupby("sha256")["label"].unique()
+    torn = readable[readable["sha256"].isin(labels[labels.str.len() > 1].index)]
+    return torn["sha256"].map(labels.str.join(" and "))
+
+
+FOUND_HERE: dict[str, Find] = {
+    "no_twin_across_splits": twins_across_splits,
+    "no_twin_with_two_labels": twins_with_two_labels,
+}
+"""Of the rules whose faulty faces only a look at all faces finds: what finds them."""
 
 
 def summary(faces: pd.DataFrame, listing: Listing) -> dict[str, Any]:
@@ -168,7 +195,7 @@ def _facts(archive: zipfile.ZipFile, member: Member, limits: Limits) -> dict[str
     except UnreadableImage as error:
         unknown = dict.fromkeys(("brightness", "contrast", "sharpness"), np.nan)
         empty = {"sha256": "", "dhash": f"unreadable {member.name}", "width": 0, "height": 0}
-        return {**unknown, **empty, "mode": "", "fault": f"unreadable: {error}"}
+        return {**unknown, **empty, "mode": "", "fault": str(error)}
     height, width = decoded.pixels.shape
     return {
         "sha256": hashlib.sha256(

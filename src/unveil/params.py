@@ -15,9 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from unveil.architectures import Architecture
 from unveil.errors import UserError, unknown
+from unveil.expectations import RULES
 from unveil.files import replacing
 from unveil.paths import PARAMS
-from unveil.schema import Data, File, Provenance, Recipe, Schedule, Split, Training, Validation
+from unveil.rules import Rule, Setting
+from unveil.schema import Data, File, Provenance, Recipe, Rules, Schedule, Split, Training
 
 T = TypeVar("T")
 
@@ -29,7 +31,7 @@ class Params:
     recipe: str
     classes: tuple[str, ...]
     data: Data
-    validation: Validation
+    rules: dict[str, Setting]
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -58,7 +60,7 @@ def load(path: Path = PARAMS) -> Params:
         recipe=file.recipe,
         classes=file.classes,
         data=file.data,
-        validation=file.validation,
+        rules=_rules(file.rules, path),
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")
@@ -115,6 +117,31 @@ def _architecture(key: str, entry: dict[str, Any], *, recipe: Recipe, where: str
     merged = {**entry, **recipe.schedules[key].network}
     adapter: TypeAdapter[Architecture] = TypeAdapter(Architecture)
     return _checked(adapter, merged, where)
+
+
+def _rules(content: Rules, path: Path) -> dict[str, Setting]:
+    for section in ("manifest", "faces", "sets"):
+        names = [rule.name for rule in RULES if rule.section == section]
+        for name in getattr(content, section):
+            if name not in names:
+                raise unknown(f"rule in {path}: rules.{section}", name, names)
+    return {
+        rule.name: _setting(
+            rule, getattr(content, rule.section), f"{path}: rules.{rule.section}.{rule.name}"
+        )
+        for rule in RULES
+    }
+
+
+def _setting(rule: Rule, entries: dict[str, dict[str, Any]], where: str) -> Setting:
+    if rule.name not in entries:
+        raise UserError(f"{where}: missing key")
+    entry = entries[rule.name]
+    for key in entry:
+        if key not in (keys := ("policy", *rule.bounds)):
+            raise unknown(f"key in {where}", key, keys)
+    values = _checked(rule.entry(), entry, where).model_dump()
+    return Setting(policy=values.pop("policy"), values=values)
 
 
 def _checked(adapter: TypeAdapter[T], content: Any, where: str) -> T:

@@ -14,7 +14,6 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 _strict = dataclass(frozen=True, config=_STRICT)
 
 Split = Literal["train", "validation", "test"]
-Quarantine = Literal["unreadable", "twin_across_splits", "twin_with_two_labels"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,7 +30,6 @@ class Data:
     aliases: dict[str, str]
     drop: tuple[str, ...]
     splits: dict[Literal["validation", "test"], Share]
-    quarantine: tuple[Quarantine, ...]
     min_side: Positive
     max_pixels: Positive
     max_bytes: Positive
@@ -39,13 +37,12 @@ class Data:
 
 
 @_strict
-class Validation:
-    """Bounds of the data gate, as counts and shares (0..1)."""
+class Rules:
+    """The entries of the rules about data, by section and name; `expectations` says which."""
 
-    min_images_per_class: dict[Split, Positive]
-    max_imbalance: Annotated[float, Field(ge=1)]
-    max_share_shift: Share
-    max_quarantined: Share
+    manifest: dict[str, dict[str, Any]]
+    faces: dict[str, dict[str, Any]]
+    sets: dict[str, dict[str, Any]]
 
 
 @_strict
@@ -132,7 +129,7 @@ class File:
     recipe: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     data: Data
-    validation: Validation
+    rules: Rules
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]

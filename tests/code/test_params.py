@@ -71,6 +71,34 @@ def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
         ("  seed: 0\n", "  seed: -1\n", "data.seed: .*found -1"),
         ("{validation: 0.1, test: 0.1}", "{validation: 0.6, test: 0.6}", "leave nothing to train"),
         ("max_imbalance: 4.0", "max_imbalance: .nan", "JSON compliant"),
+        (
+            "class_balance: {policy: stop",
+            "class_balance: {policy: halt",
+            "rules.sets.class_balance: policy: .*'stop' or 'warn', found 'halt'",
+        ),
+        (
+            "readable: {policy: quarantine}",
+            "readable: {policy: warn}",
+            "readable: policy: .*'stop' or 'quarantine', found 'warn'",
+        ),
+        (
+            "max_imbalance: 4.0",
+            "max_imbalance: 0.5",
+            "class_balance: max_imbalance: .*equal to 1, found 0.5",
+        ),
+        (
+            "max_imbalance: 4.0",
+            "max_imbalace: 4.0",
+            "unknown key in .*'max_imbalace'; choose from policy, max_imbalance",
+        ),
+        (", min_contrast: 2.0", "", "rules.faces.not_constant: min_contrast: missing key"),
+        ("    readable: {policy: quarantine}\n", "", "rules.faces.readable: missing key"),
+        (
+            "    class_balance:",
+            "    clas_balance:",
+            "unknown rule in .*rules.sets 'clas_balance'; choose from every_class_in_every_split",
+        ),
+        ("  sets: # about", "  set: # about", "rules.set: unknown key"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_it(tmp_path, old, new, said):

@@ -16,7 +16,7 @@ SWITCHES += ("PREFECT_SERVER_ANALYTICS_ENABLED",)
     ("code", "said"),
     [
         ("import unveil.registry, os; print(os.environ['MLFLOW_DISABLE_TELEMETRY'])", "true"),
-        ("import unveil.expectations, os; print(os.environ['GX_ANALYTICS_ENABLED'])", "false"),
+        ("import unveil.validate, os; print(os.environ['GX_ANALYTICS_ENABLED'])", "false"),
         (
             "from prefect.settings import get_current_settings as now;"
             "print(now().server.analytics_enabled)",

@@ -22,7 +22,7 @@ def description(sentence: str, policy: str, bounds: Mapping[str, Any]) -> str:
     """
     named = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in bounds.items())
     return (
-        f'{html.escape(sentence)} <span class="policy {policy}">{policy}</span> '
+        f'{html.escape(sentence, quote=False)} <span class="policy {policy}">{policy}</span> '
         f"<small>{html.escape(named)}</small>"
     )
 

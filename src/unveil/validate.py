@@ -1,0 +1,146 @@
+"""manifest -> verdict: the rules that data must keep before anything is trained on it.
+
+Takes the manifest, makes ``data/02_manifest/validation.json`` and Great Expectations' Data Docs in
+``data/02_manifest/data_docs``. Command: ``unveil validate``. The rules are in `expectations`, the
+tables they look at in `census`; this module and `datadocs` alone know Great Expectations.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from unveil import datadocs
+from unveil.census import census
+from unveil.expectations import RULES
+from unveil.files import existing, replacing, sha256, write_json
+from unveil.params import Params
+from unveil.paths import DATA_DOCS, VERDICT
+from unveil.rules import Rule
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+if TYPE_CHECKING:
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.data_context import EphemeralDataContext
+    from great_expectations.expectations import Expectation
+
+NAMED_FILES = 10
+"""How many offending files a broken rule names."""
+
+
+def validate(manifest: Path, params: Params) -> dict[str, Any]:
+    """Judge a manifest by every rule; writes the verdict and the Data Docs, and gives the verdict.
+
+    The verdict has the digest of the ``manifest`` it is about and, for each rule, its sentence, its
+    policy and its ``status``: kept, broken, warned, quarantined or insufficient data. It says how
+    many rows broke a rule, were left out for it (``left_out``) or are too few to be judged
+    (``insufficient``), and the first of them by name. ``passed`` is false where one is broken.
+    """
+    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
+    outcomes: dict[str, ExpectationValidationResult] = {}
+    with replacing(DATA_DOCS) as site:
+        context = _context(site)
+        for name, table in census(faces, params).items():
+            outcomes |= _judge(context, name, table=table, params=params)
+        datadocs.build(context, site)
+    rules = [_verdict(rule, params, outcome=outcomes[rule.name], faces=faces) for rule in RULES]
+    verdict = {
+        "passed": all(rule["status"] != "broken" for rule in rules),
+        "manifest": sha256(manifest),
+        "rules": rules,
+    }
+    write_json(VERDICT, verdict)
+    return verdict
+
+
+def _judge(
+    context: "EphemeralDataContext", name: str, *, table: pd.DataFrame, params: Params
+) -> dict[str, "ExpectationValidationResult"]:
+    import great_expectations as gx
+
+    suite = gx.ExpectationSuite(name=name)
+    for rule in RULES:
+        if rule.table == name:
+            suite.add_expectation(_expectation(rule, params))
+    batch = (
+        context.data_sources.add_pandas(name)
+        .add_dataframe_asset(name)
+        .add_batch_definition_whole_dataframe(name)
+    )
+    checkpoint = gx.Checkpoint(
+        name=name,
+        validation_definitions=[
+            context.validation_definitions.add(
+                gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+            )
+        ],
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": ["member"],
+            "return_unexpected_index_query": False,
+        },
+    )
+    result = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
+    (run,) = result.run_results.values()
+    return {outcome.expectation_config.meta["rule"]: outcome for outcome in run.results}
+
+
+def _expectation(rule: Rule, params: Params) -> "Expectation":
+    from great_expectations import expectations
+
+    setting = params.rules[rule.name]
+    keywords = rule.expect(setting, params.classes)
+    kind = getattr(expectations, keywords.pop("kind"))
+    expectation: Expectation = kind(
+        **keywords,
+        severity="warning" if setting.policy == "warn" else "critical",
+        description=datadocs.description(rule.sentence, setting.policy, setting.values),
+        meta={"rule": rule.name},
+    )
+    return expectation
+
+
+def _verdict(
+    rule: Rule, params: Params, *, outcome: "ExpectationValidationResult", faces: pd.DataFrame
+) -> dict[str, Any]:
+    policy, result = params.rules[rule.name].policy, outcome.result
+    broken = {str(row["member"]) for row in result.get("unexpected_index_list") or []}
+    left_out = _left_out(rule, faces)
+    insufficient = int(result.get("missing_count") or 0)
+    judged = int(result.get("element_count") or 0) - insufficient
+    if not outcome.success:
+        status = "warned" if policy == "warn" else "broken"
+    elif left_out:
+        status = "quarantined"
+    elif not judged and rule.section == "sets":
+        status = "insufficient data"
+    else:
+        status = "kept"
+    return {
+        "rule": rule.name,
+        "sentence": rule.sentence,
+        "policy": policy,
+        "status": status,
+        "broken_by": int(result.get("unexpected_count", 0)),
+        "left_out": len(left_out),
+        "insufficient": insufficient,
+        "first": sorted(broken or left_out)[:NAMED_FILES],
+    }
+
+
+def _left_out(rule: Rule, faces: pd.DataFrame) -> set[str]:
+    if not rule.fault:
+        return set()
+    reasons = faces["quarantine"].astype("str").str.startswith(f"{rule.fault}:", na=False)
+    return set(faces.loc[reasons, "member"])
+
+
+def _context(site: Path) -> "EphemeralDataContext":
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    context.variables.data_docs_sites = {"faces": datadocs.site(site)}
+    return context
