@@ -179,7 +179,7 @@ def _limits(
 def _noise(used: pd.DataFrame) -> str:
     if not SUSPECTS.exists():
         return "Labels were not audited; `unveil data audit` does that."
-    suspects = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False)
+    suspects = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     # The sheet may be of an older version of the faces.
     here = suspects.merge(used[["sha256", "label"]].drop_duplicates(), on=["sha256", "label"])
     by_class = here["label"].value_counts().sort_index().to_dict()
