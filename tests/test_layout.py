@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("backend", "errors", "files", "paths", "architectures", "schema", "rules", "expectations"),
-    *("params", "images", "sample", "archive", "ingest", "attributes", "manifest", "census"),
-    *("datadocs", "validate"),
+    *("params", "images", "sample", "archive", "ingest", "attributes", "looks", "twins"),
+    *("faults", "splits", "manifest", "statistics", "census", "datadocs", "validate"),
     *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
     *("measures", "plots", "evaluate", "compare", "drift", "card"),
     *("provenance", "registry", "recorded"),

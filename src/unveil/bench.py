@@ -34,9 +34,9 @@ def data(source: Path) -> list[Cost]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(PARAMS, folder)
-        _cost(folder, "dvc", "init", "--no-scm", "--quiet")
+        command(folder, "dvc", "init", "--no-scm", "--quiet")
         arguments = {"ingest": [str(source.absolute())]}
-        return [_cost(folder, "unveil", stage, *arguments.get(stage, ())) for stage in STAGES]
+        return [command(folder, "unveil", stage, *arguments.get(stage, ())) for stage in STAGES]
 
 
 def table(costs: list[Cost]) -> str:
@@ -56,11 +56,12 @@ def table(costs: list[Cost]) -> str:
     )
 
 
-def _cost(folder: Path, module: str, *arguments: str) -> Cost:
+def command(folder: Path, module: str, *arguments: str) -> Cost:
+    """Run a Python module in a folder; ``UserError`` when it fails."""
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     began = time.perf_counter()
-    command = [sys.executable, "-m", module, *arguments]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    words = [sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     # Not Popen.wait, which forgets what the process used.
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

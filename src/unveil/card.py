@@ -15,18 +15,11 @@ import pandas as pd
 
 from unveil import plots, sample
 from unveil.files import existing, read_json, replacing
-from unveil.manifest import COLUMNS
 from unveil.params import Params
 from unveil.paths import CARD, CARD_PLOTS, MANIFEST, SUMMARY, SUSPECTS, VERDICT
-from unveil.schema import SPLITS
+from unveil.schema import COLUMNS, SPLITS
 
-ENOUGH = 10
-"""Faces below which a group, or a class within it, is *insufficient data* instead of a share."""
-
-MAX_VALUES = 20
-"""Values of an attribute that are shown; one with more is no group, such as a name."""
-
-OWN = {*COLUMNS, "quarantine", "bytes_per_pixel"}
+OWN = {*COLUMNS, "quarantine"}
 
 HELD = ("kept", "quarantined")
 """Outcomes of a rule that the faces in use hold to."""
@@ -77,6 +70,7 @@ def make(params: Params) -> str:
         "2021). Labels are of the *apparent* expression, never of what a person feels.",
         *_given(said),
         *_composition(faces, used, params),
+        *_dependence(verdict.get("measured", {})),
         *_cleaning(summary),
         *_judged(verdict),
         *_limits(used, params, verdict=verdict, drawn=drawn),
@@ -111,23 +105,30 @@ def _composition(faces: pd.DataFrame, used: pd.DataFrame, params: Params) -> Ite
     if not attributes:
         yield "No attribute of the people is given, and none is guessed from a face."
     for column in attributes:
-        yield _group(used, column, params.classes)
+        yield _group(used, column, params)
 
 
-def _group(used: pd.DataFrame, column: str, classes: tuple[str, ...]) -> str:
+def _group(used: pd.DataFrame, column: str, params: Params) -> str:
+    groups = params.rules["attributes_are_groups"]
     values = used[column].fillna("not known").astype(str)
-    if values.nunique() > MAX_VALUES:
+    if column in groups["leave_out"] or values.nunique() > groups["max_groups"]:
         return f"`{_cell(column)}`: {values.nunique()} values, not shown as groups."
-    cells = pd.crosstab(values, used["label"]).reindex(columns=list(classes), fill_value=0)
+    cells = pd.crosstab(values, used["label"]).reindex(columns=list(params.classes), fill_value=0)
     rows = [
-        [group, sum(row), *(_share(cell, sum(row)) for cell in row)]
+        [group, sum(row), *_shares(row, params)]
         for group, row in zip(cells.index, cells.to_numpy().tolist(), strict=True)
     ]
-    return _table([column, "faces", *classes], rows)
+    return _table([column, "faces", *params.classes], rows)
 
 
-def _share(cell: int, group: int) -> str:
-    return f"{cell / group:.0%}" if cell >= ENOUGH else "*insufficient data*"
+def _shares(cells: list[int], params: Params) -> Iterable[str]:
+    """Give each class's share of a group; too few faces, by the rules' bounds, give no number."""
+    enough = sum(cells) >= params.rules["label_independent_of_group"]["min_images"]
+    least = params.rules["group_in_every_class"]["min_images"]
+    return (
+        f"{cell / sum(cells):.0%}" if enough and cell >= least else "*insufficient data*"
+        for cell in cells
+    )
 
 
 def _cleaning(summary: Mapping[str, Any]) -> Iterable[str]:
@@ -151,6 +152,25 @@ def _judged(verdict: Mapping[str, Any]) -> Iterable[str]:
         ["rule", "outcome", "faces, or cells"],
         [[rule["sentence"], rule["status"], _many(rule)] for rule in verdict["rules"]],
     )
+
+
+def _dependence(measured: Mapping[str, Any]) -> Iterable[str]:
+    """Tell how much labels go along with groups and with light; 0 is not at all, 1 wholly."""
+    rows = [
+        [row["member"], _interval(row)]
+        for name in ("group_dependence", "quality_dependence")
+        for row in measured.get(name, ())
+    ]
+    if rows:
+        yield "### What labels depend on"
+        yield "Cramer's V, bias-corrected, with its 95 % interval, in each split."
+        yield _table(["split/of", "V"], rows)
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
+        return "*insufficient data*"
+    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
 def _many(rule: Mapping[str, Any]) -> str:

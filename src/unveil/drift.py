@@ -16,6 +16,7 @@ from unveil.errors import UserError
 from unveil.files import existing
 from unveil.paths import MANIFEST
 from unveil.schema import SPLITS
+from unveil.statistics import divergence
 
 QUALITY = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
 """Columns compared as distributions, those that both versions have."""
@@ -113,21 +114,6 @@ def table(drift: Drift) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def divergence(counts: pd.Series, others: pd.Series) -> float | None:
-    """Give the Jensen-Shannon divergence of two distributions of labels, 0 (equal) to 1 bit.
-
-    ``None`` where one of them is empty. Lin 1991, "Divergence measures based on the Shannon
-    entropy", section IV.
-    """
-    from scipy.spatial.distance import jensenshannon
-
-    both = pd.concat([counts, others], axis=1).fillna(0).to_numpy(float)
-    if not both.sum(0).all():
-        return None
-    # SciPy gives the root, which is a metric; rounding may leave it nan where both are equal.
-    return float(np.nan_to_num(jensenshannon(*both.T, base=2) ** 2))
-
-
 def _pair(before: Any, after: Any) -> dict[str, Any]:
     return {"before": before, "after": after}
 
@@ -156,7 +142,8 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _labels(split: str, versions: list[pd.DataFrame]) -> dict[str, Any]:
     before, after = versions
-    found = divergence(before["label"].value_counts(), after["label"].value_counts())
+    counts = [faces["label"].value_counts() for faces in versions]
+    found = divergence(*pd.concat(counts, axis=1).fillna(0).to_numpy().T)
     return {"split": split, **_pair(len(before), len(after)), "divergence": found}
 
 

@@ -59,3 +59,60 @@ class Rule:
         strict = ConfigDict(strict=True, extra="forbid", frozen=True)
         policy: Any = (Literal[self.policies], ...)
         return TypeAdapter(create_model(self.name, __config__=strict, policy=policy, **fields))
+
+
+def values(kind: str, column: str, **bounds: Any) -> dict[str, Any]:
+    """Name what Great Expectations expects of a column: ``kind`` is its word without the prefix."""
+    return {"kind": f"ExpectColumnValues{kind}", "column": column, **bounds}
+
+
+def fixed(kind: str, column: str, **bounds: Any) -> Expect:
+    """Expect the same whatever params.yaml says."""
+    return lambda setting, classes: values(kind, column, **bounds)
+
+
+def at_most(column: str, bound: str) -> Expect:
+    """Expect values of the column up to the setting's bound."""
+    return lambda setting, classes: values("ToBeBetween", column, max_value=setting[bound])
+
+
+def at_least(column: str, bound: str) -> Expect:
+    """Expect values of the column from the setting's bound on."""
+    return lambda setting, classes: values("ToBeBetween", column, min_value=setting[bound])
+
+
+def where(broken: str, said: str) -> Find:
+    """Find the rows for which a query holds; ``@x`` in it is the setting's, ``{x}`` a column."""
+
+    def find(faces: "pd.DataFrame", setting: Setting) -> "pd.Series[str]":
+        import pandas as pd
+
+        rows = faces.query(broken, local_dict=dict(setting.values))
+        told = [said.format(**row) for row in rows.to_dict("records")]
+        return pd.Series(told, index=rows.index, dtype=object)
+
+    return find
+
+
+def about_rows(name: str, sentence: str, table: str, expect: Expect) -> Rule:
+    """Make a rule about the manifest's rows, whatever the faces are."""
+    return Rule("manifest", name, sentence, table, expect)
+
+
+def about_each_face(
+    name: str,
+    sentence: str,
+    fault: str,
+    find: Find | None = None,
+    *,
+    policies: tuple[Policy, ...] = ("stop", "warn", "quarantine"),
+    **bounds: Any,
+) -> Rule:
+    """Make a rule about each face by itself: none in use is marked with its fault."""
+    unmarked = fixed("ToNotMatchRegex", "fault", regex=f"(?:^|; ){fault}:")
+    return Rule("faces", name, sentence, "faces", unmarked, bounds, policies, fault, find)
+
+
+def about_sets(name: str, sentence: str, table: str, expect: Expect, **bounds: Any) -> Rule:
+    """Make a rule about splits, classes or groups: about one column of a table of `census`."""
+    return Rule("sets", name, sentence, table, expect, bounds)

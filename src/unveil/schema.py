@@ -10,6 +10,12 @@ from pydantic.dataclasses import dataclass
 
 SPLITS = ("train", "validation", "test")
 
+COLUMNS = (
+    *("member", "split", "label", "sha256", "dhash", "phash", "width", "height", "mode"),
+    *("brightness", "contrast", "sharpness", "bytes_per_pixel", "twins", "fault"),
+)
+"""Of a manifest; ``quarantine`` is the last, and what stands before it a user's attributes."""
+
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _strict = dataclass(frozen=True, config=_STRICT)
 
@@ -23,13 +29,14 @@ Told = str | int
 
 @_strict
 class Data:
-    """How the archive is read: sizes in pixels and bytes, shares of missing splits."""
+    """How the archive is read: sizes in pixels and bytes, shares of splits, bits of hashes."""
 
     image_size: Annotated[int, Field(ge=16, le=512)]
     seed: Seed
     aliases: dict[str, str]
     drop: tuple[str, ...]
     splits: dict[Literal["validation", "test"], Share]
+    near_twins: Annotated[int, Field(ge=0, le=64)]
     min_side: Positive
     max_pixels: Positive
     max_bytes: Positive

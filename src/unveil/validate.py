@@ -37,19 +37,29 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
     policy and its ``status``: kept, broken, warned, quarantined or insufficient data. It says how
     many rows broke a rule, were left out for it (``left_out``) or are too few to be judged
     (``insufficient``), and the first of them by name. ``passed`` is false where one is broken.
+    ``measured`` has the tables of splits, classes and groups that the rules look at.
     """
     faces = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
     outcomes: dict[str, ExpectationValidationResult] = {}
     with replacing(DATA_DOCS) as site:
         context = _context(site)
-        for name, table in census(faces, params).items():
+        tables = census(faces, params)
+        for name, table in tables.items():
             outcomes |= _judge(context, name, table=table, params=params)
         datadocs.build(context, site)
-    rules = [_verdict(rule, params, outcome=outcomes[rule.name], faces=faces) for rule in RULES]
+    left_out = _left_out(faces)
+    rules = [
+        _verdict(rule, params, outcome=outcomes[rule.name], left_out=left_out) for rule in RULES
+    ]
     verdict = {
         "passed": all(rule["status"] != "broken" for rule in rules),
         "manifest": sha256(manifest),
         "rules": rules,
+        "measured": {
+            name: table.astype(object).where(table.notna(), None).to_dict("records")
+            for name, table in tables.items()
+            if name not in ("archive", "faces")
+        },
     }
     write_json(VERDICT, verdict)
     return verdict
@@ -103,16 +113,20 @@ def _expectation(rule: Rule, params: Params) -> "Expectation":
 
 
 def _verdict(
-    rule: Rule, params: Params, *, outcome: "ExpectationValidationResult", faces: pd.DataFrame
+    rule: Rule,
+    params: Params,
+    *,
+    outcome: "ExpectationValidationResult",
+    left_out: dict[str, set[str]],
 ) -> dict[str, Any]:
     policy, result = params.rules[rule.name].policy, outcome.result
     broken = {str(row["member"]) for row in result.get("unexpected_index_list") or []}
-    left_out = _left_out(rule, faces)
+    gone = left_out.get(rule.fault, set())
     insufficient = int(result.get("missing_count") or 0)
     judged = int(result.get("element_count") or 0) - insufficient
     if not outcome.success:
         status = "warned" if policy == "warn" else "broken"
-    elif left_out:
+    elif gone:
         status = "quarantined"
     elif not judged and rule.section == "sets":
         status = "insufficient data"
@@ -124,17 +138,16 @@ def _verdict(
         "policy": policy,
         "status": status,
         "broken_by": int(result.get("unexpected_count", 0)),
-        "left_out": len(left_out),
+        "left_out": len(gone),
         "insufficient": insufficient,
-        "first": sorted(broken or left_out)[:NAMED_FILES],
+        "first": sorted(broken or gone)[:NAMED_FILES],
     }
 
 
-def _left_out(rule: Rule, faces: pd.DataFrame) -> set[str]:
-    if not rule.fault:
-        return set()
-    reasons = faces["quarantine"].astype("str").str.startswith(f"{rule.fault}:", na=False)
-    return set(faces.loc[reasons, "member"])
+def _left_out(faces: pd.DataFrame) -> dict[str, set[str]]:
+    rows = faces[faces["quarantine"].fillna("") != ""]
+    faults = rows["quarantine"].astype(str).str.split(":").str[0]
+    return {str(fault): set(members) for fault, members in rows["member"].groupby(faults)}
 
 
 def _context(site: Path) -> "EphemeralDataContext":

@@ -45,7 +45,12 @@ def made(table: pd.DataFrame, status: str = "kept", **provenance: str) -> str:
         "near_twins": {"groups": 6},
     }
     SUMMARY.write_text(json.dumps(summary))
-    VERDICT.write_text(json.dumps({"rules": [{**RULE, **COUNTS, "status": status}]}))
+    strengths = [
+        {"member": "train/brightness", "value": 0.234, "low": 0.1, "high": 0.35},
+        {"member": "test/brightness", "value": None, "low": None, "high": None},
+    ]
+    rules = [{**RULE, **COUNTS, "status": status}]
+    VERDICT.write_text(json.dumps({"rules": rules, "measured": {"quality_dependence": strengths}}))
     assert card.make(params.load()) == CARD.read_text()
     return CARD.read_text()
 
@@ -70,6 +75,8 @@ def test_counts_twins_quarantine_and_outcomes_are_told(place):
     assert "left out: 7 fear" in said
     assert "| Only a small share is left out. | quarantined |" in said
     assert "Not kept" not in said
+    assert "| train/brightness | 0.23 [0.10, 0.35] |" in said
+    assert "| test/brightness | *insufficient data* |" in said
     assert "none is guessed from a face" in said
     for name in ("balance.png", "quality.png"):
         assert (CARD_PLOTS / name).read_bytes().startswith(b"\x89PNG")
@@ -82,13 +89,14 @@ def test_a_rule_that_is_not_kept_is_a_known_limit(place):
 
 
 def test_a_cell_too_small_is_insufficient_data_and_a_name_is_no_group(place):
-    table = faces().assign(glasses=["no"] * 96 + ["yes"] * 12 + [None] * 12)
+    table = faces().assign(glasses=["no"] * 90 + ["yes"] * 18 + [None] * 12)
     said = made(table.assign(subject=[f"person {place}" for place in range(120)]))
     assert "| glasses | faces | happy | neutral | sad | surprise |" in said
-    assert "| no | 96 | 33% | 17% | 17% | 33% |" in said
+    assert "| no | 90 | 33% | 17% | 17% | 33% |" in said
     few = " | ".join(["*insufficient data*"] * 4)
     assert f"| not known | 12 | {few} |" in said
-    assert f"| yes | 12 | {few} |" in said
+    assert f"| yes | 18 | {few} |" in said
+    assert said.count("*insufficient data*") == 9
     assert "`subject`: 120 values, not shown as groups." in said
     assert "person 1" not in said
 

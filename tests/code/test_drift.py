@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.conftest import IDENTITY
 from tests.servers import BIN
 
 from unveil import drift
-from unveil.drift import between, divergence
+from unveil.drift import between
 
 MANIFEST = Path("data/02_manifest/manifest.parquet")
 
@@ -96,24 +94,6 @@ def test_a_split_that_is_empty_has_no_number():
     assert {one["ks"] for one in found["quality"] if one["split"] == "test"} == {None}
     json.dumps(found, allow_nan=False)
     assert " - " in drift.table({"revision": "v1", **found})
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=6))
-def test_the_divergence_is_symmetric_and_within_a_bit(pairs):
-    one, other = pd.DataFrame(pairs)[0], pd.DataFrame(pairs)[1]
-    found = divergence(one, other)
-    assert (found is None) == (not one.sum() or not other.sum())
-    if found is not None:
-        assert 0 <= found <= 1 + 1e-9
-        assert found == pytest.approx(divergence(other, one))
-        assert divergence(one, 3 * one) == pytest.approx(0, abs=1e-9)
-
-
-def test_the_divergence_by_hand():
-    apart = divergence(pd.Series({"a": 3}), pd.Series({"b": 5}))
-    assert apart == pytest.approx(1)
-    half = divergence(pd.Series({"a": 1}), pd.Series({"a": 1, "b": 1}))
-    assert half == pytest.approx(0.8112781 - 0.5)  # entropy of 3:1, less half of that of 1:1
 
 
 @pytest.fixture(scope="module")

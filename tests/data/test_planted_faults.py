@@ -1,0 +1,77 @@
+"""Every fault that is planted in the drawn faces is found; without one, nothing is."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tests import planted
+
+from unveil import manifest, params, sample
+from unveil.paths import MANIFEST
+from unveil.validate import validate
+
+ROOT = Path(__file__).parents[2]
+PARAMS = params.load(ROOT / "params.yaml")
+FOUND = {
+    planted.imbalance: {
+        "class_balance": ("broken", {"train/sad"}),
+        "same_labels_as_train": ("broken", {"test", "validation"}),
+    },
+    planted.missing_group: {
+        "group_in_every_class": (
+            "warned",
+            {f"{split}/happy/glasses=yes" for split in ("train", "validation", "test")},
+        ),
+        "label_independent_of_group": (
+            "warned",
+            {f"{split}/glasses" for split in ("train", "validation", "test")},
+        ),
+    },
+    planted.darker: {
+        "label_independent_of_quality": (
+            "warned",
+            {f"{split}/brightness" for split in ("train", "validation", "test")},
+        )
+    },
+    planted.twins_across_splits: {"no_twin_across_splits": ("quarantined", set())},
+}
+"""What each plant must be found by: the rule, its status, and of those it names some or all."""
+
+# Great Expectations 1.24 imports what Python and its own libraries have deprecated.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("drawn") / "sample.zip"
+    sample.draw(path, counts=PARAMS.sample, seed=PARAMS.data.seed)
+    return path
+
+
+def judged(archive: Path) -> dict[str, dict]:
+    manifest.make(archive, PARAMS)
+    return {rule["rule"]: rule for rule in validate(MANIFEST, PARAMS)["rules"]}
+
+
+def test_the_drawn_faces_as_they_are_break_nothing(drawn, place):
+    statuses = {name: rule["status"] for name, rule in judged(drawn).items()}
+    # Nobody stored another version to compare with.
+    assert statuses.pop("same_labels_as_reference") == "insufficient data"
+    assert set(statuses.values()) == {"kept"}
+
+
+@pytest.mark.parametrize("plant", FOUND, ids=lambda plant: plant.__name__)
+def test_what_is_planted_is_found_by_its_rule(drawn, place, plant):
+    rules = judged(planted.planted(drawn, place / "planted.zip", plant))
+    for name, (status, named) in FOUND[plant].items():
+        assert rules[name]["status"] == status, name
+        assert named <= set(rules[name]["first"]), name
+
+
+def test_every_planted_twin_is_left_out_of_train(drawn, place):
+    judged(planted.planted(drawn, place / "planted.zip", planted.twins_across_splits))
+    faces = pd.read_parquet(MANIFEST)
+    left_out = faces[faces["quarantine"] != ""]
+    assert len(left_out) == 30
+    assert left_out["member"].str.endswith("_again.png").all()
+    assert (left_out["split"] == "train").all()
