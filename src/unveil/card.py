@@ -187,8 +187,8 @@ def _limits(
         "about feelings, character, health or identity.",
         _noise(used),
     ]
-    broken = [rule["sentence"] for rule in verdict["rules"] if rule["status"] not in HELD]
-    limits += [f"Not kept, or not to be told: {sentence}" for sentence in broken]
+    unheld = [rule for rule in verdict["rules"] if rule["status"] not in HELD]
+    limits += [f"{rule['status'].capitalize()}: {rule['sentence']}" for rule in unheld]
     if not [column for column in used if column not in OWN]:
         limits.append("How a model treats groups of people cannot be told: no group is known.")
     if drawn:
@@ -215,7 +215,9 @@ def _counts(used: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def _listed(counts: Mapping[str, Any]) -> str:
-    named = (f"{count} {_cell(name).replace('_', ' ')}" for name, count in counts.items())
+    # Of twins, how many groups there are goes first.
+    ordered = sorted(counts.items(), key=lambda pair: pair[0] != "groups")
+    named = (f"{count} {_cell(name).replace('_', ' ')}" for name, count in ordered)
     return ", ".join(named) or "none"
 
 

@@ -41,7 +41,7 @@ def made(table: pd.DataFrame, status: str = "kept", **provenance: str) -> str:
         "dropped_classes": {"fear": 7},
         "ignored_files": 2,
         "quarantined": {"unreadable": 3} if status == "quarantined" else {},
-        "exact_twins": {"groups": 5, "across_splits": 4},
+        "exact_twins": {"across_splits": 4, "groups": 5},
         "near_twins": {"groups": 6},
     }
     SUMMARY.write_text(json.dumps(summary))
@@ -74,7 +74,7 @@ def test_counts_twins_quarantine_and_outcomes_are_told(place):
     assert "- Near twins: 6 groups" in said
     assert "left out: 7 fear" in said
     assert "| Only a small share is left out. | quarantined |" in said
-    assert "Not kept" not in said
+    assert "- Quarantined" not in said
     assert "| train/brightness | 0.23 [0.10, 0.35] |" in said
     assert "| test/brightness | *insufficient data* |" in said
     assert "none is guessed from a face" in said
@@ -84,8 +84,8 @@ def test_counts_twins_quarantine_and_outcomes_are_told(place):
 
 
 def test_a_rule_that_is_not_kept_is_a_known_limit(place):
-    assert "- Not kept, or not to be told: Only a small share" in made(faces(), "warned")
-    assert "- Not kept, or not to be told: Only a small share" in made(faces(), "insufficient data")
+    assert "- Warned: Only a small share" in made(faces(), "warned")
+    assert "- Insufficient data: Only a small share" in made(faces(), "insufficient data")
 
 
 def test_a_cell_too_small_is_insufficient_data_and_a_name_is_no_group(place):

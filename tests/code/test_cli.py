@@ -6,7 +6,7 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "predict", "run")
+VERBS += ("promote", "predict", "run", "data")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn")
 
 
@@ -41,6 +41,8 @@ def test_help_imports_nothing_heavy(arguments):
         (["train", "cnn3"], "train.npz is not there; `unveil pack` makes it"),
         (["manifest"], "faces.zip is not there"),
         (["validate"], "manifest.parquet is not there; `unveil manifest` makes it"),
+        (["data", "card"], "manifest.parquet is not there; `unveil manifest` makes it"),
+        (["data", "diff", "HEAD"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["pack"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["compare"], "nothing to compare"),
         (["promote"], "comparison.json is not there; `unveil compare` makes it"),
