@@ -6,7 +6,7 @@ from prefect.states import Completed, Failed
 
 from flows.stages import unveil
 from unveil.files import read_json
-from unveil.paths import COMPARISON, DATA_DOCS, LEADERBOARD, PROMOTION, SUMMARY, VERDICT
+from unveil.paths import COMPARISON, LEADERBOARD, PROMOTION
 from unveil.registry import log_files
 
 REFUSED = 1
@@ -20,7 +20,7 @@ def promote() -> State:
     status = unveil("promote")
     if status not in (0, REFUSED):
         return Failed(message=f"unveil promote failed, exit code {status}")
-    log_files(SUMMARY, VERDICT, DATA_DOCS, COMPARISON, LEADERBOARD, PROMOTION)
+    log_files(COMPARISON, LEADERBOARD, PROMOTION)
     decision = read_json(PROMOTION, made_by="unveil promote")
     verb = "is champion" if decision["promoted"] else "was not promoted"
     return Completed(message=f"{decision['candidate']} {verb}: {decision['reason']}")

@@ -30,6 +30,7 @@ def train_all(
         made = repro(stage, force, return_state=True)
         if not made.is_completed():
             return Failed(message=made.message)
+    repro("card", force, return_state=True)  # without it, the rest goes on
     with registry.train_all_run(params.load()):
         trained = train_each(chosen, force, concurrency)
         compared = repro("compare", force, return_state=True)

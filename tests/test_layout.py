@@ -14,16 +14,15 @@ SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("backend", "errors", "files", "paths", "architectures", "schema", "rules", "expectations"),
     *("params", "images", "sample", "archive", "ingest", "attributes", "looks", "twins"),
-    *("corrections",),
-    *("faults", "splits", "manifest", "statistics", "census", "validate"),
-    *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
-    *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded"),
-    *("promote", "predict", "hog", "doubt", "contact", "audit", "bench", "storage", "remote"),
-    *("cli", "__main__"),
+    *("corrections", "faults", "splits", "manifest", "statistics", "census", "datadocs"),
+    *("validate", "packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
+    *("measures", "plots", "evaluate", "compare", "drift", "card"),
+    *("provenance", "registry", "recorded", "promote", "predict"),
+    *("hog", "doubt", "contact", "audit", "bench", "storage", "remote", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
-    "great_expectations": ["src/unveil/validate.py"],
+    "great_expectations": ["src/unveil/validate.py", "src/unveil/datadocs"],
     "prefect": ["flows"],
     "boto3": ["src/unveil/storage/"],
     "botocore": ["src/unveil/storage/"],

@@ -19,7 +19,17 @@ from unveil.expectations import RULES
 from unveil.files import replacing
 from unveil.paths import PARAMS
 from unveil.rules import Rule, Setting
-from unveil.schema import Audit, Data, File, Recipe, Rules, Schedule, Split, Training
+from unveil.schema import (
+    Audit,
+    Data,
+    File,
+    Provenance,
+    Recipe,
+    Rules,
+    Schedule,
+    Split,
+    Training,
+)
 
 T = TypeVar("T")
 
@@ -38,6 +48,7 @@ class Params:
     schedules: dict[str, Schedule]
     training: Training
     near_twins: int
+    provenance: Provenance
 
     def named(self, key: str) -> str:
         """Give ``key`` back when it is an architecture's, else say which there are."""
@@ -71,6 +82,7 @@ def load(path: Path = PARAMS) -> Params:
         schedules=recipe.schedules,
         training=recipe.training,
         near_twins=recipe.near_twins,
+        provenance=file.provenance,
     )
 
 

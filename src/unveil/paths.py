@@ -20,6 +20,10 @@ REPORTS = Path("data/05_reports/architectures")
 COMPARISON = Path("data/05_reports/comparison.json")
 LEADERBOARD = Path("data/05_reports/comparison.md")
 PROMOTION = Path("data/05_reports/promotion.json")
+CARD = Path("data/05_reports/data_card.md")
+CARD_PLOTS = Path("data/05_reports/data_card")
+
+SUSPECTS = Path("data/06_audit/suspects.csv")
 
 AUDIT = Path("data/06_audit")
 SUSPECTS = Path("data/06_audit/suspects.csv")

@@ -7,8 +7,9 @@ guess is right for 94 % (``EXPRESSIONS``), from its pixels for fewer.
 """
 
 import io
+import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ WRINKLES = ((-0.6j, 0.4 - 0.6j), (-0.7j, 0.4 - 0.7j), (0.2, 0.46), (0.17 + 0.26j
 """Ends of the lines in the right half of a face; the left half mirrors them."""
 LIGHT = {"left": (1.0, -0.3), "front": (1.0, 0.0), "right": (1.0, 0.3), "dim": (0.65, 0.0)}
 """Of each lighting: its gain, and the share by which the right edge outshines the middle."""
+
+_NAMED = re.compile(r"sample/(\w+)/(\w+)/\1_\2_\d{4,}\.png").fullmatch
 
 Points = NDArray[np.complexfloating]
 """Points of a face as ``x + y * 1j``, x to the right and y down, in halves of a head's height."""
@@ -111,6 +114,12 @@ def draw(folder_zip: Path, *, counts: Mapping[Split, int], seed: int) -> None:
             # Uncompressed: another version of zlib would give other bytes.
             Image.fromarray(face(label, default_rng(key))).save(buffer, "PNG", compress_level=0)
             archive.writestr(zipfile.ZipInfo(member), buffer.getvalue())
+
+
+def is_drawn(members: Iterable[str]) -> bool:
+    """Whether faces of these names, and there are some, are all from here."""
+    names = list(members)
+    return bool(names) and all(map(_NAMED, names))
 
 
 def face(label: str, generator: Generator) -> Pixels:

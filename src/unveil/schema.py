@@ -23,6 +23,8 @@ Split = Literal["train", "validation", "test"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Told = str | int
+"""Text of a person; a year is a number to YAML."""
 
 
 @_strict
@@ -124,6 +126,21 @@ class Recipe:
 
 
 @_strict
+class Provenance:
+    """What only the person who brought the faces knows of them; empty is *not stated*."""
+
+    title: Told = ""
+    creators: Told = ""
+    purpose: Told = ""
+    source: Told = ""
+    collected: Told = ""
+    consent: Told = ""
+    labelled_by: Told = ""
+    licence: Told = ""
+    contact: Told = ""
+
+
+@_strict
 class File:
     """The whole file, its recipe not yet chosen."""
 
@@ -135,3 +152,4 @@ class File:
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]
+    provenance: Provenance = Field(default_factory=Provenance)

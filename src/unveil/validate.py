@@ -2,7 +2,7 @@
 
 Takes the manifest, makes ``data/02_manifest/validation.json`` and Great Expectations' Data Docs in
 ``data/02_manifest/data_docs``. Command: ``unveil validate``. The rules are in `expectations`, the
-tables they look at in `census`; this module alone knows Great Expectations.
+tables they look at in `census`; this module and `datadocs` alone know Great Expectations.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from unveil import datadocs
 from unveil.census import census
 from unveil.expectations import RULES
 from unveil.files import existing, replacing, sha256, write_json
@@ -45,7 +46,7 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
         tables = census(faces, params)
         for name, table in tables.items():
             outcomes |= _judge(context, name, table=table, params=params)
-        context.build_data_docs()
+        datadocs.build(context, site)
     left_out = _left_out(faces)
     rules = [
         _verdict(rule, params, outcome=outcomes[rule.name], left_out=left_out) for rule in RULES
@@ -105,7 +106,7 @@ def _expectation(rule: Rule, params: Params) -> "Expectation":
     expectation: Expectation = kind(
         **keywords,
         severity="warning" if setting.policy == "warn" else "critical",
-        notes=f"{rule.sentence} ({rule.name}: {setting.policy})",
+        description=datadocs.description(rule.sentence, setting.policy, setting.values),
         meta={"rule": rule.name},
     )
     return expectation
@@ -154,14 +155,5 @@ def _context(site: Path) -> "EphemeralDataContext":
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    context.variables.data_docs_sites = {
-        "faces": {
-            "class_name": "SiteBuilder",
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            "store_backend": {
-                "class_name": "TupleFilesystemStoreBackend",
-                "base_directory": str(site.absolute()),
-            },
-        }
-    }
+    context.variables.data_docs_sites = {"faces": datadocs.site(site)}
     return context

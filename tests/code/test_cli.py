@@ -45,6 +45,8 @@ def test_help_imports_nothing_heavy(arguments):
         (["train", "cnn3"], "train.npz is not there; `unveil pack` makes it"),
         (["manifest"], "faces.zip is not there"),
         (["validate"], "manifest.parquet is not there; `unveil manifest` makes it"),
+        (["data", "card"], "manifest.parquet is not there; `unveil manifest` makes it"),
+        (["data", "diff", "HEAD"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["pack"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["compare"], "nothing to compare"),
         (["data", "audit"], "faces.zip is not there; `unveil ingest SOURCE` or `unveil sample`"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from tests.training import toy
 
 from unveil import checkpoint, evaluate, params, recorded, registry
 from unveil.errors import UserError
-from unveil.paths import MODELS, REPORTS
+from unveil.paths import CARD, CARD_PLOTS, DATA_DOCS, MODELS, REPORTS, SUMMARY, VERDICT
 from unveil.registry import connection
 from unveil.registry.runs import described, run_of
 
@@ -294,6 +295,25 @@ def test_a_training_neither_waits_for_a_faulty_server_nor_dies_of_it(
     assert len(said) == 1
     assert f"MLflow at http://127.0.0.1:{port}: " in said[0]
     assert json.loads((MODELS / KEY / "run.json").read_text())["origin"]
+
+
+def test_a_train_all_shows_what_it_was_trained_on_and_leads_there(client):
+    for path in (SUMMARY, VERDICT, CARD, CARD_PLOTS / "balance.png", DATA_DOCS / "index.html"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+    with registry.train_all_run(params.load()) as run:
+        pass
+    stored = {file.path for file in client.list_artifacts(run)}
+    assert stored >= {"summary.json", "validation.json", "data_card.md", "data_card", "data_docs"}
+    told = client.get_run(run).data.tags["mlflow.note.content"]
+    links = dict(re.findall(r"\[(.+?)\]\((.+?)\)", told))
+    assert set(links) == {"Data sheet", "Data Docs", "verdict"}
+    for link in links.values():
+        place, _, path = link.partition("/artifacts/")
+        assert place.endswith(f"/runs/{run}")
+        assert path in {
+            file.path for folder in ("", "data_docs") for file in client.list_artifacts(run, folder)
+        }
 
 
 @pytest.mark.fault("MLflow away for a whole train-all")

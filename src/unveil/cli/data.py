@@ -38,3 +38,28 @@ def review(
     taken = corrections.review(file, faces, loaded.classes)
     print(f"{CORRECTIONS}: " + ", ".join(f"{count} {name}" for name, count in taken.items()))
     print(f"apply and keep them: dvc repro && git add {CORRECTIONS} dvc.lock && git commit")
+
+
+@app.command()
+def diff(
+    revision: Annotated[str, typer.Argument(metavar="REV", help="A commit, tag or branch.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
+) -> None:
+    """Say what became of the faces since REV: counts, distributions, changed images."""
+    import json
+
+    from unveil import drift
+
+    found = drift.diff(revision)
+    print(json.dumps(found, indent=2) if as_json else drift.table(found))
+
+
+@app.command()
+def card() -> None:
+    """Write the data sheet: where the faces are from, what they are, what to beware of."""
+    from unveil import card as cards
+    from unveil import params
+    from unveil.paths import CARD
+
+    cards.make(params.load())
+    print(f"{CARD} and its plots are written")

@@ -15,10 +15,10 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from unveil.params import Params
-from unveil.paths import ARCHIVE, PACKED
+from unveil.paths import ARCHIVE, CARD, CARD_PLOTS, DATA_DOCS, PACKED, SUMMARY, VERDICT
 from unveil.provenance import dvc_hash, git_commit, hardware, parameters
 from unveil.registry.connection import NAME, answering, attempt, connect, patience, within
 
@@ -31,8 +31,13 @@ Described = dict[str, Any]
 
 @contextmanager
 def train_all_run(params: Params) -> Iterator[str]:
-    """Open the parent run of one train-all; where MLflow is away, go on without (``""``)."""
+    """Open the parent run of one train-all; where MLflow is away, go on without (``""``).
+
+    It has what is known of the data as artifacts, and a description that leads to them.
+    """
     run_id = attempt(lambda: _begun(params)) or ""
+    if run_id:
+        attempt(_show)
     status = "FAILED"
     try:
         yield run_id
@@ -132,6 +137,18 @@ def _begun(params: Params) -> str:
     run = mlflow.start_run(run_name="train-all", tags=made)
     client.log_inputs(run.info.run_id, datasets=_inputs(_data()))
     return str(run.info.run_id)
+
+
+def _show() -> None:
+    log_files(SUMMARY, VERDICT, DATA_DOCS, CARD, CARD_PLOTS)
+    page = f"#/experiments/{_experiment()}/runs/{open_run()}/artifacts"
+    links = {"Data sheet": CARD, "Data Docs": DATA_DOCS / "index.html", "verdict": VERDICT}
+    lines = [
+        f"- [{name}]({page}/{Path(*path.parts[2:])})"
+        for name, path in links.items()
+        if path.exists()
+    ]
+    mlflow.set_tag(MLFLOW_RUN_NOTE, "\n".join(["What it was trained on:", "", *lines]))
 
 
 def _digest(path: Path) -> str:

@@ -1,0 +1,40 @@
+"""A page as a person sees it: real Chromium, to which only the page's own server is open."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+
+def _chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    return found
+
+
+@contextmanager
+def page(*allowed: str) -> Iterator[tuple[Page, list[str]]]:
+    """Give a page and, as they are made, its requests to other places than files and ``allowed``.
+
+    Those are not let through.
+    """
+    outside: list[str] = []
+    near = ("file://", "data:", "blob:", *allowed)
+    with sync_playwright() as playwright:
+        # A sandbox cannot be had by root.
+        browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+
+        def decide(route) -> None:
+            if route.request.url.startswith(near):
+                route.continue_()
+            else:
+                outside.append(route.request.url)
+                route.abort()
+
+        tab.route("**/*", decide)
+        yield tab, outside
+        browser.close()
