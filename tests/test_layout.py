@@ -13,10 +13,21 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("backend", "errors", "files", "paths", "architectures", "schema", "params", "images"),
-    *("sample", "archive", "ingest", "attributes", "manifest", "census", "expectations"),
+    *(
+        "strip",
+        "sample",
+        "archive",
+        "attributes",
+        "fer2013",
+        "ingest",
+        "manifest",
+        "census",
+        "expectations",
+    ),
     *("packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
     *("measures", "plots", "evaluate", "compare", "provenance", "registry", "recorded"),
-    *("promote", "predict", "bench", "cli", "__main__"),
+    *("promote", "predict", "journal", "history", "objects", "search", "request", "erase"),
+    *("bench", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

@@ -4,6 +4,9 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 
+DATA = Path("data")
+JOURNAL = Path("data/journal.jsonl")
+
 ARCHIVE = Path("data/01_raw/faces.zip")
 
 MANIFEST = Path("data/02_manifest/manifest.parquet")
@@ -19,6 +22,8 @@ REPORTS = Path("data/05_reports/architectures")
 COMPARISON = Path("data/05_reports/comparison.json")
 LEADERBOARD = Path("data/05_reports/comparison.md")
 PROMOTION = Path("data/05_reports/promotion.json")
+
+AUDIT = Path("data/06_audit")
 
 TRACKING = Path("mlflow/state")
 

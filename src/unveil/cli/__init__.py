@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unveil.cli import bench, flows, stages
+from unveil.cli import bench, data, flows, stages
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(stages.app)
 app.add_typer(flows.app)
+app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 
 
