@@ -13,14 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from unveil import ingest as module
-from unveil.archive import Layout, content, listing, opened
+from unveil import manifest, pack, params, registry
+from unveil.archive import Layout, listing, opened
+from unveil.archive import content as content_of
 from unveil.errors import UserError
 from unveil.fer2013 import EMOTIONS
+from unveil.files import write_json
 from unveil.images import UnreadableImage, decode
 from unveil.ingest import ingest, track
+from unveil.paths import MANIFEST, SUMMARY, VERDICT
 
 LAYOUT = Layout(
     classes=("happy", "neutral", "sad", "surprise"),
@@ -143,7 +147,7 @@ def test_an_image_that_cannot_be_read_leaves_its_reason_and_no_byte(
             taken = listing(archive, LAYOUT).members
             for name in ("happy/cut.png", "happy/text.png", "happy/header.ppm", "happy/empty.png"):
                 with pytest.raises(UnreadableImage) as fault:
-                    content(archive, name, max_bytes=999)
+                    content_of(archive, name, max_bytes=999)
                 assert str(fault.value) == said[name].decode()
         assert said["happy/text.png"] == b"not an image"
         assert said["happy/empty.png"] == b"empty file"
@@ -484,3 +488,55 @@ def test_dvc_brings_an_old_version_back(tmp_path: Path, monkeypatch: pytest.Monk
     run("git", "checkout", "-q", "HEAD~1", "--", "data/01_raw/faces.zip.dvc")
     run(sys.executable, "-m", "dvc", "checkout", "--quiet", "data/01_raw/faces.zip.dvc")
     assert sha256(module.ARCHIVE) == digests[0]
+
+
+SECRETS = (b"Planted by the camera", b"52 deg planted north", b"planted comment", b"planted text")
+
+
+def with_metadata(seed: int, kind: str) -> bytes:
+    """Draw a face whose file says where it was taken and by whom, with a thumbnail of it."""
+    values = np.random.default_rng(seed).integers(0, 256, (48, 48), dtype=np.uint8)
+    tags, thumbnail = Image.Exif(), io.BytesIO()
+    Image.fromarray(values).resize((16, 16)).save(thumbnail, "JPEG", comment=SECRETS[2])
+    tags[0x010E] = SECRETS[0].decode()
+    tags.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0), 29: SECRETS[1].decode()})
+    text, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+    text.add_text("Comment", SECRETS[3].decode())
+    options = {"pnginfo": text} if kind == "PNG" else {"comment": SECRETS[2]}
+    Image.fromarray(values).save(buffer, kind, exif=tags, **options)
+    return buffer.getvalue() + thumbnail.getvalue()
+
+
+def test_what_is_planted_in_files_is_stored_nowhere(
+    place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = tmp_path_factory.mktemp("source") / "faces"
+    for seed in range(24):
+        split, label = ("train", "validation", "test")[seed % 3], LAYOUT.classes[seed % 4]
+        path = source / split / label / f"{seed}.{'png' if seed % 2 else 'jpg'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(with_metadata(seed, "PNG" if seed % 2 else "JPEG"))
+    assert all(secret in b"".join(map(Path.read_bytes, source.rglob("*.*"))) for secret in SECRETS)
+    run("git", "init", "-q")
+    run(sys.executable, "-m", "dvc", "init", "--quiet")
+    loaded = params.load()
+    ingest(source, layout=LAYOUT)
+    track()
+    manifest.make(module.ARCHIVE, loaded)
+    verdict = {"manifest": sha256(MANIFEST), "passed": True}
+    write_json(VERDICT, verdict)
+    pack.make(module.ARCHIVE, MANIFEST, loaded, validation=VERDICT)
+    with registry.train_all_run(loaded):
+        registry.log_files(MANIFEST, SUMMARY, VERDICT)
+    stored = [path for path in place.rglob("*") if path.is_file()]
+    kinds = {path.relative_to(place).parts[0] for path in stored}
+    assert {"data", ".dvc", "mlflow"} <= kinds
+    assert len([path for path in stored if path.suffix == ".npz"]) == 3
+    for path in stored:
+        content = path.read_bytes()
+        assert not any(secret in content for secret in SECRETS), path
+    with opened(module.ARCHIVE) as archive:
+        for member in listing(archive, LAYOUT).members:
+            before = (source / member.name).read_bytes()
+            after = content_of(archive, member.name, max_bytes=99_999)
+            assert np.array_equal(decode(after).pixels, decode(before).pixels)
