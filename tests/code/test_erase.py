@@ -219,7 +219,8 @@ def test_a_version_without_the_person_stays(place):
     version(faces(), "2")
     erased("--subject", PERSON)
     assert kept <= set(everywhere())
-    run("git", "checkout", "-q", "HEAD~1")
+    commit("erased")
+    run("git", "checkout", "-q", "HEAD~2")
     run("dvc", "checkout", "--quiet")
 
 
@@ -265,7 +266,7 @@ def test_killed_after_any_step_and_run_again_it_completes(two_versions, monkeypa
         todo, _ = erase.plan(erase.Request(None, PERSON, "subject"))
         with pytest.raises(KeyboardInterrupt):
             erase.carry_out(todo)
-    assert "goes on" in erased("--subject", PERSON)
+    assert "it goes on" in erased()
     assert holders(0, 1, 2, 3) == []
     assert not erase.PLAN.exists()
     with zipfile.ZipFile(ARCHIVE) as archive:
@@ -275,7 +276,7 @@ def test_killed_after_any_step_and_run_again_it_completes(two_versions, monkeypa
 
 def test_a_registry_that_is_away_is_said_and_marked_later(two_versions, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{servers.free_port()}")
-    with pytest.raises(UserError, match="MLflow at"):
+    with pytest.raises(UserError, match=r"are erased, but no model is marked; .*MLflow at"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
     assert holders(0, 1, 2, 3) == []
     assert b"p7" not in erase.PLAN.read_bytes()

@@ -30,7 +30,7 @@ def erase(
     params.load()
     todo = erases.pending()
     if todo is not None:
-        print(f"the erasure begun on {todo.date} goes on; ask again for another")
+        print(f"the erasure begun on {todo.date} is not complete; it goes on before any other")
     elif (member is None) == (subject is None):
         raise UserError("who is to be erased? give --member NAME or --subject ID")
     else:
@@ -53,9 +53,13 @@ def _foretell(todo: "Plan", found: "Found") -> None:
 def _erased(todo: "Plan") -> None:
     from unveil import erase as erases
     from unveil import history
+    from unveil.errors import UserError
 
     try:
         versions = erases.carry_out(todo)
+    except UserError as error:
+        done = "erased, but no model is marked" if not todo.members else "not erased everywhere"
+        raise UserError(f"the faces are {done}; run `unveil data erase` again: {error}") from None
     finally:
         for model in erases.models(todo.gone):
             print(f"trained with it: {model}")
