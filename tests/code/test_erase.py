@@ -21,6 +21,7 @@ from unveil.cli import app
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
 from unveil.paths import ARCHIVE, MANIFEST, VERDICT
+from unveil.request import cleaned
 
 # What DVC's `add` uses, called here and not by the product.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -364,3 +365,25 @@ def test_the_versions_that_learned_from_it_are_marked_once_and_no_other(place):
     tags = client.get_model_version("facial-emotion", "1").tags
     assert tags == {"erasure": "2026-01-01: 2 images; 2026-01-02: 1 images"}
     assert client.get_model_version("facial-emotion", "2").tags == {}
+
+
+def test_a_table_beside_the_archive_loses_the_rows_about_the_person_alone(tmp_path):
+    person = search.Person(frozenset({"happy/a.png"}), {"d" * 64: face(0)})
+    table = tmp_path / "corrections.csv"
+    rows = ["sha256,member,action", f"{'d' * 64},sad/b.png,drop", f"{'e' * 64},happy/a.png,keep"]
+    table.write_text("\n".join([*rows, f"{'f' * 64},unhappy/a.png,keep", ""]))
+    assert search.holds(table, person)
+    cleaned(table, person)
+    assert table.read_text() == f"sha256,member,action\n{'f' * 64},unhappy/a.png,keep\n"
+    assert not search.holds(table, person)
+
+
+@pytest.mark.parametrize(
+    "spelt", ["happy/é&'.png", "happy/\\u00e9&'.png", "happy/é&amp;&#x27;.png"]
+)
+def test_a_name_is_found_as_json_and_html_write_it(tmp_path, spelt):
+    person = search.Person(frozenset({"happy/é&'.png"}), {})
+    (tmp_path / "page").write_text(f'<td>"{spelt}"</td>')
+    assert search.holds(tmp_path / "page", person)
+    (tmp_path / "page").write_text(f'<td>"train/{spelt}"</td>')
+    assert not search.holds(tmp_path / "page", person)
