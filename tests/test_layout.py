@@ -13,12 +13,13 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("backend", "errors", "files", "paths", "architectures", "schema", "rules", "expectations"),
-    *("params", "images", "sample", "archive", "ingest", "attributes", "looks", "twins"),
-    *("corrections", "faults", "splits", "manifest", "statistics", "census", "datadocs"),
-    *("validate", "packed", "pack", "batches", "callbacks", "checkpoint", "course", "train"),
-    *("measures", "plots", "evaluate", "compare", "drift", "card"),
-    *("provenance", "registry", "recorded", "promote", "predict"),
-    *("hog", "doubt", "contact", "audit", "bench", "storage", "remote", "cli", "__main__"),
+    *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
+    *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
+    *("datadocs", "validate", "packed", "pack", "batches", "callbacks", "checkpoint", "course"),
+    *("train", "measures", "plots", "evaluate", "compare", "drift", "card", "provenance"),
+    *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
+    *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
+    *("remote", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

@@ -20,6 +20,7 @@ from unveil.errors import UserError, unknown
 from unveil.images import SUFFIXES, UnreadableImage
 
 ATTRIBUTES = "attributes.csv"
+MAX_TABLE_BYTES = 1_000_000_000
 SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
@@ -126,6 +127,9 @@ def content(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:
         entry = archive.getinfo(name)
     except KeyError:
         raise UserError(f"{archive.filename} has no member {name!r}") from None
+    if entry.comment and not entry.file_size:
+        # `unveil ingest` leaves the reason here, and none of the bytes.
+        raise UnreadableImage(entry.comment.decode("utf-8", "replace")[:200])
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # Python reads bzip2 and LZMA without a bound: 4 KB of them can become gigabytes at once.
         raise UnreadableImage(f"unsupported compression, method {entry.compress_type}")

@@ -10,10 +10,8 @@ from collections.abc import Collection
 import pandas as pd
 
 from unveil import archive as archives
-from unveil.archive import Listing
+from unveil.archive import MAX_TABLE_BYTES, Listing
 from unveil.errors import UserError
-
-MAX_TABLE_BYTES = 1_000_000_000
 
 
 def table(

@@ -1,52 +1,64 @@
 """SOURCE -> the raw data: one archive of labelled faces, under DVC, never edited afterwards.
 
-Takes a zip, a folder or a ``fer2013.csv``; makes ``data/01_raw/faces.zip`` and its ``.dvc`` file.
-A zip is copied byte for byte; a folder and a table give the same bytes each time.
+Takes a zip, a folder or a ``fer2013.csv``; makes ``data/01_raw/faces.zip`` and its ``.dvc`` file,
+of images without metadata (`strip`) and the table of groups, and of nothing else. The same source
+gives the same bytes each time. An image that cannot be read becomes an empty member, whose comment
+is the reason.
 Command: ``unveil ingest SOURCE``.
 """
 
 import csv
 import io
-import math
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from types import MappingProxyType
 
-from PIL import Image
 from tqdm import tqdm
 
-from unveil.archive import ATTRIBUTES, HIDDEN, Layout, Listing, arrange, listing, opened
+from unveil import archive as archives
+from unveil import fer2013
+from unveil.archive import (
+    ATTRIBUTES,
+    HIDDEN,
+    MAX_TABLE_BYTES,
+    Layout,
+    Listing,
+    arrange,
+    listing,
+    opened,
+)
 from unveil.errors import UserError
 from unveil.files import replacing
-from unveil.images import SUFFIXES
+from unveil.images import SUFFIXES, Limits, UnreadableImage
 from unveil.paths import ARCHIVE
+from unveil.strip import LIMITS, reason, strip
 
 KINDS = "a source is a zip, a folder with [split/]class/image, or a fer2013.csv"
-EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
-PIXELS = {str(value): value for value in range(256)}
-LONGEST_CELL = 1 << 24  # characters, enough for 2,000 x 2,000 pixels; csv's own ends at 181 x 181
 
 
 def ingest(
-    source: Path, *, target: Path = ARCHIVE, layout: Layout, attributes: Path | None = None
+    source: Path,
+    *,
+    target: Path = ARCHIVE,
+    layout: Layout,
+    attributes: Path | None = None,
+    limits: Limits = LIMITS,
 ) -> Listing:
     """Make ``source`` the archive ``target`` and list it; a failure leaves the old one as it was.
 
-    ``attributes`` is a CSV with a column ``file``; it goes along as ``attributes.csv``. Of a
-    folder only images and such a table are taken. Raises ``UserError`` for what is refused.
+    ``attributes`` is a CSV with a column ``file``; it goes along as ``attributes.csv``. Only images
+    and such a table are taken. Raises ``UserError`` for what is refused.
     """
     try:
         take = _way_to_take(source)
         table = None if attributes is None else _table(attributes)
         with replacing(target) as path:
-            taken = take(source, path, layout)
+            taken = take(source, path, layout, limits)
             if table is None:
                 return taken
             if taken.attributes is not None:
@@ -71,7 +83,7 @@ def track(target: Path = ARCHIVE) -> None:
         raise UserError(f"dvc add {target} failed: {reason.removeprefix('ERROR: ')}")
 
 
-def _way_to_take(source: Path) -> Callable[[Path, Path, Layout], Listing]:
+def _way_to_take(source: Path) -> Callable[[Path, Path, Layout, Limits], Listing]:
     if not source.exists():
         raise UserError(f"{source} is not there; {KINDS}")
     if source.is_dir():
@@ -85,30 +97,72 @@ def _way_to_take(source: Path) -> Callable[[Path, Path, Layout], Listing]:
     raise UserError(f"{source} is of another kind; {KINDS}")
 
 
-def _take_zip(source: Path, path: Path, layout: Layout) -> Listing:
+def _take_zip(source: Path, path: Path, layout: Layout, limits: Limits) -> Listing:
+    before = _age(source)
     with opened(source) as archive:
-        listing(archive, layout)
-    with (
-        source.open("rb") as file,
-        tqdm.wrapattr(file, "read", source.stat().st_size, desc="copy", delay=2) as counted,
-        path.open("wb") as copy,
-    ):
-        shutil.copyfileobj(counted, copy, 1 << 20)
-    # Listed again, because a source may still be growing while it is copied.
-    with opened(path) as archive:
-        return listing(archive, layout)
+        taken = listing(archive, layout)
+        wanted = sorted(filter(_is_wanted, archive.namelist()))
+        rewrite(archive, path, wanted, limits=limits)
+    # Of one that is still being downloaded, half would else pass for damaged images.
+    if _age(source) != before:
+        raise UserError(f"{source} changed while it was read; try again")
+    return taken
 
 
-def _take_folder(source: Path, path: Path, layout: Layout) -> Listing:
+def _age(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns
+
+
+def rewrite(
+    source: zipfile.ZipFile,
+    path: Path,
+    names: Iterable[str],
+    *,
+    limits: Limits = LIMITS,
+    tables: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
+    """Write the members ``names`` of an archive to another, without metadata.
+
+    ``tables`` are the contents that take the place of a member's own.
+    """
+    with zipfile.ZipFile(path, "w") as target:
+        for name in tqdm(names, desc="faces", unit=" files", delay=2):
+            most = limits.max_bytes if _is_image(name) else MAX_TABLE_BYTES
+            try:
+                given = tables.get(name)
+                content = archives.content(source, name, max_bytes=most) if given is None else given
+            except UnreadableImage as error:
+                if not _is_image(name):
+                    raise UserError(f"{name} cannot be read as a table: {error}") from None
+                target.writestr(_unreadable(name, error), b"")
+            else:
+                _add(target, name, content, limits)
+
+
+def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Listing:
     files = {str(file.relative_to(source)): file for file in _files(source)}
     wanted = sorted(name for name in files if _is_wanted(name))
-    if not any(Path(name).suffix.lower() in SUFFIXES for name in wanted):
+    if not any(map(_is_image, wanted)):
         raise UserError(f"{source} is a folder without images; {KINDS}")
     taken = arrange([_entry(name) for name in wanted], layout, where=str(source))
     with zipfile.ZipFile(path, "w") as archive:
         for name in tqdm(wanted, desc="folder", unit=" files", delay=2):
-            archive.writestr(_entry(name), files[name].read_bytes())
+            _add(archive, name, files[name].read_bytes(), limits)
     return replace(taken, ignored=len(files) - len(wanted))
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes, limits: Limits) -> None:
+    try:
+        bare = strip(content, limits) if _is_image(name) else content
+        archive.writestr(_entry(name), bare)
+    except UnreadableImage as error:
+        archive.writestr(_unreadable(name, error), b"")
+
+
+def _unreadable(name: str, error: UnreadableImage) -> zipfile.ZipInfo:
+    entry = _entry(name)
+    entry.comment = reason(error).encode()
+    return entry
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -127,9 +181,12 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_wanted(name: str) -> bool:
-    file = Path(name)
-    is_known = file.suffix.lower() in SUFFIXES or file.name.lower() == ATTRIBUTES
-    return is_known and not HIDDEN.search(name)
+    is_known = _is_image(name) or Path(name).name.lower() == ATTRIBUTES
+    return is_known and not name.endswith("/") and not HIDDEN.search(name)
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -151,62 +208,8 @@ def _table(attributes: Path) -> bytes:
     return table
 
 
-def _take_fer2013(source: Path, path: Path, layout: Layout) -> Listing:
-    csv.field_size_limit(LONGEST_CELL)
-    with (
-        source.open(newline="", encoding="utf-8-sig") as file,
-        zipfile.ZipFile(path, "w") as archive,
-    ):
-        for name, image in tqdm(_faces(file, source), desc="table", unit=" faces", delay=2):
+def _take_fer2013(source: Path, path: Path, layout: Layout, _limits: Limits) -> Listing:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, image in tqdm(fer2013.faces(source), desc="table", unit=" faces", delay=2):
             archive.writestr(_entry(name), image)
         return arrange(archive.infolist(), layout, where=str(source))
-
-
-def _faces(file: TextIO, source: Path) -> Iterator[tuple[str, bytes]]:
-    """Give each row's member name and PNG; ``UserError`` names the line of a bad row."""
-    reader = csv.reader(file)
-    try:
-        # One of the two published versions has spaces here: `emotion, Usage, pixels`.
-        header = [column.strip().lower() for column in next(reader, [])]
-        if missing := [name for name in ("emotion", "pixels", "usage") if name not in header]:
-            raise ValueError(f"no column {missing[0]!r}; a fer2013.csv has emotion, pixels, Usage")
-        first = 0
-        for number, cells in enumerate(filter(None, reader)):
-            if len(cells) != len(header):
-                raise ValueError(f"{len(cells)} cells, the header has {len(header)}")
-            row = dict(zip(header, cells, strict=True))
-            pixels = _pixels(row["pixels"])
-            first = first or len(pixels)
-            if len(pixels) != first:
-                raise ValueError(f"{len(pixels)} pixels, the first row has {first}")
-            yield f"{_folder(row)}/{number:08}.png", _png(pixels)
-    except UnicodeDecodeError:
-        raise UserError(f"{source} is not UTF-8 text; {KINDS}") from None
-    except (csv.Error, ValueError) as error:
-        raise UserError(f"{source}, line {reader.line_num}: {error}") from None
-
-
-def _folder(row: dict[str, str]) -> str:
-    emotions = {str(number): name for number, name in enumerate(EMOTIONS)}
-    emotion, usage = row["emotion"].strip()[:20], row["usage"].strip()[:20]
-    if emotion not in emotions:
-        raise ValueError(f"unknown emotion {emotion!r}; choose from {', '.join(emotions)}")
-    if usage not in USAGES:
-        raise ValueError(f"unknown Usage {usage!r}; choose from {', '.join(USAGES)}")
-    return f"{USAGES[usage]}/{emotions[emotion]}"
-
-
-def _pixels(cell: str) -> bytes:
-    try:
-        return bytes(map(PIXELS.__getitem__, cell.split()))
-    except KeyError as error:
-        raise ValueError(f"pixel {error.args[0][:20]!r} is no whole number in 0..255") from None
-
-
-def _png(pixels: bytes) -> bytes:
-    side = math.isqrt(len(pixels))
-    if not pixels or side * side != len(pixels):
-        raise ValueError(f"{len(pixels)} pixels, not a square number such as 2304")
-    buffer = io.BytesIO()
-    Image.frombytes("L", (side, side), pixels).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -4,6 +4,9 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 
+DATA = Path("data")
+JOURNAL = Path("data/journal.jsonl")
+
 ARCHIVE = Path("data/01_raw/faces.zip")
 CORRECTIONS = Path("data/01_raw/corrections.csv")
 
@@ -28,6 +31,8 @@ SUSPECTS = Path("data/06_audit/suspects.csv")
 AUDIT = Path("data/06_audit")
 SUSPECTS = Path("data/06_audit/suspects.csv")
 SHEET = Path("data/06_audit/suspects.html")
+
+AUDIT = Path("data/06_audit")
 
 TRACKING = Path("mlflow/state")
 

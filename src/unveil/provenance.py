@@ -11,12 +11,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from unveil.params import Params
+from unveil.paths import JOURNAL
 
 
 def git_commit() -> str:
     """Name the commit, with ``-dirty`` where tracked files differ; ``unknown`` outside git."""
     commit = _output("git", "rev-parse", "HEAD")
-    dirty = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+    # These two are about what is made, not what makes it.
+    others = (".", ":!dvc.lock", f":!{JOURNAL}")
+    dirty = _output("git", "status", "--porcelain", "--untracked-files=no", "--", *others)
     return f"{commit}-dirty" if commit and dirty else commit or "unknown"
 
 

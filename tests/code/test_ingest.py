@@ -13,13 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from unveil import ingest as module
+from unveil import manifest, pack, params, registry
 from unveil.archive import Layout, listing, opened
+from unveil.archive import content as content_of
 from unveil.errors import UserError
-from unveil.images import decode
-from unveil.ingest import EMOTIONS, ingest, track
+from unveil.fer2013 import EMOTIONS
+from unveil.files import write_json
+from unveil.images import UnreadableImage, decode
+from unveil.ingest import ingest, track
+from unveil.paths import MANIFEST, SUMMARY, VERDICT
 
 LAYOUT = Layout(
     classes=("happy", "neutral", "sad", "surprise"),
@@ -93,19 +98,64 @@ def refused(target: Path) -> Callable[..., str]:
 
 
 @pytest.mark.parametrize("name", ["faces.zip", "FACES.ZIP", "download"])
-def test_a_zip_keeps_its_hash(tmp_path: Path, target: Path, name: str) -> None:
+def test_of_a_zip_the_images_are_taken_and_nothing_else(
+    tmp_path: Path, target: Path, name: str
+) -> None:
     source = zipped(tmp_path / name, "top/train/happy/a.png", "top/train/fear/b.png", "notes.txt")
     taken = ingest(source, target=target, layout=LAYOUT)
-    assert sha256(target) == sha256(source)
+    kept = {name: content for name, content in members(source).items() if name != "notes.txt"}
+    assert members(target) == kept
     assert [one.name for one in taken.members] == ["top/train/happy/a.png"]
     assert (taken.dropped, taken.ignored, taken.attributes) == ({"fear": 1}, 1, None)
 
 
-def test_a_zip_may_be_the_target_itself(target: Path) -> None:
-    target.parent.mkdir(parents=True)
-    before = sha256(zipped(target, "happy/a.png"))
+def test_a_zip_twice_is_the_same_bytes(tmp_path: Path, target: Path) -> None:
+    ingest(zipped(tmp_path / "a.zip", "happy/a.png", "sad/b.png"), target=target, layout=LAYOUT)
+    digest = sha256(target)
+    again = zipped(tmp_path / "b.zip", "sad/b.png", "happy/a.png", ".DS_Store", "sad/")
+    ingest(again, target=target, layout=LAYOUT)
+    assert sha256(target) == digest
     ingest(target, target=target, layout=LAYOUT)
-    assert sha256(target) == before
+    assert sha256(target) == digest
+
+
+def test_comments_and_extra_fields_of_a_zip_are_left_behind(tmp_path: Path, target: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.comment = b"planted in the archive"
+        entry = zipfile.ZipInfo("happy/a.png", date_time=(2024, 5, 6, 7, 8, 9))
+        entry.comment, entry.extra = b"planted in a member", b"\x75\x70\x09\x00\x01planted!"
+        archive.writestr(entry, picture())
+    ingest(tmp_path / "a.zip", target=target, layout=LAYOUT)
+    assert b"planted" not in target.read_bytes()
+    assert members(target) == {"happy/a.png": picture()}
+
+
+def test_an_image_that_cannot_be_read_leaves_its_reason_and_no_byte(
+    tmp_path: Path, target: Path
+) -> None:
+    cut = picture()[:-40]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("happy/a.png", picture())
+        archive.writestr("happy/cut.png", cut)
+        archive.writestr("happy/text.png", "planted " * 9)
+        archive.writestr("happy/header.ppm", b"P5 planted 4 4 255 " + bytes(99))
+        archive.writestr("happy/empty.png", b"")
+    ingest(tmp_path / "a.zip", target=target, layout=LAYOUT)
+    for _ in range(2):
+        with opened(target) as archive:
+            said = {entry.filename: entry.comment for entry in archive.infolist()}
+            taken = listing(archive, LAYOUT).members
+            for name in ("happy/cut.png", "happy/text.png", "happy/header.ppm", "happy/empty.png"):
+                with pytest.raises(UnreadableImage) as fault:
+                    content_of(archive, name, max_bytes=999)
+                assert str(fault.value) == said[name].decode()
+        assert said["happy/text.png"] == b"not an image"
+        assert said["happy/empty.png"] == b"empty file"
+        assert said["happy/cut.png"].startswith(b"damaged")
+        assert len(taken) == 5
+        assert b"planted" not in target.read_bytes()
+        # Taken in again, the reasons stay.
+        ingest(target, target=target, layout=LAYOUT)
 
 
 def test_a_read_only_zip_gives_a_copy_of_its_own(tmp_path: Path, target: Path) -> None:
@@ -133,27 +183,29 @@ def test_an_interrupted_ingest_leaves_the_old_archive(
     monkeypatch: pytest.MonkeyPatch,
     interruption: type[BaseException],
 ) -> None:
-    def interrupted(counted: io.BufferedIOBase, copy: io.BufferedIOBase, size: int) -> None:
-        copy.write(counted.read(10))
+    def interrupted(*_: object) -> bytes:
         raise interruption
 
     ingest(zipped(tmp_path / "old.zip", "happy/a.png"), target=target, layout=LAYOUT)
     before = sha256(target)
-    monkeypatch.setattr(shutil, "copyfileobj", interrupted)
+    monkeypatch.setattr(module, "strip", interrupted)
     with pytest.raises(interruption):
         ingest(zipped(tmp_path / "new.zip", "sad/a.png"), target=target, layout=LAYOUT)
     assert sha256(target) == before
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_a_zip_cut_while_it_is_copied_is_refused(
+def test_a_zip_that_grows_while_it_is_read_is_refused(
     tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut(counted: io.BufferedIOBase, copy: io.BufferedIOBase, size: int) -> None:
-        copy.write(counted.read(-1)[:-30])
+    source = zipped(tmp_path / "a.zip", "happy/a.png")
 
-    monkeypatch.setattr(shutil, "copyfileobj", cut)
-    assert "is no zip" in refused(zipped(tmp_path / "a.zip", "happy/a.png"))
+    def growing(content: bytes, *_: object) -> bytes:
+        source.write_bytes(source.read_bytes() + b"more")
+        return content
+
+    monkeypatch.setattr(module, "strip", growing)
+    assert "changed while it was read" in refused(source)
 
 
 def test_a_folder_twice_is_the_same_bytes(tmp_path: Path, target: Path) -> None:
@@ -436,3 +488,55 @@ def test_dvc_brings_an_old_version_back(tmp_path: Path, monkeypatch: pytest.Monk
     run("git", "checkout", "-q", "HEAD~1", "--", "data/01_raw/faces.zip.dvc")
     run(sys.executable, "-m", "dvc", "checkout", "--quiet", "data/01_raw/faces.zip.dvc")
     assert sha256(module.ARCHIVE) == digests[0]
+
+
+SECRETS = (b"Planted by the camera", b"52 deg planted north", b"planted comment", b"planted text")
+
+
+def with_metadata(seed: int, kind: str) -> bytes:
+    """Draw a face whose file says where it was taken and by whom, with a thumbnail of it."""
+    values = np.random.default_rng(seed).integers(0, 256, (48, 48), dtype=np.uint8)
+    tags, thumbnail = Image.Exif(), io.BytesIO()
+    Image.fromarray(values).resize((16, 16)).save(thumbnail, "JPEG", comment=SECRETS[2])
+    tags[0x010E] = SECRETS[0].decode()
+    tags.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0), 29: SECRETS[1].decode()})
+    text, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+    text.add_text("Comment", SECRETS[3].decode())
+    options = {"pnginfo": text} if kind == "PNG" else {"comment": SECRETS[2]}
+    Image.fromarray(values).save(buffer, kind, exif=tags, **options)
+    return buffer.getvalue() + thumbnail.getvalue()
+
+
+def test_what_is_planted_in_files_is_stored_nowhere(
+    place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    source = tmp_path_factory.mktemp("source") / "faces"
+    for seed in range(24):
+        split, label = ("train", "validation", "test")[seed % 3], LAYOUT.classes[seed % 4]
+        path = source / split / label / f"{seed}.{'png' if seed % 2 else 'jpg'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(with_metadata(seed, "PNG" if seed % 2 else "JPEG"))
+    assert all(secret in b"".join(map(Path.read_bytes, source.rglob("*.*"))) for secret in SECRETS)
+    run("git", "init", "-q")
+    run(sys.executable, "-m", "dvc", "init", "--quiet")
+    loaded = params.load()
+    ingest(source, layout=LAYOUT)
+    track()
+    manifest.make(module.ARCHIVE, loaded)
+    verdict = {"manifest": sha256(MANIFEST), "passed": True}
+    write_json(VERDICT, verdict)
+    pack.make(module.ARCHIVE, MANIFEST, loaded, validation=VERDICT)
+    with registry.train_all_run(loaded):
+        registry.log_files(MANIFEST, SUMMARY, VERDICT)
+    stored = [path for path in place.rglob("*") if path.is_file()]
+    kinds = {path.relative_to(place).parts[0] for path in stored}
+    assert {"data", ".dvc", "mlflow"} <= kinds
+    assert len([path for path in stored if path.suffix == ".npz"]) == 3
+    for path in stored:
+        content = path.read_bytes()
+        assert not any(secret in content for secret in SECRETS), path
+    with opened(module.ARCHIVE) as archive:
+        for member in listing(archive, LAYOUT).members:
+            before = (source / member.name).read_bytes()
+            after = content_of(archive, member.name, max_bytes=99_999)
+            assert np.array_equal(decode(after).pixels, decode(before).pixels)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from unveil import manifest, params
+from unveil import ingest, manifest, params
 
 ROOT = Path(__file__).parents[2]
 FACES = ROOT.parent / "shared" / "data" / "Facial_emotion_images.zip"
@@ -123,3 +123,16 @@ def test_what_is_left_out_is_counted(made):
     assert used + sum(summary["quarantined"].values()) == len(faces)
     twins = {f"{kind}_{fault}" for kind in ("twin", "near_twin") for fault in LEAKS}
     assert set(summary["quarantined"]) == {*twins, "constant", "near_white"}
+
+
+def test_ingest_stores_every_face_byte_for_byte(tmp_path):
+    ingest.ingest(
+        FACES,
+        target=tmp_path / "faces.zip",
+        layout=manifest.layout(params.load(ROOT / "params.yaml")),
+    )
+    with zipfile.ZipFile(FACES) as before, zipfile.ZipFile(tmp_path / "faces.zip") as after:
+        names = [name for name in before.namelist() if name.endswith(".jpg")]
+        assert len(names) == 22_751
+        assert after.namelist() == sorted(names)
+        assert all(before.read(name) == after.read(name) for name in names)

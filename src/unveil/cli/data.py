@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from unveil.cli import erase
+
 app = typer.Typer(help="Look after the faces.", no_args_is_help=True)
+app.add_typer(erase.app)
 
 
 @app.command()

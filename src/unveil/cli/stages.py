@@ -21,8 +21,10 @@ def sample() -> None:
     import tempfile
 
     from unveil import ingest as ingests
-    from unveil import manifest, params
+    from unveil import journal, manifest, params
     from unveil import sample as samples
+    from unveil.paths import ARCHIVE
+    from unveil.provenance import dvc_hash
 
     loaded = params.load()
     with tempfile.TemporaryDirectory() as folder:
@@ -30,6 +32,7 @@ def sample() -> None:
         samples.draw(drawn, counts=loaded.sample, seed=loaded.data.seed)
         ingests.ingest(drawn, layout=manifest.layout(loaded))
     ingests.track()
+    journal.record("sample", archive=dvc_hash(ARCHIVE), images=sum(loaded.sample.values()))
     print("drew synthetic faces into data/01_raw/faces.zip")
 
 
@@ -42,13 +45,19 @@ def ingest(
 ) -> None:
     """Make SOURCE the raw data, under DVC."""
     from unveil import ingest as ingests
-    from unveil import manifest, params
+    from unveil import journal, manifest, params
+    from unveil.paths import ARCHIVE
+    from unveil.provenance import dvc_hash
 
-    listing = ingests.ingest(source, layout=manifest.layout(params.load()), attributes=attributes)
+    loaded = params.load()
+    layout, limits = manifest.layout(loaded), manifest.limits(loaded.data)
+    listing = ingests.ingest(source, layout=layout, attributes=attributes, limits=limits)
     ingests.track()
+    counts = {"images": len(listing.members), "dropped": sum(listing.dropped.values())}
+    journal.record("ingest", archive=dvc_hash(ARCHIVE), **counts)
     dropped = ", ".join(f"{count} {name}" for name, count in listing.dropped.items())
     print(f"{len(listing.members)} faces into data/01_raw/faces.zip; dropped: {dropped or 'none'}")
-    print("keep this version: git add data/01_raw/faces.zip.dvc && git commit")
+    print("keep this version: git add data/01_raw/faces.zip.dvc data/journal.jsonl && git commit")
 
 
 @app.command()

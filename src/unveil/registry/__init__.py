@@ -7,6 +7,7 @@ thread of its own, and ``publish`` tells a server later, from files, what it doe
 """
 
 from unveil.registry.connection import attempt, connect
+from unveil.registry.erasure import mark_erased
 from unveil.registry.publish import origin, publish
 from unveil.registry.reporter import reporting
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
@@ -22,6 +23,7 @@ __all__ = [
     "crown",
     "load",
     "log_files",
+    "mark_erased",
     "open_run",
     "origin",
     "publish",

@@ -1,0 +1,185 @@
+"""Somebody -> nobody: a person's pictures leave every place where unveil and DVC keep data.
+
+Takes a member or a subject, as the archive or one of its older versions names it. The archive is
+written anew without it; what else holds it is deleted: in the workspace, the checkpoints, DVC's
+cache and remotes. Trained models are named and marked. A search at the end proves it. What is to be
+done lies in ``.dvc/tmp/erase.json`` until all of it is: killed and run again, it goes on.
+Command: ``unveil data erase --member NAME`` or ``--subject ID``.
+"""
+
+import base64
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from unveil import history, ingest, journal, objects, registry, search
+from unveil.archive import opened
+from unveil.errors import UserError
+from unveil.files import existing, read_json, write_json
+from unveil.objects import Store
+from unveil.paths import ARCHIVE, AUDIT, CHECKPOINTS, DATA, JOURNAL, MODELS, TRACKING
+from unveil.provenance import dvc_hash
+from unveil.request import Request, cleaned, named
+from unveil.search import Person
+
+PLAN = Path(".dvc/tmp/erase.json")
+
+
+@dataclass
+class Plan:
+    """What is to be erased; the names and pictures leave it as soon as they are nowhere else.
+
+    ``pictures`` are files in base64 by digest, ``gone`` the md5s of deleted objects, ``counts`` how
+    many there were by store.
+    """
+
+    images: int
+    members: list[str]
+    pictures: dict[str, str]
+    gone: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+
+    @property
+    def person(self) -> Person:
+        """Who is looked for."""
+        files = {digest: base64.b64decode(text) for digest, text in self.pictures.items()}
+        return Person(frozenset(self.members), files)
+
+    def save(self) -> None:
+        """Keep it, so that an interrupted erasure can go on."""
+        write_json(PLAN, asdict(self))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where somebody is: files of the workspace, and objects by store."""
+
+    files: list[Path]
+    objects: dict[str, list[str]]
+
+    @property
+    def identities(self) -> set[str]:
+        """Name the objects, wherever they are."""
+        return {one for ones in self.objects.values() for one in ones}
+
+
+def pending() -> Plan | None:
+    """Give the erasure that was interrupted, if there is one."""
+    return Plan(**read_json(PLAN, made_by="unveil data erase")) if PLAN.exists() else None
+
+
+def plan(request: Request) -> tuple[Plan, Found]:
+    """Find somebody in all versions of the archive, and where else; changes nothing.
+
+    Raises ``UserError`` where no version names such a member or subject.
+    """
+    existing(ARCHIVE, made_by="dvc pull")
+    with objects.stores() as stores:
+        person = _person(request, stores)
+        found = _search(person, stores)
+    pictures = {one: base64.b64encode(file).decode() for one, file in person.pictures.items()}
+    return Plan(len(person.members), sorted(person.members), pictures), found
+
+
+def carry_out(todo: Plan) -> list[str]:
+    """Erase what is planned and prove it, then mark the models; names the marked versions.
+
+    Raises ``UserError`` with what could not be done; run again, it goes on from there.
+    """
+    todo.save()
+    if todo.members:
+        clean_workspace(todo.person)
+        _delete(todo)
+        journal.record("erase", images=todo.images, objects=todo.counts, archive=dvc_hash(ARCHIVE))
+        todo.members, todo.pictures = [], {}
+        todo.save()
+    versions = registry.mark_erased(todo.gone, f"{todo.date}: {todo.images} images")
+    PLAN.unlink()
+    return versions
+
+
+def _delete(todo: Plan) -> None:
+    with objects.stores() as stores:
+        found = _search(todo.person, stores)
+        # Kept before they are deleted: afterwards nothing would tell which models used them.
+        todo.gone = sorted({*todo.gone, *found.identities})
+        for store in stores:
+            more = len(found.objects[store.name])
+            todo.counts[store.name] = todo.counts.get(store.name, 0) + more
+        todo.save()
+        for store in stores:
+            store.delete(todo.gone)
+        left = _search(todo.person, stores)
+    if where := [*map(str, left.files), *sorted(left.identities)]:
+        raise UserError(f"still there: {', '.join(where[:5])}; run unveil data erase again")
+
+
+def clean_workspace(person: Person) -> None:
+    """Take somebody out of the archive, put that under DVC, and remove what else holds it."""
+    if search.holds(existing(ARCHIVE, made_by="dvc pull"), person):
+        cleaned(ARCHIVE, person)
+    ingest.track(ARCHIVE)
+    for folder in (AUDIT, CHECKPOINTS):
+        shutil.rmtree(folder, ignore_errors=True)
+    for path in _files():
+        if path != ARCHIVE and search.holds(path, person):
+            if path.parent == ARCHIVE.parent and path.suffix == ".csv":
+                cleaned(path, person)
+            else:
+                path.unlink()
+
+
+def _person(request: Request, stores: list[Store]) -> Person:
+    person, columns = Person(frozenset(), {}), set()
+    for path in _archives(stores):
+        with opened(path) as archive:
+            members, known = named(archive, request)
+            columns |= known
+            seen = filter(None, (search.picture(archive, name) for name in members))
+            person = Person(person.members | set(members), person.pictures | dict(seen))
+    if not person.members:
+        raise request.unknown(columns)
+    for path in _archives(stores):
+        person = person.also(search.members(path, person))
+    return person
+
+
+def _archives(stores: list[Store]) -> Iterator[Path]:
+    yield ARCHIVE
+    seen = {dvc_hash(ARCHIVE)}
+    for store in stores:
+        for identity in sorted(store.ids() - seen):
+            seen.add(identity)
+            with store.file(identity) as path:
+                if search.is_archive(path):
+                    yield path
+
+
+def _search(person: Person, stores: list[Store]) -> Found:
+    verdicts: dict[str, bool] = {}
+    for store in stores:
+        for identity in sorted(store.ids() - verdicts.keys()):
+            with store.file(identity) as path:
+                verdicts[identity] = search.holds(path, person)
+    held = {one for one, is_held in verdicts.items() if is_held}
+    files = [path for path in _files() if search.holds(path, person)]
+    return Found(files, {store.name: sorted(store.ids() & held) for store in stores})
+
+
+def _files() -> list[Path]:
+    places = (DATA, CHECKPOINTS, TRACKING / "artifacts")
+    found = (path for place in places for path in place.rglob("*"))
+    return sorted(path for path in found if path.is_file() and path != JOURNAL)
+
+
+def models(gone: Collection[str]) -> list[str]:
+    """Name what was trained with the files of these md5s: in git's history, and here."""
+    named = history.trainings(gone, history.commits(gone))
+    for path in sorted(MODELS.glob("*/run.json")):
+        data = read_json(path, made_by="unveil train").get("data", {})
+        if set(gone) & {one["md5"] for one in data.values()}:
+            named.append(f"{path.parent.name} in {MODELS}")
+    return named

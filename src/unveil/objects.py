@@ -1,0 +1,89 @@
+"""Every version of every file that DVC keeps: in the cache, and on each remote.
+
+An object is known by the md5 of its content, wherever it lies. `unveil data erase` reads and
+deletes through it; on S3 that means all versions a bucket keeps of an object.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unveil.errors import UserError
+
+S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 20}
+
+
+@dataclass(frozen=True)
+class Store:
+    """The cache, or a remote by its name."""
+
+    name: str
+    database: Any
+
+    def ids(self) -> set[str]:
+        """Name the objects that are there now."""
+        database = self.database
+        return set(database.all()) if database.fs.exists(database.path) else set()
+
+    @contextmanager
+    def file(self, identity: str) -> Iterator[Path]:
+        """Give an object as a file to read; what is fetched for it is removed again."""
+        source = self.database.oid_to_path(identity)
+        if self.database.fs.protocol == "local":
+            yield Path(source)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            self.database.fs.get_file(source, str(Path(folder) / identity))
+            yield Path(folder) / identity
+
+    def delete(self, identities: Iterable[str]) -> None:
+        """Delete objects, those that are there; on S3 with all their versions."""
+        from dvc_data.hashfile.db import get_index
+
+        for identity in identities:
+            path = self.database.oid_to_path(identity)
+            if self.database.fs.protocol == "s3":
+                _delete_versions(self.database.fs.fs, path)
+            elif self.database.fs.exists(path):
+                self.database.fs.remove(path)
+        # DVC remembers which folders are on a remote, and would not push them again.
+        get_index(self.database).clear()
+
+
+def _delete_versions(s3: Any, path: str) -> None:
+    bucket, key, _ = s3.split_path(path)
+    listed = s3.call_s3("list_object_versions", Bucket=bucket, Prefix=key)
+    for version in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
+        s3.call_s3("delete_object", Bucket=bucket, Key=key, VersionId=version["VersionId"])
+    s3.invalidate_cache()
+
+
+@contextmanager
+def stores() -> Iterator[list[Store]]:
+    """Open the cache and all remotes, with DVC's lock; ``UserError`` names what does not answer."""
+    from dvc.repo import Repo, lock_repo
+
+    os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
+    place = "this folder"
+    try:
+        with Repo() as plain:
+            patience = {
+                name: S3_PATIENCE
+                for name, own in plain.config["remote"].items()
+                if str(own.get("url", "")).startswith("s3:")
+            }
+        with Repo(config={"remote": patience}) as repo, lock_repo(repo):
+            found = [Store("cache", repo.cache.local)]
+            for place in repo.config["remote"]:
+                found.append(Store(place, repo.cloud.get_remote_odb(place)))
+                found[-1].ids()
+            place = "its cache or a remote"
+            yield found
+    except UserError:
+        raise
+    except Exception as error:  # each kind of remote has its own
+        raise UserError(f"DVC, {place}: {' '.join(str(error).split())[:300]}") from error
