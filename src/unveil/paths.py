@@ -26,13 +26,9 @@ PROMOTION = Path("data/05_reports/promotion.json")
 CARD = Path("data/05_reports/data_card.md")
 CARD_PLOTS = Path("data/05_reports/data_card")
 
-SUSPECTS = Path("data/06_audit/suspects.csv")
-
 AUDIT = Path("data/06_audit")
 SUSPECTS = Path("data/06_audit/suspects.csv")
 SHEET = Path("data/06_audit/suspects.html")
-
-AUDIT = Path("data/06_audit")
 
 TRACKING = Path("mlflow/state")
 
