@@ -13,9 +13,7 @@ from scipy.fft import dctn
 from unveil.images import Decoded, Pixels
 
 SIDE, WAVES = 24, 16
-"""A face is made 24 pixels wide and high, and of its waves the 16 longest each way are looked at.
-
-Above, recompression decides: of 256 bits at 32 pixels, twins differed in more."""
+"""A face is made 24 pixels wide and high; of its waves the 16 longest each way are looked at."""
 _DOWN, _ACROSS = np.divmod(np.arange(1, WAVES**2), WAVES)
 LONGEST_FIRST = np.lexsort((_DOWN, _DOWN + _ACROSS)) + 1
 MIRRORED = np.packbits(np.append(LONGEST_FIRST % WAVES % 2 == 1, False)).tobytes().hex()

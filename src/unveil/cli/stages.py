@@ -72,12 +72,13 @@ def manifest() -> None:
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
     manifests.make(source, loaded)
     summary = read_json(SUMMARY, made_by="unveil manifest")
-    twins = summary["exact_twins"]
-    print(
-        f"{MANIFEST}: {summary['images']} faces, quarantined {summary['quarantined'] or 'none'}; "
-        f"exact twins: {twins['groups']} groups, {twins['across_splits']} across splits, "
-        f"{twins['with_two_labels']} with two labels"
-    )
+    print(f"{MANIFEST}: {summary['images']} faces, quarantined {summary['quarantined'] or 'none'}")
+    for kind in ("exact", "near"):
+        twins = summary[f"{kind}_twins"]
+        print(
+            f"{kind} twins: {twins['groups']} groups, {twins['across_splits']} across splits, "
+            f"{twins['with_two_labels']} with two labels"
+        )
 
 
 @app.command()
