@@ -22,8 +22,8 @@ MIRRORED = np.packbits(np.append(LONGEST_FIRST % WAVES % 2 == 1, False)).tobytes
 """The bits of a perceptual hash that a mirror turns: those of waves with an odd count across."""
 
 
-def facts(decoded: Decoded) -> dict[str, Any]:
-    """Measure one face; the columns of the manifest from ``sha256`` to ``sharpness``."""
+def facts(content: bytes, decoded: Decoded) -> dict[str, Any]:
+    """Measure one face, from its file and its pixels; the columns from ``sha256`` on."""
     height, width = decoded.pixels.shape
     return {
         "sha256": digest(decoded.pixels),
@@ -33,6 +33,7 @@ def facts(decoded: Decoded) -> dict[str, Any]:
         "height": height,
         "mode": decoded.mode,
         **quality(decoded.pixels),
+        "bytes_per_pixel": len(content) / decoded.pixels.size,
     }
 
 

@@ -48,7 +48,7 @@ def make(source: Path, params: Params) -> pd.DataFrame:
         )
         groups = attributes.table(archive, listing, taken=(*COLUMNS, "quarantine"))
         faces = attributes.joined(faces, groups)
-    faces["twins"] = twins.groups(faces, distance=params.data.near_twins)
+    faces["twins"] = twins.groups(faces, distance=params.near_twins)
     together = params.rules["one_split_per_subject"]["columns"]
     kin = twins.kin(faces, ["twins", *(name for name in together if name in faces)])
     shares, seed = params.data.splits, params.data.seed
@@ -117,11 +117,9 @@ def _rows(archive: zipfile.ZipFile, listing: Listing, limits: Limits) -> Iterato
 def _facts(archive: zipfile.ZipFile, member: Member, limits: Limits) -> dict[str, Any]:
     try:
         content = archives.content(archive, member.name, max_bytes=limits.max_bytes)
-        facts = looks.facts(decode(content, limits))
+        return {**looks.facts(content, decode(content, limits)), "fault": ""}
     except UnreadableImage as error:
         measured = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
         unknown = dict.fromkeys(measured, np.nan)
         empty = {"sha256": "", "dhash": "", "phash": "", "width": 0, "height": 0, "mode": ""}
         return {**unknown, **empty, "fault": str(error)}
-    pixels = facts["width"] * facts["height"]
-    return {**facts, "bytes_per_pixel": len(content) / pixels, "fault": ""}

@@ -137,7 +137,7 @@ def test_a_million_faces_are_searched_in_seconds(capsys):
             f"\n1,000,000 hashes: {seconds:.1f} s, recall {recall:.4f} of {planted:,} planted pairs"
         )
     assert pairs <= wanted
-    assert recall > 0.99
+    assert recall > 0.98
     assert seconds < 120
 
 

@@ -1,5 +1,6 @@
 """Every fault that is planted in the drawn faces is found; without one, nothing is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,9 @@ from unveil.paths import MANIFEST
 from unveil.validate import validate
 
 ROOT = Path(__file__).parents[2]
-PARAMS = params.load(ROOT / "params.yaml")
+SHIPPED = params.load(ROOT / "params.yaml")
+# Drawn faces share one shape: at a distance meant for photographs many are taken for one.
+PARAMS = replace(SHIPPED, data=replace(SHIPPED.data, near_twins=24))
 FOUND = {
     planted.imbalance: {
         "class_balance": ("broken", {"train/sad"}),
