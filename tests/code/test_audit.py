@@ -18,7 +18,7 @@ from unveil.paths import ARCHIVE, AUDIT, MANIFEST, SHEET, SUSPECTS
 
 LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
 # Among thousands of drawn faces some are alike without being twins: half of 6,000 were left out.
-PARAMS = replace(LOADED, data=replace(LOADED.data, near_twins=0))
+PARAMS = replace(LOADED, near_twins=0)
 ENOUGH = 6000
 """Drawn faces. In the sample's 1,440 a model learns too little to tell flips from odd faces."""
 
