@@ -15,7 +15,7 @@ from unveil.errors import unknown
 from unveil.params import Params
 from unveil.rules import Setting
 from unveil.schema import COLUMNS, SPLITS
-from unveil.statistics import Strength, counted, cramers_v, deciles, divergence
+from unveil.statistics import Counts, Strength, counted, cramers_v, deciles, divergence
 
 NEEDED = ("member", "split", "label", "sha256", "width", "height", "fault", "quarantine")
 """What every row of a manifest has; a face in use has a brightness too."""
@@ -82,21 +82,21 @@ def cells(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
 def splits(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
     """Say of each split how far its labels are from train's, and from a reference's, 0 to 1."""
     counts = cells(faces, params).groupby("split")["images"].agg(np.array)
-    train, reference = params.rules["same_labels_as_train"], _reference(params)
-    fewest = params.rules["same_labels_as_reference"]["min_images"]
+    train, reference = (params.rules[f"same_labels_as_{name}"] for name in ("train", "reference"))
+    stored = _reference(params)
     rows = [
         {
             "member": name,
-            "from_train": divergence(counts[name], counts["train"])
-            if min(counts[name].sum(), counts["train"].sum()) >= train["min_images"]
-            else None,
-            "from_reference": divergence(counts[name], reference)
-            if counts[name].sum() >= fewest
-            else None,
+            "from_train": _apart(counts[name], counts["train"], train),
+            "from_reference": _apart(counts[name], stored, reference),
         }
         for name in SPLITS
     ]
     return _table(rows, from_train=float, from_reference=float)
+
+
+def _apart(counts: Counts, other: NDArray[Any], setting: Setting) -> float | None:
+    return divergence(counts, other) if counts.sum() >= setting["min_images"] else None
 
 
 def _reference(params: Params) -> NDArray[np.float64]:

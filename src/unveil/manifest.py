@@ -47,7 +47,7 @@ def make(source: Path, params: Params) -> pd.DataFrame:
         )
         groups = attributes.table(archive, listing, taken=(*COLUMNS, "quarantine"))
         faces = attributes.joined(faces, groups)
-    faces["twins"] = twins.groups(faces, distance=params.data.near_twins)
+    faces["twins"] = twins.groups(faces, distance=params.near_twins)
     together = params.rules["one_split_per_subject"]["columns"]
     kin = twins.kin(faces, ["twins", *(name for name in together if name in faces)])
     shares, seed = params.data.splits, params.data.seed

@@ -37,6 +37,7 @@ class Params:
     schedules: dict[str, Schedule]
     training: Training
     provenance: Provenance
+    near_twins: int
 
     def named(self, key: str) -> str:
         """Give ``key`` back when it is an architecture's, else say which there are."""
@@ -69,6 +70,7 @@ def load(path: Path = PARAMS) -> Params:
         schedules=recipe.schedules,
         training=recipe.training,
         provenance=file.provenance,
+        near_twins=recipe.near_twins,
     )
 
 

@@ -29,14 +29,13 @@ Told = str | int
 
 @_strict
 class Data:
-    """How the archive is read: sizes in pixels and bytes, shares of splits, bits of hashes."""
+    """How the archive is read: sizes in pixels and bytes, shares of missing splits."""
 
     image_size: Annotated[int, Field(ge=16, le=512)]
     seed: Seed
     aliases: dict[str, str]
     drop: tuple[str, ...]
     splits: dict[Literal["validation", "test"], Share]
-    near_twins: Annotated[int, Field(ge=0, le=64)]
     min_side: Positive
     max_pixels: Positive
     max_bytes: Positive
@@ -108,8 +107,12 @@ class Schedule:
 
 @_strict
 class Recipe:
-    """One position of the dial."""
+    """One position of the dial.
 
+    ``near_twins`` is the number of bits of a perceptual hash in which near twins may differ.
+    """
+
+    near_twins: Annotated[int, Field(ge=0, le=64)]
     training: Training
     schedules: dict[str, Schedule]
 

@@ -40,7 +40,8 @@ def cramers_v(table: Counts, *, seed: int = 0) -> Strength | None:
     Bergsma (2013), "A bias-correction for Cramer's V and Tschuprow's T", J. Korean Stat. Soc. 42.
     The interval is the basic bootstrap's (Davison and Hinkley, 1997, section 5.2) of the corrected
     mean square contingency before it is cut at 0: a drawn table has the bias once more, so that the
-    percentiles themselves would lie too high. ``None`` where only one row or column has counts.
+    percentiles themselves would lie too high. For a table more even than chance makes it, it may be
+    0 alone. ``None`` where only one row or column has counts.
     """
     filled = table[table.sum(1) > 0][:, table.sum(0) > 0]
     if min(filled.shape) < 2 or (total := int(filled.sum())) < 2:

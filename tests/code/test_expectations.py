@@ -1,6 +1,7 @@
 """Every rule is broken by a row or a count that breaks it alone, and the verdict says which."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,18 +11,22 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from unveil import params
 from unveil import validate as validates
 from unveil.census import NEEDED, absent, cells, census
+from unveil.cli import app
 from unveil.errors import UserError
 from unveil.expectations import RULES
 from unveil.files import sha256
 from unveil.params import Params
+from unveil.paths import MANIFEST
 from unveil.rules import Setting
 from unveil.validate import validate
 
-PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
+ROOT = Path(__file__).parents[2]
+PARAMS = params.load(ROOT / "params.yaml")
 COUNTS = {"train": 60, "validation": 100, "test": 50}
 DOCS = Path("data/02_manifest/data_docs")
 
@@ -254,7 +259,7 @@ def test_data_with_nothing_in_use_does_not_pass():
 def test_a_failed_rule_names_no_more_than_ten_files_and_counts_all():
     faces = clean()
     faces.loc[:14, "brightness"] = -1
-    (rule,) = broken(judged(faces)).values()
+    rule = broken(judged(faces))["brightness_range"]
     assert (rule["broken_by"], len(rule["first"])) == (15, validates.NAMED_FILES)
 
 
@@ -344,3 +349,24 @@ def test_the_verdict_does_not_depend_on_the_order_of_rows():
     there, mixed = judged(faces), judged(faces.sample(frac=1, random_state=1))
     assert there["rules"] == mixed["rules"]
     assert there["measured"] == mixed["measured"]
+
+
+def test_the_command_prints_what_is_warned_of_with_the_cells_and_goes_on():
+    shutil.copy(ROOT / "params.yaml", ".")
+    MANIFEST.parent.mkdir(parents=True)
+    told_by_light().to_parquet(MANIFEST)
+    said = CliRunner().invoke(app, ["validate"])
+    assert said.exit_code == 0
+    assert "warned by 3: Labels do not depend on light" in said.stderr
+    assert "test/brightness, train/brightness, validation/brightness" in said.stderr
+    assert "1 warned" in said.stdout
+
+
+def test_the_command_fails_in_one_line_where_a_rule_that_stops_is_broken():
+    shutil.copy(ROOT / "params.yaml", ".")
+    MANIFEST.parent.mkdir(parents=True)
+    changed("label", "angry")().to_parquet(MANIFEST)
+    said = CliRunner().invoke(app, ["validate"])
+    assert f"broken by 1: Every face has one of the classes. {FILE}" in said.stderr
+    assert isinstance(said.exception, UserError)
+    assert str(said.exception).startswith("the data broke 1 of ")

@@ -18,7 +18,7 @@ from unveil import manifest, params, sample
 from unveil.faults import marked
 from unveil.params import Params
 
-PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
+PARAMS = replace(params.load(Path(__file__).parents[2] / "params.yaml"), near_twins=56)
 RULES = PARAMS.rules
 
 

@@ -25,6 +25,7 @@ def synthetic(rows: int) -> pd.DataFrame:
         member=[f"faces/{row:07d}.png" for row in range(rows)],
         sha256=[f"{row:064x}" for row in range(rows)],
         dhash=[f"{row:016x}" for row in range(rows)],
+        phash=[f"{row:016x}" for row in range(rows)],
         width=48,
         height=48,
         mode="L",
@@ -32,6 +33,7 @@ def synthetic(rows: int) -> pd.DataFrame:
         contrast=generator.uniform(20, 80, rows),
         sharpness=generator.gamma(2, 200, rows),
         bytes_per_pixel=generator.uniform(0.4, 1, rows),
+        twins="",
         fault="",
         quarantine="",
     )

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from collections import defaultdict
 from pathlib import Path
@@ -34,7 +35,9 @@ def made(tmp_path_factory) -> tuple[pd.DataFrame, dict]:
     folder = tmp_path_factory.mktemp("real")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        faces = manifest.make(FACES, params.load(ROOT / "params.yaml"))
+        shutil.copy(ROOT / "params.yaml", ".")
+        params.choose_recipe("full")
+        faces = manifest.make(FACES, params.load())
         return faces, json.loads(Path("data/02_manifest/summary.json").read_text())
 
 
