@@ -106,7 +106,7 @@ def _expectation(rule: Rule, params: Params) -> "Expectation":
     expectation: Expectation = kind(
         **keywords,
         severity="warning" if setting.policy == "warn" else "critical",
-        description=datadocs.description(rule.sentence, setting.policy, setting.values),
+        description=datadocs.description(rule, setting),
         meta={"rule": rule.name},
     )
     return expectation

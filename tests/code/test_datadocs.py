@@ -11,6 +11,7 @@ from tests import browser
 from unveil import params
 from unveil.datadocs import description
 from unveil.expectations import RULES
+from unveil.rules import Setting
 from unveil.validate import validate
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
@@ -105,7 +106,7 @@ def icon(row) -> str:
 
 
 def test_a_bound_that_is_anybodys_text_is_no_markup():
-    said = description("A rule.", "warn", {"modes": ["<b>"], "max_share": 0.1})
+    said = description(RULES[0], Setting("warn", {"modes": ["<b>"], "max_share": 0.1}))
     assert "&lt;b&gt;" in said
     assert "max share 0.1" in said
     assert "<b>" not in said

@@ -324,8 +324,8 @@ def test_too_few_faces_are_insufficient_data_and_no_number():
 def test_the_docs_carry_how_severe_a_rule_is():
     judged(clean())
     pages = "".join(path.read_text() for path in (DOCS / "expectations").glob("*.html"))
-    assert "(class_balance: stop)" in pages
-    assert "(class_share: warn)" in pages
+    assert '<span class="policy stop">stop</span> <small>class_balance: ' in pages
+    assert '<span class="policy warn">warn</span> <small>class_share: ' in pages
 
 
 def test_a_reference_of_other_classes_is_refused():

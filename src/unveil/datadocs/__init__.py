@@ -7,22 +7,27 @@ others; ``templates`` and ``views`` put ours in their place, the way its own set
 
 import html
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from unveil.rules import Rule, Setting
 
 if TYPE_CHECKING:
     from great_expectations.data_context import EphemeralDataContext
 
 
-def description(sentence: str, policy: str, bounds: Mapping[str, Any]) -> str:
+def description(rule: Rule, setting: Setting) -> str:
     """Say on a page, as HTML, what a rule demands, what follows where it is broken, its bounds.
 
     Great Expectations has columns of their own for such, which fail in 1.24.
     """
-    named = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in bounds.items())
+    bounds = ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in setting.values.items()
+    )
+    named = f"{rule.name}: {bounds}" if bounds else rule.name
     return (
-        f'{html.escape(sentence, quote=False)} <span class="policy {policy}">{policy}</span> '
+        f"{html.escape(rule.sentence, quote=False)} "
+        f'<span class="policy {setting.policy}">{setting.policy}</span> '
         f"<small>{html.escape(named)}</small>"
     )
 
