@@ -30,6 +30,7 @@ PIPELINE = """
 stages:
   manifest: {cmd: "true", deps: [data/01_raw/faces.zip]}
   validate: {cmd: "true", deps: [data/01_raw/faces.zip]}
+  card: {cmd: "true", deps: [data/01_raw/faces.zip]}
   pack:
     cmd: mkdir -p data/03_packed && cp data/01_raw/faces.zip data/03_packed/train.npz
     deps: [data/01_raw/faces.zip]
