@@ -51,9 +51,9 @@ def packed(place: Path) -> Path:
     return place
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the project, as git has it and as the work tree changed it, with its own git."""
+    """A clone of the project, as git has it and as the work tree changed it, for a module to edit."""
     folder = tmp_path_factory.mktemp("project")
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],

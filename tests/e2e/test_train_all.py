@@ -224,7 +224,9 @@ def test_an_older_version_brings_back_data_and_models(folder):
 
 
 def test_data_that_breaks_a_rule_stops_the_graph_before_training(folder):
-    edit(folder, lambda content: content["validation"].update(max_imbalance=1.0))
+    edit(
+        folder, lambda content: content["rules"]["sets"]["class_balance"].update(max_imbalance=1.0)
+    )
     edit(folder, lambda content: content["sample"].update(train=163))
     edit(folder, lambda content: content["data"].update(seed=2))
     done(folder, "unveil", "sample")
