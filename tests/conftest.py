@@ -53,7 +53,7 @@ def packed(place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the project, as git has it and as the work tree changed it, for a module to edit."""
+    """A clone of the project, with what the work tree changed and its own git; a module edits it."""
     folder = tmp_path_factory.mktemp("project")
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
