@@ -53,7 +53,7 @@ def packed(place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the project, with what the work tree changed and its own git; a module edits it."""
+    """A clone of the project with what the work tree changed; its module may edit it."""
     folder = tmp_path_factory.mktemp("project")
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
