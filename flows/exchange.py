@@ -24,6 +24,7 @@ from flows.checkout import LOCK
 from flows.stages import stages_of
 from unveil.errors import UserError
 from unveil.files import existing, replacing
+from unveil.objects import S3_PATIENCE
 from unveil.paths import PARAMS
 from unveil.provenance import dvc_hash
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 PACK = "pack"
-S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 20}
-"""Seconds, each tried six times; a remote's own settings go before."""
 
 
 def order(architectures: Sequence[str]) -> dict[str, Any]:

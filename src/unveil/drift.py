@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unveil.census import QUALITIES
 from unveil.errors import UserError
 from unveil.files import existing
 from unveil.paths import MANIFEST
 from unveil.schema import SPLITS
 from unveil.statistics import divergence
-
-QUALITY = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
-"""Columns compared as distributions, those that both versions have."""
 
 NAMED = 5
 """How many changed images the table names; ``--json`` has all."""
@@ -79,7 +77,7 @@ def between(before: pd.DataFrame, after: pd.DataFrame) -> Drift:
     old, new = _keyed(before), _keyed(after)
     versions = [old, new]
     used = [faces[faces["reason"] == "in use"] for faces in versions]
-    columns = [name for name in QUALITY if name in before and name in after]
+    columns = [name for name in QUALITIES if name in before and name in after]
     return {
         "images": _pair(len(before), len(after)),
         "used": _counts(used, ["split", "label"]),

@@ -15,6 +15,7 @@ from typing import Any
 from unveil.errors import UserError
 
 S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 20}
+"""Seconds, each tried six times."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from unveil.errors import UserError
 from unveil.files import existing, replacing
-from unveil.storage import Place, place
+from unveil.storage import Place
 
 CONFIG = Path(".dvc/config")
 NAME = "store"
@@ -36,15 +36,6 @@ def settings(url: str) -> dict[str, str]:
     if own.get("url", url) != url:
         own = {key: value for key, value in own.items() if key in (*SECRETS, "profile")}
     return own
-
-
-def default() -> tuple[Place, dict[str, str]] | None:
-    """Give DVC's default remote and all DVC has of it; ``None`` where it is not on S3."""
-    merged = _config().read()
-    own = merged["remote"].get(merged["core"].get("remote"), {})
-    if not own.get("url", "").startswith("s3://"):
-        return None
-    return place(own["url"], endpoint=own.get("endpointurl"), region=own.get("region")), dict(own)
 
 
 def make_default(place: Place) -> list[str]:

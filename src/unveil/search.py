@@ -3,7 +3,6 @@
 Takes a file and a ``Person``; `unveil data erase` decides and proves by it.
 """
 
-import hashlib
 import html
 import io
 import json
@@ -19,6 +18,7 @@ import pandas as pd
 
 from unveil import archive as archives
 from unveil.images import SUFFIXES, Limits, Pixels, UnreadableImage, decode, resize
+from unveil.looks import digest
 
 LIMITS = Limits(max_bytes=1 << 30, max_pixels=1 << 28, min_side=1)
 """A picture is looked for whether or not it would be accepted today."""
@@ -59,12 +59,6 @@ class Person:
     def also(self, members: Iterable[str]) -> "Person":
         """Give the same with more names."""
         return replace(self, members=self.members | set(members))
-
-
-def digest(pixels: Pixels) -> str:
-    """Digest a decoded picture as the manifest does, as 64 hexadecimal digits."""
-    height, width = pixels.shape
-    return hashlib.sha256(f"{width}x{height}".encode() + pixels.tobytes()).hexdigest()
 
 
 def picture(archive: zipfile.ZipFile, name: str) -> tuple[str, bytes] | None:

@@ -28,7 +28,7 @@ def faces(count: int = 40) -> pd.DataFrame:
         "sha256": [f"{place:064x}" for place in range(count)],
         "quarantine": "",
     }
-    quality = {name: generator.normal(100, 20, count) for name in drift.QUALITY}
+    quality = {name: generator.normal(100, 20, count) for name in drift.QUALITIES}
     return pd.DataFrame({**rows, **quality})
 
 

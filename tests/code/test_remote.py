@@ -75,17 +75,6 @@ def test_keys_and_endpoint_come_from_all_of_dvcs_levels():
     assert set(elsewhere) == {"access_key_id", "secret_access_key"}
 
 
-def test_the_default_remote_is_read_back_where_it_lies_on_s3():
-    assert remote.default() is None
-    remote.make_default(PLACE)
-    LOCAL.write_text("['remote \"store\"']\n    access_key_id = AKIA\n")
-    found, own = remote.default()
-    assert found == PLACE
-    assert own["access_key_id"] == "AKIA"
-    LOCAL.write_text("[core]\n    remote = mine\n['remote \"mine\"']\n    url = ../mine\n")
-    assert remote.default() is None
-
-
 def test_keys_may_stand_there_before_the_remote_does():
     LOCAL.write_text("['remote \"store\"']\n    access_key_id = AKIA\n")
     assert remote.settings(PLACE.url) == {"access_key_id": "AKIA"}

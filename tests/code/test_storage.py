@@ -187,20 +187,6 @@ def test_a_bucket_is_made_in_the_region_that_is_named(endpoint):
     assert found["LocationConstraint"] == "eu-central-1"
 
 
-def test_objects_are_forgotten_with_all_their_versions_and_no_other_is(endpoint):
-    create("s3://versions/unveil", endpoint)
-    client = servers.s3(endpoint)
-    for name in ("ab/face", "ab/face", "ab/face2"):
-        client.put_object(Bucket="versions", Key=f"unveil/{name}", Body=b"a face")
-    client.delete_object(Bucket="versions", Key="unveil/ab/face")
-    place = storage.place("s3://versions/unveil", endpoint=endpoint)
-    assert storage.forget(place, ["ab/face", "ab/none"], keys={}) == 3
-    assert storage.forget(place, ["ab/face"], keys={}) == 0
-    kept = client.list_object_versions(Bucket="versions")
-    assert [version["Key"] for version in kept["Versions"]] == ["unveil/ab/face2"]
-    assert "DeleteMarkers" not in kept
-
-
 @contextlib.contextmanager
 def refused(*words: str, secrets=()):
     """One line with these words; neither it nor its traceback has a secret in it."""

@@ -3,12 +3,15 @@
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unveil import backend
 from unveil.errors import UserError
+
+if TYPE_CHECKING:
+    from unveil.params import Params
 
 app = typer.Typer()
 
@@ -113,14 +116,19 @@ def pack() -> None:
     print(f"{PACKED}: " + ", ".join(f"{count} faces in {name}" for name, count in counts.items()))
 
 
-@app.command()
-def train(architecture: Architecture) -> None:
-    """Train one architecture in two stages; killed and run again, it goes on where it was."""
+def _ready_for(architecture: str) -> "Params":
     from unveil import params
 
     loaded = params.load()
     loaded.named(architecture)
     backend.load()
+    return loaded
+
+
+@app.command()
+def train(architecture: Architecture) -> None:
+    """Train one architecture in two stages; killed and run again, it goes on where it was."""
+    loaded = _ready_for(architecture)
 
     from unveil import recorded
 
@@ -132,11 +140,7 @@ def train(architecture: Architecture) -> None:
 @app.command()
 def evaluate(architecture: Architecture) -> None:
     """Measure one trained architecture on all splits."""
-    from unveil import params
-
-    loaded = params.load()
-    loaded.named(architecture)
-    backend.load()
+    loaded = _ready_for(architecture)
 
     from unveil import recorded
 

@@ -4,8 +4,8 @@ Takes ``s3://bucket/prefix`` and credentials from where boto3 or DVC keep them; 
 brings up what it lacks, and proves that it can be used. ``unveil remote create``.
 """
 
-from unveil.storage.bucket import create, forget
+from unveil.storage.bucket import create
 from unveil.storage.place import Place, place
 from unveil.storage.settings import RETENTION_DAYS
 
-__all__ = ["RETENTION_DAYS", "Place", "create", "forget", "place"]
+__all__ = ["RETENTION_DAYS", "Place", "create", "place"]

@@ -1,6 +1,6 @@
 """A bucket is made or checked, and proved to be of use."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -38,30 +38,6 @@ def create(place: Place, *, keys: Mapping[str, str], retention_days: int | None)
     with told(place, "set it up"):
         yield from bring_up(s3, place, retention_days)
     yield f"probe: {_prove(s3, place)}"
-
-
-def forget(place: Place, names: Iterable[str], *, keys: Mapping[str, str]) -> int:
-    """Delete objects with all their versions, which a plain delete keeps; gives how many.
-
-    Args:
-        place: Where.
-        names: Of the objects, below the prefix; one that is not there is no mistake.
-        keys: What DVC's configuration has of this remote.
-
-    Raises:
-        UserError: what S3 refuses; asked again it goes on.
-    """
-    s3 = client(place, keys)
-    with told(place, "delete versions"):
-        return sum(_forget(s3, place.bucket, f"{place.below}{name}") for name in names)
-
-
-def _forget(s3: Any, bucket: str, key: str) -> int:
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key)
-    kept = [one for page in pages for one in _versions(page) if one["Key"] == key]
-    for one in kept:
-        s3.delete_object(Bucket=bucket, Key=key, VersionId=one["VersionId"])
-    return len(kept)
 
 
 def _versions(page: Mapping[str, Any]) -> list[Any]:
