@@ -44,7 +44,10 @@ def toy(key: str, *, decay: str = "cosine", rate: float | None = None) -> params
     loaded.schedules[key] = dataclasses.replace(
         schedule, stages=(first, second), train_images=FACES
     )
-    training = dataclasses.replace(loaded.training, batch_size=8)
+    drawn = dataclasses.replace(loaded.training.augmentation, erasing=0.5)
+    training = dataclasses.replace(
+        loaded.training, batch_size=8, ema=0.5, mixup=0.2, augmentation=drawn
+    )
     return dataclasses.replace(loaded, training=training)
 
 

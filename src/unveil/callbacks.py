@@ -44,7 +44,11 @@ def generators(network: keras.Model) -> list[keras.random.SeedGenerator]:
 
 
 class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keep the network's weights of the best validation macro-F1, over all stages."""
+    """Keep the network's weights of the best validation macro-F1, over all stages.
+
+    They are taken while the validation is under way: with a moving average of the weights, what is
+    measured then is in the network then, and no longer at the end of the epoch.
+    """
 
     def __init__(self, network: keras.Model) -> None:
         super().__init__()
@@ -52,9 +56,9 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
         self.score = float("-inf")
         self.weights = network.get_weights()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
         """Take the weights when they beat all before."""
-        score = float((logs or {})["val_macro_f1"])
+        score = float((logs or {})["macro_f1"])
         if score > self.score:
             self.score, self.weights = score, self._network.get_weights()
 

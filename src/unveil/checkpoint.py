@@ -30,7 +30,7 @@ from unveil.params import Params
 from unveil.paths import CHECKPOINTS, PACKED
 
 CODE = (
-    *("architectures", "batches", "callbacks", "checkpoint", "course", "errors"),
+    *("architectures", "augmentation", "batches", "callbacks", "checkpoint", "course", "errors"),
     *("files", "packed", "params", "paths", "schema", "train"),
 )
 """The modules that decide what a training gives."""

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.batches import Batches, augmentation, one_hot
+from unveil.augmentation import augmentation
+from unveil.batches import Batches, one_hot
 from unveil.callbacks import BestWeights, Draws, Epochs, Patience, Record
 from unveil.checkpoint import Checkpoints, State
 from unveil.errors import unknown
@@ -102,6 +103,7 @@ class Course:
                 keras.callbacks.TerminateOnNaN(raise_error=True),
                 Draws(self.training.seed),
                 self.best,
+                *([keras.callbacks.SwapEMAWeights()] if self.training.ema else []),
                 self.epochs,
                 patience,
                 _Keep(self, number, patience),
@@ -139,6 +141,7 @@ class Course:
             ),
             batch_size=self.training.batch_size,
             lot=(self.training.seed, start),
+            mixup=self.training.mixup,
         )
 
     def _targets(self, faces: Faces) -> Any:
@@ -146,7 +149,12 @@ class Course:
 
     def _optimizer(self, stage: Stage, *, steps: int) -> keras.optimizers.Optimizer:
         rate = stage.learning_rate if stage.decay == "plateau" else _cosine(stage, steps)
-        return keras.optimizers.AdamW(rate, weight_decay=self.training.weight_decay)
+        return keras.optimizers.AdamW(
+            rate,
+            weight_decay=self.training.weight_decay,
+            use_ema=self.training.ema > 0,
+            ema_momentum=self.training.ema,
+        )
 
 
 class _Keep(keras.callbacks.Callback):  # type: ignore[misc]

@@ -63,7 +63,9 @@ class Audit:
 class Augmentation:
     """Random changes of a training image, each uniform in ``-x..x``.
 
-    ``rotation`` in turns, ``shift`` and ``zoom`` in shares of the image, ``contrast`` as a factor.
+    ``rotation`` in turns, ``shift`` and ``zoom`` in shares of the image, ``contrast`` as a factor;
+    ``erasing`` is the chance that a rectangle of 2 to 33 % is filled with noise (Zhong et al.,
+    2017, arXiv:1708.04896).
     """
 
     flip: bool
@@ -71,16 +73,24 @@ class Augmentation:
     shift: Share
     zoom: Share
     contrast: Share
+    erasing: Share
 
 
 @_strict
 class Training:
-    """What all architectures of a recipe have in common while they learn."""
+    """What all architectures of a recipe have in common while they learn.
+
+    ``ema`` is the share that the moving average of the weights keeps at each step, 0 for none; it
+    is what validation measures and what is saved. ``mixup`` is the parameter of the Beta
+    distribution by which faces are mixed, 0 for none.
+    """
 
     seed: Seed
     batch_size: Positive
     weight_decay: Annotated[float, Field(ge=0)]
     label_smoothing: Share
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    mixup: Annotated[float, Field(ge=0)]
     class_weights: bool
     augmentation: Augmentation
 

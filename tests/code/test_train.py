@@ -10,12 +10,12 @@ from tests import training
 
 from unveil import checkpoint, course, params, train
 from unveil import packed as packs
-from unveil.batches import Batches, augmentation, one_hot
+from unveil.batches import Batches, one_hot
 from unveil.callbacks import BestWeights, Patience, Row
 from unveil.errors import UserError
 from unveil.schema import Augmentation, Stage
 
-STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0)
+STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0, erasing=0)
 
 
 def trained(key: str, loaded: params.Params, record=lambda row: None) -> train.Trained:
@@ -46,25 +46,34 @@ def test_a_batch_is_a_function_of_its_number_alone():
     assert batches[4][0].tolist() == ahead == order(0, 1)[4:8]
 
 
-def test_augmentation_changes_faces_in_training_alone():
-    faces = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 1)).astype("float32")
-    amount = Augmentation(flip=True, rotation=0.1, shift=0.1, zoom=0.1, contrast=0.3)
-    changes = augmentation(amount)
-    still = keras.ops.convert_to_numpy(changes(faces, training=False))
-    moved = keras.ops.convert_to_numpy(changes(faces, training=True))
-    assert np.array_equal(still, faces)
-    assert not np.allclose(moved, faces)
-    assert np.array_equal(keras.ops.convert_to_numpy(augmentation(STILL)(faces)), faces)
-
-
 def test_the_best_weights_of_both_stages_are_kept():
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     best = BestWeights(network)
     for score in (0.2, 0.5, 0.3):
         network.set_weights([np.full((1, 1), score), np.zeros(1)])
-        best.on_epoch_end(0, {"val_macro_f1": score})
+        best.on_test_end({"macro_f1": score})
     best.restore()
     assert network.get_weights()[0].item() == pytest.approx(0.5)
+
+
+def test_what_is_saved_is_the_average_that_validation_measured(packed):
+    loaded = training.toy("cnn3_gray")
+    history = trained("cnn3_gray", loaded)
+    faces = packs.load("validation")
+    answers = history.network.predict(faces.images, verbose=0)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=loaded.training.label_smoothing)
+    best = history.history.loc[history.history["val_macro_f1"].idxmax(), "val_loss"]
+    own = float(loss(one_hot(faces.labels, 4), answers))
+    assert own == pytest.approx(best, abs=1e-4)
+
+
+def test_mixup_mixes_faces_and_labels_in_one_share():
+    rows = np.arange(10, dtype=np.float32)
+    batches = Batches(rows, 2 * rows, weights=rows, batch_size=4, lot=(0, 0), mixup=0.4)
+    inputs, targets, _ = batches[0]
+    assert np.allclose(targets, 2 * inputs)
+    assert not np.array_equal(inputs, np.round(inputs))
+    assert np.array_equal(batches[0][0], inputs)
 
 
 def test_the_same_seed_learns_the_same(packed):
