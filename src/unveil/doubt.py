@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, softmax
+from scipy.special import softmax
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -97,8 +97,9 @@ def explained(
 
     def unlikelihood(point: NDArray[np.float64]) -> float:
         sharp = softmax(logarithms * np.exp(point[0]), axis=1)
-        right, rate = sharp[np.arange(len(labels)), labels], expit(point[1])
-        return -float(np.log((1 - rate) * right + rate / others * (1 - right) + 1e-300).mean())
+        right, rate = sharp[np.arange(len(labels)), labels], point[1]
+        return -float(np.log((1 - rate) * right + rate / others * (1 - right) + 1e-300).sum())
 
-    best = minimize(unlikelihood, x0=(0.0, -3.0), method="Nelder-Mead").x
-    return softmax(logarithms * np.exp(best[0]), axis=1), float(expit(best[1]))
+    # Nelder and Mead's simplex sticks at a rate of 0 where the model is weak.
+    best = minimize(unlikelihood, x0=(0, 0.05), method="L-BFGS-B", bounds=((-2, 2), (0, 0.5))).x
+    return softmax(logarithms * np.exp(best[0]), axis=1), float(best[1])
