@@ -26,7 +26,7 @@ def test_the_projects_own_file_loads_in_every_recipe(tmp_path):
         loaded = params.load(path)
         assert loaded.recipe == recipe
         assert list(loaded.architectures) == [
-            *("cnn3", "cnn3_gray", "cnn4", "cnn4_gray", "cnn5_gray"),
+            *("cnn3", "cnn3_gray", "cnn4", "cnn4_gray", "cnn5_gray", "cnn5_small_gray"),
             *("vgg16", "resnetv2", "efficientnet"),
         ]
 
