@@ -12,7 +12,17 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *("backend", "errors", "files", "paths", "architectures", "schema", "rules", "expectations"),
+    *(
+        "backend",
+        "errors",
+        "files",
+        "locks",
+        "paths",
+        "architectures",
+        "schema",
+        "rules",
+        "expectations",
+    ),
     *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
     *(

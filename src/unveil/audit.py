@@ -6,11 +6,9 @@ through `unveil data review`. Killed and run again it goes on where it was. Comm
 audit``. The method is confident learning (C. Northcutt, L. Jiang, I. Chuang, JAIR 70, 2021).
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +24,11 @@ from unveil.doubt import Probabilities
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, sweep
 from unveil.images import Pixels
+from unveil.locks import alone
 from unveil.params import Params
 from unveil.paths import AUDIT, SHEET, SUSPECTS
+
+RUNNING = "an audit runs in this checkout already; wait until it ends"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def audit(source: Path, manifest: Path, params: Params) -> Audited:
     decided = set(corrections.read(params.classes)["sha256"])
     _refuse_to_overwrite(decided)
     identity = _identity(manifest, params)
-    with _alone():
+    with alone(AUDIT, RUNNING):
+        for workspace in list(AUDIT.rglob(".unveil-*")):
+            sweep(workspace.parent)
         judged, probabilities = _judged(source, faces, params, AUDIT / "folds" / identity)
         suspects = ranked(judged, probabilities, params)
         suspects = suspects[~suspects["sha256"].isin(decided)]
@@ -75,19 +78,6 @@ def _judged(
     ]
     judged = readable[used]
     return judged, doubt.out_of_fold(described, judged, params, folder)
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    AUDIT.mkdir(parents=True, exist_ok=True)
-    with (AUDIT / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError("an audit runs in this checkout already; wait until it ends") from None
-        for workspace in list(AUDIT.rglob(".unveil-*")):
-            sweep(workspace.parent)
-        yield
 
 
 def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) -> pd.DataFrame:

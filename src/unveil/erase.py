@@ -10,14 +10,16 @@ Command: ``unveil data erase --member NAME`` or ``--subject ID``.
 import base64
 import shutil
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unveil import history, ingest, journal, objects, registry, search
+from unveil import history, ingest, journal, objects, params, registry, search
 from unveil.archive import opened
 from unveil.errors import UserError
 from unveil.files import existing, read_json, write_json
+from unveil.locks import LOCK, alone
 from unveil.objects import Store
 from unveil.paths import ARCHIVE, AUDIT, CHECKPOINTS, DATA, JOURNAL, MODELS, TRACKING
 from unveil.provenance import dvc_hash
@@ -89,16 +91,30 @@ def carry_out(todo: Plan) -> list[str]:
 
     Raises ``UserError`` with what could not be done; run again, it goes on from there.
     """
-    todo.save()
-    if todo.members:
-        clean_workspace(todo.person)
-        _delete(todo)
-        journal.record("erase", images=todo.images, objects=todo.counts, archive=dvc_hash(ARCHIVE))
-        todo.members, todo.pictures = [], {}
+    with _nobody_learns():
         todo.save()
+        if todo.members:
+            clean_workspace(todo.person)
+            _delete(todo)
+            told = {"images": todo.images, "objects": todo.counts}
+            journal.record("erase", archive=dvc_hash(ARCHIVE), **told)
+            todo.members, todo.pictures = [], {}
+            todo.save()
     versions = registry.mark_erased(todo.gone, f"{todo.date}: {todo.images} images")
     PLAN.unlink()
     return versions
+
+
+@contextmanager
+def _nobody_learns() -> Iterator[None]:
+    """Hold the locks of the audit and of all trainings, which keep what they have read."""
+    keys = {*params.load().architectures, *(path.name for path in CHECKPOINTS.glob("*"))}
+    with ExitStack() as held:
+        held.enter_context(alone(AUDIT, "an audit runs in this checkout; wait until it ends"))
+        for key in sorted(keys):
+            told = f"{key} is being trained in this checkout; wait until it ends, or stop it"
+            held.enter_context(alone(CHECKPOINTS / key, told))
+        yield
 
 
 def _delete(todo: Plan) -> None:
@@ -122,14 +138,22 @@ def clean_workspace(person: Person) -> None:
     if search.holds(existing(ARCHIVE, made_by="dvc pull"), person):
         cleaned(ARCHIVE, person)
     ingest.track(ARCHIVE)
-    for folder in (AUDIT, CHECKPOINTS):
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (AUDIT, *CHECKPOINTS.glob("*")):
+        _emptied(folder)
     for path in _files():
         if path != ARCHIVE and search.holds(path, person):
             if path.parent == ARCHIVE.parent and path.suffix == ".csv":
                 cleaned(path, person)
             else:
                 path.unlink()
+
+
+def _emptied(folder: Path) -> None:
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _person(request: Request, stores: list[Store]) -> Person:

@@ -16,7 +16,7 @@ from PIL import Image
 from tests import servers
 from typer.testing import CliRunner
 
-from unveil import erase, ingest, journal, manifest, objects, pack, params, registry, search
+from unveil import erase, ingest, journal, locks, manifest, objects, pack, params, registry, search
 from unveil.cli import app
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
@@ -273,6 +273,21 @@ def test_killed_after_any_step_and_run_again_it_completes(two_versions, monkeypa
     with zipfile.ZipFile(ARCHIVE) as archive:
         assert not {*THEIRS, TWIN} & set(archive.namelist())
     assert md5(str(ARCHIVE)) in Path(f"{ARCHIVE}.dvc").read_text()
+
+
+def test_while_a_training_or_an_audit_runs_nothing_is_touched(two_versions):
+    for folder, word in ((Path(".checkpoints/cnn3"), "cnn3"), (Path("data/06_audit"), "audit")):
+        before = everywhere()
+        with locks.alone(folder, ""), pytest.raises(UserError, match=f"{word} .*this checkout"):
+            CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+        left = {path for path, one in everywhere().items() if before.get(path) != one}
+        assert not [path for path in left if Path(path).name != "lock" and ".dvc/tmp" not in path]
+    assert not erase.PLAN.exists()
+    begun = Path(".checkpoints/cnn3/identity/000001-digest.npz")
+    begun.parent.mkdir()
+    begun.touch()
+    erased("--subject", PERSON)
+    assert [path.name for path in Path(".checkpoints/cnn3").iterdir()] == ["lock"]
 
 
 def test_a_registry_that_is_away_is_said_and_marked_later(two_versions, monkeypatch):
