@@ -1,7 +1,8 @@
 """manifest + archive -> the faces whose labels are most to be doubted, for a person to look at.
 
 Takes the faces in use of all splits; makes ``data/06_audit/suspects.csv``, ranked, and
-``suspects.html``, its first ones as a contact sheet. It changes no data: a person's decisions go
+``suspects.html``, its first ones as a contact sheet; its counts go into ``data/01_raw/audit.json``,
+in git beside the decisions, for the data sheet. It changes no data: a person's decisions go
 through `unveil data review`. Killed and run again it goes on where it was. Command: ``unveil data
 audit``. The method is confident learning (C. Northcutt, L. Jiang, I. Chuang, JAIR 70, 2021).
 """
@@ -22,11 +23,11 @@ from unveil import archive as archives
 from unveil import contact, corrections, doubt, hog
 from unveil.doubt import Probabilities
 from unveil.errors import UserError
-from unveil.files import existing, replacing, sha256, sweep
+from unveil.files import existing, replacing, sha256, sweep, write_json
 from unveil.images import Pixels
 from unveil.locks import alone
 from unveil.params import Params
-from unveil.paths import AUDIT, SHEET, SUSPECTS
+from unveil.paths import AUDIT, AUDITED, SHEET, SUSPECTS
 
 RUNNING = "an audit runs in this checkout already; wait until it ends"
 
@@ -60,9 +61,12 @@ def audit(source: Path, manifest: Path, params: Params) -> Audited:
         with replacing(SUSPECTS) as path:
             suspects.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
         shown = suspects.head(params.audit.shown)
-        doubted = int((suspects["suspected"] == "yes").sum())
+        by_class = suspects.loc[suspects["suspected"] == "yes", "label"].value_counts().to_dict()
+        doubted = sum(by_class.values())
         said = {"audited": len(judged), "doubted": doubted, "identity": identity}
         contact.write(SHEET, shown, _pictures(source, shown, params), params.classes, **said)
+        counts = {"faces": len(judged), "suspected": by_class, "manifest": sha256(manifest)}
+        write_json(AUDITED, counts)
     return Audited(faces=len(judged), suspects=doubted, shown=len(shown))
 
 

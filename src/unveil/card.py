@@ -1,7 +1,7 @@
 """manifest, summary and verdict -> a data sheet for people, with plots.
 
 Takes ``manifest.parquet``, ``summary.json``, ``validation.json``, what ``params.yaml`` says under
-``provenance`` and, where there is one, the audit's ``suspects.csv``; makes
+``provenance`` and, where there was one, the audit's ``audit.json``; makes
 ``data/05_reports/data_card.md`` and pictures of distributions in ``data/05_reports/data_card``, of
 a face none. Command: ``unveil data card``. The headings are those of Gebru et al. 2021, "Datasheets
 for Datasets" (CACM 64:12), section 3.
@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from unveil import plots, sample
-from unveil.files import existing, read_json, replacing
+from unveil.files import existing, read_json, replacing, sha256
 from unveil.params import Params
-from unveil.paths import CARD, CARD_PLOTS, MANIFEST, SUMMARY, SUSPECTS, VERDICT
+from unveil.paths import AUDITED, CARD, CARD_PLOTS, MANIFEST, SUMMARY, VERDICT
 from unveil.schema import COLUMNS, SPLITS
 
 OWN = {*COLUMNS, "quarantine"}
@@ -185,7 +185,7 @@ def _limits(
     limits = [
         f"Fit to tell {', '.join(params.classes)} apart as a face *shows* them, and for no claim "
         "about feelings, character, health or identity.",
-        _noise(used),
+        _noise(),
     ]
     unheld = [rule for rule in verdict["rules"] if rule["status"] not in HELD]
     limits += [f"{rule['status'].capitalize()}: {rule['sentence']}" for rule in unheld]
@@ -196,16 +196,15 @@ def _limits(
     yield "\n".join(f"- {limit}" for limit in limits)
 
 
-def _noise(used: pd.DataFrame) -> str:
-    if not SUSPECTS.exists():
+def _noise() -> str:
+    # The file is there from the start, so that DVC makes the sheet anew after an audit.
+    found = read_json(AUDITED, made_by="unveil data audit") if AUDITED.exists() else {}
+    if not found:
         return "Labels were not audited; `unveil data audit` does that."
-    suspects = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    # The sheet may be of an older version of the faces.
-    here = suspects.merge(used[["sha256", "label"]].drop_duplicates(), on=["sha256", "label"])
-    by_class = here["label"].value_counts().sort_index().to_dict()
+    older = "" if found["manifest"] == sha256(MANIFEST) else " of an earlier version of these faces"
     return (
-        f"The audit suspects {len(here)} of {len(used)} labels ({_listed(by_class)}); they are "
-        "suspicions, not errors."
+        f"An audit{older} suspects {sum(found['suspected'].values())} of {found['faces']} labels "
+        f"({_listed(found['suspected'])}); they are suspicions, not errors."
     )
 
 

@@ -9,6 +9,7 @@ JOURNAL = Path("data/journal.jsonl")
 
 ARCHIVE = Path("data/01_raw/faces.zip")
 CORRECTIONS = Path("data/01_raw/corrections.csv")
+AUDITED = Path("data/01_raw/audit.json")
 
 MANIFEST = Path("data/02_manifest/manifest.parquet")
 SUMMARY = Path("data/02_manifest/summary.json")

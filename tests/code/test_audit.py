@@ -1,5 +1,6 @@
 """The audit finds planted flips, goes on after a kill, and never forgets what a person decided."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from tests.flips import flip_labels
 
 from unveil import audit, corrections, manifest, params, sample
 from unveil.errors import UserError
-from unveil.paths import ARCHIVE, AUDIT, MANIFEST, SHEET, SUSPECTS
+from unveil.files import sha256
+from unveil.paths import ARCHIVE, AUDIT, AUDITED, MANIFEST, SHEET, SUSPECTS
 
 LOADED = params.load(Path(__file__).parents[2] / "params.yaml")
 # Among thousands of drawn faces some are alike without being twins: half of 6,000 were left out.
@@ -66,6 +68,9 @@ def test_the_suspects_are_ranked_and_wait_for_a_person(flipped):
     ]
     assert done.faces == 240
     assert 0 <= done.suspects == (rows["suspected"] == "yes").sum() < len(rows)
+    told = json.loads(AUDITED.read_text())
+    assert (told["faces"], sum(told["suspected"].values())) == (240, done.suspects)
+    assert told["manifest"] == sha256(MANIFEST)
     assert rows["suspected"].is_monotonic_decreasing
     assert list(rows["rank"]) == [str(place) for place in range(1, len(rows) + 1)]
     assert rows["score"].astype(float).is_monotonic_increasing

@@ -11,7 +11,8 @@ import yaml
 
 from unveil import card, params, sample
 from unveil.errors import UserError
-from unveil.paths import CARD, CARD_PLOTS, MANIFEST, SUMMARY, SUSPECTS, VERDICT
+from unveil.files import sha256, write_json
+from unveil.paths import AUDITED, CARD, CARD_PLOTS, MANIFEST, SUMMARY, VERDICT
 
 
 def faces(count: int = 120) -> pd.DataFrame:
@@ -101,13 +102,15 @@ def test_a_cell_too_small_is_insufficient_data_and_a_name_is_no_group(place):
     assert "person 1" not in said
 
 
-def test_the_audits_suspects_of_these_faces_are_counted(place):
+def test_what_an_audit_counted_is_told_and_of_which_version(place):
     assert "were not audited" in made(faces())
-    SUSPECTS.parent.mkdir(parents=True)
-    suspects = faces()[["member", "sha256", "label"]].head(4)
-    suspects.loc[3, "sha256"] = "of another version"
-    suspects.to_csv(SUSPECTS, index=False)
-    assert "suspects 3 of 120 labels (2 happy, 1 neutral)" in made(faces())
+    write_json(AUDITED, {})
+    assert "were not audited" in made(faces())
+    counts = {"faces": 117, "suspected": {"sad": 2, "happy": 1}, "manifest": sha256(MANIFEST)}
+    write_json(AUDITED, counts)
+    assert "- An audit suspects 3 of 117 labels (1 happy, 2 sad)" in made(faces())
+    said = made(faces(150))
+    assert "- An audit of an earlier version of these faces suspects 3 of 117 labels" in said
 
 
 def test_the_drawn_sample_is_called_synthetic_at_the_top_whatever_is_given(place):

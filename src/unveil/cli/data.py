@@ -17,12 +17,13 @@ def audit() -> None:
     from unveil import audit as audits
     from unveil import params
     from unveil.files import existing
-    from unveil.paths import ARCHIVE, MANIFEST, SHEET, SUSPECTS
+    from unveil.paths import ARCHIVE, AUDITED, MANIFEST, SHEET, SUSPECTS
 
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
     audited = audits.audit(source, MANIFEST, params.load())
     print(f"{SUSPECTS}: {audited.suspects} of {audited.faces} labels may be wrong")
     print(f"{SHEET}: the first {audited.shown}; open it, decide, then `unveil data review FILE`")
+    print(f"{AUDITED}: the counts, which `dvc repro card` takes into the data sheet")
 
 
 @app.command()
@@ -40,7 +41,7 @@ def review(
     faces = pd.read_parquet(existing(MANIFEST, made_by="unveil manifest"))
     taken = corrections.review(file, faces, loaded.classes)
     print(f"{CORRECTIONS}: " + ", ".join(f"{count} {name}" for name, count in taken.items()))
-    print(f"apply and keep them: dvc repro && git add {CORRECTIONS} dvc.lock && git commit")
+    print("apply and keep them: dvc repro && git add data dvc.lock && git commit")
 
 
 @app.command()
