@@ -9,11 +9,14 @@ Command: ``unveil data erase --member NAME`` or ``--subject ID``.
 
 import base64
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
 
 from unveil import history, ingest, journal, objects, params, registry, search
 from unveil.archive import opened
@@ -27,6 +30,7 @@ from unveil.request import Request, cleaned, named
 from unveil.search import Person
 
 PLAN = Path(".dvc/tmp/erase.json")
+T = TypeVar("T")
 
 
 @dataclass
@@ -96,8 +100,8 @@ def carry_out(todo: Plan) -> list[str]:
         if todo.members:
             clean_workspace(todo.person)
             _delete(todo)
-            told = {"images": todo.images, "objects": todo.counts}
-            journal.record("erase", archive=dvc_hash(ARCHIVE), **told)
+            held = dvc_hash(ARCHIVE)
+            journal.record("erase", images=todo.images, objects=todo.counts, archive=held)
             todo.members, todo.pictures = [], {}
             todo.save()
     versions = registry.mark_erased(todo.gone, f"{todo.date}: {todo.images} images")
@@ -175,7 +179,7 @@ def _archives(stores: list[Store]) -> Iterator[Path]:
     yield ARCHIVE
     seen = {dvc_hash(ARCHIVE)}
     for store in stores:
-        for identity in sorted(store.ids() - seen):
+        for identity in _unseen(store, seen):
             seen.add(identity)
             with store.file(identity) as path:
                 if search.is_archive(path):
@@ -185,12 +189,21 @@ def _archives(stores: list[Store]) -> Iterator[Path]:
 def _search(person: Person, stores: list[Store]) -> Found:
     verdicts: dict[str, bool] = {}
     for store in stores:
-        for identity in sorted(store.ids() - verdicts.keys()):
+        for identity in _unseen(store, verdicts):
             with store.file(identity) as path:
                 verdicts[identity] = search.holds(path, person)
     held = {one for one, is_held in verdicts.items() if is_held}
-    files = [path for path in _files() if search.holds(path, person)]
+    files = [path for path in _shown(_files(), "files") if search.holds(path, person)]
     return Found(files, {store.name: sorted(store.ids() & held) for store in stores})
+
+
+def _unseen(store: Store, seen: Collection[str]) -> Iterable[str]:
+    return _shown(sorted(store.ids() - set(seen)), f"objects in {store.name}")
+
+
+def _shown(all_of_them: list[T], what: str) -> Iterable[T]:
+    """Give them one after the other, and show how far one is where it takes long."""
+    return tqdm(all_of_them, desc="search", unit=f" {what}", delay=2)
 
 
 def _files() -> list[Path]:

@@ -16,6 +16,8 @@ from unveil.errors import UserError
 
 S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 20}
 """Seconds, each tried six times."""
+PAGE = 1000
+"""Versions of an object in one answer, the most that S3 gives."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,23 @@ class Store:
 
 def _delete_versions(s3: Any, path: str) -> None:
     bucket, key, _ = s3.split_path(path)
-    listed = s3.call_s3("list_object_versions", Bucket=bucket, Prefix=key)
-    for version in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
+    for version in list(_versions(s3, bucket, key)):
         s3.call_s3("delete_object", Bucket=bucket, Key=key, VersionId=version["VersionId"])
     s3.invalidate_cache()
+
+
+def _versions(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
+    """Give all versions of an object, and the marks that hide it, page by page."""
+    after: dict[str, str] = {}
+    while True:
+        asked = {"Bucket": bucket, "Prefix": key, "MaxKeys": PAGE, **after}
+        page = s3.call_s3("list_object_versions", **asked)
+        found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        # Other objects may begin with the same name: DVC adds `.dir` to a folder's.
+        yield from (one for one in found if one["Key"] == key)
+        if not page.get("IsTruncated"):
+            return
+        after = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
 
 
 @contextmanager

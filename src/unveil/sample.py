@@ -17,6 +17,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
+from tqdm import tqdm
 
 from unveil.files import replacing
 from unveil.images import Pixels
@@ -109,7 +110,7 @@ def draw(folder_zip: Path, *, counts: Mapping[Split, int], seed: int) -> None:
         table += ",".join((Path(member).name, *astuple(_look(default_rng(key))))) + "\n"
     with replacing(folder_zip) as path, zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("sample/attributes.csv"), table)
-        for member, label, key in cast:
+        for member, label, key in tqdm(cast, desc="draw", unit=" faces", delay=2):
             buffer = io.BytesIO()
             # Uncompressed: another version of zlib would give other bytes.
             Image.fromarray(face(label, default_rng(key))).save(buffer, "PNG", compress_level=0)

@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from unveil import archive as archives
 from unveil.images import SUFFIXES, Limits, Pixels, UnreadableImage, decode, resize
@@ -103,7 +105,7 @@ def holds(path: Path, person: Person) -> bool:
     content = path.read_bytes()
     if content.startswith(b"PAR1"):
         return _listed(content, person)
-    if content.startswith(b"PK") and _packed(path, person):
+    if content.startswith((b"PK", b"\x93NUMPY")) and _packed(path, person):
         return True
     return any(piece in content for piece in person.pieces) or bool(person.named.search(content))
 
@@ -116,10 +118,21 @@ def _attributed(path: Path, person: Person) -> bool:
 
 def _packed(path: Path, person: Person) -> bool:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            faces = arrays["images"]
-    except (zipfile.BadZipFile, ValueError, KeyError):
+        arrays = _arrays(path)
+    except (zipfile.BadZipFile, ValueError):
         return False
+    return any(_pictured(one, person) for one in arrays if one.dtype == np.uint8 and one.ndim > 2)
+
+
+def _arrays(path: Path) -> list[NDArray[Any]]:
+    loaded = np.load(path, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return [loaded]
+    with loaded:
+        return list(loaded.values())
+
+
+def _pictured(faces: Pixels, person: Person) -> bool:
     wanted = {resize(one, faces.shape[1]).tobytes() for one in person.pixels}
     return any(face.tobytes() in wanted for face in faces)
 

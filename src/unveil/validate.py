@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from tqdm import tqdm
 
 from unveil import datadocs
 from unveil.census import census
@@ -44,7 +45,7 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
     with replacing(DATA_DOCS) as site:
         context = _context(site)
         tables = census(faces, params)
-        for name, table in tables.items():
+        for name, table in tqdm(tables.items(), desc="judge", unit=" tables", delay=2):
             outcomes |= _judge(context, name, table=table, params=params)
         datadocs.build(context, site)
     left_out = _left_out(faces)

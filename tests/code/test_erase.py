@@ -20,6 +20,7 @@ from unveil import erase, ingest, journal, locks, manifest, objects, pack, param
 from unveil.cli import app
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
+from unveil.images import decode, resize
 from unveil.paths import ARCHIVE, MANIFEST, VERDICT
 from unveil.request import cleaned
 
@@ -332,6 +333,7 @@ def endpoint(tmp_path_factory):
 
 @pytest.mark.parametrize("keeps", [False, True], ids=["plain", "versioned"])
 def test_on_s3_all_versions_of_an_object_go(place, endpoint, monkeypatch, keeps):
+    monkeypatch.setattr(objects, "PAGE", 2)
     for name, value in servers.S3_KEYS.items():
         monkeypatch.setenv(name, value)
     client, bucket = servers.s3(endpoint), f"faces-{keeps}".lower()
@@ -345,7 +347,9 @@ def test_on_s3_all_versions_of_an_object_go(place, endpoint, monkeypatch, keeps)
     # On a bucket that keeps versions an object may be there more than once.
     for one in client.list_objects_v2(Bucket=bucket)["Contents"]:
         body = client.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
-        client.put_object(Bucket=bucket, Key=one["Key"], Body=body)
+        for _ in range(3):
+            client.put_object(Bucket=bucket, Key=one["Key"], Body=body)
+        client.put_object(Bucket=bucket, Key=f"{one['Key']}.dir", Body=b"of another object")
     erased("--subject", PERSON)
     stored = client.list_object_versions(Bucket=bucket)
     assert stored.get("DeleteMarkers", []) == []
@@ -391,6 +395,16 @@ def test_a_table_beside_the_archive_loses_the_rows_about_the_person_alone(tmp_pa
     cleaned(table, person)
     assert table.read_text() == f"sha256,member,action\n{'f' * 64},unhappy/a.png,keep\n"
     assert not search.holds(table, person)
+
+
+@pytest.mark.parametrize("side", [48, 64])
+def test_a_face_is_found_in_an_array_by_itself_whatever_its_size(tmp_path, side):
+    theirs = decode(face(0)).pixels
+    others = [decode(face(seed)).pixels for seed in (1, 2)]
+    person = search.Person(frozenset({"theirs.png"}), {"d" * 64: face(0)})
+    for seen, holds in (([*others, theirs], True), (others, False)):
+        np.save(tmp_path / "faces.npy", np.stack([resize(one, side)[..., None] for one in seen]))
+        assert search.holds(tmp_path / "faces.npy", person) is holds
 
 
 @pytest.mark.parametrize(
