@@ -38,7 +38,7 @@ ORDER = [
     ),
     *("train", "measures", "plots", "evaluate", "compare", "drift", "card", "provenance"),
     *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
-    *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
+    *("journal", "takeout", "history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]
 DOORS = {

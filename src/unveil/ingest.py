@@ -64,7 +64,7 @@ def ingest(
             if taken.attributes is not None:
                 raise UserError(f"{source} already has {taken.attributes!r}; give no {attributes}")
             with zipfile.ZipFile(path, "a") as archive:
-                archive.writestr(_entry(ATTRIBUTES), table)
+                archive.writestr(entry(ATTRIBUTES), table)
             return replace(taken, attributes=ATTRIBUTES)
     except OSError as error:
         where, reason = error.filename or source, str(error.strerror or error).lower()
@@ -144,7 +144,7 @@ def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Li
     wanted = sorted(name for name in files if _is_wanted(name))
     if not any(map(_is_image, wanted)):
         raise UserError(f"{source} is a folder without images; {KINDS}")
-    taken = arrange([_entry(name) for name in wanted], layout, where=str(source))
+    taken = arrange([entry(name) for name in wanted], layout, where=str(source))
     with zipfile.ZipFile(path, "w") as archive:
         for name in tqdm(wanted, desc="folder", unit=" files", delay=2):
             _add(archive, name, files[name].read_bytes(), limits)
@@ -154,15 +154,15 @@ def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Li
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, limits: Limits) -> None:
     try:
         bare = strip(content, limits) if _is_image(name) else content
-        archive.writestr(_entry(name), bare)
+        archive.writestr(entry(name), bare)
     except UnreadableImage as error:
         archive.writestr(_unreadable(name, error), b"")
 
 
 def _unreadable(name: str, error: UnreadableImage) -> zipfile.ZipInfo:
-    entry = _entry(name)
-    entry.comment = reason(error).encode()
-    return entry
+    empty = entry(name)
+    empty.comment = reason(error).encode()
+    return empty
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -189,12 +189,13 @@ def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
+def entry(name: str) -> zipfile.ZipInfo:
+    """Head a member, the same at each time; ``UserError`` for a name that is no text."""
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise UserError(f"{name!r}: the name is not UTF-8")
-    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    entry.external_attr = 0o100644 << 16
-    return entry
+    made = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    made.external_attr = 0o100644 << 16
+    return made
 
 
 def _table(attributes: Path) -> bytes:
@@ -211,5 +212,5 @@ def _table(attributes: Path) -> bytes:
 def _take_fer2013(source: Path, path: Path, layout: Layout, _limits: Limits) -> Listing:
     with zipfile.ZipFile(path, "w") as archive:
         for name, image in tqdm(fer2013.faces(source), desc="table", unit=" faces", delay=2):
-            archive.writestr(_entry(name), image)
+            archive.writestr(entry(name), image)
         return arrange(archive.infolist(), layout, where=str(source))

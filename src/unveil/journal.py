@@ -1,7 +1,8 @@
 """What was done with the faces, in the order it was done: no name, no member, no picture.
 
 Adds lines to ``data/journal.jsonl``, which travels in git beside the pointer of the data it tells
-of: time (UTC), verb, counts, digests of archives. `unveil ingest`, `sample` and `data erase` write.
+of: time (UTC), verb, counts, digests of archives. `unveil ingest`,
+`sample`, `data export` and `data erase` write.
 """
 
 import fcntl

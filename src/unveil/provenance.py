@@ -11,14 +11,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from unveil.params import Params
-from unveil.paths import JOURNAL
+from unveil.paths import AUDITED, JOURNAL
 
 
 def git_commit() -> str:
     """Name the commit, with ``-dirty`` where tracked files differ; ``unknown`` outside git."""
     commit = _output("git", "rev-parse", "HEAD")
-    # These two are about what is made, not what makes it.
-    others = (".", ":!dvc.lock", f":!{JOURNAL}")
+    # These are about what is made, not what makes it.
+    others = (".", ":!dvc.lock", f":!{JOURNAL}", f":!{AUDITED}")
     dirty = _output("git", "status", "--porcelain", "--untracked-files=no", "--", *others)
     return f"{commit}-dirty" if commit and dirty else commit or "unknown"
 

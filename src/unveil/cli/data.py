@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from unveil.cli import erase
+from unveil.cli import erase, takeout
 
 app = typer.Typer(help="Look after the faces.", no_args_is_help=True)
 app.add_typer(erase.app)
+app.add_typer(takeout.app)
 
 
 @app.command()

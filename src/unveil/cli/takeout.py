@@ -1,0 +1,23 @@
+"""unveil data export: the faces in use, for another program or place."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(metavar="TARGET.zip", help="A zip that is new.")],
+) -> None:
+    """Write the faces in use into an archive, with the splits and labels they have by now."""
+    from unveil import params, takeout
+    from unveil.files import existing
+    from unveil.paths import ARCHIVE, JOURNAL, MANIFEST
+
+    source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
+    counts = takeout.export(source, MANIFEST, target, params.load())
+    print(f"{target}: " + ", ".join(f"{count} faces in {name}" for name, count in counts.items()))
+    print(f"{JOURNAL} tells of it; an erasure does not reach it")
