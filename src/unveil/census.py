@@ -14,14 +14,11 @@ from numpy.typing import NDArray
 from unveil.errors import unknown
 from unveil.params import Params
 from unveil.rules import Setting
-from unveil.schema import COLUMNS, SPLITS
+from unveil.schema import COLUMNS, QUALITIES, SPLITS
 from unveil.statistics import Counts, Strength, counted, cramers_v, deciles, divergence
 
 NEEDED = ("member", "split", "label", "sha256", "width", "height", "fault", "quarantine")
 """What every row of a manifest has; a face in use has a brightness too."""
-
-QUALITIES = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
-"""What a picture is like, whoever is on it: a class should not be told from these."""
 
 
 def census(faces: pd.DataFrame, params: Params) -> dict[str, pd.DataFrame]:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unveil.census import QUALITIES
 from unveil.errors import UserError
 from unveil.files import existing
 from unveil.paths import MANIFEST
-from unveil.schema import SPLITS
+from unveil.schema import QUALITIES, SPLITS
 from unveil.statistics import divergence
 
 NAMED = 5

@@ -22,7 +22,7 @@ from unveil.files import replacing, write_json
 from unveil.images import Limits, UnreadableImage, decode
 from unveil.params import Params
 from unveil.paths import MANIFEST, SUMMARY
-from unveil.schema import COLUMNS, SPLITS, Data
+from unveil.schema import COLUMNS, QUALITIES, SPLITS, Data
 from unveil.splits import split
 
 
@@ -119,7 +119,6 @@ def _facts(archive: zipfile.ZipFile, member: Member, limits: Limits) -> dict[str
         content = archives.content(archive, member.name, max_bytes=limits.max_bytes)
         return {**looks.facts(content, decode(content, limits)), "fault": ""}
     except UnreadableImage as error:
-        measured = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
-        unknown = dict.fromkeys(measured, np.nan)
+        unknown = dict.fromkeys(QUALITIES, np.nan)
         empty = {"sha256": "", "dhash": "", "phash": "", "width": 0, "height": 0, "mode": ""}
         return {**unknown, **empty, "fault": str(error)}

@@ -10,9 +10,12 @@ from pydantic.dataclasses import dataclass
 
 SPLITS = ("train", "validation", "test")
 
+QUALITIES = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
+"""What a picture is like, whoever is on it: a class should not be told from these."""
+
 COLUMNS = (
     *("member", "split", "label", "sha256", "dhash", "phash", "width", "height", "mode"),
-    *("brightness", "contrast", "sharpness", "bytes_per_pixel", "twins", "fault"),
+    *(*QUALITIES, "twins", "fault"),
 )
 """Of a manifest; ``quarantine`` is the last, and what stands before it a user's attributes."""
 
