@@ -21,11 +21,32 @@ def policy(*objects: str) -> dict:
     return {"Version": "2012-10-17", "Statement": [listing, acting]}
 
 
+SETTINGS = (
+    *("BucketPublicAccessBlock", "BucketOwnershipControls", "EncryptionConfiguration"),
+    *("BucketVersioning", "LifecycleConfiguration"),
+)
+
+
+def founder(bucket: str) -> dict:
+    """Allow to make a bucket and set it up, and to use it below the prefix ``unveil``."""
+    here = f"arn:aws:s3:::{bucket}"
+    setting = [f"s3:{verb}{name}" for name in SETTINGS for verb in ("Get", "Put")]
+    making = ["s3:CreateBucket", "s3:ListBucket", *setting]
+    using = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+    using += ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+    statements = [
+        {"Effect": "Allow", "Action": making, "Resource": here},
+        {"Effect": "Allow", "Action": using, "Resource": f"{here}/unveil/*"},
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
 EVERYTHING = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
 POLICIES = {
     "owner": {"Version": "2012-10-17", "Statement": [EVERYTHING]},
     "worker": policy("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"),
     "reader": policy("s3:GetObject"),
+    "founder": founder("founded"),
     "stranger": {
         "Version": "2012-10-17",
         "Statement": [{**EVERYTHING, "Resource": "arn:aws:s3:::else"}],

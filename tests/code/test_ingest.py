@@ -14,17 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from typer.testing import CliRunner
 
 from unveil import ingest as module
 from unveil import manifest, pack, params, registry
 from unveil.archive import Layout, listing, opened
 from unveil.archive import content as content_of
+from unveil.cli import app
 from unveil.errors import UserError
 from unveil.fer2013 import EMOTIONS
 from unveil.files import write_json
 from unveil.images import UnreadableImage, decode
 from unveil.ingest import ingest, track
-from unveil.paths import MANIFEST, SUMMARY, VERDICT
+from unveil.paths import CORRECTIONS, JOURNAL, MANIFEST, SUMMARY, VERDICT
 
 LAYOUT = Layout(
     classes=("happy", "neutral", "sad", "surprise"),
@@ -540,3 +542,18 @@ def test_what_is_planted_in_files_is_stored_nowhere(
             before = (source / member.name).read_bytes()
             after = content_of(archive, member.name, max_bytes=99_999)
             assert np.array_equal(decode(after).pixels, decode(before).pixels)
+
+
+def test_decisions_about_faces_and_the_journal_outlast_another_archive(place, monkeypatch):
+    run("git", "init", "--quiet")
+    run(sys.executable, "-m", "dvc", "init", "--quiet")
+    CORRECTIONS.parent.mkdir(parents=True)
+    CORRECTIONS.write_text(f"sha256,member,action,label\n{'a' * 64},happy/1.png,keep,\n")
+    before = CORRECTIONS.read_bytes()
+    for value in (90, 120):
+        with zipfile.ZipFile("source.zip", "w") as archive:
+            archive.writestr("happy/1.png", picture(value))
+        done = CliRunner().invoke(app, ["ingest", "source.zip"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    assert CORRECTIONS.read_bytes() == before
+    assert len(JOURNAL.read_text().splitlines()) == 2

@@ -4,6 +4,8 @@ import contextlib
 import socket
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -14,6 +16,7 @@ from tests import buckets, servers
 from unveil import storage
 from unveil.errors import UserError
 
+ROOT = Path(__file__).parents[2]
 EVERYONE = "arn:aws:s3:::*"
 SET_NOW = [
     "public access blocked: yes, set now",
@@ -229,6 +232,32 @@ def test_credentials_that_will_not_do_are_one_line(guarded, monkeypatch, who, ch
     secrets = (asked["AWS_ACCESS_KEY_ID"], asked["AWS_SECRET_ACCESS_KEY"])
     with refused(words, secrets=secrets):
         create(url, endpoint)
+
+
+def test_who_sets_a_bucket_up_needs_what_the_document_says_and_no_more(guarded, monkeypatch):
+    endpoint, keys = guarded
+    use(monkeypatch, keys["founder"])
+    made = create("s3://founded/unveil", endpoint)
+    assert made == ["bucket founded: made", *SET_NOW]
+    assert "NOT" not in " ".join(create("s3://founded/unveil", endpoint))
+    with refused("AccessDenied"):
+        create("s3://founded/elsewhere", endpoint)
+    document = (ROOT / "docs/operations.md").read_text()
+    for name in buckets.SETTINGS:
+        assert f"`{name}`" in document
+
+
+@pytest.mark.fault("two set up one bucket at once")
+def test_two_who_set_up_a_bucket_at_once_both_succeed(endpoint):
+    with ThreadPoolExecutor(4) as pool:
+        urls = [f"s3://together/{prefix}" for prefix in ("one", "one", "two", "two")]
+        said = list(pool.map(lambda url: create(url, endpoint), urls))
+    assert all(lines[-1] == "probe: written, read, deleted" for lines in said)
+    create("s3://together/one", endpoint)
+    create("s3://together/two", endpoint)
+    rules = settings(endpoint, "together")["bucket_lifecycle_configuration"]["Rules"]
+    assert sorted(rule["Filter"]["Prefix"] for rule in rules) == ["one/", "two/"]
+    assert servers.s3(endpoint).list_object_versions(Bucket="together").get("Versions", []) == []
 
 
 def test_a_missing_bucket_that_may_not_be_made_is_one_line(tmp_path, monkeypatch):
