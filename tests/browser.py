@@ -3,8 +3,10 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 
@@ -38,3 +40,10 @@ def page(*allowed: str) -> Iterator[tuple[Page, list[str]]]:
         tab.route("**/*", decide)
         yield tab, outside
         browser.close()
+
+
+def colours(page: Page, screenshot: Path) -> int:
+    """Take a screenshot of the whole page; gives how many colours a person sees in it."""
+    page.screenshot(path=screenshot, full_page=True)
+    with Image.open(screenshot) as seen:
+        return len(seen.convert("RGB").getcolors(1 << 24) or ())

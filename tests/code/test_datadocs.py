@@ -61,7 +61,7 @@ def test_no_page_names_another_server_or_runs_a_script(docs):
         assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", text), path
 
 
-def test_a_person_finds_from_the_index_what_broke_a_rule_and_asks_nobody_else(docs):
+def test_a_person_finds_from_the_index_what_broke_a_rule_and_asks_nobody_else(docs, tmp_path):
     with browser.page() as (page, outside):
         failures: list[str] = []
         page.on("pageerror", lambda error: failures.append(str(error)))
@@ -78,6 +78,7 @@ def test_a_person_finds_from_the_index_what_broke_a_rule_and_asks_nobody_else(do
         assert "warned" in icon(warned)
         assert warned.get_by_text("min side 24").is_visible()
         assert warned.get_by_text(HOSTILE).is_visible()
+        assert browser.colours(page, tmp_path / "results.png") > 10
         kept = page.get_by_text(SENTENCES["known_label"])
         assert kept.is_visible()
         page.get_by_label("Broken rules only").check()
