@@ -71,17 +71,29 @@ def begin_with(order: dict[str, Any], architecture: str) -> None:
     Where it cannot be had it is said, and nothing else changes.
     """
     stage = stages_of(architecture)[0]
-    wanted = {stage: order["models"].get(stage)}
-    if not wanted[stage] or _locked([stage]) == wanted:
+    wanted, before = {stage: order["models"].get(stage)}, _locked([stage])
+    if not wanted[stage] or before == wanted:
         return
     try:
         with _remote() as repo:
-            if repo:
-                _lock(repo, wanted)
-                if not _made_of_others(repo, stage):
-                    repo.pull([stage], force=True)
+            if repo and not _pulled(repo, stage, wanted, before):
+                print(f"{architecture} is trained anew: the controller's is of other things")
     except UserError as error:
         print(f"{architecture} is trained anew: {error}")
+
+
+def _pulled(repo: "Repo", stage: str, wanted: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Take what ``wanted`` names, if made of what is here; else leave ``before`` in the lock."""
+    pulled = False
+    try:
+        _lock(repo, wanted)
+        if not _made_of_others(repo, stage):
+            repo.pull([stage], force=True)
+            pulled = True
+    finally:
+        if not pulled:
+            _lock(repo, before)
+    return pulled
 
 
 def hand_over(architecture: str) -> None:

@@ -247,11 +247,18 @@ def test_models_are_taken_whole_or_not_at_all(bucket, handed_over):
     assert not MODEL.exists()
 
 
-def begun_with(worker: Path, order: dict) -> None:
-    """A fresh worker begins an order as train-architecture does."""
+@contextlib.contextmanager
+def fresh(worker: Path):
+    """Be in a worker that has trained nothing yet."""
     run("git", "clone", "--quiet", "../origin", str(worker))
     shutil.copy(".dvc/config.local", worker / ".dvc")
     with contextlib.chdir(worker):
+        yield
+
+
+def begun_with(worker: Path, order: dict) -> None:
+    """A fresh worker begins an order as train-architecture does."""
+    with fresh(worker):
         exchange.accept(order)
         exchange.begin_with(order, KEY)
         train()
@@ -279,6 +286,23 @@ def test_a_model_that_is_damaged_on_the_remote_is_trained_anew(
     begun_with(tmp_path / "second", exchange.order([KEY]))
     assert md5(tmp_path / "second" / MODEL) != handed_over
     assert f"{KEY} is trained anew: DVC remote store: " in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("fault", ["other parameters", "damaged"])
+def test_a_model_that_is_not_taken_leaves_no_trace(bucket, handed_over, tmp_path, fault, capfd):
+    exchange.collect(KEY)
+    if fault == "damaged":
+        bucket.damage(handed_over)
+    else:
+        Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
+    order = exchange.order([KEY])
+    with fresh(tmp_path / "second"):
+        exchange.accept(order)
+        before = Path("dvc.lock").read_bytes()
+        exchange.begin_with(order, KEY)
+        assert Path("dvc.lock").read_bytes() == before
+        assert not MODEL.exists()
+    assert f"{KEY} is trained anew: " in capfd.readouterr().out
 
 
 def test_a_model_of_other_parameters_is_refused(handed_over):
