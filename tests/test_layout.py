@@ -36,7 +36,9 @@ ORDER = [
         "checkpoint",
         "course",
     ),
-    *("train", "measures", "plots", "evaluate", "compare", "drift", "card", "provenance"),
+    *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
+    *("assessment", "plots", "charts", "evaluate", "learning_curve", "compare"),
+    *("drift", "card", "provenance"),
     *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
     *("journal", "takeout", "history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
@@ -49,6 +51,7 @@ DOORS = {
     "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
     "cleanlab": ["src/unveil/audit.py"],
+    "fairlearn": ["src/unveil/fairness.py"],
 }
 # params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.
 CHECKED_ONLY = {"expectations", "rules"}

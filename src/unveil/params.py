@@ -22,11 +22,13 @@ from unveil.rules import Rule, Setting
 from unveil.schema import (
     Audit,
     Data,
+    Decision,
     File,
     Provenance,
     Recipe,
     Rules,
     Schedule,
+    Slicing,
     Split,
     Training,
 )
@@ -43,6 +45,8 @@ class Params:
     data: Data
     rules: dict[str, Setting]
     audit: Audit
+    decision: Decision
+    slices: Slicing
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -74,6 +78,8 @@ def load(path: Path = PARAMS) -> Params:
         data=file.data,
         rules=_rules(file.rules, path),
         audit=file.audit,
+        decision=file.decision,
+        slices=file.slices,
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")
