@@ -5,18 +5,20 @@ Takes the manifest, its verdict and the archive; makes ``data/03_packed/SPLIT.np
 """
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unveil import archive as archives
+from unveil import packed
 from unveil.errors import UserError
 from unveil.files import existing, read_json, replacing, sha256
 from unveil.images import Limits, Pixels, decode, resize
 from unveil.manifest import limits, used
-from unveil.packed import Faces
 from unveil.params import Params
 from unveil.paths import PACKED
 from unveil.schema import SPLITS
@@ -29,10 +31,12 @@ def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> d
     counts = {}
     with archives.opened(source) as archive:
         for name in SPLITS:
-            faces = _pack(archive, used(rows, name), params)
+            chosen = used(rows, name)
+            images = _images(archive, chosen["member"], params)
+            labels = _labels(chosen["label"], params.classes)
             with replacing(PACKED / f"{name}.npz") as path:
-                np.savez(path, images=faces.images, labels=faces.labels)
-            counts[name] = len(faces)
+                packed.save(path, images, labels, size=params.data.image_size)
+            counts[name] = len(chosen)
     return counts
 
 
@@ -46,15 +50,18 @@ def _require_passed(manifest: Path, validation: Path) -> None:
         raise UserError(f"{validation} says that the data did not pass; nothing was packed")
 
 
-def _pack(archive: zipfile.ZipFile, rows: pd.DataFrame, params: Params) -> Faces:
-    size = params.data.image_size
-    images = np.empty((len(rows), size, size, 1), np.uint8)
+def _images(
+    archive: zipfile.ZipFile, members: pd.Series, params: Params
+) -> Iterator[NDArray[np.uint8]]:
     accepted = limits(params.data)
-    progress = tqdm(rows["member"], desc="pack", unit=" faces", mininterval=1)
-    for row, member in enumerate(progress):
-        images[row, :, :, 0] = resize(_pixels(archive, member, accepted), size)
-    labels = rows["label"].map({label: index for index, label in enumerate(params.classes)})
-    return Faces(images=images, labels=labels.to_numpy(np.int64))
+    for member in tqdm(members, desc="pack", unit=" faces", mininterval=1):
+        pixels = _pixels(archive, member, accepted)
+        yield resize(pixels, params.data.image_size)[:, :, None]
+
+
+def _labels(names: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    places = {label: index for index, label in enumerate(classes)}
+    return names.map(places).to_numpy(np.int64)
 
 
 def _pixels(archive: zipfile.ZipFile, member: str, accepted: Limits) -> Pixels:
