@@ -6,18 +6,20 @@ manifest says of each. Command: ``unveil pack``.
 """
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unveil import archive as archives
+from unveil import packed
 from unveil.errors import UserError
 from unveil.files import existing, read_json, replacing, sha256
 from unveil.images import Limits, Pixels, decode, resize
 from unveil.manifest import limits, used
-from unveil.packed import Faces
 from unveil.params import Params
 from unveil.paths import PACKED
 from unveil.schema import SPLITS, TWIN
@@ -31,12 +33,13 @@ def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> d
     with archives.opened(source) as archive:
         for name in SPLITS:
             told = with_twins(rows, name)
-            faces = _pack(archive, told, params)
+            images = _images(archive, told["member"], params)
+            labels = _labels(told["label"], params.classes)
             with replacing(PACKED / f"{name}.npz") as path:
-                np.savez(path, images=faces.images, labels=faces.labels)
+                packed.save(path, images, labels, size=params.data.image_size)
             with replacing(PACKED / f"{name}.parquet") as path:
                 told.to_parquet(path, index=False)
-            counts[name] = len(faces)
+            counts[name] = len(told)
     return counts
 
 
@@ -70,15 +73,18 @@ def _require_passed(manifest: Path, validation: Path) -> None:
         raise UserError(f"{validation} says that the data did not pass; nothing was packed")
 
 
-def _pack(archive: zipfile.ZipFile, rows: pd.DataFrame, params: Params) -> Faces:
-    size = params.data.image_size
-    images = np.empty((len(rows), size, size, 1), np.uint8)
+def _images(
+    archive: zipfile.ZipFile, members: pd.Series, params: Params
+) -> Iterator[NDArray[np.uint8]]:
     accepted = limits(params.data)
-    progress = tqdm(rows["member"], desc="pack", unit=" faces", mininterval=1)
-    for row, member in enumerate(progress):
-        images[row, :, :, 0] = resize(_pixels(archive, member, accepted), size)
-    labels = rows["label"].map({label: index for index, label in enumerate(params.classes)})
-    return Faces(images=images, labels=labels.to_numpy(np.int64))
+    for member in tqdm(members, desc="pack", unit=" faces", mininterval=1):
+        pixels = _pixels(archive, member, accepted)
+        yield resize(pixels, params.data.image_size)[:, :, None]
+
+
+def _labels(names: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    places = {label: index for index, label in enumerate(classes)}
+    return names.map(places).to_numpy(np.int64)
 
 
 def _pixels(archive: zipfile.ZipFile, member: str, accepted: Limits) -> Pixels:

@@ -1,12 +1,21 @@
-"""The packed faces of a split, as `unveil pack` makes them and learning reads them."""
+"""The packed faces of a split, as `unveil pack` makes them and learning reads them.
 
+A file is what ``numpy.savez`` makes of ``images`` and ``labels``. It is written face by face and
+read through a map of its bytes, so that neither has to fit into memory.
+"""
+
+import struct
+import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from unveil.errors import UserError
 from unveil.files import existing
 from unveil.paths import PACKED
 
@@ -23,10 +32,55 @@ class Faces:
 
 
 def load(name: str, folder: Path = PACKED) -> Faces:
-    """Load a packed split."""
+    """Open a packed split; its images stay in the file until they are looked at.
+
+    Their bytes are read once, against their checksum. A file that is damaged is a ``UserError``.
+    """
     path = existing(folder / f"{name}.npz", made_by="unveil pack")
-    with np.load(path, allow_pickle=False) as arrays:
-        return Faces(images=arrays["images"], labels=arrays["labels"])
+    try:
+        with zipfile.ZipFile(path) as stored, stored.open("labels.npy") as labels:
+            read = npy.read_array(labels, allow_pickle=False)
+            return Faces(images=_mapped(stored, path), labels=read)
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise UserError(f"{path} is damaged ({error}); `unveil pack` makes it anew") from None
+
+
+def save(
+    path: Path, images: Iterable[NDArray[np.uint8]], labels: NDArray[np.int64], *, size: int
+) -> None:
+    """Write a packed split: as many images ``(size, size, 1)`` as labels, in their order."""
+    with zipfile.ZipFile(path, "w") as stored:
+        with stored.open("images.npy", "w", force_zip64=True) as file:
+            shape = (len(labels), size, size, 1)
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            npy.write_array_header_1_0(file, header)
+            for image in images:
+                file.write(image.tobytes())
+        with stored.open("labels.npy", "w", force_zip64=True) as file:
+            npy.write_array(file, labels, allow_pickle=False)
+
+
+def _mapped(stored: zipfile.ZipFile, path: Path) -> NDArray[np.uint8]:
+    entry = stored.getinfo("images.npy")
+    with stored.open(entry) as member:
+        npy.read_magic(member)
+        shape, by_column, kind = npy.read_array_header_1_0(member)
+        header = member.tell()
+        while member.read(1 << 20):  # whose end is where the checksum is judged
+            pass
+    if by_column or kind != np.uint8 or entry.compress_type:
+        raise ValueError("its images are not as they were packed")
+    offset = _start(path, entry) + header
+    return np.asarray(np.memmap(path, kind, mode="r", offset=offset, shape=shape))
+
+
+def _start(path: Path, entry: zipfile.ZipInfo) -> int:
+    # Before a member stand 30 bytes, its name and an extra field (APPNOTE.TXT, 4.3.7), whose
+    # lengths need not be those of the directory at the end of the file.
+    with path.open("rb") as file:
+        file.seek(entry.header_offset)
+        name, extra = struct.unpack("<26x2H", file.read(30))
+    return entry.header_offset + 30 + int(name) + int(extra)
 
 
 def rows(name: str, folder: Path = PACKED) -> pd.DataFrame:

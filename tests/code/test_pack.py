@@ -5,6 +5,7 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -144,13 +145,12 @@ def test_a_split_that_is_not_packed_names_the_command(faces):
 def test_an_interrupted_pack_leaves_the_old_arrays(faces, monkeypatch, stop):
     made(faces)
     before = {path: path.read_bytes() for path in Path("data/03_packed").iterdir()}
-    save = np.savez
 
-    def interrupted(path: Path, **arrays: np.ndarray) -> None:
-        save(path, **{name: values[:1] for name, values in arrays.items()})
+    def interrupted(file: IO[bytes], array: np.ndarray, **_: object) -> None:
+        file.write(array.tobytes()[:1])
         raise stop
 
-    monkeypatch.setattr(np, "savez", interrupted)
+    monkeypatch.setattr(packed.npy, "write_array", interrupted)
     with pytest.raises(stop):
         made(faces)
     assert {path: path.read_bytes() for path in Path("data/03_packed").iterdir()} == before
