@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *("backend", "errors", "files", "paths", "architectures", "schema", "rules", "expectations"),
+    *("errors", "backend", "files", "paths", "architectures", "schema", "rules", "expectations"),
     *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
     *(
@@ -23,11 +23,13 @@ ORDER = [
         "augmentation",
         "batches",
         "callbacks",
+        "devices",
         "checkpoint",
         "course",
     ),
-    *("train", "measures", "plots", "evaluate", "compare", "drift", "card", "provenance"),
-    *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
+    *("train", "measures", "plots", "evaluate", "contests", "compare", "drift", "card"),
+    *("provenance", "registry", "recorded", "promote", "predict", "hog", "doubt", "contact"),
+    *("audit",),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]

@@ -28,6 +28,12 @@ def load(name: str, folder: Path = PACKED) -> Faces:
         return Faces(images=arrays["images"], labels=arrays["labels"])
 
 
+def even(faces: Faces, shares: int) -> Faces:
+    """Leave out the last few faces, so that ``shares`` divide their number."""
+    whole = len(faces) - len(faces) % shares
+    return faces if whole == len(faces) else Faces(faces.images[:whole], faces.labels[:whole])
+
+
 def subset(faces: Faces, count: int | None, *, seed: int) -> Faces:
     """Take a stratified part of about ``count`` faces; all of them for ``None``."""
     if count is None or count >= len(faces):
