@@ -12,17 +12,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *(
-        "backend",
-        "errors",
-        "files",
-        "locks",
-        "paths",
-        "architectures",
-        "schema",
-        "rules",
-        "expectations",
-    ),
+    *("errors", "backend", "files", "locks", "paths", "architectures", "schema", "rules"),
+    *("expectations",),
     *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
     *(
@@ -33,11 +24,12 @@ ORDER = [
         "augmentation",
         "batches",
         "callbacks",
+        "devices",
         "checkpoint",
         "course",
     ),
     *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
-    *("assessment", "plots", "charts", "evaluate", "learning_curve", "compare"),
+    *("assessment", "plots", "charts", "evaluate", "learning_curve", "contests", "compare"),
     *("drift", "card", "provenance"),
     *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
     *("journal", "takeout", "history", "objects", "search", "request", "erase", "bench", "storage"),

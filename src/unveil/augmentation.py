@@ -10,6 +10,9 @@ import keras
 
 from unveil.schema import Augmentation
 
+EXACT = "float32"
+"""Of gray values, whatever the network computes in."""
+
 
 class Moved(keras.layers.Layer):  # type: ignore[misc]
     """Mirror, turn, zoom and shift in one affine map, so that a face is sampled once.
@@ -19,7 +22,7 @@ class Moved(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def __init__(self, amount: Augmentation) -> None:
-        super().__init__(name="moved")
+        super().__init__(name="moved", dtype=EXACT)
         self._amount = amount
         self._generator = keras.random.SeedGenerator(0)
 
@@ -66,8 +69,10 @@ def augmentation(amount: Augmentation) -> keras.Sequential:
     if amount.flip or amount.rotation or amount.shift or amount.zoom:
         layers.append(Moved(amount))
     if amount.contrast:
-        layers.append(keras.layers.RandomContrast(amount.contrast, value_range=(0, 255)))
+        layers.append(
+            keras.layers.RandomContrast(amount.contrast, value_range=(0, 255), dtype=EXACT)
+        )
     if amount.erasing:
         # A single number would be the most of a chance that is drawn itself.
-        layers.append(keras.layers.RandomErasing((amount.erasing, amount.erasing)))
-    return keras.Sequential([*layers, Rounded()], name="augmentation")
+        layers.append(keras.layers.RandomErasing((amount.erasing, amount.erasing), dtype=EXACT))
+    return keras.Sequential([*layers, Rounded(dtype=EXACT)], name="augmentation")

@@ -24,14 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_jsonable_python as plain
 
+from unveil.devices import resolved
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, sweep
 from unveil.params import Params
 from unveil.paths import CHECKPOINTS, PACKED
 
 CODE = (
-    *("architectures", "augmentation", "batches", "callbacks", "checkpoint", "course", "errors"),
-    *("files", "packed", "params", "paths", "schema", "train"),
+    *("architectures", "augmentation", "batches", "callbacks", "checkpoint", "course", "devices"),
+    *("errors", "files", "packed", "params", "paths", "schema", "train"),
 )
 """The modules that decide what a training gives."""
 
@@ -163,6 +164,7 @@ def identity(key: str, params: Params) -> str:
         "weights": sha256(weights) if weights.is_file() else None,
         "schedule": plain(params.schedules[key]),
         "training": plain(params.training),
+        "precision": resolved(params.training.precision),
         "classes": params.classes,
         "image_size": params.data.image_size,
         "code": [sha256(path) for path in _sources()],

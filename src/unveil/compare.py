@@ -8,11 +8,9 @@ counts when it is about the network and the test images that are there now. Comm
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from unveil import contests
 from unveil.errors import UserError
 from unveil.files import existing, read_json, replacing, sha256, write_json
-from unveil.measures import Estimate, paired_difference
 from unveil.params import Params
 from unveil.paths import COMPARISON, LEADERBOARD, MODELS, PACKED, REPORTS
 
@@ -23,11 +21,15 @@ def compare(params: Params) -> dict[str, Any]:
     if not reports:
         raise UserError("every report is out of date; run `dvc repro`")
     ranking = sorted(reports, key=lambda report: -report["test"]["macro_f1"]["value"])
+    keys = [report["architecture"] for report in ranking]
     result = {
         "recipe": params.recipe,
-        "ranking": [report["architecture"] for report in ranking],
+        "ranking": keys,
         "missing": [key for key in params.architectures if key not in _keys(ranking)],
         "lead": _lead(ranking, params.classes),
+        "transfer": contests.transfer(keys, params),
+        "colors": contests.colors(keys, params),
+        "weights": contests.weights(keys, params),
         "reports": {report["architecture"]: report for report in ranking},
     }
     write_json(COMPARISON, result)
@@ -55,6 +57,7 @@ def table(result: dict[str, Any]) -> str:
     ]
     if result["missing"]:
         lines.append(f"Not evaluated, or out of date: {', '.join(result['missing'])}.")
+    lines += contests.lines(result)
     return "\n".join(lines) + "\n"
 
 
@@ -63,11 +66,8 @@ def verdict(result: dict[str, Any]) -> str:
     first, lead = result["ranking"][0], result["lead"]
     if lead is None:
         return f"Only `{first}` was evaluated."
-    difference = Estimate(**lead["difference"])
-    by = (
-        f"{difference.value:+.4f} macro-F1 on the same images, "
-        f"95 % interval [{difference.low:+.4f}, {difference.high:+.4f}]"
-    )
+    value, _, interval = contests.said(lead).partition(" ")
+    by = f"{value} macro-F1 on the same images, 95 % interval {interval}"
     if lead["tie"]:
         return f"`{first}` and `{lead['second']}` are a **tie**: {by}."
     return f"`{first}` is better than `{lead['second']}`: {by}."
@@ -102,40 +102,20 @@ def _keys(reports: list[dict[str, Any]]) -> set[str]:
 def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, Any] | None:
     if len(ranking) < 2:
         return None
-    first, second = (_answers(report["architecture"]) for report in ranking[:2])
-    place = {name: index for index, name in enumerate(classes)}
-    truth, one, other = (
-        column.map(place).to_numpy()
-        for column in (first["actual"], first["predicted"], second["predicted"])
-    )
-    difference = paired_difference(truth, one, other, classes=len(classes))
-    return {
-        "second": ranking[1]["architecture"],
-        "difference": difference.__dict__,
-        "tie": difference.low <= 0 <= difference.high,
-    }
-
-
-def _answers(key: str) -> pd.DataFrame:
-    path = existing(REPORTS / key / "predictions.csv", made_by=f"unveil evaluate {key}")
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    first, second = (report["architecture"] for report in ranking[:2])
+    return contests.contest(first, second, classes)
 
 
 def _row(report: dict[str, Any]) -> str:
     cells = [
         f"`{report['architecture']}`",
-        _percent(report["train"]["accuracy"]),
-        _percent(report["validation"]["accuracy"]),
-        _percent(report["test"]["macro_f1"]),
-        _percent(report["test"]["accuracy"]),
+        contests.percent(report["train"]["accuracy"]),
+        contests.percent(report["validation"]["accuracy"]),
+        contests.percent(report["test"]["macro_f1"]),
+        contests.percent(report["test"]["accuracy"]),
         f"{report['seconds_per_epoch']:.1f}",
         str(report["epochs"]),
         f"{report['parameters']:,}",
         f"{report['bytes'] / 1e6:.1f}",
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _percent(estimate: dict[str, float]) -> str:
-    value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
-    return f"{value:.2f} [{low:.1f}, {high:.1f}]"

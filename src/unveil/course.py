@@ -97,6 +97,7 @@ class Course:
             steps_per_epoch=batches.steps,
             shuffle=False,
             validation_data=(prepare(self.validation.images), self._targets(self.validation)),
+            validation_batch_size=self.training.batch_size,
             initial_epoch=self.epochs.done,
             epochs=before + stage.epochs,
             callbacks=[
@@ -128,7 +129,8 @@ class Course:
             changed = augmentation(self.training.augmentation)(faces)
             return keras.Model(faces, self.network(changed)), lambda images: images
         backbone, head = split_at_features(self.network)
-        return head, lambda images: backbone.predict(images, batch_size=64, verbose=0)
+        size = self.training.batch_size
+        return head, lambda images: backbone.predict(images, batch_size=size, verbose=0)
 
     def _batches(self, inputs: Any, *, start: int) -> Batches:
         return Batches(

@@ -88,6 +88,12 @@ def rows(name: str, folder: Path = PACKED) -> pd.DataFrame:
     return pd.read_parquet(existing(folder / f"{name}.parquet", made_by="unveil pack"))
 
 
+def even(faces: Faces, shares: int) -> Faces:
+    """Leave out the last few faces, so that ``shares`` divide their number."""
+    whole = len(faces) - len(faces) % shares
+    return faces if whole == len(faces) else Faces(faces.images[:whole], faces.labels[:whole])
+
+
 def subset(faces: Faces, count: int | None, *, seed: int) -> Faces:
     """Take a stratified part of about ``count`` faces; all of them for ``None``."""
     if count is None or count >= len(faces):

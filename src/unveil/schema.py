@@ -28,6 +28,7 @@ Split = Literal["train", "validation", "test"]
 Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["float32", "bfloat16", "auto"]
 Told = str | int
 """Text of a person; a year is a number to YAML."""
 
@@ -102,7 +103,9 @@ class Training:
 
     ``ema`` is the share that the moving average of the weights keeps at each step, 0 for none; it
     is what validation measures and what is saved. ``mixup`` is the parameter of the Beta
-    distribution by which faces are mixed, 0 for none.
+    distribution by which faces are mixed, 0 for none. ``precision`` is in what a training
+    multiplies: ``float32``, ``bfloat16``, or ``auto``, bfloat16 on a GPU that has it; weights,
+    their averages and the saved network are float32 in any case.
     """
 
     seed: Seed
@@ -113,6 +116,7 @@ class Training:
     mixup: Annotated[float, Field(ge=0)]
     class_weights: bool
     augmentation: Augmentation
+    precision: Precision = "float32"
 
 
 @_strict

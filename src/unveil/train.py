@@ -3,7 +3,8 @@
 Takes the packed splits and an architecture's entry and schedule; makes ``model.keras`` (with the
 weights of the best validation macro-F1 over both stages) and ``history.csv``. Command:
 ``unveil train ARCH``. Killed at any moment and run again, it goes on after the last whole epoch and
-ends, on a CPU, with the same weights to the bit.
+ends, on a CPU, with the same weights to the bit. On several GPUs each takes its share of a batch;
+the faces are cut to a multiple of their number.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from unveil import packed
+from unveil import devices, packed
 from unveil.callbacks import BestWeights, Epochs, Record
 from unveil.checkpoint import Checkpoints, Diverged
 from unveil.course import Course, set_trainable
@@ -39,12 +40,23 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
     ``record`` hears of every epoch, those before the checkpoint included. Raises ``Diverged`` when
     the loss or a weight is no longer finite.
     """
-    stages = params.schedules[params.named(key)].stages
-    course = _course(key, params, kept, record)
+    params.named(key)
+    _repeat_to_the_bit()
+    with devices.spread(params.training.precision) as shares:
+        devices.require_shares(params.training.batch_size, shares)
+        course = _course(key, params, kept, record, shares)
+        _run(course, key, params)
+        alone = shares == 1 and keras.config.dtype_policy().name == "float32"
+    network = course.network if alone else _plain(course.network, key, params)
+    return Trained(network=network, history=course.epochs.table())
+
+
+def _run(course: Course, key: str, params: Params) -> None:
+    stages = params.schedules[key].stages
     for stage in stages:
         # A layer that is not there is said now, not after hours of the stage before.
         set_trainable(course.network, stage.trainable_from, frozen_norm=course.frozen_norm)
-    state = kept.latest()
+    state = course.kept.latest()
     if state is not None:
         course.resume(state)
     ended = state.notes["stage"] - (not state.notes["ended"]) if state else 0
@@ -56,7 +68,13 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
             course.run(stage, number, running)
     course.best.restore()
     _refuse_non_finite(course.network, key)
-    return Trained(network=course.network, history=course.epochs.table())
+
+
+def _plain(learned: keras.Model, key: str, params: Params) -> keras.Model:
+    """Give the network as it is saved: float32, and of no devices."""
+    network = _built(key, params)
+    network.set_weights(learned.get_weights())
+    return network
 
 
 def save(trained: Trained, folder: Path) -> None:
@@ -76,15 +94,16 @@ def load(path: Path) -> keras.Model:
     return model
 
 
-def _course(key: str, params: Params, kept: Checkpoints, record: Record) -> Course:
+def _course(key: str, params: Params, kept: Checkpoints, record: Record, shares: int) -> Course:
     training, schedule = params.training, params.schedules[key]
-    _repeat_to_the_bit()
     keras.utils.set_random_seed(training.seed)
-    network = params.architectures[key].build(params.data.image_size, len(params.classes))
+    network = _built(key, params)
+    devices.synchronized(network)
+    faces = packed.subset(packed.load("train"), schedule.train_images, seed=training.seed)
     return Course(
         network=network,
-        faces=packed.subset(packed.load("train"), schedule.train_images, seed=training.seed),
-        validation=packed.load("validation"),
+        faces=packed.even(faces, shares),
+        validation=packed.even(packed.load("validation"), shares),
         training=training,
         frozen_norm=params.architectures[key].pretrained,
         best=BestWeights(network),
@@ -92,6 +111,10 @@ def _course(key: str, params: Params, kept: Checkpoints, record: Record) -> Cour
         kept=kept,
         record=record,
     )
+
+
+def _built(key: str, params: Params) -> keras.Model:
+    return params.architectures[key].build(params.data.image_size, len(params.classes))
 
 
 def _repeat_to_the_bit() -> None:

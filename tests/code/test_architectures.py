@@ -125,25 +125,6 @@ def test_an_unknown_backbone_names_some_that_there_are():
         entry.build(48, 4)
 
 
-@pytest.mark.parametrize("weights", ["absent.weights.h5", "broken.weights.h5"])
-def test_weights_that_cannot_be_had_name_the_three_choices(weights, place):
-    (place / "broken.weights.h5").write_bytes(b"no weights")
-    entry = dataclasses.replace(small(params.load().architectures["vgg16"]), weights=weights)
-    with pytest.raises(UserError, match=r"imagenet .*, a \.weights\.h5 file, or none") as raised:
-        entry.build(48, 4)
-    assert "\n" not in str(raised.value)
-
-
-def test_weights_from_a_file_are_the_ones_in_it(tmp_path):
-    entry = small(params.load().architectures["vgg16"])
-    keras.utils.set_random_seed(1)
-    first = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
-    first.save_weights(path := tmp_path / "vgg16.weights.h5")
-    second = dataclasses.replace(entry, weights=str(path)).build(48, 4)
-    kernels = (model.get_layer("block5_conv3").kernel for model in (first, second))
-    assert np.array_equal(*(keras.ops.convert_to_numpy(kernel) for kernel in kernels))
-
-
 def test_another_backbone_of_keras_needs_an_entry_alone(place):
     content = yaml.safe_load((place / "params.yaml").read_text())
     content["architectures"]["mobile"] = {

@@ -88,7 +88,8 @@ def three(*, second: np.ndarray | None = None) -> dict:
 def test_the_ranking_is_by_macro_f1_and_names_what_is_missing():
     result = three()
     assert result["ranking"] == ["cnn4", "vgg16", "cnn3"]
-    assert result["missing"] == ["cnn3_gray", "cnn4_gray", "cnn5_gray", "resnetv2", "efficientnet"]
+    missing = [key for key in PARAMS.architectures if key not in result["ranking"]]
+    assert result["missing"] == missing
     assert result["recipe"] == PARAMS.recipe
     assert list(result["reports"]) == result["ranking"]
     assert json.loads(Path("data/05_reports/comparison.json").read_text()) == result
@@ -201,7 +202,7 @@ def test_a_report_without_its_predictions_names_the_command():
 
 def test_the_table_has_the_studys_columns_with_intervals_and_n():
     three()
-    text = LEADERBOARD.read_text()
+    text = LEADERBOARD.read_text().split("\n## ")[0]
     assert "Test n = 600, validation n = 765, train n = 4321" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     columns = [cell.strip() for cell in lines[0].strip("|").split("|")]
@@ -222,3 +223,61 @@ def test_the_table_has_the_studys_columns_with_intervals_and_n():
     assert set(SPLITS) <= set(
         json.loads(Path("data/05_reports/comparison.json").read_text())["reports"]["cnn4"]
     )
+
+
+def tables() -> dict[str, list[str]]:
+    """The rows of the further tables, by their headings."""
+    _, *parts = LEADERBOARD.read_text().split("\n## ")
+    return {
+        part.splitlines()[0]: [line for line in part.splitlines() if line.startswith("|")][2:]
+        for part in parts
+    }
+
+
+def test_the_best_backbone_meets_the_best_from_scratch():
+    report("resnetv2", answered(0.6, seed=5))
+    result = three()
+    contest = result["transfer"]
+    assert (contest["first"], contest["second"]) == ("vgg16", "cnn4")
+    assert contest["difference"]["value"] == -result["lead"]["difference"]["value"]
+    rows = tables()["Transfer against from scratch, the best of each"]
+    assert len(rows) == 1
+    assert rows[0].startswith("| `vgg16` | ")
+    assert rows[0].endswith(" | `cnn4` |")
+    assert " | -0." in rows[0]
+
+
+def test_rgb_meets_gray_where_both_are_and_what_may_be_luck_is_a_tie():
+    report("cnn3", answered(0.4))
+    report("cnn3_gray", answered(0.2, seed=2))
+    report("cnn4", answered(0.11, seed=4))
+    report("cnn4_gray", answered(0.1, seed=3))
+    report("cnn5_gray", answered(0.1, seed=5))
+    result = compare(PARAMS)
+    assert [(one["first"], one["second"], one["tie"]) for one in result["colors"]] == [
+        ("cnn3", "cnn3_gray", False),
+        ("cnn4", "cnn4_gray", True),
+    ]
+    rows = tables()["RGB against gray, the same network otherwise"]
+    assert [row.split(" | ")[-1] for row in rows] == ["`cnn3_gray` |", "a tie |"]
+    assert result["transfer"] is None
+    assert list(tables()) == ["RGB against gray, the same network otherwise"]
+
+
+@pytest.mark.parametrize(
+    ("used", "told"),
+    [
+        ({"network.weights": "none", "network.sha256": "None"}, "random weights"),
+        ({"network.weights": "none"}, "random weights"),
+        ({"network.weights": "imagenet", "network.sha256": "None"}, "imagenet (not pinned)"),
+        (
+            {"network.weights": "w/a.weights.h5", "network.sha256": "0123456789ab" + 52 * "0"},
+            "w/a.weights.h5 (sha256 0123456789ab)",
+        ),
+    ],
+)
+def test_the_comparison_says_from_which_weights_a_backbone_started(used, told):
+    report("vgg16", answered(0.2))
+    write_json(MODELS / "vgg16/run.json", {"parameters": used})
+    compare(PARAMS)
+    assert f"Backbones started from: `vgg16` {told}." in LEADERBOARD.read_text()

@@ -33,11 +33,11 @@ class Cnn:
         import keras
 
         faces = gray_input(image_size)
-        x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(faces)
+        x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale", dtype="float32")(faces)
         x = colored(x, self.color)
         for number, filters in enumerate(self.filters, start=1):
             x = self._block(x, number, filters)
-        x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+        x = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(x)
         return classified(faces, x, classes=classes, dropout=self.dropout)
 
     def _block(self, x: "keras.KerasTensor", number: int, filters: int) -> "keras.KerasTensor":

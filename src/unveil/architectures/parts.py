@@ -17,7 +17,7 @@ def colored(x: "keras.KerasTensor", color: str) -> "keras.KerasTensor":
     """Repeat the gray channel three times where the network wants RGB."""
     import keras
 
-    return keras.layers.Concatenate(name="rgb")([x, x, x]) if color == "rgb" else x
+    return keras.layers.Concatenate(name="rgb", dtype="float32")([x, x, x]) if color == "rgb" else x
 
 
 def classified(

@@ -2,12 +2,12 @@
 
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from unveil.architectures import weights
 from unveil.architectures.parts import classified, colored, gray_input
 from unveil.errors import UserError
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Transfer:
     """``backbone`` is ``module.Class`` in keras.applications; its preprocessing comes with it.
 
-    ``weights`` is ``imagenet``, a ``.weights.h5`` file, or ``none``; ``input_size`` in pixels is
-    what the face is resized to inside the graph; ``head`` the units of its hidden layer.
+    ``weights`` is ``imagenet``, a ``.weights.h5`` file, or ``none``; ``sha256`` what the file of
+    them, in Keras's cache or ours, has to be. ``input_size`` in pixels is what the face is resized
+    to inside the graph; ``head`` the units of its hidden layer.
     """
 
     builder: Literal["transfer"]
@@ -29,11 +30,12 @@ class Transfer:
     input_size: Annotated[int, Field(ge=32, le=512)]
     head: Annotated[int, Field(gt=0)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
     @property
     def pretrained(self) -> bool:
         """Whether the backbone starts from learned weights, so that its batch-norm stays frozen."""
-        return self.weights != "none"
+        return self.weights != weights.RANDOM
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
         """Make the network; ``UserError`` where the backbone or its weights cannot be had."""
@@ -41,14 +43,15 @@ class Transfer:
 
         network, preprocess = self._application()
         faces = gray_input(image_size)
-        x = keras.layers.Rescaling(1.0, name="as_float")(faces)
+        x = keras.layers.Rescaling(1.0, name="as_float", dtype="float32")(faces)
         if self.input_size != image_size:
-            x = keras.layers.Resizing(self.input_size, self.input_size, name="resize")(x)
+            size = self.input_size
+            x = keras.layers.Resizing(size, size, name="resize", dtype="float32")(x)
         x = preprocess(colored(x, "rgb"))
         backbone = self._loaded(network, x)
         if not self.pretrained:
             _follow_quickly(backbone)
-        x = keras.layers.GlobalAveragePooling2D(name="features")(backbone.output)
+        x = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(backbone.output)
         # The features of a backbone without learned weights hardly vary: 2e-7 in EfficientNetB0.
         x = keras.layers.BatchNormalization(momentum=0.9, name="head_norm")(x)
         x = keras.layers.Dense(self.head, "relu", name="head_dense")(x)
@@ -66,21 +69,9 @@ class Transfer:
             ) from None
 
     def _loaded(self, network: Callable[..., Any], x: "keras.KerasTensor") -> Any:
-        weights = {"none": None}.get(self.weights, self.weights)
-        if weights not in (None, "imagenet") and not Path(weights).is_file():
-            raise self._no_weights("there is no such file")
-        try:
-            return network(include_top=False, weights=weights, input_tensor=x)
-        except Exception as error:  # keras.utils.get_file raises a bare one without a network
-            if weights is None:
-                raise
-            raise self._no_weights((str(error).splitlines() or ["no reason"])[0][:160]) from None
-
-    def _no_weights(self, reason: str) -> UserError:
-        return UserError(
-            f"weights {self.weights!r} of {self.backbone} cannot be had ({reason}); choose "
-            "imagenet (needs a network or a cache), a .weights.h5 file, or none"
-        )
+        given = None if self.weights == weights.RANDOM else self.weights
+        with weights.pinned(self.weights, self.sha256, owner=self.backbone):
+            return network(include_top=False, weights=given, input_tensor=x)
 
 
 def _follow_quickly(backbone: "keras.Model") -> None:

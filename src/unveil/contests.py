@@ -1,0 +1,127 @@
+"""Two architectures on the same test images: by how much one is better, and whether by luck.
+
+Takes the reports that `compare` ranks; makes the study's two further tables, the best network with
+a backbone against the best from scratch, and RGB against gray.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import pandas as pd
+
+from unveil.architectures import Cnn, Transfer
+from unveil.files import existing, read_json
+from unveil.measures import Estimate, paired_difference
+from unveil.params import Params
+from unveil.paths import MODELS, REPORTS
+
+Contest = dict[str, Any]
+"""``first``, ``second``, ``difference`` (of test macro-F1, with interval) and ``tie``."""
+
+
+def contest(first: str, second: str, classes: tuple[str, ...]) -> Contest:
+    """Compare two evaluated architectures by a paired bootstrap of their test macro-F1."""
+    one, other = _answers(first), _answers(second)
+    place = {name: index for index, name in enumerate(classes)}
+    truth, predicted, others = (
+        column.map(place).to_numpy()
+        for column in (one["actual"], one["predicted"], other["predicted"])
+    )
+    difference = paired_difference(truth, predicted, others, classes=len(classes))
+    return {
+        "first": first,
+        "second": second,
+        "difference": asdict(difference),
+        "tie": difference.low <= 0 <= difference.high,
+    }
+
+
+def transfer(ranking: Sequence[str], params: Params) -> Contest | None:
+    """Compare the best network with a backbone to the best from scratch, where both are."""
+    best = [
+        next((key for key in ranking if isinstance(params.architectures[key], kind)), None)
+        for kind in (Transfer, Cnn)
+    ]
+    return contest(best[0], best[1], params.classes) if best[0] and best[1] else None
+
+
+def colors(ranking: Sequence[str], params: Params) -> list[Contest]:
+    """Compare RGB to gray wherever two entries differ in nothing else."""
+    entries = {key: entry for key in ranking if isinstance(entry := params.architectures[key], Cnn)}
+    return [
+        contest(key, other, params.classes)
+        for key, entry in sorted(entries.items())
+        for other, gray in entries.items()
+        if entry.color == "rgb" and replace(entry, color="gray") == gray
+    ]
+
+
+def weights(ranking: Sequence[str], params: Params) -> dict[str, str]:
+    """Say of each backbone from what weights its training started, as its run tells."""
+    told = {}
+    for key in ranking:
+        path = MODELS / key / "run.json"
+        if isinstance(params.architectures[key], Transfer) and path.exists():
+            used = read_json(path, made_by=f"unveil train {key}").get("parameters", {})
+            told[key] = _started(used.get("network.weights"), used.get("network.sha256"))
+    return told
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """Write both tables as Markdown, each with a sentence that says what it shows."""
+    reports = result["reports"]
+    written = []
+    if result["transfer"]:
+        written += ["", "## Transfer against from scratch, the best of each", ""]
+        written += _table("transfer", "from scratch", [result["transfer"]], reports)
+    if result["weights"]:
+        told = [f"`{key}` {started}" for key, started in result["weights"].items()]
+        written += ["", f"Backbones started from: {', '.join(told)}."]
+    if result["colors"]:
+        written += ["", "## RGB against gray, the same network otherwise", ""]
+        written += _table("RGB", "gray", result["colors"], reports)
+    return written
+
+
+def said(outcome: Contest) -> str:
+    """Say the difference with its interval: ``+0.0123 [-0.0040, +0.0290]``."""
+    difference = Estimate(**outcome["difference"])
+    return f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+
+
+def percent(estimate: dict[str, float]) -> str:
+    """Write a share with its interval in hundredths."""
+    value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
+    return f"{value:.2f} [{low:.1f}, {high:.1f}]"
+
+
+def _table(
+    one: str, other: str, outcomes: list[Contest], reports: dict[str, dict[str, Any]]
+) -> list[str]:
+    return [
+        f"| {one} | test macro-F1 | {other} | test macro-F1 | difference, paired | better |",
+        "|---|---|---|---|---|---|",
+        *(_row(outcome, reports) for outcome in outcomes),
+    ]
+
+
+def _row(outcome: Contest, reports: dict[str, dict[str, Any]]) -> str:
+    cells = []
+    for key in (outcome["first"], outcome["second"]):
+        cells += [f"`{key}`", percent(reports[key]["test"]["macro_f1"])]
+    ahead = outcome["first"] if outcome["difference"]["value"] > 0 else outcome["second"]
+    better = "a tie" if outcome["tie"] else f"`{ahead}`"
+    return f"| {' | '.join(cells)} | {said(outcome)} | {better} |"
+
+
+def _started(source: str | None, digest: str | None) -> str:
+    if source in (None, "none"):
+        return "random weights"
+    pinned = f"sha256 {digest[:12]}" if digest and digest != "None" else "not pinned"
+    return f"{source} ({pinned})"
+
+
+def _answers(key: str) -> pd.DataFrame:
+    path = existing(REPORTS / key / "predictions.csv", made_by=f"unveil evaluate {key}")
+    return pd.read_csv(path, dtype=str, keep_default_na=False)

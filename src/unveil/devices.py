@@ -1,0 +1,96 @@
+"""Where a training computes, and how exactly: all GPUs that are visible, or else the CPU.
+
+Takes ``training.precision``; gives the number of devices that share each batch. A GPU is hidden
+from a training by ``CUDA_VISIBLE_DEVICES``.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import keras
+
+from unveil.errors import UserError
+from unveil.schema import Precision
+
+TENSOR_CORES = 8
+"""The compute capability, its first number, from which on a GPU multiplies bfloat16 itself."""
+
+
+@contextmanager
+def spread(asked: Precision) -> Iterator[int]:
+    """Let what is built and trained in the block share its batches among all devices.
+
+    Gives their number. Each has all weights and its part of each batch; JAX computes as one device
+    would (`keras.distribution.DataParallel`), TensorFlow's mirrors each draw the same dropout.
+    """
+    before = keras.config.dtype_policy()
+    policy = {"bfloat16": "mixed_bfloat16"}.get(resolved(asked), "float32")
+    keras.config.set_dtype_policy(policy)
+    try:
+        with _shared():
+            yield len(visible())
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def resolved(asked: Precision) -> str:
+    """Say in which precision a training computes here: ``auto`` is bfloat16 where a GPU has it."""
+    if asked != "auto":
+        return asked
+    return "bfloat16" if _capability() >= TENSOR_CORES else "float32"
+
+
+def visible() -> list[str]:
+    """Name the devices that a training uses, as its backend does: ``gpu:0``, ``cpu:0``, ..."""
+    if keras.backend.backend() == "jax":
+        return list(keras.distribution.list_devices())
+    import tensorflow as tf
+
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name.split("device:")[-1].lower() for device in found]
+
+
+def require_shares(batch_size: int, devices: int) -> None:
+    """Refuse a batch that the devices cannot share evenly."""
+    if batch_size % devices:
+        raise UserError(
+            f"batch_size {batch_size} cannot be shared by {devices} devices; choose a multiple of "
+            f"{devices}, or hide some with CUDA_VISIBLE_DEVICES"
+        )
+
+
+def synchronized(network: keras.Model) -> None:
+    """Let batch-norm see the whole batch on all devices; JAX does that by itself."""
+    if keras.backend.backend() == "tensorflow" and len(visible()) > 1:
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+
+
+def _shared() -> AbstractContextManager[Any]:
+    names = visible()
+    if len(names) < 2:
+        return nullcontext()
+    if keras.backend.backend() == "jax":
+        shared: AbstractContextManager[Any] = keras.distribution.DataParallel(devices=names).scope()
+        return shared
+    import tensorflow as tf
+
+    mirrored: AbstractContextManager[Any] = tf.distribute.MirroredStrategy().scope()
+    return mirrored
+
+
+def _capability() -> int:
+    """Give the first number of the least able GPU's compute capability, 0 without one."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        gpus = [device for device in jax.devices() if device.platform == "gpu"]
+        # Where another maker's GPU has none, we do not know.
+        known = [str(getattr(gpu, "compute_capability", "0")) for gpu in gpus]
+        return min((int(one.split(".")[0]) for one in known), default=0)
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return min((one.get("compute_capability", (0, 0))[0] for one in details), default=0)
