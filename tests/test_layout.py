@@ -27,8 +27,19 @@ ORDER = [
         "course",
     ),
     *("train", "measures", "plots", "evaluate", "compare", "drift", "card", "provenance"),
-    *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
-    *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
+    *(
+        "registry",
+        "recorded",
+        "journal",
+        "gate",
+        "promote",
+        "predict",
+        "hog",
+        "doubt",
+        "contact",
+        "audit",
+    ),
+    *("history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]
 DOORS = {

@@ -23,6 +23,7 @@ from unveil.schema import (
     Audit,
     Data,
     File,
+    Promotion,
     Provenance,
     Recipe,
     Rules,
@@ -43,6 +44,7 @@ class Params:
     data: Data
     rules: dict[str, Setting]
     audit: Audit
+    promotion: Promotion
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -74,6 +76,7 @@ def load(path: Path = PARAMS) -> Params:
         data=file.data,
         rules=_rules(file.rules, path),
         audit=file.audit,
+        promotion=file.promotion,
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")

@@ -6,6 +6,7 @@ PARAMS = Path("params.yaml")
 
 DATA = Path("data")
 JOURNAL = Path("data/journal.jsonl")
+PROMOTIONS = Path("data/promotions.jsonl")
 
 ARCHIVE = Path("data/01_raw/faces.zip")
 CORRECTIONS = Path("data/01_raw/corrections.csv")

@@ -136,6 +136,22 @@ class Recipe:
 
 
 @_strict
+class Promotion:
+    """What a candidate has to keep to become champion.
+
+    ``confidence`` of the interval of its lead, ``slice_tolerance`` in macro-F1, ``parity`` as the
+    largest difference of a probability, ``latency`` in milliseconds for one face on one core,
+    ``size`` in megabytes of the exported network.
+    """
+
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    slice_tolerance: Share
+    parity: Annotated[float, Field(gt=0)]
+    latency: Annotated[float, Field(gt=0)]
+    size: Annotated[float, Field(gt=0)]
+
+
+@_strict
 class Provenance:
     """What only the person who brought the faces knows of them; empty is *not stated*."""
 
@@ -159,6 +175,7 @@ class File:
     data: Data
     rules: Rules
     audit: Audit
+    promotion: Promotion
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]

@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from unveil.params import Params
 from unveil.paths import ARCHIVE, CARD, CARD_PLOTS, DATA_DOCS, PACKED, SUMMARY, VERDICT
 from unveil.provenance import dvc_hash, git_commit, hardware, parameters
+from unveil.registry import description
 from unveil.registry.connection import NAME, answering, attempt, connect, patience, within
 
 PARENT = "UNVEIL_PARENT_RUN"
@@ -44,6 +45,7 @@ def train_all_run(params: Params) -> Iterator[str]:
         status = "FINISHED"
     finally:
         if run_id:
+            attempt(lambda: _tell(run_id))
             attempt(lambda: mlflow.end_run(status))
 
 
@@ -141,14 +143,11 @@ def _begun(params: Params) -> str:
 
 def _show() -> None:
     log_files(SUMMARY, VERDICT, DATA_DOCS, CARD, CARD_PLOTS)
-    page = f"#/experiments/{_experiment()}/runs/{open_run()}/artifacts"
-    links = {"Data sheet": CARD, "Data Docs": DATA_DOCS / "index.html", "verdict": VERDICT}
-    lines = [
-        f"- [{name}]({page}/{Path(*path.parts[2:])})"
-        for name, path in links.items()
-        if path.exists()
-    ]
-    mlflow.set_tag(MLFLOW_RUN_NOTE, "\n".join(["What it was trained on:", "", *lines]))
+    _tell(open_run())
+
+
+def _tell(run_id: str) -> None:
+    mlflow.set_tag(MLFLOW_RUN_NOTE, description.described(MlflowClient(), run_id))
 
 
 def _digest(path: Path) -> str:
