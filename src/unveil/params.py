@@ -22,12 +22,14 @@ from unveil.rules import Rule, Setting
 from unveil.schema import (
     Audit,
     Data,
+    Decision,
     File,
     Promotion,
     Provenance,
     Recipe,
     Rules,
     Schedule,
+    Slicing,
     Split,
     Training,
 )
@@ -44,6 +46,8 @@ class Params:
     data: Data
     rules: dict[str, Setting]
     audit: Audit
+    decision: Decision
+    slices: Slicing
     promotion: Promotion
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
@@ -76,6 +80,8 @@ def load(path: Path = PARAMS) -> Params:
         data=file.data,
         rules=_rules(file.rules, path),
         audit=file.audit,
+        decision=file.decision,
+        slices=file.slices,
         promotion=file.promotion,
         sample=file.sample,
         architectures={

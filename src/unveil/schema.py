@@ -15,6 +15,8 @@ COLUMNS = (
     *("brightness", "contrast", "sharpness", "bytes_per_pixel", "twins", "fault"),
 )
 """Of a manifest; ``quarantine`` is the last, and what stands before it a user's attributes."""
+TWIN = "twin_in_train"
+"""Of packed rows outside train: ``learned`` or ``left out`` for a near twin there, or ``none``."""
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _strict = dataclass(frozen=True, config=_STRICT)
@@ -57,6 +59,21 @@ class Audit:
 
     folds: Annotated[int, Field(ge=2, le=20)]
     shown: Positive
+
+
+@_strict
+class Decision:
+    """When an answer goes out: of those that do, at most ``target_risk`` may be wrong."""
+
+    target_risk: Annotated[float, Field(gt=0, lt=1)]
+
+
+@_strict
+class Slicing:
+    """Which slices of the test set are measured: smaller ones are *insufficient data*."""
+
+    min_images: Positive
+    min_class_images: Positive
 
 
 @_strict
@@ -175,6 +192,8 @@ class File:
     data: Data
     rules: Rules
     audit: Audit
+    decision: Decision
+    slices: Slicing
     promotion: Promotion
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
