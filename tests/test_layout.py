@@ -27,7 +27,20 @@ ORDER = [
         "course",
     ),
     *("train", "measures", "plots", "evaluate", "compare", "drift", "card", "provenance"),
-    *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
+    *(
+        "registry",
+        "recorded",
+        "promote",
+        "answer",
+        "bundle",
+        "convert",
+        "export",
+        "predict",
+        "hog",
+        "doubt",
+        "contact",
+        "audit",
+    ),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]
@@ -39,6 +52,8 @@ DOORS = {
     "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
     "cleanlab": ["src/unveil/audit.py"],
+    "onnx": ["src/unveil/convert.py"],
+    "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
 }
 # params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.
 CHECKED_ONLY = {"expectations", "rules"}

@@ -10,6 +10,7 @@ from unveil.registry.connection import attempt, connect
 from unveil.registry.erasure import mark_erased
 from unveil.registry.publish import origin, publish
 from unveil.registry.reporter import reporting
+from unveil.registry.reports import report
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
 from unveil.registry.versions import Version, champion, crown, load, register
 
@@ -28,6 +29,7 @@ __all__ = [
     "origin",
     "publish",
     "register",
+    "report",
     "reporting",
     "train_all_run",
 ]
