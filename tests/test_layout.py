@@ -41,6 +41,8 @@ DOORS = {
     "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
     "cleanlab": ["src/unveil/audit.py"],
+    "onnx": ["src/unveil/convert.py"],
+    "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
 }
 # params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.
 CHECKED_ONLY = {"expectations", "rules"}

@@ -31,6 +31,9 @@ AUDIT = Path("data/06_audit")
 SUSPECTS = Path("data/06_audit/suspects.csv")
 SHEET = Path("data/06_audit/suspects.html")
 
+BUNDLE = Path("data/07_bundle")
+STARTER = Path("models/starter")
+
 TRACKING = Path("mlflow/state")
 
 CHECKPOINTS = Path(".checkpoints")

@@ -13,6 +13,7 @@ from unveil.registry.erasure import mark_erased
 from unveil.registry.ledger import Entry, Overtaken
 from unveil.registry.publish import origin, publish
 from unveil.registry.reporter import reporting
+from unveil.registry.reports import report
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
 from unveil.registry.versions import (
     Reign,
@@ -51,6 +52,7 @@ __all__ = [
     "record",
     "register",
     "reign",
+    "report",
     "reporting",
     "settle",
     "train_all_run",

@@ -91,16 +91,22 @@ def described(key: str, params: Params, origin: str) -> Described:
 def run_of(client: MlflowClient, made: Described) -> Run:
     """Find the run of a training, or begin it."""
     origin, tags = made["origin"], made["tags"]
-    found = _with_origin(client, origin)
+    found = with_origin(client, origin)
     if not found:
         named = {"origin": origin, **tags}
         client.create_run(_experiment(), tags=named, run_name=tags["architecture"])
-        found = _with_origin(client, origin)
+        found = with_origin(client, origin)
     first, *others = found
     # A request that was answered too late has been sent twice.
     for other in others:
         client.delete_run(other.info.run_id)
     return first
+
+
+def with_origin(client: MlflowClient, origin: str) -> list[Run]:
+    """Find the runs of a training, the first made first; there should be one."""
+    experiments, wanted = [_experiment()], f"tags.origin = '{origin}'"
+    return list(client.search_runs(experiments, wanted, order_by=["attributes.start_time ASC"]))
 
 
 def describe(client: MlflowClient, run: Run, made: Described) -> None:
@@ -159,11 +165,6 @@ def _kill(client: MlflowClient, which: str) -> int:
     for run in left:
         client.set_terminated(run.info.run_id, "KILLED")
     return len(left)
-
-
-def _with_origin(client: MlflowClient, origin: str) -> list[Run]:
-    experiments, wanted = [_experiment()], f"tags.origin = '{origin}'"
-    return list(client.search_runs(experiments, wanted, order_by=["attributes.start_time ASC"]))
 
 
 def _experiment() -> str:
