@@ -28,8 +28,8 @@ ORDER = [
     ),
     *("train", "measures", "significance", "slices", "calibration", "plots", "evaluate"),
     *("compare", "drift", "card", "provenance"),
-    *("registry", "recorded", "journal", "answer", "bundle", "convert", "export", "gate"),
-    *("promote", "predict", "hog", "doubt", "contact", "audit"),
+    *("registry", "recorded", "journal", "answer", "bundle", "convert", "export"),
+    *("contest", "gate", "promote", "predict", "hog", "doubt", "contact", "audit"),
     *("history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]
