@@ -26,8 +26,9 @@ ORDER = [
         "checkpoint",
         "course",
     ),
-    *("train", "measures", "significance", "slices", "calibration", "plots", "evaluate"),
-    *("compare", "drift", "card", "provenance"),
+    *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
+    *("assessment", "plots", "charts", "evaluate", "learning_curve", "compare"),
+    *("drift", "card", "provenance"),
     *("registry", "recorded", "journal", "answer", "bundle", "convert", "export"),
     *("contest", "gate", "promote", "predict", "hog", "doubt", "contact", "audit"),
     *("history", "objects", "search", "request", "erase", "bench", "storage"),
@@ -43,6 +44,7 @@ DOORS = {
     "cleanlab": ["src/unveil/audit.py"],
     "onnx": ["src/unveil/convert.py"],
     "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
+    "fairlearn": ["src/unveil/fairness.py"],
 }
 # params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.
 CHECKED_ONLY = {"expectations", "rules"}

@@ -24,6 +24,7 @@ REPORTS = Path("data/05_reports/architectures")
 COMPARISON = Path("data/05_reports/comparison.json")
 LEADERBOARD = Path("data/05_reports/comparison.md")
 PROMOTION = Path("data/05_reports/promotion.json")
+LEARNING_CURVES = Path("data/05_reports/learning_curves")
 CARD = Path("data/05_reports/data_card.md")
 CARD_PLOTS = Path("data/05_reports/data_card")
 
