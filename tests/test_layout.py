@@ -31,8 +31,9 @@ ORDER = [
     *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
     *("assessment", "plots", "charts", "evaluate", "learning_curve", "contests", "compare"),
     *("drift", "card", "provenance"),
-    *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
-    *("journal", "takeout", "history", "objects", "search", "request", "erase", "bench", "storage"),
+    *("registry", "recorded", "journal", "takeout", "answer", "bundle", "convert", "export"),
+    *("contest", "gate", "promote", "predict", "hog", "doubt", "contact", "audit"),
+    *("history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]
 DOORS = {
@@ -43,6 +44,8 @@ DOORS = {
     "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
     "cleanlab": ["src/unveil/audit.py"],
+    "onnx": ["src/unveil/convert.py"],
+    "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
     "fairlearn": ["src/unveil/fairness.py"],
 }
 # params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.

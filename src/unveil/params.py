@@ -24,6 +24,7 @@ from unveil.schema import (
     Data,
     Decision,
     File,
+    Promotion,
     Provenance,
     Recipe,
     Rules,
@@ -47,6 +48,7 @@ class Params:
     audit: Audit
     decision: Decision
     slices: Slicing
+    promotion: Promotion
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -80,6 +82,7 @@ def load(path: Path = PARAMS) -> Params:
         audit=file.audit,
         decision=file.decision,
         slices=file.slices,
+        promotion=file.promotion,
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")

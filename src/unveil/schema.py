@@ -160,6 +160,19 @@ class Recipe:
 
 
 @_strict
+class Promotion:
+    """What a candidate has to keep to become champion, besides its lead.
+
+    ``slice_tolerance`` in macro-F1, ``latency`` in milliseconds for one face on one core, ``size``
+    in megabytes of the exported network.
+    """
+
+    slice_tolerance: Share
+    latency: Annotated[float, Field(gt=0)]
+    size: Annotated[float, Field(gt=0)]
+
+
+@_strict
 class Provenance:
     """What only the person who brought the faces knows of them; empty is *not stated*."""
 
@@ -185,6 +198,7 @@ class File:
     audit: Audit
     decision: Decision
     slices: Slicing
+    promotion: Promotion
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]
