@@ -39,15 +39,14 @@ def toy(key: str, *, decay: str = "cosine", rate: float | None = None) -> params
         )
         for stage in schedule.stages
     )
+    second = dataclasses.replace(second, ema=0.5)
     if isinstance(entry, Transfer):
         second = dataclasses.replace(second, trainable_from="block_16_expand")
     loaded.schedules[key] = dataclasses.replace(
         schedule, stages=(first, second), train_images=FACES
     )
     drawn = dataclasses.replace(loaded.training.augmentation, erasing=0.5)
-    training = dataclasses.replace(
-        loaded.training, batch_size=8, ema=0.5, mixup=0.2, augmentation=drawn
-    )
+    training = dataclasses.replace(loaded.training, batch_size=8, mixup=0.2, augmentation=drawn)
     return dataclasses.replace(loaded, training=training)
 
 

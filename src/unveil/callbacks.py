@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -41,6 +41,38 @@ def generators(network: keras.Model) -> list[keras.random.SeedGenerator]:
     """List the random generators of all layers, in the order of the layers."""
     layers = network._flatten_layers()
     return [generator for layer in layers for generator in layer._seed_generators]
+
+
+class Norms(keras.callbacks.Callback):  # type: ignore[misc]
+    """While averaged weights are measured, give their batch-norms the statistics they make.
+
+    Those that were followed are of the weights that learn: with them a network of five blocks was
+    0.05 of macro-F1 worse. Izmailov et al. (2018, arXiv:1803.05407, section 3.2) do the same.
+    """
+
+    BATCHES = 20
+
+    def __init__(self, batches: Sequence[tuple[Any, ...]]) -> None:
+        super().__init__()
+        self._inputs = [batches[place][0] for place in range(self.BATCHES)]
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Take the mean of the statistics over some batches."""
+        layers = self.model._flatten_layers()
+        kind = keras.layers.BatchNormalization
+        self._norms = [one for one in layers if isinstance(one, kind) and one.trainable]
+        self._before = [(one.momentum, one.get_weights()) for one in self._norms]
+        for place, inputs in enumerate(self._inputs):
+            for norm in self._norms:
+                norm.momentum = place / (place + 1)
+            self.model(inputs, training=True)
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        """Put the statistics of the weights that learn back."""
+        for norm, (momentum, (*_, mean, variance)) in zip(self._norms, self._before, strict=True):
+            norm.momentum = momentum
+            norm.moving_mean.assign(mean)
+            norm.moving_variance.assign(variance)
 
 
 class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]

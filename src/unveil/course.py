@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unveil.augmentation import augmentation
 from unveil.batches import Batches, one_hot
-from unveil.callbacks import BestWeights, Draws, Epochs, Patience, Record
+from unveil.callbacks import BestWeights, Draws, Epochs, Norms, Patience, Record
 from unveil.checkpoint import Checkpoints, State
 from unveil.errors import unknown
 from unveil.packed import Faces
@@ -104,7 +104,7 @@ class Course:
                 keras.callbacks.TerminateOnNaN(raise_error=True),
                 Draws(self.training.seed),
                 self.best,
-                *([keras.callbacks.SwapEMAWeights()] if self.training.ema else []),
+                *([keras.callbacks.SwapEMAWeights(), Norms(batches)] if stage.ema else []),
                 self.epochs,
                 patience,
                 _Keep(self, number, patience),
@@ -154,8 +154,8 @@ class Course:
         return keras.optimizers.AdamW(
             rate,
             weight_decay=self.training.weight_decay,
-            use_ema=self.training.ema > 0,
-            ema_momentum=self.training.ema,
+            use_ema=stage.ema > 0,
+            ema_momentum=stage.ema,
         )
 
 

@@ -101,9 +101,8 @@ class Augmentation:
 class Training:
     """What all architectures of a recipe have in common while they learn.
 
-    ``ema`` is the share that the moving average of the weights keeps at each step, 0 for none; it
-    is what validation measures and what is saved. ``mixup`` is the parameter of the Beta
-    distribution by which faces are mixed, 0 for none. ``precision`` is in what a training
+    ``mixup`` is the parameter of the Beta distribution by which faces are mixed, 0 for none.
+    ``precision`` is in what a training
     multiplies: ``float32``, ``bfloat16``, or ``auto``, bfloat16 on a GPU that has it; weights,
     their averages and the saved network are float32 in any case.
     """
@@ -112,7 +111,6 @@ class Training:
     batch_size: Positive
     weight_decay: Annotated[float, Field(ge=0)]
     label_smoothing: Share
-    ema: Annotated[float, Field(ge=0, lt=1)]
     mixup: Annotated[float, Field(ge=0)]
     class_weights: bool
     augmentation: Augmentation
@@ -124,7 +122,9 @@ class Stage:
     """One fit: from which layer on the network learns (``all``, ``head`` or a layer's name).
 
     ``patience`` is the number of epochs without a better validation macro-F1 before it stops. The
-    rate follows a ``cosine`` down, or on a ``plateau`` is halved after half that patience.
+    rate follows a ``cosine`` down, or on a ``plateau`` is halved after half that patience. ``ema``
+    is the share that a moving average of the weights keeps at each step, 0 for none; the average
+    is what validation measures and what is saved.
     """
 
     trainable_from: str
@@ -132,6 +132,7 @@ class Stage:
     learning_rate: Annotated[float, Field(gt=0)]
     patience: Positive
     decay: Literal["cosine", "plateau"] = "cosine"
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 @_strict

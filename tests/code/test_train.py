@@ -11,7 +11,7 @@ from tests import training
 from unveil import checkpoint, course, params, train
 from unveil import packed as packs
 from unveil.batches import Batches, one_hot
-from unveil.callbacks import BestWeights, Patience, Row
+from unveil.callbacks import BestWeights, Norms, Patience, Row
 from unveil.errors import UserError
 from unveil.schema import Augmentation, Stage
 
@@ -54,6 +54,24 @@ def test_the_best_weights_of_both_stages_are_kept():
         best.on_test_end({"macro_f1": score})
     best.restore()
     assert network.get_weights()[0].item() == pytest.approx(0.5)
+
+
+def test_averaged_weights_are_measured_with_statistics_of_their_own():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
+    network.trainable = True
+    (norm,) = network.layers
+    before = norm.get_weights()
+    generator = np.random.default_rng(0)
+    batches = [(generator.normal(5, 2, (64, 3)).astype("float32"),) for _ in range(Norms.BATCHES)]
+    norms = Norms(batches)
+    norms.set_model(network)
+    norms.on_test_begin()
+    every = np.stack([batch for (batch,) in batches])
+    assert np.allclose(norm.moving_mean, every.mean((0, 1)), atol=1e-3)
+    assert np.allclose(norm.moving_variance, every.var(1).mean(0), atol=1e-2)
+    norms.on_test_end()
+    assert all(np.array_equal(*pair) for pair in zip(before, norm.get_weights(), strict=True))
+    assert norm.momentum == 0.99
 
 
 def test_what_is_saved_is_the_average_that_validation_measured(packed):
