@@ -27,7 +27,7 @@ ORDER = [
         "course",
     ),
     *("train", "measures", "plots", "evaluate", "compare", "drift", "card", "provenance"),
-    *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
+    *("registry", "recorded", "seeds", "promote", "predict", "hog", "doubt", "contact", "audit"),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]

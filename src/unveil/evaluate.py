@@ -18,20 +18,23 @@ from unveil import measures, packed, plots, train
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import Params
-from unveil.paths import MODELS, PACKED, REPORTS
+from unveil.paths import PACKED, Place, pipeline
 from unveil.schema import SPLITS
 
 Probabilities = NDArray[np.float32]
 
 
-def evaluate(key: str, params: Params) -> dict[str, Any]:
-    """Measure one trained architecture on all three splits and write its report."""
-    model_folder = MODELS / params.named(key)
-    path = existing(model_folder / "model.keras", made_by=f"unveil train {key}")
+def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, Any]:
+    """Measure one trained architecture on all three splits and write its report.
+
+    The pipeline's own training of it, or another.
+    """
+    place = place or pipeline(params.named(key))
+    path = existing(place.model / "model.keras", made_by=f"unveil train {key}")
     network = train.load(path)
     splits = {name: packed.load(name) for name in SPLITS}
     answers = {name: probabilities(network, faces.images) for name, faces in splits.items()}
-    history = pd.read_csv(model_folder / "history.csv")
+    history = pd.read_csv(place.model / "history.csv")
     metrics = {
         "architecture": key,
         "recipe": params.recipe,
@@ -44,7 +47,7 @@ def evaluate(key: str, params: Params) -> dict[str, Any]:
         **cost(network, history, size=path.stat().st_size),
     }
     tables = predictions(splits["test"].labels, answers["test"], params.classes)
-    _write(REPORTS / key, metrics, tables, history)
+    _write(place.report, metrics, tables, history)
     return metrics
 
 

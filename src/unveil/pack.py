@@ -61,7 +61,8 @@ def _images(
 
 def _labels(names: pd.Series, classes: tuple[str, ...]) -> NDArray[np.int64]:
     places = {label: index for index, label in enumerate(classes)}
-    return names.map(places).to_numpy(np.int64)
+    labels: NDArray[np.int64] = names.map(places).to_numpy(np.int64)
+    return labels
 
 
 def _pixels(archive: zipfile.ZipFile, member: str, accepted: Limits) -> Pixels:
