@@ -28,7 +28,7 @@ ORDER = [
     ),
     *("train", "measures", "plots", "evaluate", "compare", "drift", "card", "provenance"),
     *("registry", "recorded", "seeds", "promote", "predict", "hog", "doubt", "contact", "audit"),
-    *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
+    *("journal", "history", "objects", "search", "request", "erase", "bench", "speed", "storage"),
     *("remote", "cli", "__main__"),
 ]
 DOORS = {

@@ -78,7 +78,7 @@ def load(path: Path) -> keras.Model:
 
 def _course(key: str, params: Params, kept: Checkpoints, record: Record) -> Course:
     training, schedule = params.training, params.schedules[key]
-    _repeat_to_the_bit()
+    repeat_to_the_bit()
     keras.utils.set_random_seed(training.seed)
     network = params.architectures[key].build(params.data.image_size, len(params.classes))
     return Course(
@@ -94,7 +94,8 @@ def _course(key: str, params: Params, kept: Checkpoints, record: Record) -> Cour
     )
 
 
-def _repeat_to_the_bit() -> None:
+def repeat_to_the_bit() -> None:
+    """Let TensorFlow on a CPU give the same bits for the same seed."""
     # No slower on two cores within what a busy machine lets measure. On a GPU some kernels have no
     # such form, and the training would end there.
     if keras.backend.backend() == "tensorflow":
