@@ -20,6 +20,7 @@ OFFLINE = {
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # as `unveil.backend` has it
 }
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 os.environ.update(OFFLINE)

@@ -31,9 +31,9 @@ ORDER = [
     *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
     *("assessment", "plots", "charts", "evaluate", "learning_curve", "contests", "compare"),
     *("drift", "card", "provenance"),
-    *("registry", "recorded", "journal", "takeout", "answer", "bundle", "convert", "export"),
-    *("contest", "gate", "promote", "predict", "hog", "doubt", "contact", "audit"),
-    *("history", "objects", "search", "request", "erase", "bench", "storage"),
+    *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "convert"),
+    *("export", "contest", "gate", "promote", "predict", "hog", "doubt", "contact", "audit"),
+    *("history", "objects", "search", "request", "erase", "bench", "speed", "storage"),
     *("remote", "cli", "__main__"),
 ]
 DOORS = {

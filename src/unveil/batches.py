@@ -1,4 +1,4 @@
-"""Arrays -> batches in an order that depends on seed and epoch alone."""
+"""Arrays -> batches, none of them copied whole: they may be larger than memory."""
 
 import functools
 from typing import Any
@@ -43,10 +43,13 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         epoch, place = divmod(index, self.steps)
         rows = self._order(epoch)[place * self._batch_size :][: self._batch_size]
         batch = tuple(array[rows] for array in self._arrays)
-        return self._mixed(batch, index) if self._mixup else batch
+        return self._mixed(batch, self._first + epoch, place) if self._mixup else batch
 
-    def _mixed(self, batch: tuple[NDArray[Any], ...], index: int) -> tuple[NDArray[Any], ...]:
-        generator = np.random.default_rng((self._seed, self._first, index))
+    def _mixed(
+        self, batch: tuple[NDArray[Any], ...], epoch: int, place: int
+    ) -> tuple[NDArray[Any], ...]:
+        # A number more than the order of the epoch has, so that no two draws are the same.
+        generator = np.random.default_rng((self._seed, epoch, place, 0))
         share = np.float32(generator.beta(self._mixup, self._mixup))
         other = generator.permutation(len(batch[0]))
         return tuple(share * array + (1 - share) * array[other] for array in batch)
@@ -54,6 +57,24 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def _drawn(self, epoch: int) -> NDArray[np.int64]:
         generator = np.random.default_rng((self._seed, self._first + epoch))
         return generator.permutation(len(self._arrays[0]))
+
+
+class Lots(keras.utils.PyDataset):  # type: ignore[misc]
+    """The rows of ``arrays`` in their order, ``size`` at a time.
+
+    Given the arrays themselves, Keras copies them whole into a tensor.
+    """
+
+    def __init__(self, *arrays: NDArray[Any], size: int) -> None:
+        super().__init__()
+        self._arrays, self._size = arrays, size
+
+    def __len__(self) -> int:
+        return -(-len(self._arrays[0]) // self._size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        rows = slice(index * self._size, (index + 1) * self._size)
+        return tuple(array[rows] for array in self._arrays)
 
 
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:

@@ -9,9 +9,12 @@ import fcntl
 import hashlib
 import importlib
 import json
+import math
+import os
 import re
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +31,7 @@ from unveil.devices import resolved
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, sweep
 from unveil.params import Params
-from unveil.paths import CHECKPOINTS, PACKED
+from unveil.paths import PACKED, pipeline
 
 CODE = (
     *("architectures", "augmentation", "batches", "callbacks", "checkpoint", "course", "devices"),
@@ -88,6 +91,20 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
         return None
 
+    def scratch(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Give an array that lies in a file instead of memory, and goes with its last user.
+
+        A disk that cannot hold it is a ``UserError``.
+        """
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            try:
+                # Without it a disk that is full later would end the process by a signal.
+                os.posix_fallocate(file.fileno(), 0, 4 * math.prod(shape))
+            except OSError as error:
+                said = f"{self._folder} has no room for {4 * math.prod(shape)} bytes of features"
+                raise UserError(f"{said}: {str(error.strerror).lower()}") from error
+            return np.asarray(np.memmap(file, np.float32, mode="r+", shape=shape))
+
     def remove(self) -> None:
         """Remove the checkpoints of this training."""
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -130,15 +147,16 @@ class Checkpoints:
 
 
 @contextmanager
-def opened(key: str, params: Params) -> Iterator[Checkpoints]:
-    """Open the checkpoints of a training, for one process at a time.
+def opened(key: str, params: Params, folder: Path | None = None) -> Iterator[Checkpoints]:
+    """Open the checkpoints of a training, in the pipeline's folder or another, for one process.
 
     Where the block raises ``Diverged`` they are removed. A second training of the same
-    architecture in this checkout is a ``UserError`` at once.
+    architecture there is a ``UserError`` at once.
     """
-    with _locked(CHECKPOINTS / params.named(key), key):
-        kept = Checkpoints(CHECKPOINTS / key / identity(key, params))
-        sweep(CHECKPOINTS / key / kept.identity)
+    folder = folder or pipeline(params.named(key)).checkpoints
+    with _locked(folder, key):
+        kept = Checkpoints(folder / identity(key, params))
+        sweep(folder / kept.identity)
         try:
             yield kept
         except Diverged:
@@ -146,9 +164,9 @@ def opened(key: str, params: Params) -> Iterator[Checkpoints]:
             raise
 
 
-def discard(key: str, origin: str) -> None:
+def discard(folder: Path, origin: str) -> None:
     """Remove the checkpoints of the training with this origin, and of no other."""
-    for path in (CHECKPOINTS / key).glob("*/origin"):
+    for path in folder.glob("*/origin"):
         if path.read_text() == origin:
             shutil.rmtree(path.parent, ignore_errors=True)
 

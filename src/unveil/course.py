@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.augmentation import augmentation
-from unveil.batches import Batches, one_hot
+from unveil.batches import Batches, Lots, one_hot
 from unveil.callbacks import BestWeights, Draws, Epochs, Norms, Patience, Record
 from unveil.checkpoint import Checkpoints, State
 from unveil.errors import unknown
@@ -18,6 +18,9 @@ from unveil.packed import Faces
 from unveil.schema import Stage, Training
 
 FEATURES = "features"
+
+_AT_ONCE = 4096
+"""Faces that Keras is given at once where it copies what it is given."""
 
 
 def set_trainable(network: keras.Model, start: str, *, frozen_norm: bool) -> None:
@@ -96,8 +99,11 @@ class Course:
             batches,
             steps_per_epoch=batches.steps,
             shuffle=False,
-            validation_data=(prepare(self.validation.images), self._targets(self.validation)),
-            validation_batch_size=self.training.batch_size,
+            validation_data=Lots(
+                prepare(self.validation.images),
+                self._targets(self.validation),
+                size=self.training.batch_size,
+            ),
             initial_epoch=self.epochs.done,
             epochs=before + stage.epochs,
             callbacks=[
@@ -129,8 +135,16 @@ class Course:
             changed = augmentation(self.training.augmentation)(faces)
             return keras.Model(faces, self.network(changed)), lambda images: images
         backbone, head = split_at_features(self.network)
-        size = self.training.batch_size
-        return head, lambda images: backbone.predict(images, batch_size=size, verbose=0)
+        return head, lambda images: self._features(backbone, images)
+
+    def _features(self, backbone: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        # Once for all epochs of the stage, in which the backbone does not learn.
+        features = self.kept.scratch((len(images), *backbone.output_shape[1:]))
+        for start in range(0, len(images), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            size = self.training.batch_size
+            features[part] = backbone.predict(images[part], batch_size=size, verbose=0)
+        return features
 
     def _batches(self, inputs: Any, *, start: int) -> Batches:
         return Batches(

@@ -24,7 +24,7 @@ from unveil.errors import UserError
 from unveil.files import existing, read_json, write_json
 from unveil.locks import LOCK, alone
 from unveil.objects import Store
-from unveil.paths import ARCHIVE, AUDIT, CHECKPOINTS, DATA, JOURNAL, MODELS, TRACKING
+from unveil.paths import ARCHIVE, AUDIT, CHECKPOINTS, DATA, JOURNAL, MODELS, SEEDS, TRACKING
 from unveil.provenance import dvc_hash
 from unveil.request import Request, cleaned, named
 from unveil.search import Person
@@ -215,8 +215,8 @@ def _files() -> list[Path]:
 def models(gone: Collection[str]) -> list[str]:
     """Name what was trained with the files of these md5s: in git's history, and here."""
     named = history.trainings(gone, history.commits(gone))
-    for path in sorted(MODELS.glob("*/run.json")):
+    for path in sorted([*MODELS.glob("*/run.json"), *SEEDS.glob("*/*/model/run.json")]):
         data = read_json(path, made_by="unveil train").get("data", {})
         if set(gone) & {one["md5"] for one in data.values()}:
-            named.append(f"{path.parent.name} in {MODELS}")
+            named.append(f"{path.parent.name} in {path.parents[1]}")
     return named

@@ -18,14 +18,17 @@ from unveil.assessment import Answers, Probabilities
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import Params
-from unveil.paths import MODELS, PACKED, REPORTS
+from unveil.paths import PACKED, Place, pipeline
 from unveil.schema import SPLITS
 
 
-def evaluate(key: str, params: Params) -> dict[str, Any]:
-    """Measure one trained architecture on all three splits and write its report."""
-    model_folder = MODELS / params.named(key)
-    path = existing(model_folder / "model.keras", made_by=f"unveil train {key}")
+def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, Any]:
+    """Measure one trained architecture on all three splits and write its report.
+
+    The pipeline's own training of it, or another.
+    """
+    place = place or pipeline(params.named(key))
+    path = existing(place.model / "model.keras", made_by=f"unveil train {key}")
     network = train.load(path)
     splits = {name: packed.load(name) for name in SPLITS}
     answers = {
@@ -33,7 +36,7 @@ def evaluate(key: str, params: Params) -> dict[str, Any]:
         for name, faces in splits.items()
     }
     mirrored = probabilities(network, splits["test"].images[:, :, ::-1])
-    history = pd.read_csv(model_folder / "history.csv")
+    history = pd.read_csv(place.model / "history.csv")
     metrics = {
         "architecture": key,
         "recipe": params.recipe,
@@ -43,7 +46,7 @@ def evaluate(key: str, params: Params) -> dict[str, Any]:
         "flip_averaged": assessment.flip_averaged(answers["test"], mirrored),
         **cost(network, history, size=path.stat().st_size),
     }
-    _write(REPORTS / key, metrics, predictions(answers["test"], params.classes), history)
+    _write(place.report, metrics, predictions(answers["test"], params.classes), history)
     return metrics
 
 

@@ -1,5 +1,6 @@
 """Where the artefacts lie, in the order they are made; all below the project's folder."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
@@ -38,4 +39,27 @@ STARTER = Path("models/starter")
 
 TRACKING = Path("mlflow/state")
 
+SEEDS = Path("data/08_seeds")
+SPREADS = Path("data/05_reports/seeds")
+
 CHECKPOINTS = Path(".checkpoints")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training has its network, its report and, until that is made, its checkpoints."""
+
+    model: Path
+    report: Path
+    checkpoints: Path
+
+
+def pipeline(key: str) -> Place:
+    """Name the place of an architecture's own training, which DVC looks after."""
+    return Place(MODELS / key, REPORTS / key, CHECKPOINTS / key)
+
+
+def of_seed(key: str, seed: int) -> Place:
+    """Name the place of another training of an architecture; no stage knows it."""
+    folder = SEEDS / key / str(seed)
+    return Place(folder / "model", folder / "report", CHECKPOINTS / f"{key}-{seed}")

@@ -12,28 +12,32 @@ from unveil import evaluate as evaluates
 from unveil import train as trains
 from unveil.files import sweep, write_json
 from unveil.params import Params
-from unveil.paths import MODELS
+from unveil.paths import Place, pipeline
 from unveil.train import Trained
 
 
-def train(key: str, params: Params) -> Trained:
-    """Train an architecture, or end what a killed training began; MLflow may be away."""
-    folder = MODELS / params.named(key)
-    with checkpoint.opened(key, params) as kept:
+def train(key: str, params: Params, place: Place | None = None) -> Trained:
+    """Train an architecture, or end what a killed training began; MLflow may be away.
+
+    The pipeline's own place, or another.
+    """
+    place = place or pipeline(params.named(key))
+    with checkpoint.opened(key, params, place.checkpoints) as kept:
         with registry.reporting(key, params, kept.origin) as reporter:
-            sweep(folder)
+            sweep(place.model)
             trained = trains.train(key, params, kept, reporter.record)
-            trains.save(trained, folder)
-            write_json(folder / "run.json", {**reporter.made, "training": kept.identity})
+            trains.save(trained, place.model)
+            write_json(place.model / "run.json", {**reporter.made, "training": kept.identity})
         if reporter.delivered:
-            registry.attempt(lambda: registry.publish(key))
+            registry.attempt(lambda: registry.publish(key, place))
         kept.supersede(lambda origin: reporter.delivered and registry.abandon(origin))
     return trained
 
 
-def evaluate(key: str, params: Params) -> dict[str, Any]:
+def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, Any]:
     """Evaluate a trained architecture; a training of it that is forced now begins anew."""
-    metrics = evaluates.evaluate(key, params)
-    registry.attempt(lambda: registry.publish(key))
-    checkpoint.discard(key, registry.origin(MODELS / key))
+    place = place or pipeline(params.named(key))
+    metrics = evaluates.evaluate(key, params, place)
+    registry.attempt(lambda: registry.publish(key, place))
+    checkpoint.discard(place.checkpoints, registry.origin(place.model))
     return metrics

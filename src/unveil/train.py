@@ -41,7 +41,7 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
     the loss or a weight is no longer finite.
     """
     params.named(key)
-    _repeat_to_the_bit()
+    repeat_to_the_bit()
     with devices.spread(params.training.precision) as shares:
         devices.require_shares(params.training.batch_size, shares)
         course = _course(key, params, kept, record, shares)
@@ -117,7 +117,8 @@ def _built(key: str, params: Params) -> keras.Model:
     return params.architectures[key].build(params.data.image_size, len(params.classes))
 
 
-def _repeat_to_the_bit() -> None:
+def repeat_to_the_bit() -> None:
+    """Let TensorFlow on a CPU give the same bits for the same seed."""
     # No slower on two cores within what a busy machine lets measure. On a GPU some kernels have no
     # such form, and the training would end there.
     if keras.backend.backend() == "tensorflow":

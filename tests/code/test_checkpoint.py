@@ -114,9 +114,9 @@ def test_older_trainings_of_the_architecture_alone_are_superseded(kept, tmp_path
 
 def test_a_training_is_discarded_by_its_origin(place):
     first, second = (Checkpoints(Path(".checkpoints") / KEY / name) for name in ("a1", "b2"))
-    checkpoint.discard(KEY, "0" * 32)
+    checkpoint.discard(Path(".checkpoints", KEY), "0" * 32)
     assert first._folder.exists()
-    checkpoint.discard(KEY, first.origin)
+    checkpoint.discard(Path(".checkpoints", KEY), first.origin)
     assert [path.parent.name for path in second._folder.parent.rglob("origin")] == ["b2"]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ from tests import training
 
 from unveil import checkpoint, course, params, train
 from unveil import packed as packs
-from unveil.batches import Batches, one_hot
+from unveil.batches import Batches, Lots, one_hot
 from unveil.callbacks import BestWeights, Norms, Patience, Row
 from unveil.errors import UserError
 from unveil.schema import Augmentation, Stage
@@ -92,6 +93,17 @@ def test_mixup_mixes_faces_and_labels_in_one_share():
     assert np.allclose(targets, 2 * inputs)
     assert not np.array_equal(inputs, np.round(inputs))
     assert np.array_equal(batches[0][0], inputs)
+
+
+def test_mixup_of_an_epoch_is_the_same_when_the_training_begins_with_it():
+    rows = np.arange(10, dtype=np.float32)
+    whole, resumed = (
+        Batches(rows, rows, weights=rows, batch_size=4, lot=(0, first), mixup=0.4)
+        for first in (0, 2)
+    )
+    for place in range(whole.steps):
+        assert np.array_equal(whole[2 * whole.steps + place][0], resumed[place][0])
+    assert not np.array_equal(whole[0][0], resumed[0][0])
 
 
 def test_the_same_seed_learns_the_same(packed):
@@ -183,3 +195,33 @@ def test_stopped_after_any_epoch_it_goes_on_from_there_and_not_from_the_best(pac
 def stop(row: Row, *, after: int) -> None:
     if row["epoch"] == after:
         raise InterruptedError
+
+
+def test_lots_are_the_rows_in_their_order_and_views_of_them():
+    rows, more = np.arange(10), np.arange(10) * 2
+    lots = Lots(rows, more, size=4)
+    assert len(lots) == 3
+    assert [len(lots[index][0]) for index in range(3)] == [4, 4, 2]
+    assert np.concatenate([lots[index][1] for index in range(3)]).tolist() == more.tolist()
+    assert lots[1][0].base is rows
+
+
+def test_features_lie_in_a_file_that_is_gone_with_them(packed):
+    loaded = params.load()
+    with checkpoint.opened("cnn3", loaded) as kept:
+        before = open_files()
+        features = kept.scratch((20, 3))
+        features[:] = 1
+        assert features.shape == (20, 3)
+        assert features.sum() == 60
+        assert not features.flags.owndata
+        assert len(open_files()) > len(before)
+        del features
+        assert open_files() == before
+        with pytest.raises(UserError, match=r"has no room for \d+ bytes of features"):
+            kept.scratch((1 << 40, 1 << 10))
+
+
+def open_files() -> list[str]:
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    return sorted(line.split(maxsplit=5)[5] for line in maps if ".checkpoints" in line)

@@ -9,7 +9,7 @@ from mlflow.entities import Run
 
 from unveil.errors import UserError
 from unveil.files import existing, read_json, sha256
-from unveil.paths import MODELS, REPORTS
+from unveil.paths import Place, pipeline
 from unveil.provenance import requirements
 from unveil.registry.connection import TRANSFER, answering, connect, patience, within
 from unveil.registry.runs import Described, describe, run_of, send
@@ -31,26 +31,27 @@ def origin(folder: Path) -> str:
     return str(described(folder)["origin"])
 
 
-def publish(key: str) -> str:
+def publish(key: str, place: Place | None = None) -> str:
     """See to it that MLflow has a training's run, metrics, network and report; gives the URI.
 
-    The network's URI, ``models:/...``. Raises ``UserError`` when no server answers within
-    ``ANSWER`` seconds or the rest takes longer than ``TRANSFER``.
+    The network's URI, ``models:/...``; the training is the pipeline's own, or another. Raises
+    ``UserError`` when no server answers within ``ANSWER`` seconds or the rest takes longer than
+    ``TRANSFER``.
     """
     client = within(patience(), connect)
-    return within(TRANSFER, lambda: _published(client, key))
+    return within(TRANSFER, lambda: _published(client, key, place or pipeline(key)))
 
 
 @answering()
-def _published(client: MlflowClient, key: str) -> str:
-    folder = MODELS / key
+def _published(client: MlflowClient, key: str, place: Place) -> str:
+    folder = place.model
     made = described(folder)
     rows = _epochs(existing(folder / "history.csv", made_by=f"unveil train {key}"))
     run = run_of(client, made)
     describe(client, run, made)
     send(client, run, rows)
     uri = _network(client, run, folder / "model.keras", made)
-    _report(client, run, REPORTS / key, folder / "model.keras")
+    _report(client, run, place.report, folder / "model.keras")
     if run.info.status != "FINISHED":
         client.set_terminated(run.info.run_id, end_time=int(rows[-1]["timestamp"]))
     return uri

@@ -1,0 +1,102 @@
+"""One architecture trained from several seeds: the mean, and how far they lie apart.
+
+The first seed's training is the pipeline's own, ``data/04_models/ARCH``; the others lie in
+``data/08_seeds/ARCH/SEED``. Makes ``data/05_reports/seeds/ARCH.json``. Command:
+``unveil train ARCH --seeds N``. What is there and still as parameters, data and code have it is
+not made again.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unveil import checkpoint, recorded
+from unveil.files import read_json, sha256, write_json
+from unveil.measures import Estimate
+from unveil.params import Params
+from unveil.paths import PACKED, SPREADS, Place, of_seed, pipeline
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Test macro-F1 over seeds: their mean, standard deviation and the mean's 95 % interval."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+def train(key: str, params: Params, count: int) -> dict[str, Any]:
+    """Train and evaluate ``count`` seeds, two or more, and write what they say together."""
+    first = params.training.seed
+    rows = [_row(key, params, seed) for seed in range(first, first + count)]
+    told = {
+        "architecture": key,
+        "recipe": params.recipe,
+        "test_macro_f1": asdict(spread([row["test_macro_f1"]["value"] for row in rows])),
+        "seeds": rows,
+    }
+    write_json(SPREADS / f"{key}.json", told)
+    return told
+
+
+def spread(values: list[float]) -> Spread:
+    """Give the mean of two or more trainings with Student's interval, n - 1 degrees of freedom.
+
+    It is about the seed alone, on these test images; each training's own interval is about them.
+    """
+    from scipy import stats
+
+    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * sd / len(values) ** 0.5
+    return Spread(mean, sd, mean - half, mean + half)
+
+
+def table(told: dict[str, Any]) -> str:
+    """Write what `train` gives as lines for people, one for each seed and one for all."""
+    over, key = told["test_macro_f1"], told["architecture"]
+    lines = [
+        f"{key}, seed {row['seed']}: test macro-F1 {Estimate(**row['test_macro_f1'])}"
+        for row in told["seeds"]
+    ]
+    interval = f"95 % interval of the mean [{over['low']:.4f}, {over['high']:.4f}]"
+    mean = f"mean {over['mean']:.4f}, standard deviation {over['sd']:.4f}, {interval}"
+    return "\n".join([*lines, f"{key}, {len(lines)} seeds: {mean}"])
+
+
+def _row(key: str, params: Params, seed: int) -> dict[str, Any]:
+    place = pipeline(key) if seed == params.training.seed else of_seed(key, seed)
+    # mypy does not know pydantic's dataclasses for dataclasses.
+    training = replace(params.training, seed=seed)  # type: ignore[type-var]
+    seeded = replace(params, training=training)
+    if not _trained(key, seeded, place.model):
+        recorded.train(key, seeded, place)
+    if not _evaluated(place):
+        recorded.evaluate(key, seeded, place)
+    metrics = read_json(place.report / "metrics.json", made_by=f"unveil evaluate {key}")
+    named = ("model_digest", "epochs", "seconds")
+    return {
+        "seed": seed,
+        "test_macro_f1": metrics["test"]["macro_f1"],
+        **{name: metrics[name] for name in named},
+    }
+
+
+def _trained(key: str, params: Params, folder: Path) -> bool:
+    made = _read(folder / "run.json")
+    return bool(made) and made.get("training") == checkpoint.identity(key, params)
+
+
+def _evaluated(place: Place) -> bool:
+    metrics = _read(place.report / "metrics.json")
+    return bool(metrics) and (metrics["model_digest"], metrics["test_digest"]) == (
+        sha256(place.model / "model.keras"),
+        sha256(PACKED / "test.npz"),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(read_json(path, made_by="unveil train")) if path.exists() else {}
