@@ -37,7 +37,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def packed(place: Path) -> Path:
-    """A place with packed faces: each class is bright in a quarter of its own."""
+    """A place with packed faces."""
+    pack(place)
+    return place
+
+
+def pack(place: Path) -> None:
+    """Make packed faces below a folder: each class is bright in a quarter of its own."""
     folder = place / "data/03_packed"
     folder.mkdir(parents=True)
     for seed, (name, count) in enumerate((("train", 48), ("validation", 24), ("test", 24))):
@@ -48,7 +54,6 @@ def packed(place: Path) -> Path:
             row, column = divmod(int(label), 2)
             image[row * 24 : row * 24 + 24, column * 24 : column * 24 + 24] += 120
         np.savez(folder / f"{name}.npz", images=images, labels=labels)
-    return place
 
 
 @pytest.fixture(scope="module")

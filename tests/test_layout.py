@@ -29,7 +29,7 @@ ORDER = [
     ),
     *("train", "measures", "plots", "evaluate", "contests", "compare", "drift", "card"),
     *("provenance", "registry", "recorded", "promote", "predict", "hog", "doubt", "contact"),
-    *("audit",),
+    *("audit", "machines"),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]

@@ -95,8 +95,8 @@ class Training:
     ema: Annotated[float, Field(ge=0, lt=1)]
     mixup: Annotated[float, Field(ge=0)]
     class_weights: bool
+    precision: Precision
     augmentation: Augmentation
-    precision: Precision = "float32"
 
 
 @_strict

@@ -8,6 +8,7 @@ thread of its own, and ``publish`` tells a server later, from files, what it doe
 
 from unveil.registry.connection import attempt, connect
 from unveil.registry.erasure import mark_erased
+from unveil.registry.evaluated import Training, evaluated, report
 from unveil.registry.publish import origin, publish
 from unveil.registry.reporter import reporting
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
@@ -15,12 +16,14 @@ from unveil.registry.versions import Version, champion, crown, load, register
 
 __all__ = [
     "PARENT",
+    "Training",
     "Version",
     "abandon",
     "attempt",
     "champion",
     "connect",
     "crown",
+    "evaluated",
     "load",
     "log_files",
     "mark_erased",
@@ -28,6 +31,7 @@ __all__ = [
     "origin",
     "publish",
     "register",
+    "report",
     "reporting",
     "train_all_run",
 ]
