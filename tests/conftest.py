@@ -39,16 +39,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def packed(place: Path) -> Path:
-    """A place with packed faces: each class is bright in a quarter of its own.
-
-    Every third wears glasses.
-    """
-    pack(place, train=48, validation=24, test=24)
+    """A place with packed faces."""
+    pack(place)
     return place
 
 
-def pack(place: Path, **counts: int) -> None:
-    """Pack so many such faces of each split."""
+def pack(place: Path, *, train: int = 48, validation: int = 24, test: int = 24) -> None:
+    """Pack so many faces of each split below a folder.
+
+    Each class is bright in a quarter of its own, and every third wears glasses.
+    """
+    counts = {"train": train, "validation": validation, "test": test}
     folder = place / "data/03_packed"
     folder.mkdir(parents=True)
     for seed, (name, count) in enumerate(counts.items()):

@@ -33,7 +33,7 @@ ORDER = [
     *("drift", "card", "provenance"),
     *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "convert"),
     *("export", "contest", "gate", "promote", "predict", "hog", "doubt", "contact", "audit"),
-    *("history", "objects", "search", "request", "erase", "bench", "speed", "storage"),
+    *("machines", "history", "objects", "search", "request", "erase", "bench", "speed", "storage"),
     *("remote", "cli", "__main__"),
 ]
 DOORS = {

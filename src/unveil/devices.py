@@ -4,6 +4,7 @@ Takes ``training.precision``; gives the number of devices that share each batch.
 from a training by ``CUDA_VISIBLE_DEVICES``.
 """
 
+import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -49,6 +50,16 @@ def visible() -> list[str]:
 
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return [device.name.split("device:")[-1].lower() for device in found]
+
+
+def described(asked: Precision) -> dict[str, str]:
+    """Say on what a training computes: backend with its version, devices, precision."""
+    name = keras.backend.backend()
+    return {
+        "backend": f"{name} {importlib.import_module(name).__version__}",
+        "devices": ", ".join(visible()),
+        "precision": resolved(asked),
+    }
 
 
 def require_shares(batch_size: int, devices: int) -> None:

@@ -24,12 +24,13 @@ def git_commit() -> str:
 
 
 def hardware() -> dict[str, str]:
-    """Name the processor, its cores we may use, and the GPUs (``none`` without)."""
-    gpus = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+    """Name the processor, its cores we may use, the memory, and the GPUs (``none`` without)."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpu": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
-        "gpu": ", ".join(gpus) or "none",
+        "memory_gib": str(round(memory / 2**30)),
+        "gpu": ", ".join(_gpus()) or "none",
     }
 
 
@@ -63,6 +64,15 @@ def requirements() -> list[str]:
     named = ("keras", "numpy", "tensorflow-cpu", "tensorflow", "jax")
     here = {distribution.name for distribution in distributions()}
     return [f"{name}=={version(name)}" for name in named if name in here]
+
+
+def _gpus() -> list[str]:
+    """Name the GPUs that ``CUDA_VISIBLE_DEVICES`` leaves us."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen in ("", "-1"):
+        return []
+    only = [f"--id={chosen}"] if chosen else []
+    return _output("nvidia-smi", *only, "--query-gpu=name", "--format=csv,noheader").splitlines()
 
 
 def _processor() -> str:

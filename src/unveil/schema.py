@@ -113,8 +113,8 @@ class Training:
     label_smoothing: Share
     mixup: Annotated[float, Field(ge=0)]
     class_weights: bool
+    precision: Precision
     augmentation: Augmentation
-    precision: Precision = "float32"
 
 
 @_strict

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unveil.cli import bench, champion, data, export, flows, learning_curve, remote, stages
+from unveil.cli import bench, champion, compare, data, export, flows, learning_curve, remote, stages
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(stages.app)
+app.add_typer(compare.app)
 app.add_typer(champion.app)
 app.add_typer(export.app)
 app.add_typer(learning_curve.app)

@@ -169,15 +169,6 @@ def evaluate(architecture: Architecture) -> None:
 
 
 @app.command()
-def compare() -> None:
-    """Rank the evaluated architectures."""
-    from unveil import compare as compares
-    from unveil import params
-
-    print(compares.table(compares.compare(params.load())))
-
-
-@app.command()
 def publish() -> None:
     """Tell MLflow what it does not know yet of the trained architectures."""
     from unveil import params

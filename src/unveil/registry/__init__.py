@@ -10,6 +10,7 @@ thread of its own, and ``publish`` tells a server later, from files, what it doe
 from unveil.registry.connection import NAME, attempt, connect
 from unveil.registry.decisions import record
 from unveil.registry.erasure import mark_erased
+from unveil.registry.evaluated import Training, evaluated, reported
 from unveil.registry.ledger import Entry, Overtaken
 from unveil.registry.publish import origin, publish
 from unveil.registry.reporter import reporting
@@ -35,6 +36,7 @@ __all__ = [
     "Entry",
     "Overtaken",
     "Reign",
+    "Training",
     "Version",
     "abandon",
     "aliased",
@@ -42,6 +44,7 @@ __all__ = [
     "champion",
     "connect",
     "crown",
+    "evaluated",
     "found",
     "load",
     "log_files",
@@ -53,6 +56,7 @@ __all__ = [
     "register",
     "reign",
     "report",
+    "reported",
     "reporting",
     "settle",
     "train_all_run",

@@ -80,7 +80,7 @@ def described(key: str, params: Params, origin: str) -> Described:
     above = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     return {
         "origin": origin,
-        "tags": {"architecture": key, **_made_with(), **above},
+        "tags": {"architecture": key, **_made_with(), **_computed(params), **above},
         "parameters": {name: str(value) for name, value in parameters(key, params).items()},
         "data": _data(),
         "classes": list(params.classes),
@@ -174,6 +174,13 @@ def _experiment() -> str:
 def _made_with() -> dict[str, str]:
     machine = {f"hardware.{name}": value for name, value in hardware().items()}
     return {"git_commit": git_commit(), **machine}
+
+
+def _computed(params: Params) -> dict[str, str]:
+    from unveil import devices
+
+    told = devices.described(params.training.precision)
+    return {f"computed.{name}": value for name, value in told.items()}
 
 
 def _data() -> dict[str, dict[str, str]]:

@@ -1,0 +1,185 @@
+"""Train every entry with a recipe on packed faces, time it, and write a table: for a GPU at hand.
+
+Takes a folder with ``params.yaml`` and ``data/03_packed``, the package, Keras and one backend;
+neither DVC, MLflow nor Prefect. Makes below ``--to`` a folder for each entry (``model.keras``,
+``history.csv``, ``result.json``) and ``table.md``. Run again it goes on: what is done is not done
+again, and a killed training goes on after its last epoch. Exit code 1 where an entry failed.
+
+    KERAS_BACKEND=jax python scripts/gpu_report.py --project FOLDER --entries cnn5_gray vgg16
+"""
+
+import argparse
+import dataclasses
+import os
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unveil import backend
+
+backend.load()
+
+from unveil import checkpoint, devices, evaluate, packed, params, provenance, train  # noqa: E402
+from unveil.architectures import Transfer  # noqa: E402
+from unveil.contests import percent  # noqa: E402
+from unveil.errors import UserError  # noqa: E402
+from unveil.files import read_json, replacing, sha256, write_json  # noqa: E402
+
+RESULT = "result.json"
+COLUMNS = (
+    *("entry", "weights", "parameters", "epochs", "seconds per epoch", "images/s", "minutes"),
+    *("validation macro-F1", "test macro-F1", "test accuracy"),
+)
+
+
+def main() -> int:
+    """Train what is asked for, in its order, and write the table after each entry."""
+    asked = _arguments()
+    os.chdir(asked.project)
+    loaded = _params(asked)
+    failed = {}
+    for key in asked.entries or loaded.architectures:
+        folder = asked.to / loaded.named(key)
+        print(f"{datetime.now(UTC):%H:%M} {key}", file=sys.stderr)
+        try:
+            _result(key, loaded, folder)
+        except UserError as error:
+            failed[key] = str(error)
+        with replacing(asked.to / "table.md") as path:
+            path.write_text(_table(loaded, asked.to, failed))
+    print((asked.to / "table.md").read_text())
+    return 1 if failed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--project", type=Path, default=Path(), help="the folder of params.yaml")
+    parser.add_argument("--to", type=Path, default=Path("gpu_report"), help="in that folder")
+    parser.add_argument("--recipe", default="full")
+    parser.add_argument("--entries", nargs="+", help="some of the architectures; else all")
+    parser.add_argument("--epochs", type=int, help="of each stage, at most")
+    parser.add_argument("--precision", choices=("float32", "bfloat16", "auto"))
+    parser.add_argument(
+        "--random-weights", action="store_true", help="backbones learn all layers from scratch"
+    )
+    return parser.parse_args()
+
+
+def _params(asked: argparse.Namespace) -> params.Params:
+    """Load the project's parameters in the recipe asked for, its own file untouched."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy("params.yaml", folder))
+        params.choose_recipe(asked.recipe, copy)
+        loaded = params.load(copy)
+    precision = asked.precision or loaded.training.precision
+    entries = loaded.architectures
+    if asked.random_weights:
+        entries = {key: _from_scratch(entry) for key, entry in entries.items()}
+    return dataclasses.replace(
+        loaded,
+        architectures=entries,
+        training=dataclasses.replace(loaded.training, precision=precision),
+        schedules={
+            key: _schedule(schedule, asked, whole=isinstance(entries.get(key), Transfer))
+            for key, schedule in loaded.schedules.items()
+        },
+    )
+
+
+def _from_scratch(entry: Any) -> Any:
+    if not isinstance(entry, Transfer):
+        return entry
+    return dataclasses.replace(entry, weights="none", sha256=None)
+
+
+def _schedule(schedule: Any, asked: argparse.Namespace, *, whole: bool) -> Any:
+    """Cut the stages; a backbone with random weights learns in all layers, at the first's rate."""
+    rate = schedule.stages[0].learning_rate
+    most = asked.epochs or sys.maxsize
+    scratch = whole and asked.random_weights
+    changes = {"trainable_from": "all", "learning_rate": rate} if scratch else {}
+    stages = [
+        dataclasses.replace(stage, epochs=min(stage.epochs, most), **changes)
+        for stage in schedule.stages
+    ]
+    return dataclasses.replace(schedule, stages=tuple(stages))
+
+
+def _result(key: str, loaded: params.Params, folder: Path) -> None:
+    """Train and measure an entry, unless this very training is done."""
+    identity = checkpoint.identity(key, loaded)
+    done = folder / RESULT
+    if done.exists() and read_json(done, made_by="this script")["identity"] == identity:
+        return
+    with checkpoint.opened(key, loaded) as kept:
+        trained = train.train(key, loaded, kept, lambda row: None)
+        train.save(trained, folder)
+        write_json(done, {"identity": identity, **_measured(key, loaded, trained, folder)})
+        kept.remove()
+
+
+def _measured(
+    key: str, loaded: params.Params, trained: train.Trained, folder: Path
+) -> dict[str, Any]:
+    path = folder / "model.keras"
+    test = packed.load("test")
+    answers = evaluate.probabilities(trained.network, test.images)
+    entry = loaded.architectures[key]
+    images = loaded.schedules[key].train_images or len(packed.load("train"))
+    return {
+        "architecture": key,
+        "weights": getattr(entry, "weights", "none"),
+        "images": images,
+        "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
+        "test": evaluate.scores(test.labels, answers, loaded.classes),
+        "model_digest": sha256(path),
+        **evaluate.cost(trained.network, trained.history, size=path.stat().st_size),
+    }
+
+
+def _table(loaded: params.Params, folder: Path, failed: dict[str, str]) -> str:
+    machine = ", ".join(f"{name} {value}" for name, value in provenance.hardware().items())
+    computed = ", ".join(devices.described(loaded.training.precision).values())
+    done = [folder / key / RESULT for key in loaded.architectures if key not in failed]
+    results = [read_json(path, made_by="this script") for path in done if path.exists()]
+    results.sort(key=lambda result: -result["test"]["macro_f1"]["value"])
+    return "\n".join(
+        [
+            f"{datetime.now(UTC):%Y-%m-%d}, recipe `{loaded.recipe}`, commit "
+            f"`{provenance.git_commit()[:12]}`; {machine}; {computed}. One seed; seconds per epoch "
+            "are the median of fine-tuning, compilation and validation included; in brackets "
+            "95 % intervals.",
+            "",
+            f"| {' | '.join(COLUMNS)} |",
+            "|" + "---|" * len(COLUMNS),
+            *map(_row, results),
+            *(f"\n`{key}` failed: {reason}" for key, reason in failed.items()),
+            "",
+        ]
+    )
+
+
+def _row(result: dict[str, Any]) -> str:
+    cells = [
+        f"`{result['architecture']}`",
+        result["weights"],
+        f"{result['parameters']:,}",
+        str(result["epochs"]),
+        f"{result['seconds_per_epoch']:.2f}",
+        f"{result['images'] / result['seconds_per_epoch']:.0f}",
+        f"{result['seconds'] / 60:.1f}",
+        f"{100 * result['validation_macro_f1']:.2f}",
+        *(percent(result["test"][name]) for name in ("macro_f1", "accuracy")),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"gpu_report: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,36 @@
+"""unveil compare: who is best, and on which hardware."""
+
+from typing import Annotated
+
+import typer
+
+from unveil.errors import UserError, unknown
+
+app = typer.Typer()
+
+
+@app.command()
+def compare(
+    by: Annotated[str, typer.Option(help="What to compare: architecture, or hardware.")] = (
+        "architecture"
+    ),
+    price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=EUR_PER_HOUR", help="Of a machine, by a part of its name."),
+    ] = None,
+) -> None:
+    """Rank the evaluated architectures; or, of all runs in MLflow, the machines they ran on."""
+    if by not in ("architecture", "hardware"):
+        raise unknown("comparison", by, ["architecture", "hardware"])
+    if by == "hardware":
+        from unveil import machines
+
+        print(machines.compare(machines.parsed(price or [])), end="")
+        return
+    if price:
+        raise UserError("a price is of hardware: `unveil compare --by hardware --price ...`")
+
+    from unveil import compare as compares
+    from unveil import params
+
+    print(compares.table(compares.compare(params.load())))

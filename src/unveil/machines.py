@@ -1,0 +1,161 @@
+"""The same training on different hardware: what an epoch takes, and costs, and what comes of it.
+
+Takes the evaluated trainings MLflow knows, makes ``data/05_reports/hardware.md``. Command:
+``unveil compare --by hardware``.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from unveil import registry
+from unveil.contests import percent
+from unveil.errors import UserError, unknown
+from unveil.files import replacing
+from unveil.paths import HARDWARE
+from unveil.registry import Training
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where trainings ran, as far as it decides their speed."""
+
+    machine: str
+    backend: str
+    precision: str
+
+
+Task = tuple[str, str, str, str]
+"""Architecture, recipe, number of training images, md5 of the packed faces."""
+
+Groups = dict[Task, dict[Place, list[Training]]]
+
+
+def compare(prices: Mapping[str, float]) -> str:
+    """Write the table of what ran where, and give it.
+
+    ``prices`` are EUR per hour by a part of a machine's name.
+    """
+    trainings = registry.evaluated()
+    if not trainings:
+        raise UserError("MLflow knows no evaluated training; `unveil publish` tells it of ours")
+    groups = grouped(trainings)
+    asked = by_machine(prices, {place.machine for task in groups.values() for place in task})
+    text = table(groups, asked)
+    with replacing(HARDWARE) as path:
+        path.write_text(text)
+    return text
+
+
+def grouped(trainings: Sequence[Training]) -> Groups:
+    """Put trainings of one task on one machine together, each group in the order given."""
+    groups: Groups = defaultdict(lambda: defaultdict(list))
+    for one in trainings:
+        groups[_task(one)][_place(one)].append(one)
+    return groups
+
+
+def parsed(said: Sequence[str]) -> dict[str, float]:
+    """Read prices given as ``NAME=EUR_PER_HOUR``."""
+    prices = {}
+    for one in said:
+        name, _, value = one.rpartition("=")
+        try:
+            prices[name] = float(value)
+        except ValueError:
+            prices[name] = -1
+        if not name or not 0 <= prices[name] < float("inf"):
+            raise UserError(f"unknown price {one!r}; write NAME=EUR_PER_HOUR, such as H100=2.50")
+    return prices
+
+
+def by_machine(prices: Mapping[str, float], machines: set[str]) -> dict[str, float]:
+    """Give each machine its price; a name that is part of none's is a ``UserError``."""
+    found = {}
+    for name, price in prices.items():
+        meant = [machine for machine in machines if name.lower() in machine.lower()]
+        if not meant:
+            raise unknown("machine", name, sorted(machines))
+        found.update(dict.fromkeys(meant, price))
+    return found
+
+
+def table(groups: Groups, prices: Mapping[str, float]) -> str:
+    """Write all groups as Markdown, the quickest place of each task first."""
+    rows = [
+        row
+        for task in sorted(groups)
+        for row in _rows(task, groups[task], prices, several=len({t[3] for t in groups}) > 1)
+    ]
+    lines = [
+        "# The same training on different hardware",
+        "",
+        "Seconds per epoch of fine-tuning, the median of the runs; scores of the newest run, in "
+        "brackets 95 % intervals; times: of the quickest place.",
+        "",
+        "| architecture | recipe | machine | backend | precision | runs | seconds per epoch "
+        "| times | test accuracy | test macro-F1 | EUR per epoch |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(
+    task: Task,
+    places: Mapping[Place, list[Training]],
+    prices: Mapping[str, float],
+    *,
+    several: bool,
+) -> list[str]:
+    architecture, recipe, images, data = task
+    taken = {place: _seconds(trainings) for place, trainings in places.items()}
+    told = f"{recipe}, {images} images" + (f" of {data[:8]}" if several else "")
+    rows = []
+    for place in sorted(taken, key=taken.__getitem__):
+        seconds, price = taken[place], prices.get(place.machine)
+        cells = [
+            *(f"`{architecture}`", told, place.machine, place.backend, place.precision),
+            *(str(len(places[place])), f"{seconds:.2f}"),
+            f"{seconds / min(taken.values()):.2f}",
+            *_scores(places[place][0]),
+            "" if price is None else f"{seconds / 3600 * price:.4g}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _scores(training: Training) -> list[str]:
+    test = registry.reported(training).get("test", {})
+    return [
+        percent(test[name]) if name in test else f"{100 * training.metrics[f'test_{name}']:.2f}"
+        for name in ("accuracy", "macro_f1")
+    ]
+
+
+def _seconds(trainings: Sequence[Training]) -> float:
+    return max(median(one.metrics["seconds_per_epoch"] for one in trainings), 1e-9)
+
+
+def _task(training: Training) -> Task:
+    recipe, images = (
+        training.parameters.get(name, "unknown") for name in ("recipe", "train_images")
+    )
+    return training.tags.get("architecture", "unknown"), recipe, images, training.data
+
+
+def _place(training: Training) -> Place:
+    known = {
+        name: training.tags.get(f"{group}.{name}", "unknown")
+        for group, names in (
+            ("hardware", ("cpu", "cores", "gpu")),
+            ("computed", ("backend", "precision", "devices")),
+        )
+        for name in names
+    }
+    on_gpu = "gpu" in known["devices"] or known["devices"] == "unknown"
+    processor = f"{known['cpu']}, {known['cores']} cores"
+    here = on_gpu and known["gpu"] not in ("none", "unknown")
+    machine = known["gpu"] if here else processor
+    return Place(machine, known["backend"], known["precision"])
