@@ -35,14 +35,13 @@ ORDER = [
         "bundle",
         "convert",
         "export",
-        "predict",
         "hog",
         "doubt",
         "contact",
         "audit",
     ),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
-    *("remote", "cli", "__main__"),
+    *("remote", "detect", "tracks", "video", "annotate", "predict", "lines", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -52,6 +51,7 @@ DOORS = {
     "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
     "cleanlab": ["src/unveil/audit.py"],
+    "cv2": ["src/unveil/detect.py", "src/unveil/video.py"],
     "onnx": ["src/unveil/convert.py"],
     "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
 }
