@@ -41,7 +41,18 @@ ORDER = [
         "audit",
     ),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
-    *("remote", "detect", "tracks", "video", "annotate", "predict", "lines", "cli", "__main__"),
+    *(
+        "remote",
+        "detect",
+        "tracks",
+        "video",
+        "annotate",
+        "predict",
+        "lines",
+        "pace",
+        "cli",
+        "__main__",
+    ),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
