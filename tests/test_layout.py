@@ -32,9 +32,9 @@ ORDER = [
     *("assessment", "plots", "charts", "evaluate", "learning_curve", "contests", "compare"),
     *("drift", "card", "provenance"),
     *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "convert"),
-    *("export", "contest", "gate", "promote", "predict", "hog", "doubt", "contact", "audit"),
-    *("machines", "history", "objects", "search", "request", "erase", "bench", "speed", "storage"),
-    *("remote", "cli", "__main__"),
+    *("export", "contest", "gate", "promote", "hog", "doubt", "contact", "audit", "machines"),
+    *("history", "objects", "search", "request", "erase", "bench", "speed", "storage", "remote"),
+    *("detect", "tracks", "video", "annotate", "predict", "lines", "pace", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -44,6 +44,7 @@ DOORS = {
     "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
     "cleanlab": ["src/unveil/audit.py"],
+    "cv2": ["src/unveil/detect.py", "src/unveil/video.py"],
     "onnx": ["src/unveil/convert.py"],
     "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
     "fairlearn": ["src/unveil/fairness.py"],

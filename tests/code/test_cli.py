@@ -6,9 +6,9 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "predict", "run", "remote", "data")
+VERBS += ("promote", "export", "predict", "run", "remote", "data")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
-HEAVY += ("cleanlab", "skimage")
+HEAVY += ("cleanlab", "skimage", "cv2", "onnx", "onnxruntime")
 
 
 def unveil(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -24,7 +24,13 @@ def test_help_lists_every_verb():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["train", "--help"], ["remote", "create", "--help"], ["data", "--help"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["remote", "create", "--help"],
+        ["data", "--help"],
+        ["predict", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (
@@ -52,7 +58,9 @@ def test_help_imports_nothing_heavy(arguments):
         (["data", "audit"], "faces.zip is not there; `unveil ingest SOURCE` or `unveil sample`"),
         (["data", "review", "a.csv"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["promote"], "comparison.json is not there; `unveil compare` makes it"),
-        (["predict", "face.jpg"], "there is no champion yet"),
+        (["predict", "face.jpg"], "no bundle in data/07_bundle or models/starter; `unveil export`"),
+        (["export", "--architecture", "vgg61"], "unknown architecture 'vgg61'"),
+        (["export", "--architecture", "cnn3"], "model.keras is not there; `unveil train cnn3`"),
         (["ingest", "nowhere.zip"], "nowhere.zip is not there; a source is a zip"),
     ],
 )
@@ -83,7 +91,7 @@ def test_outside_a_project_the_line_says_so(tmp_path):
     assert f"no params.yaml in {tmp_path}; run in the project's folder" in said.stderr
 
 
-@pytest.mark.parametrize("arguments", [["trian"], ["train"], ["predict"], ["sample", "--sed", "1"]])
+@pytest.mark.parametrize("arguments", [["trian"], ["train"], ["sample", "--sed", "1"]])
 def test_a_wrong_call_is_exit_code_2(arguments):
     said = unveil(*arguments)
     assert said.returncode == 2

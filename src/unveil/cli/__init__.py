@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from unveil.cli import bench, champion, compare, data, export, flows, learning_curve, remote, stages
+from unveil.cli import (
+    bench,
+    champion,
+    compare,
+    data,
+    export,
+    flows,
+    learning_curve,
+    predict,
+    remote,
+    stages,
+)
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +29,7 @@ app.add_typer(stages.app)
 app.add_typer(compare.app)
 app.add_typer(champion.app)
 app.add_typer(export.app)
+app.add_typer(predict.app)
 app.add_typer(learning_curve.app)
 app.add_typer(flows.app)
 app.add_typer(bench.app, name="bench")

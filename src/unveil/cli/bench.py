@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from unveil.cli import speed
+from unveil.cli import pace, speed
 
 app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
 app.add_typer(speed.app)
+app.add_typer(pace.app)
 
 
 @app.command("data")

@@ -190,24 +190,3 @@ def publish() -> None:
     print(f"MLflow has {len(told)} trainings: {', '.join(told) or 'none'}")
     if told != trained:
         raise typer.Exit(2)
-
-
-@app.command()
-def predict(
-    files: Annotated[list[Path], typer.Argument(help="Pictures of one face each.")],
-) -> None:
-    """Name the apparent expression of faces, with the champion from the registry."""
-    backend.load()
-
-    from unveil import manifest, params
-    from unveil import predict as predicts
-
-    failed = False
-    for answer in predicts.predict(files, manifest.limits(params.load().data)):
-        if isinstance(answer, UserError):
-            failed = True
-            print(answer, file=sys.stderr)
-        else:
-            print(answer)
-    if failed:
-        raise typer.Exit(2)
