@@ -55,11 +55,15 @@ class Score:
 
 
 def of(rows: pd.DataFrame, train: pd.DataFrame, params: Params) -> list[Slice]:
-    """Cut a split into slices, by its packed rows and, for the thirds, those of train."""
+    """Cut a split into slices, by its packed rows and, for the thirds, those of train.
+
+    What all images have in common cuts nothing.
+    """
     named = {**_groups(rows, params), **_thirds(rows, train)}
     if TWIN in rows:
         named[TWIN] = rows[TWIN].map(lambda twin: "no twin" if twin == "none" else "twin")
-    return [one for dimension, names in named.items() for one in _slices(dimension, names)]
+    cutting = {dimension: names for dimension, names in named.items() if names.nunique() > 1}
+    return [one for dimension, names in cutting.items() for one in _slices(dimension, names)]
 
 
 def scored(
@@ -104,7 +108,7 @@ def _enough(matrix: NDArray[np.int64], setting: Slicing) -> bool:
 def _groups(rows: pd.DataFrame, params: Params) -> dict[str, pd.Series]:
     setting = params.rules["attributes_are_groups"]
     columns = attributes(rows.drop(columns=TWIN, errors="ignore"), setting)
-    names = columns.loc[columns["groups"].between(2, setting["max_groups"]), "member"]
+    names = columns.loc[columns["groups"] <= setting["max_groups"], "member"]
     return {name: rows[name] for name in names}
 
 

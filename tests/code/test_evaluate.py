@@ -82,7 +82,7 @@ def test_what_is_answered_is_said_with_its_threshold_and_target():
 def test_slices_groups_and_overfitting_are_in_it():
     slices = report()["slices"]
     dimensions = {one["dimension"] for one in slices["slices"]}
-    assert dimensions == {"brightness", "contrast", "sharpness", "glasses", "twin_in_train"}
+    assert dimensions == {"brightness", "contrast", "sharpness", "glasses"}
     assert slices["worst"] in slices["slices"]
     kinds = {(one["kind"], one["dimension"], one["label"]) for one in slices["fairness"]}
     assert ("equal_opportunity", "glasses", "sad") in kinds

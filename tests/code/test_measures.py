@@ -25,6 +25,8 @@ def test_every_number_is_scikit_learns(pair):
     for average, measure in (("macro", measures.macro_f1), ("weighted", measures.weighted_f1)):
         expected = metrics.f1_score(truth, predicted, average=average, **known)
         assert measure(matrix) == pytest.approx(expected)
+    if len(set(truth) | set(predicted)) > 1:
+        assert measures.kappa(matrix) == pytest.approx(metrics.cohen_kappa_score(truth, predicted))
     for name in ("f1", "precision", "recall"):
         expected = getattr(metrics, f"{name}_score")(truth, predicted, average=None, **known)
         assert getattr(measures, name)(matrix) == pytest.approx(expected)
@@ -34,7 +36,8 @@ def test_every_number_is_scikit_learns(pair):
 @settings(deadline=None)
 def test_a_stack_of_matrices_is_measured_as_each_alone(pairs):
     matrices = [confusion(*pair, CLASSES) for pair in pairs]
-    for name in ("accuracy", "f1", "macro_f1", "weighted_f1", "precision", "recall"):
+    names = ("accuracy", "f1", "macro_f1", "weighted_f1", "kappa", "precision", "recall")
+    for name in names:
         measure = getattr(measures, name)
         together = measure(np.stack(matrices))
         assert together == pytest.approx(np.array([measure(matrix) for matrix in matrices]))
@@ -181,3 +184,38 @@ def test_95_of_100_intervals_cover_the_populations_value(monkeypatch):
         for name, estimate in found.items():
             covered[name] += estimate.low <= known[name] <= estimate.high
     assert all(0.9 <= count / 300 <= 0.99 for count in covered.values()), covered
+
+
+def test_a_gap_is_found_where_it_is_and_not_where_there_is_none():
+    found = measures.gap(measures.macro_f1, np.diag([50, 50, 50, 50]), RATHER_GOOD)
+    assert found.value == pytest.approx(1 - measures.macro_f1(RATHER_GOOD))
+    assert 0.1 < found.low < found.value < found.high
+    alike = measures.gap(measures.macro_f1, RATHER_GOOD, RATHER_GOOD)
+    assert alike.value == 0
+    assert alike.low < 0 < alike.high
+    # Two samples of one size: the interval is wider than that of one by the root of two.
+    one = interval(measures.macro_f1, RATHER_GOOD)
+    assert (alike.high - alike.low) / (one.high - one.low) == pytest.approx(2**0.5, rel=0.03)
+
+
+def test_an_empty_table_of_counts_is_a_table():
+    nothing = np.array([], np.int64)
+    assert confusion(nothing, nothing, 3).tolist() == np.zeros((3, 3)).tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [128, 1283])
+def test_94_to_96_of_100_intervals_cover_macro_f1_over_1000_test_sets(count):
+    recalls, shares = np.array([0.9, 0.7, 0.65, 0.8]), np.array([0.34, 0.25, 0.26, 0.15])
+    off = (1 - recalls[:, None]) / (CLASSES - 1)
+    answers = np.where(np.eye(CLASSES, dtype=bool), recalls[:, None], off)
+    sizes = np.rint(shares * count).astype(int)
+    known = measures.macro_f1(sizes[:, None] * answers)
+    generator, covered = np.random.default_rng(0), 0
+    for seed in range(1000):
+        drawn = zip(sizes, answers, strict=True)
+        matrix = np.stack([generator.multinomial(size, row) for size, row in drawn])
+        found = interval(measures.macro_f1, matrix, seed=seed)
+        covered += found.low <= known <= found.high
+    print(f"n = {count}: {covered / 10:.1f} % of 1000 intervals of macro-F1 cover it")
+    assert 940 <= covered <= 960
