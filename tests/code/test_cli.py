@@ -6,7 +6,7 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "predict", "run", "remote", "data")
+VERBS += ("promote", "rollback", "champion", "predict", "run", "remote", "data")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
 HEAVY += ("cleanlab", "skimage")
 
@@ -52,6 +52,9 @@ def test_help_imports_nothing_heavy(arguments):
         (["data", "audit"], "faces.zip is not there; `unveil ingest SOURCE` or `unveil sample`"),
         (["data", "review", "a.csv"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["promote"], "comparison.json is not there; `unveil compare` makes it"),
+        (["promote", "--force"], "--force needs --reason TEXT"),
+        (["promote", "--reason", "so"], "--reason stands with --force alone"),
+        (["rollback"], "no version was champion before; there is nothing to roll back to"),
         (["predict", "face.jpg"], "there is no champion yet"),
         (["ingest", "nowhere.zip"], "nowhere.zip is not there; a source is a zip"),
     ],
