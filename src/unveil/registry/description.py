@@ -19,6 +19,8 @@ MADE = {
 }
 EVALUATED = "metrics.test_macro_f1 > 0"
 """The filter that all trainings with a report pass, whatever their architecture."""
+PAGES = {"workflowType": "machine_learning"}
+"""MLflow's pages for training, not those for language models."""
 BEST = "best-of-each"
 """The saved view of last week's best training of each architecture."""
 COLUMNS = ("test_macro_f1", "test_accuracy", "validation_macro_f1", "parameters", "seconds")
@@ -55,7 +57,7 @@ def described(client: MlflowClient, run_id: str) -> str:
         own = f"tags.`mlflow.parentRunId` = '{run_id}'"
         lines.append(f"- [its trainings, the best first]({experiment}/runs?{ranked(own)})")
         lines.append(f"- [all versions and the champion](#/models/{NAME})")
-    saved = f"{experiment}/runs?viewStateShareKey={BEST}"
+    saved = f"{experiment}/runs?{urlencode({'viewStateShareKey': BEST, **PAGES})}"
     lines += ["", f"[Last week's best of each architecture]({saved})"]
     return "\n".join(lines)
 
@@ -63,7 +65,7 @@ def described(client: MlflowClient, run_id: str) -> str:
 def ranked(wanted: str) -> str:
     """Write MLflow's query for trainings, the best test macro-F1 first."""
     order = {"orderByKey": "metrics.`test_macro_f1`", "orderByAsc": "false"}
-    return urlencode({"searchFilter": wanted, **order})
+    return urlencode({"searchFilter": wanted, **order, **PAGES})
 
 
 def _links(named: Mapping[str, Path], kept: set[str], page: str) -> list[str]:
