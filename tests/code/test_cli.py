@@ -6,7 +6,7 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "export", "predict", "run", "remote", "data")
+VERBS += ("promote", "rollback", "champion", "export", "predict", "run", "remote", "data")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
 HEAVY += ("cleanlab", "skimage", "cv2", "onnx", "onnxruntime")
 
@@ -61,6 +61,9 @@ def test_help_imports_nothing_heavy(arguments):
         (["predict", "face.jpg"], "no bundle in data/07_bundle or models/starter; `unveil export`"),
         (["export", "--architecture", "vgg61"], "unknown architecture 'vgg61'"),
         (["export", "--architecture", "cnn3"], "model.keras is not there; `unveil train cnn3`"),
+        (["promote", "--force"], "--force needs --reason TEXT"),
+        (["promote", "--reason", "so"], "--reason stands with --force alone"),
+        (["rollback"], "no version was champion before; there is nothing to roll back to"),
         (["ingest", "nowhere.zip"], "nowhere.zip is not there; a source is a zip"),
     ],
 )

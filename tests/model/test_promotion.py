@@ -13,6 +13,7 @@ from tests.candidates import compared, distracted, quadrants, score, trained
 from tests.conftest import rows
 
 from unveil import export, params, promote, registry
+from unveil.cli import champion as verbs
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
 from unveil.paths import PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
@@ -368,3 +369,14 @@ def test_an_unreachable_server_is_one_line(loaded, monkeypatch):
     with pytest.raises(UserError, match=r"MLflow at http://127\.0\.0\.1:9") as raised:
         registry.champion()
     assert "\n" not in str(raised.value)
+
+
+def test_champion_says_who_it_is_and_why_and_mends_the_alias(champion, capsys):
+    registry.connect().delete_registered_model_alias(registry.NAME, "champion")
+    verbs.champion()
+    said = capsys.readouterr().out
+    assert "cnn3, version 1 of facial-emotion\npromoted 20" in said
+    assert "no champion before" in said
+    assert "the alias did not name it and was set back" in said
+    assert "its files are those that were registered" in said
+    assert registry.aliased() == "1"

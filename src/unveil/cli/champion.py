@@ -87,6 +87,6 @@ def champion() -> None:
     if now.before:
         print(f"before it: version {', '.join(reversed(now.before))}")
     if registry.settle():
-        print("the alias named another version and was set back: only unveil moves it")
+        print("the alias did not name it and was set back: only unveil moves it")
     with registry.verified(version):
         print("its files are those that were registered")

@@ -1,5 +1,6 @@
 """What the run of a train-all says of itself in MLflow: links to what it was made of and made."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
@@ -18,9 +19,30 @@ MADE = {
 }
 EVALUATED = "metrics.test_macro_f1 > 0"
 """The filter that all trainings with a report pass, whatever their architecture."""
-GROUPED = (
-    '{"aggregateFunction":"max","groupByKeys":[{"mode":"param","groupByData":"architecture"}]}'
-)
+PAGES = {"workflowType": "machine_learning"}
+"""MLflow's pages for training, not those for language models."""
+BEST = "best-of-each"
+"""The saved view of last week's best training of each architecture."""
+COLUMNS = ("test_macro_f1", "test_accuracy", "validation_macro_f1", "parameters", "seconds")
+
+
+def tags() -> dict[str, str]:
+    """Give the tags of our experiment: MLflow's pages for training, and the saved view."""
+    view = {
+        "searchFilter": EVALUATED,
+        "startTime": "LAST_7_DAYS",
+        "orderByKey": "metrics.`test_macro_f1`",
+        "orderByAsc": False,
+        "selectedColumns": [f"metrics.`{name}`" for name in COLUMNS],
+        "groupBy": {
+            "aggregateFunction": "max",
+            "groupByKeys": [{"mode": "param", "groupByData": "architecture"}],
+        },
+    }
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        f"mlflow.sharedViewState.{BEST}": json.dumps(view),
+    }
 
 
 def described(client: MlflowClient, run_id: str) -> str:
@@ -35,15 +57,15 @@ def described(client: MlflowClient, run_id: str) -> str:
         own = f"tags.`mlflow.parentRunId` = '{run_id}'"
         lines.append(f"- [its trainings, the best first]({experiment}/runs?{ranked(own)})")
         lines.append(f"- [all versions and the champion](#/models/{NAME})")
-    week = ranked(EVALUATED, startTime="LAST_7_DAYS", groupBy=GROUPED)
-    lines += ["", f"[Last week's best of each architecture]({experiment}/runs?{week})"]
+    saved = f"{experiment}/runs?{urlencode({'viewStateShareKey': BEST, **PAGES})}"
+    lines += ["", f"[Last week's best of each architecture]({saved})"]
     return "\n".join(lines)
 
 
-def ranked(wanted: str, **more: str) -> str:
+def ranked(wanted: str) -> str:
     """Write MLflow's query for trainings, the best test macro-F1 first."""
     order = {"orderByKey": "metrics.`test_macro_f1`", "orderByAsc": "false"}
-    return urlencode({"searchFilter": wanted, **order, **more})
+    return urlencode({"searchFilter": wanted, **order, **PAGES})
 
 
 def _links(named: Mapping[str, Path], kept: set[str], page: str) -> list[str]:

@@ -141,6 +141,8 @@ def _begun(params: Params) -> str:
     here = {"host": platform.node(), "checkout": _digest(Path.cwd())}
     # One of this checkout that is said to be running was killed, or could not say how it ended.
     _kill(client, " and ".join(f"tags.{name} = '{value}'" for name, value in here.items()))
+    for name, value in description.tags().items():
+        client.set_experiment_tag(_experiment(), name, value)
     made = {"recipe": params.recipe, **_made_with(), **here}
     run = mlflow.start_run(run_name="train-all", tags=made)
     client.log_inputs(run.info.run_id, datasets=_inputs(_data()))
