@@ -19,7 +19,7 @@ from unveil.archive import opened
 from unveil.errors import UserError
 from unveil.files import existing, read_json, write_json
 from unveil.objects import Store
-from unveil.paths import ARCHIVE, AUDIT, CHECKPOINTS, DATA, JOURNAL, MODELS, TRACKING
+from unveil.paths import ARCHIVE, AUDIT, CHECKPOINTS, DATA, EXPLANATIONS, JOURNAL, MODELS, TRACKING
 from unveil.provenance import dvc_hash
 from unveil.request import Request, cleaned, named
 from unveil.search import Person
@@ -122,7 +122,7 @@ def clean_workspace(person: Person) -> None:
     if search.holds(existing(ARCHIVE, made_by="dvc pull"), person):
         cleaned(ARCHIVE, person)
     ingest.track(ARCHIVE)
-    for folder in (AUDIT, CHECKPOINTS):
+    for folder in (AUDIT, CHECKPOINTS, EXPLANATIONS):
         shutil.rmtree(folder, ignore_errors=True)
     for path in _files():
         if path != ARCHIVE and search.holds(path, person):

@@ -25,6 +25,7 @@ from unveil.schema import (
     File,
     Provenance,
     Recipe,
+    Report,
     Rules,
     Schedule,
     Split,
@@ -43,6 +44,7 @@ class Params:
     data: Data
     rules: dict[str, Setting]
     audit: Audit
+    report: Report
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -74,6 +76,7 @@ def load(path: Path = PARAMS) -> Params:
         data=file.data,
         rules=_rules(file.rules, path),
         audit=file.audit,
+        report=file.report,
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")

@@ -60,6 +60,18 @@ class Audit:
 
 
 @_strict
+class Report:
+    """What people are shown: ``explained`` test faces have maps, a contact sheet has ``shown``.
+
+    ``thumbnails`` says that pictures of the faces may be kept in explanations, and in MLflow.
+    """
+
+    thumbnails: bool
+    shown: Positive
+    explained: Annotated[int, Field(ge=2)]
+
+
+@_strict
 class Augmentation:
     """Random changes of a training image, each uniform in ``-x..x``.
 
@@ -159,6 +171,7 @@ class File:
     data: Data
     rules: Rules
     audit: Audit
+    report: Report
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]

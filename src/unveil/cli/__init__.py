@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unveil.cli import bench, data, flows, remote, stages
+from unveil.cli import bench, data, flows, remote, report, stages
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(stages.app)
+app.add_typer(report.app)
 app.add_typer(flows.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(remote.app, name="remote")

@@ -8,7 +8,7 @@ thread of its own, and ``publish`` tells a server later, from files, what it doe
 
 from unveil.registry.connection import attempt, connect
 from unveil.registry.erasure import mark_erased
-from unveil.registry.publish import origin, publish
+from unveil.registry.publish import attach, origin, publish
 from unveil.registry.reporter import reporting
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
 from unveil.registry.versions import Version, champion, crown, load, register
@@ -17,6 +17,7 @@ __all__ = [
     "PARENT",
     "Version",
     "abandon",
+    "attach",
     "attempt",
     "champion",
     "connect",

@@ -42,6 +42,14 @@ def publish(key: str) -> str:
 
 
 @answering()
+def attach(key: str, folder: Path, name: str) -> None:
+    """Add a folder to the run of a trained architecture, as its artifact ``name``."""
+    client = connect()
+    run = run_of(client, described(MODELS / key))
+    client.log_artifacts(run.info.run_id, str(folder), name)
+
+
+@answering()
 def _published(client: MlflowClient, key: str) -> str:
     folder = MODELS / key
     made = described(folder)
