@@ -37,7 +37,7 @@ ORDER = [
         "card",
         "provenance",
     ),
-    *("registry", "recorded", "promote", "predict", "hog", "doubt", "contact", "audit"),
+    *("registry", "recorded", "promote", "report", "predict", "hog", "doubt", "contact", "audit"),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]

@@ -33,3 +33,12 @@ def explain(
         f"Grad-CAM is better than random maps by {lead['deletion']:+.3f} (deletion), "
         f"{lead['insertion']:+.3f} (insertion): {'' if found['faithful'] else 'not shown '}faithful"
     )
+
+
+@app.command()
+def report() -> None:
+    """Write one page about all that was trained, compared and decided."""
+    from unveil import params
+    from unveil import report as reports
+
+    print(f"{reports.make(params.load())}: open it in a browser")
