@@ -4,6 +4,7 @@ from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows.announce import announce
 from flows.stages import unveil
 from unveil.files import read_json
 from unveil.paths import COMPARISON, LEADERBOARD, PROMOTION
@@ -14,12 +15,13 @@ REFUSED = 1
 
 @task
 def promote() -> State:
-    """Promote or not, by rule, and keep the decision with the parent run."""
+    """Promote or not, by rule; keep the decision with the parent run, and tell Prefect of it."""
     if status := unveil("publish"):
         return Failed(message=f"unveil publish failed, exit code {status}")
     status = unveil("promote")
     if status not in (0, REFUSED):
         return Failed(message=f"unveil promote failed, exit code {status}")
+    announce()
     log_files(COMPARISON, LEADERBOARD, PROMOTION)
     decision = read_json(PROMOTION, made_by="unveil promote")
     verb = "is champion" if decision["promoted"] else "was not promoted"

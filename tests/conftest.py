@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def packed(place: Path) -> Path:
-    """A place with packed faces: each class is bright in a quarter of its own."""
+    """A place with packed faces: each class is bright in a quarter of its own.
+
+    Every third wears glasses.
+    """
     folder = place / "data/03_packed"
     folder.mkdir(parents=True)
     for seed, (name, count) in enumerate((("train", 48), ("validation", 24), ("test", 24))):
@@ -48,7 +52,23 @@ def packed(place: Path) -> Path:
             row, column = divmod(int(label), 2)
             image[row * 24 : row * 24 + 24, column * 24 : column * 24 + 24] += 120
         np.savez(folder / f"{name}.npz", images=images, labels=labels)
+        rows(name, images, labels).to_parquet(folder / f"{name}.parquet")
     return place
+
+
+def rows(name: str, images: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """What a manifest says of so packed faces."""
+    pixels = images.reshape(len(images), -1)
+    return pd.DataFrame(
+        {
+            "label": np.array(["happy", "neutral", "sad", "surprise"])[labels],
+            "brightness": pixels.mean(1),
+            "contrast": pixels.std(1),
+            "sharpness": np.abs(np.diff(pixels.astype(float))).mean(1),
+            "glasses": np.where(np.arange(len(labels)) % 3, "no", "yes"),
+            **({} if name == "train" else {"twin_in_train": "none"}),
+        }
+    )
 
 
 @pytest.fixture(scope="module")

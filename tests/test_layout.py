@@ -26,19 +26,11 @@ ORDER = [
         "checkpoint",
         "course",
     ),
-    *(
-        "train",
-        "measures",
-        "plots",
-        "evaluate",
-        "explain",
-        "compare",
-        "drift",
-        "card",
-        "provenance",
-    ),
-    *("registry", "recorded", "promote", "report", "predict", "hog", "doubt", "contact", "audit"),
-    *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
+    *("train", "measures", "significance", "slices", "calibration", "plots", "evaluate"),
+    *("explain", "compare", "drift", "card", "provenance"),
+    *("registry", "recorded", "journal", "answer", "bundle", "convert", "export", "gate"),
+    *("promote", "report", "predict", "hog", "doubt", "contact", "audit"),
+    *("history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]
 DOORS = {
@@ -49,6 +41,8 @@ DOORS = {
     "botocore": ["src/unveil/storage/"],
     "fastapi": ["src/unveil/serving"],
     "cleanlab": ["src/unveil/audit.py"],
+    "onnx": ["src/unveil/convert.py"],
+    "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
 }
 # params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.
 CHECKED_ONLY = {"expectations", "rules"}

@@ -1,13 +1,17 @@
-"""What was done with the faces, in the order it was done: no name, no member, no picture.
+"""What was done, in the order it was done: files that only grow, a line of JSON at a time.
 
-Adds lines to ``data/journal.jsonl``, which travels in git beside the pointer of the data it tells
-of: time (UTC), verb, counts, digests of archives. `unveil ingest`, `sample` and `data erase` write.
+``data/journal.jsonl`` tells of the faces and travels in git beside the pointer of the data: time
+(UTC), verb, counts, digests of archives; no name, no member, no picture. `unveil ingest`, `sample`
+and `data erase` write it. `unveil promote` and `rollback` write ``data/promotions.jsonl``.
 """
 
 import fcntl
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from unveil.errors import UserError
 from unveil.paths import JOURNAL
@@ -16,18 +20,23 @@ Told = str | int | dict[str, int]
 
 
 def record(verb: str, **told: Told) -> None:
+    """Add to the faces' journal what a verb did, now."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    append(JOURNAL, {"time": now, "verb": verb, **told})
+
+
+def append(path: Path, entry: Mapping[str, Any]) -> None:
     """Add a line, whole or not at all, also while others add theirs; it is on the disk then."""
-    entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "verb": verb, **told}
     try:
-        JOURNAL.parent.mkdir(parents=True, exist_ok=True)
-        journal = os.open(JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             fcntl.flock(journal, fcntl.LOCK_EX)
             _append(journal, json.dumps(entry).encode() + b"\n")
         finally:
             os.close(journal)
     except OSError as error:
-        raise UserError(f"{JOURNAL} cannot be written: {str(error.strerror).lower()}") from None
+        raise UserError(f"{path} cannot be written: {str(error.strerror).lower()}") from None
 
 
 def _append(journal: int, line: bytes) -> None:

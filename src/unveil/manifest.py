@@ -22,7 +22,7 @@ from unveil.files import replacing, write_json
 from unveil.images import Limits, UnreadableImage, decode
 from unveil.params import Params
 from unveil.paths import MANIFEST, SUMMARY
-from unveil.schema import COLUMNS, SPLITS, Data
+from unveil.schema import COLUMNS, SPLITS, TWIN, Data
 from unveil.splits import split
 
 
@@ -46,7 +46,7 @@ def make(source: Path, params: Params) -> pd.DataFrame:
         faces = pd.DataFrame(
             list(_rows(archive, listing, limits(params.data))), columns=list(COLUMNS)
         )
-        groups = attributes.table(archive, listing, taken=(*COLUMNS, "quarantine"))
+        groups = attributes.table(archive, listing, taken=(*COLUMNS, "quarantine", TWIN))
         faces = attributes.joined(faces, groups)
     faces["twins"] = twins.groups(faces, distance=params.near_twins)
     together = params.rules["one_split_per_subject"]["columns"]

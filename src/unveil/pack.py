@@ -1,7 +1,8 @@
 """manifest + archive -> arrays, one file for each split.
 
 Takes the manifest, its verdict and the archive; makes ``data/03_packed/SPLIT.npz`` with
-``images (n, size, size, 1) uint8`` and ``labels (n,) int64``. Command: ``unveil pack``.
+``images (n, size, size, 1) uint8`` and ``labels (n,) int64``, and ``SPLIT.parquet`` with what the
+manifest says of each. Command: ``unveil pack``.
 """
 
 import zipfile
@@ -19,7 +20,7 @@ from unveil.manifest import limits, used
 from unveil.packed import Faces
 from unveil.params import Params
 from unveil.paths import PACKED
-from unveil.schema import SPLITS
+from unveil.schema import SPLITS, TWIN
 
 
 def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> dict[str, int]:
@@ -29,11 +30,34 @@ def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> d
     counts = {}
     with archives.opened(source) as archive:
         for name in SPLITS:
-            faces = _pack(archive, used(rows, name), params)
+            told = with_twins(rows, name)
+            faces = _pack(archive, told, params)
             with replacing(PACKED / f"{name}.npz") as path:
                 np.savez(path, images=faces.images, labels=faces.labels)
+            with replacing(PACKED / f"{name}.parquet") as path:
+                told.to_parquet(path, index=False)
             counts[name] = len(faces)
     return counts
+
+
+def with_twins(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Give the rows of a split that are packed, those outside train with their near twin there.
+
+    ``twin_in_train`` is ``learned`` where that twin is packed too, ``left out`` where quarantine
+    took it, ``none`` where there is none.
+    """
+    faces = used(rows, name)
+    if name == "train":
+        return faces
+    train, groups = rows["split"] == "train", faces["twins"].mask(faces["twins"] == "")
+    known = {
+        "left out": set(rows.loc[train, "twins"]),
+        "learned": set(used(rows, "train")["twins"]),
+    }
+    twin = pd.Series("none", index=faces.index)
+    for word, train_groups in known.items():
+        twin[groups.isin(train_groups)] = word
+    return faces.assign(**{TWIN: twin})
 
 
 def _require_passed(manifest: Path, validation: Path) -> None:

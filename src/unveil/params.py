@@ -22,12 +22,15 @@ from unveil.rules import Rule, Setting
 from unveil.schema import (
     Audit,
     Data,
+    Decision,
     File,
+    Promotion,
     Provenance,
     Recipe,
     Report,
     Rules,
     Schedule,
+    Slicing,
     Split,
     Training,
 )
@@ -45,6 +48,9 @@ class Params:
     rules: dict[str, Setting]
     audit: Audit
     report: Report
+    decision: Decision
+    slices: Slicing
+    promotion: Promotion
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -77,6 +83,9 @@ def load(path: Path = PARAMS) -> Params:
         rules=_rules(file.rules, path),
         audit=file.audit,
         report=file.report,
+        decision=file.decision,
+        slices=file.slices,
+        promotion=file.promotion,
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")

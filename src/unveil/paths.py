@@ -6,6 +6,7 @@ PARAMS = Path("params.yaml")
 
 DATA = Path("data")
 JOURNAL = Path("data/journal.jsonl")
+PROMOTIONS = Path("data/promotions.jsonl")
 
 ARCHIVE = Path("data/01_raw/faces.zip")
 CORRECTIONS = Path("data/01_raw/corrections.csv")
@@ -32,6 +33,9 @@ CARD_PLOTS = Path("data/05_reports/data_card")
 AUDIT = Path("data/06_audit")
 SUSPECTS = Path("data/06_audit/suspects.csv")
 SHEET = Path("data/06_audit/suspects.html")
+
+BUNDLE = Path("data/07_bundle")
+STARTER = Path("models/starter")
 
 TRACKING = Path("mlflow/state")
 

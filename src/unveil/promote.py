@@ -1,140 +1,156 @@
 """comparison -> champion: the best candidate goes out only when the gate lets it.
 
 Takes ``comparison.json``, the verdict on the data and the best candidate's folder; registers it,
-moves the alias ``champion`` and writes ``data/05_reports/promotion.json``. Command:
-``unveil promote``. Refused: data that did not pass, a network that is not finite or does not
-reproduce its report, and one that is not better than the champion on the same images.
+makes it champion and writes the decision, refused or not, to ``data/05_reports/promotion.json``,
+``data/promotions.jsonl`` and MLflow. Commands: ``unveil promote``, ``unveil rollback``.
 """
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
-from unveil import measures, packed, registry, train
-from unveil.errors import UserError
+from unveil import gate, journal, registry
+from unveil.errors import UserError, unknown
 from unveil.evaluate import probabilities
 from unveil.files import read_json, write_json
+from unveil.gate import Check, Contest
 from unveil.params import Params
-from unveil.paths import COMPARISON, MODELS, PROMOTION, VERDICT
-from unveil.registry import Version
-
-if TYPE_CHECKING:
-    import keras
-
-TOLERANCE = 1e-3
-"""By how much a reloaded network's macro-F1 may differ from its report: other processors round."""
-
-
-_DEPOSE = "remove its alias in MLflow to go on without it"
+from unveil.paths import COMPARISON, MODELS, PROMOTION, PROMOTIONS
+from unveil.registry import Reign, Version
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a candidate, and the macro-F1 of both on the same test images."""
+    """What became of a candidate and why; ``version`` is the champion's, where it became that.
+
+    ``act`` is ``promoted``, ``forced``, ``rolled back``, ``refused``, or what starts with
+    ``would be`` in a dry run.
+    """
 
     candidate: str
-    promoted: bool
+    act: str
     reason: str
-    macro_f1: float
-    champion_macro_f1: float | None = None
-    version: str | None = None
     previous: str | None = None
+    version: str | None = None
+    checks: tuple[Check, ...] = ()
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the champion is another now."""
+        return self.act in ("promoted", "forced", "rolled back")
+
+    def numbers(self) -> dict[str, float]:
+        """Give the numbers of all checks, by name."""
+        return {name: value for check in self.checks for name, value in check.numbers.items()}
 
 
 class Refused(Exception):
     """The gate is closed for the candidate; the message is the reason."""
 
 
-def promote(params: Params) -> Decision:
-    """Let the best candidate through the gate, or say why not; the decision is written down."""
+def promote(params: Params, *, force: str | None = None, dry_run: bool = False) -> Decision:
+    """Let the best candidate through the gate, or say why not; the decision is written down.
+
+    ``force`` is the reason for which a candidate goes out that was judged not to; one that is not
+    sound is refused all the same. A dry run changes nothing and writes nothing.
+    """
     comparison = read_json(COMPARISON, made_by="unveil compare")
     key = comparison["ranking"][0]
-    reported = comparison["reports"][key]["test"]["macro_f1"]["value"]
-    before = registry.champion()
-    try:
-        decision = _through_the_gate(key, params, reported=reported, before=before)
-    except Refused as refusal:
-        decision = Decision(
-            candidate=key,
-            promoted=False,
-            reason=str(refusal),
-            macro_f1=reported,
-            previous=before.number if before else None,
-        )
-    write_json(PROMOTION, asdict(decision))
-    return decision
+    reign = registry.reign()
+    decision = Decision(candidate=key, act="refused", reason="", previous=reign.champion)
+    if reign.version and reign.version.origin == registry.origin(MODELS / key):
+        decision = replace(decision, reason="it is the champion already")
+    else:
+        contest = Contest(key, comparison["reports"][key], reign, params)
+        decision = _decided(decision, gate.judge(contest), force)
+        if decision.promoted and dry_run:
+            decision = replace(decision, act=f"would be {decision.act}")
+        elif decision.promoted:
+            decision = _done(decision, contest)
+    return decision if dry_run else _written(decision)
 
 
-def _through_the_gate(
-    key: str, params: Params, *, reported: float, before: Version | None
-) -> Decision:
-    _require_valid_data()
-    folder = MODELS / key
-    if before is not None and before.origin == registry.origin(folder):
-        raise Refused("it is the champion already")
-    network = _finite(train.load(folder / "model.keras"))
-    own = _score(network, params)
-    if abs(own - reported) > TOLERANCE:
-        raise Refused(f"it does not reproduce its report: {own:.4f} instead of {reported:.4f}")
-    rival = _champion_score(before, params)
-    if rival is not None and own <= rival:
-        raise Refused(f"not better than the champion on the same images: {own:.4f} <= {rival:.4f}")
-    version = registry.register(key)
-    _require_same_answers(network, version)
-    registry.crown(version)
-    return Decision(
-        candidate=key,
-        promoted=True,
-        reason="no champion before" if before is None else "better on the same images",
-        macro_f1=own,
-        champion_macro_f1=rival,
-        version=version.number,
-        previous=before.number if before else None,
+def rollback(to: str | None = None, *, reason: str = "") -> Decision:
+    """Make the champion of before champion again, or the version ``to`` of those before it.
+
+    Raises ``UserError`` where there is none, and where its files are not what was promoted.
+    """
+    reign = registry.reign()
+    if not reign.before:
+        raise UserError("no version was champion before; there is nothing to roll back to")
+    number = to or reign.before[-1]
+    if number not in reign.before:
+        raise unknown("former champion", number, dict.fromkeys(reversed(reign.before)))
+    version = registry.found(number)
+    if version is None:
+        raise UserError(f"version {number} is no longer in MLflow; {_others(reign, number)}")
+    registry.load(version)
+    decision = Decision(
+        candidate=version.architecture,
+        act="rolled back",
+        reason=reason or "no reason given",
+        previous=reign.champion,
     )
-
-
-def _require_valid_data() -> None:
     try:
-        passed = read_json(VERDICT, made_by="unveil validate")["passed"]
-    except UserError:
-        raise Refused("the data was never validated") from None
-    if not passed:
-        raise Refused("the data did not pass validation")
+        registry.crown(version, after=reign, act=decision.act, reason=decision.reason)
+    except registry.Overtaken as other:
+        raise UserError(f"{other}; `unveil champion` says who it is") from None
+    return _written(replace(decision, version=number))
 
 
-def _finite(network: "keras.Model") -> "keras.Model":
-    if not all(np.isfinite(weights).all() for weights in network.get_weights()):
-        raise Refused("a weight is not finite")
-    return network
+def _others(reign: Reign, number: str) -> str:
+    others = [one for one in dict.fromkeys(reversed(reign.before)) if one != number]
+    return f"`--to` takes {', '.join(others) or 'no other'}"
 
 
-def _champion_score(before: Version | None, params: Params) -> float | None:
-    if before is None:
-        return None
-    if before.classes != params.classes or before.image_size != params.data.image_size:
-        raise Refused(
-            f"champion version {before.number} cannot judge the same images: it knows "
-            f"{', '.join(before.classes)} at {before.image_size} pixels; {_DEPOSE}"
-        )
+def _decided(decision: Decision, checks: list[Check], force: str | None) -> Decision:
+    failed = [check for check in checks if not check.passed]
+    decision = replace(decision, checks=tuple(checks))
+    reason = "; ".join(check.said for check in failed)
+    sound = not {check.name for check in failed} & set(gate.SOUND)
+    if failed and (force is None or not sound):
+        return replace(decision, reason=reason)
+    if failed:
+        return replace(decision, act="forced", reason=f"{force} (although {reason})")
+    return replace(decision, act="promoted", reason=_last(checks))
+
+
+def _last(checks: list[Check]) -> str:
+    return next(check.said for check in checks if check.name == "better")
+
+
+def _done(decision: Decision, contest: Contest) -> Decision:
     try:
-        return _score(registry.load(before), params)
-    except UserError as error:
-        raise Refused(f"{error}; {_DEPOSE}") from None
+        version = registry.register(contest.key)
+        _require_same(contest, version)
+        registry.crown(version, after=contest.reign, act=decision.act, reason=decision.reason)
+    except Refused as refusal:
+        return replace(decision, act="refused", reason=str(refusal))
+    except registry.Overtaken as other:
+        return replace(decision, act="refused", reason=f"{other}; it was judged against another")
+    return replace(decision, version=version.number)
 
 
-def _score(network: "keras.Model", params: Params) -> float:
-    test = packed.load("test")
+def _require_same(contest: Contest, version: Version) -> None:
     try:
-        answers = probabilities(network, test.images).argmax(1)
+        registered = registry.load(version)
     except UserError as error:
         raise Refused(str(error)) from None
-    matrix = measures.confusion(test.labels, answers, len(params.classes))
-    return float(measures.macro_f1(matrix))
-
-
-def _require_same_answers(network: "keras.Model", version: Version) -> None:
-    faces = packed.load("test").images[:64]
-    local, registered = (probabilities(one, faces) for one in (network, registry.load(version)))
-    if not np.allclose(local, registered, atol=1e-5):
+    pairs = zip(contest.network.get_weights(), registered.get_weights(), strict=True)
+    if not all(np.array_equal(own, other) for own, other in pairs):
+        raise Refused(f"version {version.number} of the registry has other weights")
+    answers = probabilities(registered, contest.test.images[:64])
+    if not np.allclose(answers, contest.answers[:64], atol=1e-5):
         raise Refused(f"version {version.number} of the registry answers differently")
+
+
+def _written(decision: Decision) -> Decision:
+    content: dict[str, Any] = asdict(decision) | {"promoted": decision.promoted}
+    content |= decision.numbers()
+    journal.append(PROMOTIONS, content)
+    write_json(PROMOTION, content)
+    registry.record(content, decision.numbers())
+    return decision

@@ -15,6 +15,8 @@ COLUMNS = (
     *("brightness", "contrast", "sharpness", "bytes_per_pixel", "twins", "fault"),
 )
 """Of a manifest; ``quarantine`` is the last, and what stands before it a user's attributes."""
+TWIN = "twin_in_train"
+"""Of packed rows outside train: ``learned`` or ``left out`` for a near twin there, or ``none``."""
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _strict = dataclass(frozen=True, config=_STRICT)
@@ -69,6 +71,21 @@ class Report:
     thumbnails: bool
     shown: Positive
     explained: Annotated[int, Field(ge=2)]
+
+
+@_strict
+class Decision:
+    """When an answer goes out: of those that do, at most ``target_risk`` may be wrong."""
+
+    target_risk: Annotated[float, Field(gt=0, lt=1)]
+
+
+@_strict
+class Slicing:
+    """Which slices of the test set are measured: smaller ones are *insufficient data*."""
+
+    min_images: Positive
+    min_class_images: Positive
 
 
 @_strict
@@ -148,6 +165,22 @@ class Recipe:
 
 
 @_strict
+class Promotion:
+    """What a candidate has to keep to become champion.
+
+    ``confidence`` of the interval of its lead, ``slice_tolerance`` in macro-F1, ``parity`` as the
+    largest difference of a probability, ``latency`` in milliseconds for one face on one core,
+    ``size`` in megabytes of the exported network.
+    """
+
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    slice_tolerance: Share
+    parity: Annotated[float, Field(gt=0)]
+    latency: Annotated[float, Field(gt=0)]
+    size: Annotated[float, Field(gt=0)]
+
+
+@_strict
 class Provenance:
     """What only the person who brought the faces knows of them; empty is *not stated*."""
 
@@ -172,6 +205,9 @@ class File:
     rules: Rules
     audit: Audit
     report: Report
+    decision: Decision
+    slices: Slicing
+    promotion: Promotion
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]

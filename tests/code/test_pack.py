@@ -18,7 +18,7 @@ from unveil.errors import UserError
 from unveil.files import sha256
 from unveil.images import resize
 from unveil.packed import Faces, subset
-from unveil.schema import SPLITS
+from unveil.schema import SPLITS, TWIN
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
 ARCHIVE, MANIFEST, VERDICT = map(Path, ("faces.zip", "faces.parquet", "validation.json"))
@@ -86,9 +86,27 @@ def test_the_arrays_are_the_rows_in_use_in_their_order(faces):
 def test_a_plain_file_of_two_arrays_is_written_and_nothing_else(faces):
     made(faces)
     written = sorted(path.name for path in Path("data/03_packed").iterdir())
-    assert written == ["test.npz", "train.npz", "validation.npz"]
+    assert written == [f"{name}.{kind}" for name in sorted(SPLITS) for kind in ("npz", "parquet")]
     with np.load("data/03_packed/train.npz", allow_pickle=False) as arrays:
         assert sorted(arrays) == ["images", "labels"]
+
+
+def test_the_rows_of_the_manifest_are_kept_in_the_order_of_the_arrays(faces):
+    arrays = made(faces.assign(glasses="no").sample(frac=1, random_state=1))
+    for name in SPLITS:
+        rows, labels = packed.rows(name), arrays[name].labels
+        assert list(rows["label"]) == [PARAMS.classes[label] for label in labels]
+        assert list(rows["member"]) == sorted(rows["member"])
+        assert {*faces.columns, "glasses"} == {*rows.columns} - {TWIN}
+        assert (TWIN in rows) == (name != "train")
+
+
+def test_a_near_twin_in_train_is_told_from_one_that_quarantine_took(faces):
+    rows = pack.with_twins(faces, "test").set_index("member")[TWIN]
+    assert rows[rows != "none"].to_dict() == {"test/happy/test0.png": "left out"}
+    kept = faces.assign(quarantine="", split=faces["split"].where(faces["sha256"] != "", "test"))
+    rows = pack.with_twins(kept, "test").set_index("member")[TWIN]
+    assert rows[rows != "none"].to_dict() == {"test/happy/test0.png": "learned"}
 
 
 def test_other_sizes_are_resized(faces):

@@ -307,6 +307,7 @@ def test_a_train_all_shows_what_it_was_trained_on_and_leads_there(client):
     assert stored >= {"summary.json", "validation.json", "data_card.md", "data_card", "data_docs"}
     told = client.get_run(run).data.tags["mlflow.note.content"]
     links = dict(re.findall(r"\[(.+?)\]\((.+?)\)", told))
+    assert links.pop("Last week's best of each architecture").startswith("#/experiments/")
     assert set(links) == {"Data sheet", "Data Docs", "verdict"}
     for link in links.values():
         place, _, path = link.partition("/artifacts/")

@@ -3,45 +3,18 @@
 import dataclasses
 import json
 import shutil
-import uuid
+from pathlib import Path
 
-import keras
+import mlflow
 import numpy as np
-import pandas as pd
 import pytest
+from tests.candidates import compared, distracted, quadrants, score, trained
 
 from unveil import params, predict, promote, registry
 from unveil.errors import UserError
-from unveil.files import write_json
+from unveil.files import sha256, write_json
 from unveil.images import Limits
-from unveil.paths import COMPARISON, MODELS, PROMOTION, TRACKING, VERDICT
-from unveil.registry import runs
-
-
-def quadrants(sharpness: float) -> keras.Model:
-    """A network that finds the bright quarter; at 0 it knows nothing, below 0 it is wrong."""
-    faces = keras.Input((48, 48, 1), dtype="uint8")
-    small = keras.layers.AveragePooling2D(24)(keras.layers.Rescaling(1 / 255)(faces))
-    flat = keras.layers.Flatten(name="features")(small)
-    end = keras.layers.Dense(4, "softmax", name="probabilities")
-    network = keras.Model(faces, end(flat))
-    end.set_weights([sharpness * np.eye(4, dtype="float32"), np.zeros(4, "float32")])
-    return network
-
-
-def trained(key: str, network: keras.Model, loaded: params.Params) -> None:
-    folder = MODELS / key
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    network.save(folder / "model.keras")
-    row = {"epoch": 0, "stage": 1, "seconds": 0.5, "timestamp": 1, "val_macro_f1": 0.5}
-    pd.DataFrame([row]).to_csv(folder / "history.csv", index=False)
-    write_json(folder / "run.json", runs.described(key, loaded, uuid.uuid4().hex))
-
-
-def compared(key: str, macro_f1: float) -> None:
-    report = {"test": {"macro_f1": {"value": macro_f1}}}
-    write_json(COMPARISON, {"ranking": [key], "reports": {key: report}})
+from unveil.paths import PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
 
 
 @pytest.fixture
@@ -101,7 +74,8 @@ def test_a_better_candidate_takes_the_place(loaded):
     compared("cnn4", 1.0)
     decision = promote.promote(loaded)
     assert (decision.promoted, decision.version, decision.previous) == (True, "2", "1")
-    assert decision.champion_macro_f1 < decision.macro_f1
+    numbers = decision.numbers()
+    assert numbers["champion_macro_f1"] < numbers["macro_f1"]
     assert registry.champion().architecture == "cnn4"
 
 
@@ -109,11 +83,32 @@ def test_the_champion_itself_is_not_promoted_again(champion):
     assert reason(champion) == "it is the champion already"
 
 
-@pytest.mark.parametrize(("sharpness", "score"), [(20.0, 1.0), (-20.0, 0.0)])
-def test_an_equal_or_worse_candidate_is_refused(champion, sharpness, score):
-    trained("cnn4", quadrants(sharpness), champion)
-    compared("cnn4", score)
-    assert "not better than the champion on the same images" in reason(champion)
+def test_an_equal_candidate_is_refused_as_a_tie(champion):
+    trained("cnn4", quadrants(20.0), champion)
+    compared("cnn4", 1.0)
+    assert reason(champion) == (
+        "a tie with the champion on the same 24 images: +0.0000 macro-F1, "
+        "95 % interval [+0.0000, +0.0000]"
+    )
+
+
+def test_a_worse_candidate_is_refused_with_by_how_much(champion):
+    trained("cnn4", quadrants(-20.0), champion)
+    compared("cnn4", 0.0)
+    assert reason(champion).startswith("worse than the champion on the same 24 images: -1.0000")
+
+
+def test_a_lead_within_its_interval_is_a_tie(loaded):
+    for key, weight in (("cnn3", 150), ("cnn4", 70)):
+        trained(key, distracted(weight), loaded)
+        compared(key, score(distracted(weight)))
+        if key == "cnn3":
+            assert promote.promote(loaded).promoted
+    assert 0.5 < score(distracted(150)) < score(distracted(70)) < 1
+    said = reason(loaded)
+    assert "a tie with the champion" in said
+    sure = dataclasses.replace(loaded.promotion, confidence=0.5)
+    assert promote.promote(dataclasses.replace(loaded, promotion=sure)).promoted
 
 
 def test_data_that_was_never_validated_or_failed_is_refused(loaded):
@@ -144,11 +139,183 @@ def test_a_champion_of_other_classes_cannot_be_compared(champion):
     assert "it knows happy, neutral, sad, surprise at 48 pixels" in reason(other)
 
 
-def test_a_champion_whose_files_are_gone_is_named(champion):
-    for path in (TRACKING / "artifacts").rglob("model.keras"):
-        path.unlink()
-    with pytest.raises(UserError, match="models:/facial-emotion/1 cannot be loaded"):
+def altered(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncated(path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def emptied(path) -> None:
+    path.write_bytes(b"")
+
+
+def joined(path) -> None:
+    path.with_name("more.py").write_text("import os")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (Path.unlink, "data/model.keras is gone"),
+        (emptied, "data/model.keras is empty"),
+        (truncated, "data/model.keras was altered"),
+        (altered, "data/model.keras was altered"),
+        (joined, "data/more.py was added"),
+    ],
+)
+@pytest.mark.fault("champion's artefact tampered")
+def test_a_champion_that_was_tampered_with_is_named_and_judges_nobody(champion, tamper, said):
+    (path,) = (TRACKING / "artifacts").rglob("model.keras")
+    tamper(path)
+    fault = f"models:/facial-emotion/1 cannot be loaded: {said}"
+    with pytest.raises(UserError, match=fault):
         registry.load(registry.champion())
+    trained("cnn4", quadrants(30.0), champion)
+    compared("cnn4", 1.0)
+    assert fault in reason(champion)
+    decision = promote.promote(champion, force="the champion is damaged")
+    assert (decision.act, decision.version, decision.previous) == ("forced", "2", "1")
+    assert fault in decision.reason
+    with pytest.raises(UserError, match=fault):
+        promote.rollback()
+    assert registry.champion().number == registry.aliased() == "2"
+
+
+@pytest.mark.fault("champion's artefacts deleted")
+def test_a_champion_all_of_whose_files_are_gone_is_named(champion):
+    shutil.rmtree(TRACKING / "artifacts")
+    with pytest.raises(UserError, match="models:/facial-emotion/1 cannot be loaded: "):
+        registry.load(registry.champion())
+
+
+@pytest.mark.fault("champion's artefact and digests tampered")
+def test_digests_that_were_changed_with_the_file_are_refused(champion):
+    (path,) = (TRACKING / "artifacts").rglob("model.keras")
+    known = json.loads(registry.champion().digests)
+    altered(path)
+    tag = json.dumps(known | {"data/model.keras": sha256(path)}, sort_keys=True)
+    registry.connect().set_model_version_tag(registry.NAME, "1", "sha256", tag)
+    with pytest.raises(UserError, match="its digests are not those it was promoted with"):
+        registry.load(registry.champion())
+
+
+@pytest.mark.fault("challenger's artefact altered in the registry")
+def test_a_challenger_whose_copy_in_the_registry_is_another_is_refused(champion):
+    trained("cnn4", quadrants(30.0), champion)
+    registry.publish("cnn4")
+    newest = max((TRACKING / "artifacts").rglob("model.keras"), key=lambda one: one.stat().st_mtime)
+    quadrants(10.0).save(newest)
+    compared("cnn4", 1.0)
+    before = registry.champion()
+    decision = promote.promote(champion, force="to get by the tie")
+    assert decision.reason == "version 2 of the registry has other weights"
+    assert registry.champion() == before
+
+
+def test_an_artefact_of_an_older_unveil_has_no_digests_and_can_be_forced_out(champion):
+    registry.connect().delete_model_version_tag(registry.NAME, "1", "sha256")
+    trained("cnn4", quadrants(30.0), champion)
+    compared("cnn4", 1.0)
+    assert "it has no digests of its files" in reason(champion)
+
+
+def test_a_report_about_another_network_or_other_images_is_refused(loaded):
+    trained("cnn3", quadrants(20.0), loaded)
+    compared("cnn3", 1.0)
+    trained("cnn3", quadrants(21.0), loaded)
+    assert "its report is not about data/04_models/cnn3/model.keras" in reason(loaded)
+    compared("cnn3", 1.0)
+    with (PACKED / "test.npz").open("ab") as file:
+        file.write(b" ")
+    assert "its report is not about data/03_packed/test.npz" in reason(loaded)
+
+
+@pytest.mark.fault("champion swapped during a promotion")
+def test_who_was_judged_against_a_champion_of_before_is_refused(champion, monkeypatch):
+    trained("cnn4", quadrants(30.0), champion)
+    compared("cnn4", 1.0)
+    register = registry.register
+
+    def while_another_is_promoted(key):
+        version = register(key)
+        registry.crown(version, after=registry.reign(), act="forced", reason="by another")
+        return version
+
+    monkeypatch.setattr(registry, "register", while_another_is_promoted)
+    decision = promote.promote(champion, force="to get by the tie")
+    assert decision.act == "refused"
+    assert decision.reason == "version 2 was forced meanwhile; it was judged against another"
+
+
+def test_a_candidate_that_is_not_sound_is_not_even_forced_out(loaded):
+    trained("cnn3", quadrants(float("nan")), loaded)
+    compared("cnn3", 1.0)
+    decision = promote.promote(loaded, force="now")
+    assert (decision.act, decision.reason) == ("refused", "a weight is not finite")
+    assert registry.champion() is None
+
+
+def test_a_dry_run_judges_and_changes_nothing(champion):
+    trained("cnn4", quadrants(-20.0), champion)
+    compared("cnn4", 0.0)
+    before, written = registry.reign(), PROMOTIONS.read_text()
+    decision = promote.promote(champion, dry_run=True)
+    assert (decision.act, decision.promoted) == ("refused", False)
+    assert promote.promote(champion, dry_run=True, force="so").act == "would be forced"
+    assert (registry.reign(), PROMOTIONS.read_text()) == (before, written)
+    assert registry.found("2") is None
+
+
+def test_a_rollback_restores_who_was_champion_and_the_next_goes_further_back(champion):
+    for key, sharpness in (("cnn4", 30.0), ("cnn5_gray", 40.0)):
+        trained(key, quadrants(sharpness), champion)
+        compared(key, 1.0)
+        assert promote.promote(champion, force="newer").promoted
+    assert registry.reign().before == ("1", "2")
+    with pytest.raises(UserError, match="unknown former champion '3'; choose from 2, 1"):
+        promote.rollback("3")
+    first = promote.rollback(reason="it angers the users")
+    assert (first.version, first.previous, first.candidate) == ("2", "3", "cnn4")
+    assert registry.champion().architecture == "cnn4"
+    assert promote.rollback().version == registry.aliased() == "1"
+    with pytest.raises(UserError, match="nothing to roll back to"):
+        promote.rollback()
+
+
+def test_a_champion_deleted_from_mlflow_is_named_and_can_be_rolled_back(champion):
+    trained("cnn4", quadrants(30.0), champion)
+    compared("cnn4", 1.0)
+    assert promote.promote(champion, force="newer").promoted
+    registry.connect().delete_model_version(registry.NAME, "2")
+    with pytest.raises(UserError, match="models:/facial-emotion/2 is champion but no longer in"):
+        registry.champion()
+    assert promote.rollback().version == "1"
+    assert registry.champion().number == registry.aliased() == "1"
+
+
+def test_every_decision_is_a_line_and_a_run_with_its_numbers(champion):
+    trained("cnn4", quadrants(-20.0), champion)
+    compared("cnn4", 0.0)
+    promote.promote(champion)
+    promote.promote(champion, force="it is smaller")
+    promote.rollback(reason="no, it is not")
+    lines = [json.loads(line) for line in PROMOTIONS.read_text().splitlines()]
+    acts = ["promoted", "refused", "forced", "rolled back"]
+    assert [line["act"] for line in lines] == acts
+    client = registry.connect()
+    experiment = client.get_experiment_by_name("facial-emotion-promotions").experiment_id
+    runs = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
+    assert [run.data.tags["act"] for run in runs] == acts
+    assert runs[1].data.metrics["lead"] == lines[1]["lead"] == pytest.approx(-1)
+    assert runs[1].data.metrics["champion_macro_f1"] == 1
+    kept = [mlflow.artifacts.load_text(f"{run.info.artifact_uri}/decision.json") for run in runs]
+    assert [json.loads(text) for text in kept] == lines
+    assert runs[2].data.tags["version"] == "2"
+    assert runs[2].data.tags["mlflow.note.content"].startswith("it is smaller (although worse than")
 
 
 def test_a_server_that_never_saw_the_training_is_given_the_network(champion, place, monkeypatch):

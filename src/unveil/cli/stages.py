@@ -186,25 +186,6 @@ def publish() -> None:
 
 
 @app.command()
-def promote() -> None:
-    """Make the best candidate champion, if the gate lets it; exit code 1 when refused."""
-    backend.load()
-
-    from unveil import params
-    from unveil import promote as promotes
-
-    decision = promotes.promote(params.load())
-    if decision.promoted:
-        print(
-            f"{decision.candidate} is champion, version {decision.version}: "
-            f"macro-F1 {decision.macro_f1:.4f}, {decision.reason}"
-        )
-    else:
-        print(f"{decision.candidate} was not promoted: {decision.reason}")
-        raise typer.Exit(1)
-
-
-@app.command()
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Pictures of one face each.")],
 ) -> None:

@@ -2,33 +2,60 @@
 
 SQLite below ``mlflow/state`` by default, ``MLFLOW_TRACKING_URI`` respected. One experiment and one
 registered model, both ``facial-emotion``; one parent run for each train-all, one child run for each
-training. A metric has one name in every run. A training never waits for MLflow: it reports from a
+training; one run for each decision in ``facial-emotion-promotions``. A metric has one name in every
+run. A training never waits for MLflow: it reports from a
 thread of its own, and ``publish`` tells a server later, from files, what it does not know yet.
 """
 
-from unveil.registry.connection import attempt, connect
+from unveil.registry.connection import NAME, attempt, connect
+from unveil.registry.decisions import record
 from unveil.registry.erasure import mark_erased
+from unveil.registry.ledger import Entry, Overtaken
 from unveil.registry.publish import attach, origin, publish
 from unveil.registry.reporter import reporting
+from unveil.registry.reports import report
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
-from unveil.registry.versions import Version, champion, crown, load, register
+from unveil.registry.versions import (
+    Reign,
+    Version,
+    aliased,
+    champion,
+    crown,
+    found,
+    load,
+    register,
+    reign,
+    settle,
+    verified,
+)
 
 __all__ = [
+    "NAME",
     "PARENT",
+    "Entry",
+    "Overtaken",
+    "Reign",
     "Version",
     "abandon",
+    "aliased",
     "attach",
     "attempt",
     "champion",
     "connect",
     "crown",
+    "found",
     "load",
     "log_files",
     "mark_erased",
     "open_run",
     "origin",
     "publish",
+    "record",
     "register",
+    "reign",
+    "report",
     "reporting",
+    "settle",
     "train_all_run",
+    "verified",
 ]

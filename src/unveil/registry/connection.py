@@ -14,6 +14,7 @@ from unveil.paths import TRACKING
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # An unreachable server would otherwise block every call for four minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -113,7 +114,7 @@ def connect() -> MlflowClient:
 
 def _create(client: MlflowClient) -> None:
     try:
-        client.create_experiment(NAME, artifact_location=_artifacts())
+        client.create_experiment(NAME, artifact_location=artifacts())
     except MlflowException as error:
         # Another process was quicker.
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -128,6 +129,7 @@ def _quieten() -> None:
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
 
-def _artifacts() -> str | None:
+def artifacts() -> str | None:
+    """Say where the files of an experiment of our own lie; a server knows that itself."""
     local = mlflow.get_tracking_uri().startswith("sqlite")
     return (TRACKING / "artifacts").absolute().as_uri() if local else None

@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_I
 from unveil.params import Params
 from unveil.paths import ARCHIVE, CARD, CARD_PLOTS, DATA_DOCS, PACKED, SUMMARY, VERDICT
 from unveil.provenance import dvc_hash, git_commit, hardware, parameters
+from unveil.registry import description
 from unveil.registry.connection import NAME, answering, attempt, connect, patience, within
 
 PARENT = "UNVEIL_PARENT_RUN"
@@ -44,6 +45,7 @@ def train_all_run(params: Params) -> Iterator[str]:
         status = "FINISHED"
     finally:
         if run_id:
+            attempt(lambda: _tell(run_id))
             attempt(lambda: mlflow.end_run(status))
 
 
@@ -89,16 +91,22 @@ def described(key: str, params: Params, origin: str) -> Described:
 def run_of(client: MlflowClient, made: Described) -> Run:
     """Find the run of a training, or begin it."""
     origin, tags = made["origin"], made["tags"]
-    found = _with_origin(client, origin)
+    found = with_origin(client, origin)
     if not found:
         named = {"origin": origin, **tags}
         client.create_run(_experiment(), tags=named, run_name=tags["architecture"])
-        found = _with_origin(client, origin)
+        found = with_origin(client, origin)
     first, *others = found
     # A request that was answered too late has been sent twice.
     for other in others:
         client.delete_run(other.info.run_id)
     return first
+
+
+def with_origin(client: MlflowClient, origin: str) -> list[Run]:
+    """Find the runs of a training, the first made first; there should be one."""
+    experiments, wanted = [_experiment()], f"tags.origin = '{origin}'"
+    return list(client.search_runs(experiments, wanted, order_by=["attributes.start_time ASC"]))
 
 
 def describe(client: MlflowClient, run: Run, made: Described) -> None:
@@ -141,14 +149,11 @@ def _begun(params: Params) -> str:
 
 def _show() -> None:
     log_files(SUMMARY, VERDICT, DATA_DOCS, CARD, CARD_PLOTS)
-    page = f"#/experiments/{_experiment()}/runs/{open_run()}/artifacts"
-    links = {"Data sheet": CARD, "Data Docs": DATA_DOCS / "index.html", "verdict": VERDICT}
-    lines = [
-        f"- [{name}]({page}/{Path(*path.parts[2:])})"
-        for name, path in links.items()
-        if path.exists()
-    ]
-    mlflow.set_tag(MLFLOW_RUN_NOTE, "\n".join(["What it was trained on:", "", *lines]))
+    _tell(open_run())
+
+
+def _tell(run_id: str) -> None:
+    mlflow.set_tag(MLFLOW_RUN_NOTE, description.described(MlflowClient(), run_id))
 
 
 def _digest(path: Path) -> str:
@@ -160,11 +165,6 @@ def _kill(client: MlflowClient, which: str) -> int:
     for run in left:
         client.set_terminated(run.info.run_id, "KILLED")
     return len(left)
-
-
-def _with_origin(client: MlflowClient, origin: str) -> list[Run]:
-    experiments, wanted = [_experiment()], f"tags.origin = '{origin}'"
-    return list(client.search_runs(experiments, wanted, order_by=["attributes.start_time ASC"]))
 
 
 def _experiment() -> str:

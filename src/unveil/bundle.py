@@ -1,0 +1,157 @@
+"""a folder with a network and its card -> calibrated probabilities, without Keras or MLflow.
+
+Takes ``bundle.json`` and ``model.onnx`` or ``model.int8.onnx``, as `unveil export` makes them:
+``data/07_bundle``, or ``models/starter`` of the repository where nothing was exported. What is not
+what ``bundle.json`` says, by its digest, is refused before ONNX Runtime reads it.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from unveil.errors import UserError
+from unveil.paths import BUNDLE, STARTER
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Precision = Literal["float32", "int8"]
+
+FORMAT: Literal[1] = 1
+CARD = "bundle.json"
+FILES: dict[Precision, str] = {"float32": "model.onnx", "int8": "model.int8.onnx"}
+"""Of each precision."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@checked(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+class Card:
+    """What ``bundle.json`` says.
+
+    ``temperature`` is in the network already; ``digests`` are sha256 by file name; ``numbers`` are
+    those of the test split, ``parity`` how far the files answer as Keras did.
+    """
+
+    format: Literal[1]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    image_size: Annotated[int, Field(ge=16, le=512)]
+    temperature: Annotated[float, Field(gt=0)]
+    abstain_below: Share | None
+    digests: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
+    architecture: str
+    numbers: dict[str, Any]
+    lineage: dict[str, Any]
+    parity: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A network ready to answer; ``digest`` is the sha256 of its ``bundle.json``."""
+
+    folder: Path
+    card: Card
+    digest: str
+    session: "onnxruntime.InferenceSession" = field(repr=False, compare=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return self.card.classes
+
+    @property
+    def image_size(self) -> int:
+        """The side of the square face it takes, in pixels."""
+        return self.card.image_size
+
+    @property
+    def abstain_below(self) -> float | None:
+        """The probability under which it had better say nothing."""
+        return self.card.abstain_below
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give calibrated probabilities ``(n, classes)`` of raw gray ``images (n, s, s, 1)``."""
+        answers: NDArray[np.float32] = self.session.run(None, {"faces": images})[0]
+        return answers
+
+
+def found() -> Path:
+    """Choose the bundle to ask: the one exported here, else the one that came along."""
+    for folder in (BUNDLE, STARTER):
+        if (folder / CARD).exists():
+            return folder
+    raise UserError(
+        f"no bundle in {BUNDLE} or {STARTER}; `unveil export` makes one of the champion"
+    )
+
+
+def load(folder: Path, *, precision: Precision = "float32", threads: int = 0) -> Bundle:
+    """Load a bundle; ``threads`` work on one batch, 0 for one on each core.
+
+    Raises ``UserError`` for what is absent, altered, of another format, or no such network.
+    """
+    content = _read(folder / CARD)
+    card = _card(content, folder / CARD)
+    model = _model(folder / FILES[precision], card)
+    session = _session(model, folder / FILES[precision], threads)
+    _refuse_another_shape(session, card, folder / FILES[precision])
+    return Bundle(
+        folder=folder, card=card, digest=hashlib.sha256(content).hexdigest(), session=session
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {str(error.strerror).lower()}; `unveil export` makes it"
+        ) from None
+
+
+def _card(content: bytes, path: Path) -> Card:
+    try:
+        return TypeAdapter(Card).validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "content"
+        raise UserError(f"{path}: {key}: {first['msg'].lower()}") from None
+
+
+def _model(path: Path, card: Card) -> bytes:
+    if path.name not in card.digests:
+        known = ", ".join(sorted(card.digests))
+        raise UserError(f"{path.parent / CARD} has no {path.name}; it has {known}")
+    content = _read(path)
+    if hashlib.sha256(content).hexdigest() != card.digests[path.name]:
+        raise UserError(f"{path} is not what {CARD} says: its sha256 differs; export it again")
+    return content
+
+
+def _session(model: bytes, path: Path, threads: int) -> "onnxruntime.InferenceSession":
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises classes of its own, which share no other
+        reason = (str(error).splitlines() or ["no reason given"])[0][:160]
+        raise UserError(f"{path} is no network for ONNX Runtime: {reason}") from None
+
+
+def _refuse_another_shape(session: Any, card: Card, path: Path) -> None:
+    takes = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
+    gives = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
+    size = card.image_size
+    faces = [("faces", "tensor(uint8)", [size, size, 1])]
+    probabilities = [("probabilities", "tensor(float)", [len(card.classes)])]
+    if (takes, gives) != (faces, probabilities):
+        raise UserError(f"{path} takes {takes} and gives {gives}, not {faces} and {probabilities}")

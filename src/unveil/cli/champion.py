@@ -1,0 +1,92 @@
+"""The verbs about who is champion: promote, rollback, champion."""
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unveil import backend
+from unveil.errors import UserError
+
+if TYPE_CHECKING:
+    from unveil.promote import Decision
+
+app = typer.Typer()
+
+
+@app.command()
+def promote(
+    dry_run: Annotated[bool, typer.Option(help="Judge, and change nothing.")] = False,
+    force: Annotated[bool, typer.Option(help="Promote although it was judged not to.")] = False,
+    reason: Annotated[str, typer.Option(help="Why it is forced; kept with the decision.")] = "",
+) -> None:
+    """Make the best candidate champion, if the gate lets it; exit code 1 when refused."""
+    if force != bool(reason.strip()):
+        raise UserError("--force needs --reason TEXT, and --reason stands with --force alone")
+    backend.load()
+
+    from unveil import params
+    from unveil import promote as promotes
+
+    decision = promotes.promote(params.load(), force=reason or None, dry_run=dry_run)
+    for check in decision.checks:
+        print(f"{'yes' if check.passed else 'NO':4}{check.said}")
+    print(_sentence(decision))
+    if not dry_run:
+        _announce()
+    if decision.act == "refused":
+        raise typer.Exit(1)
+
+
+def _announce() -> None:
+    """Tell the Prefect server of the decision; a flow that runs us does that itself."""
+    from unveil.registry import PARENT
+
+    if os.environ.get("PREFECT_API_URL") and PARENT not in os.environ:
+        command = [sys.executable, "-m", "flows.announce"]
+        if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+            print("Prefect was not told of the decision", file=sys.stderr)
+
+
+def _sentence(decision: "Decision") -> str:
+    if decision.promoted:
+        return f"{decision.candidate} is champion, version {decision.version}: {decision.reason}"
+    verb = "was not promoted" if decision.act == "refused" else decision.act
+    return f"{decision.candidate} {verb}: {decision.reason}"
+
+
+@app.command()
+def rollback(
+    to: Annotated[str | None, typer.Option(help="A version that was champion before.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")] = "",
+) -> None:
+    """Make the champion of before champion again."""
+    backend.load()
+
+    from unveil import promote as promotes
+
+    print(_sentence(promotes.rollback(to, reason=reason)))
+    _announce()
+
+
+@app.command()
+def champion() -> None:
+    """Say who is champion, since when and why; look at its files, and mend the alias."""
+    from unveil import registry
+
+    now = registry.reign()
+    version = registry.champion()
+    if version is None:
+        print("there is no champion yet; `make train-all` trains and promotes one")
+        raise typer.Exit(1)
+    print(f"{version.architecture}, version {version.number} of {registry.NAME}")
+    if now.made:
+        print(f"{now.made.act} {now.made.time}: {now.made.reason}")
+    if now.before:
+        print(f"before it: version {', '.join(reversed(now.before))}")
+    if registry.settle():
+        print("the alias named another version and was set back: only unveil moves it")
+    with registry.verified(version):
+        print("its files are those that were registered")

@@ -1,0 +1,121 @@
+"""a Keras network -> ONNX: raw gray bytes in, calibrated probabilities out, any number of faces.
+
+Makes ``model.onnx`` and, from it, ``model.int8.onnx``: weights and activations in 8 bits, their
+ranges measured on training faces.
+"""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+LEAST = 1e-7
+"""Smaller probabilities are taken for this before their logarithm."""
+BATCH = 64
+
+
+def to_onnx(network: "keras.Model", path: Path, *, temperature: float) -> None:
+    """Write a network as ONNX, its probabilities changed to ``softmax(log p / temperature)``.
+
+    Takes ``faces (n, size, size, 1) uint8``, gives ``probabilities (n, classes) float32``. Needs
+    TensorFlow behind Keras, also for a network that learned on JAX.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"export needs KERAS_BACKEND=tensorflow, not {keras.backend.backend()!r}; a network "
+            "that learned on either loads in both"
+        )
+    # tf2onnx warns of what it leaves out, and numpy of tf2onnx.
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _calibrated(_constant(network), temperature).export(str(path), format="onnx", verbose=False)
+    _name(path)
+
+
+def quantize(source: Path, target: Path, faces: NDArray[np.uint8]) -> None:
+    """Write the ONNX network ``source`` in 8 bits; ``faces`` show which values its layers have."""
+    from onnxruntime import quantization
+    from onnxruntime.quantization import shape_inference
+
+    prepared = target.with_suffix(".prepared")
+    # Without symbolic shapes, which would need sympy.
+    shape_inference.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    quantization.quantize_static(
+        prepared,
+        target,
+        _Batches(faces),
+        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+        per_channel=True,
+        # Processors without VNNI add two products of 8 bits in 16, and saturate.
+        reduce_range=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+    )
+    prepared.unlink()
+
+
+class _Batches:
+    """Gives faces to the quantizer, batch by batch, under the name of the network's input."""
+
+    def __init__(self, faces: NDArray[np.uint8]) -> None:
+        starts = range(0, len(faces), BATCH)
+        self._rest = iter([{"faces": faces[start : start + BATCH]} for start in starts])
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        return next(self._rest, None)
+
+
+def _constant(network: "keras.Model") -> "keras.Model":
+    # A tensor in a layer, as the mean of EfficientNet's images is, would become another input.
+    import keras
+
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.mean = keras.ops.convert_to_numpy(layer.mean)
+            layer.variance = keras.ops.convert_to_numpy(layer.variance)
+    return network
+
+
+def _calibrated(network: "keras.Model", temperature: float) -> "keras.Model":
+    import keras
+
+    faces = keras.Input(network.input_shape[1:], dtype="uint8", name="faces")
+    answers = network(faces, training=False)
+    if temperature != 1:
+        logits = keras.ops.log(keras.ops.maximum(answers, LEAST)) / temperature
+        answers = keras.ops.softmax(logits)
+    whole = keras.Model(faces, answers)
+    # Keras exports only what was called.
+    whole(np.zeros((1, *network.input_shape[1:]), np.uint8))
+    return whole
+
+
+def _name(path: Path) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    _rename(graph, graph.output[0].name, "probabilities")
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "n"
+    graph.name, model.doc_string, graph.doc_string = "unveil", "", ""
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _rename(graph: Any, old: str, new: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+    graph.output[0].name = new

@@ -1,0 +1,192 @@
+"""champion -> bundle: what serving, browser and edge ask, without Keras and MLflow.
+
+Takes the champion, or ``data/04_models/ARCH`` and its report, and the packed faces; makes
+``data/07_bundle`` with ``model.onnx``, ``model.int8.onnx``, ``bundle.json`` and a card. Command:
+``unveil export``. Refused: a file that does not answer as the network does on the test split.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unveil import bundle, convert, measures, packed, registry, train
+from unveil.bundle import CARD, FILES, FORMAT, Bundle, Card
+from unveil.errors import UserError
+from unveil.evaluate import probabilities
+from unveil.files import existing, read_json, replacing, sha256, write_json
+from unveil.measures import Estimate
+from unveil.params import Params
+from unveil.paths import BUNDLE, MODELS, PACKED, REPORTS, STARTER
+
+if TYPE_CHECKING:
+    import keras
+
+TOLERANCE = 1e-4
+"""By how much a probability of ``model.onnx`` may differ from Keras's."""
+SHOWN = 512
+"""Training faces on which the ranges of the 8-bit network are measured."""
+STARTER_BYTES = 8_000_000
+"""How large the network in ``models/starter`` may be: git keeps it for ever."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained network, what it was trained for, and where it is from."""
+
+    network: "keras.Model"
+    architecture: str
+    classes: tuple[str, ...]
+    image_size: int
+    calibration: dict[str, Any]
+    lineage: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a file answers as Keras does: largest difference, labels changed, of ``images``."""
+
+    images: int
+    max_difference: float
+    changed_labels: int
+
+
+def champion() -> Source:
+    """Take the champion from the registry; its calibration is of its own report."""
+    version = registry.champion()
+    if version is None:
+        raise UserError(
+            "there is no champion yet; `make train-all` trains and promotes one, or "
+            "`unveil export --architecture ARCH` takes a trained network"
+        )
+    return Source(
+        network=registry.load(version),
+        architecture=version.architecture,
+        classes=version.classes,
+        image_size=version.image_size,
+        calibration=registry.report(version).get("calibration", {}),
+        lineage={"origin": version.origin, "version": version.number},
+    )
+
+
+def trained(key: str, params: Params) -> Source:
+    """Take a trained network of this project, champion or not."""
+    folder = MODELS / params.named(key)
+    path = existing(folder / "model.keras", made_by=f"unveil train {key}")
+    report = REPORTS / key / "metrics.json"
+    metrics = read_json(report, made_by=f"unveil evaluate {key}") if report.exists() else {}
+    ours = metrics.get("model_digest") == sha256(path)
+    return Source(
+        network=train.load(path),
+        architecture=key,
+        classes=params.classes,
+        image_size=params.data.image_size,
+        calibration=metrics.get("calibration", {}) if ours else {},
+        lineage={"origin": registry.origin(folder), "version": None},
+    )
+
+
+def export(source: Source, target: Path = BUNDLE) -> Bundle:
+    """Write a bundle whole or not at all, and give it back, loaded."""
+    test, shown = packed.load("test"), packed.subset(packed.load("train"), SHOWN, seed=0)
+    _refuse_other_images(source, test.images)
+    calibration = source.calibration
+    temperature = float(calibration.get("temperature", 1.0))
+    expected = _calibrated(probabilities(source.network, test.images), temperature)
+    with replacing(target) as folder:
+        folder.mkdir()
+        convert.to_onnx(source.network, folder / FILES["float32"], temperature=temperature)
+        convert.quantize(folder / FILES["float32"], folder / FILES["int8"], shown.images)
+        _refuse_large(folder / FILES["float32"], target)
+        card = Card(
+            format=FORMAT,
+            classes=source.classes,
+            image_size=source.image_size,
+            temperature=temperature,
+            abstain_below=calibration.get("abstain_below"),
+            digests={name: sha256(folder / name) for name in FILES.values()},
+            architecture=source.architecture,
+            numbers={},
+            lineage={**source.lineage, "test_digest": sha256(PACKED / "test.npz")},
+        )
+        write_json(folder / CARD, asdict(card))
+        write_json(folder / CARD, asdict(card) | _measured(folder, test, expected))
+    return bundle.load(target)
+
+
+def parity(expected: NDArray[np.floating], found: NDArray[np.floating]) -> Parity:
+    """Compare probabilities ``(n, classes)`` of the same images."""
+    return Parity(
+        images=len(expected),
+        max_difference=float(np.abs(expected - found).max()),
+        changed_labels=int((expected.argmax(1) != found.argmax(1)).sum()),
+    )
+
+
+def told(made: Bundle) -> str:
+    """Say in one line each what the files are and how near they come to Keras."""
+    card = made.card
+    lines = [f"{made.folder}: {card.architecture}, {card.numbers['images']} test faces"]
+    for precision, name in FILES.items():
+        size = (made.folder / name).stat().st_size / 1e6
+        score = Estimate(**card.numbers["macro_f1" if precision == "float32" else "macro_f1_int8"])
+        near = card.parity[precision]
+        lines.append(
+            f"{name}: {size:.1f} MB, macro-F1 {score}, {near['max_difference']:.1e} from Keras, "
+            f"{near['changed_labels']} labels changed"
+        )
+    return "\n".join(lines)
+
+
+def _measured(
+    folder: Path, test: packed.Faces, expected: NDArray[np.floating]
+) -> dict[str, dict[str, Any]]:
+    numbers, compared = {}, {}
+    for precision in FILES:
+        made = bundle.load(folder, precision=precision)
+        answers = made.probabilities(test.images)
+        compared[precision] = parity(expected, answers)
+        matrix = measures.confusion(test.labels, answers.argmax(1), len(made.classes))
+        numbers[precision] = asdict(measures.interval(measures.macro_f1, matrix))
+    _refuse_difference(compared["float32"])
+    return {
+        "numbers": {
+            "images": len(test),
+            "macro_f1": numbers["float32"],
+            "macro_f1_int8": numbers["int8"],
+        },
+        "parity": {name: asdict(one) for name, one in compared.items()},
+    }
+
+
+def _calibrated(answers: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    powers = np.clip(answers.astype(np.float64), convert.LEAST, None) ** (1 / temperature)
+    shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return shares
+
+
+def _refuse_difference(found: Parity) -> None:
+    if not found.max_difference <= TOLERANCE:
+        raise UserError(
+            f"model.onnx does not answer as Keras does: {found.max_difference:.2g} apart at most, "
+            f"{found.changed_labels} of {found.images} labels changed, more than {TOLERANCE:.2g}"
+        )
+
+
+def _refuse_other_images(source: Source, images: NDArray[np.uint8]) -> None:
+    if images.shape[1] != source.image_size:
+        raise UserError(
+            f"{source.architecture} takes faces of {source.image_size} pixels, "
+            f"{PACKED}/test.npz has {images.shape[1]}; `unveil pack` makes it anew"
+        )
+
+
+def _refuse_large(path: Path, target: Path) -> None:
+    size = path.stat().st_size
+    if target.absolute() == STARTER.absolute() and size > STARTER_BYTES:
+        raise UserError(
+            f"{path.name} has {size} bytes, {STARTER} takes {STARTER_BYTES} at most; "
+            "export a smaller network"
+        )

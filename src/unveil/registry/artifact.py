@@ -1,0 +1,71 @@
+"""The files of a registered version: copied, compared with their digests, and only then read.
+
+A version whose files are gone stays READY in MLflow, and its download is an empty folder without an
+error. So each version has a tag ``sha256`` with the digest of every file, and the ledger the digest
+of that tag.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import requests
+from mlflow.exceptions import MlflowException
+
+from unveil.errors import UserError
+from unveil.files import sha256
+from unveil.registry.connection import NAME, connect, reason
+
+
+@contextmanager
+def fetched(number: str) -> Iterator[Path]:
+    """Copy a version's files into a folder of our own for as long as the block runs.
+
+    Raises ``UserError`` where the version or its files cannot be had.
+    """
+    client = connect()
+    with tempfile.TemporaryDirectory(prefix="unveil-version-") as folder:
+        try:
+            source = client.get_model_version_download_uri(NAME, number)
+            copied = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=folder)
+        except (OSError, ValueError, MlflowException, requests.RequestException) as error:
+            raise UserError(f"{uri(number)} cannot be loaded: {reason(error)}") from None
+        yield Path(copied)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Digest every file (sha256), by its path within the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+
+
+def check(folder: Path, expected: Mapping[str, str], number: str) -> None:
+    """Refuse files that are gone, empty, altered or more than were registered, by their name."""
+    found = digests(folder)
+    for name, digest in expected.items():
+        if name not in found:
+            raise UserError(f"{uri(number)} cannot be loaded: {name} is gone")
+        if found[name] != digest:
+            fault = "was altered" if (folder / name).stat().st_size else "is empty"
+            raise UserError(f"{uri(number)} cannot be loaded: {name} {fault}")
+    for name in found.keys() - expected.keys():
+        raise UserError(f"{uri(number)} cannot be loaded: {name} was added")
+
+
+def uri(number: str) -> str:
+    """Name a version as MLflow does."""
+    return f"models:/{NAME}/{number}"
+
+
+def written(found: Mapping[str, str]) -> str:
+    """Write digests as the tag of a version."""
+    return json.dumps(found, sort_keys=True)
+
+
+def seal(tag: str) -> str:
+    """Digest the tag of a version; ``""`` where it has none."""
+    return hashlib.sha256(tag.encode()).hexdigest() if tag else ""

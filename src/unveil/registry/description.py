@@ -1,0 +1,54 @@
+"""What the run of a train-all says of itself in MLflow: links to what it was made of and made."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlencode
+
+from mlflow import MlflowClient
+
+from unveil.paths import CARD, COMPARISON, DATA_DOCS, LEADERBOARD, PROMOTION, VERDICT
+from unveil.registry.connection import NAME
+
+MADE_OF = {"Data sheet": CARD, "Data Docs": DATA_DOCS / "index.html", "verdict": VERDICT}
+MADE = {
+    "leaderboard": LEADERBOARD,
+    "comparison": COMPARISON,
+    "report": Path("data/05_reports/report.html"),
+    "decision about the champion": PROMOTION,
+}
+EVALUATED = "metrics.test_macro_f1 > 0"
+"""The filter that all trainings with a report pass, whatever their architecture."""
+GROUPED = (
+    '{"aggregateFunction":"max","groupByKeys":[{"mode":"param","groupByData":"architecture"}]}'
+)
+
+
+def described(client: MlflowClient, run_id: str) -> str:
+    """Write the description, with a link to each file that the run has."""
+    run = client.get_run(run_id)
+    experiment = f"#/experiments/{run.info.experiment_id}"
+    page = f"{experiment}/runs/{run_id}/artifacts"
+    kept = {file.path for file in client.list_artifacts(run_id)}
+    lines = ["What it was trained on:", "", *_links(MADE_OF, kept, page)]
+    if made := _links(MADE, kept, page):
+        lines += ["", "What came of it:", "", *made]
+        own = f"tags.`mlflow.parentRunId` = '{run_id}'"
+        lines.append(f"- [its trainings, the best first]({experiment}/runs?{ranked(own)})")
+        lines.append(f"- [all versions and the champion](#/models/{NAME})")
+    week = ranked(EVALUATED, startTime="LAST_7_DAYS", groupBy=GROUPED)
+    lines += ["", f"[Last week's best of each architecture]({experiment}/runs?{week})"]
+    return "\n".join(lines)
+
+
+def ranked(wanted: str, **more: str) -> str:
+    """Write MLflow's query for trainings, the best test macro-F1 first."""
+    order = {"orderByKey": "metrics.`test_macro_f1`", "orderByAsc": "false"}
+    return urlencode({"searchFilter": wanted, **order, **more})
+
+
+def _links(named: Mapping[str, Path], kept: set[str], page: str) -> list[str]:
+    # An artifact lies where it does below data/NN_folder.
+    places = {name: Path(*path.parts[2:]) for name, path in named.items()}
+    return [
+        f"- [{name}]({page}/{place})" for name, place in places.items() if place.parts[0] in kept
+    ]

@@ -1,0 +1,25 @@
+"""What the tests of the registry share: MLflow's tables, which take seconds, are made once."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from unveil.paths import TRACKING
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory) -> Path:
+    """A database of MLflow with nothing in it."""
+    made = tmp_path_factory.mktemp("tables") / "mlflow.db"
+    MlflowClient(f"sqlite:///{made}").search_experiments()
+    return made
+
+
+@pytest.fixture
+def place(place, tables) -> Path:
+    """The place of all tests, with MLflow's tables."""
+    TRACKING.mkdir(parents=True)
+    shutil.copy(tables, TRACKING / "mlflow.db")
+    return place
