@@ -24,7 +24,7 @@ def quadrants(sharpness: float) -> keras.Model:
     return network
 
 
-def distracted(weight: float) -> keras.Model:
+def distracted(weight: float, *, at: tuple[int, int] = (23, 23)) -> keras.Model:
     """One that a single pixel distracts, from more images the larger the weight."""
     faces = keras.Input((48, 48, 1), dtype="uint8")
     flat = keras.layers.Flatten(name="features")(keras.layers.Rescaling(1 / 255)(faces))
@@ -35,7 +35,7 @@ def distracted(weight: float) -> keras.Model:
         means[row : row + 24, column : column + 24, place] = 1 / 24**2
     weights = 20 * means
     weights[..., 1] -= weight * means[..., 0]
-    weights[23, 23, 1] += weight
+    weights[(*at, 1)] += weight
     end.set_weights([weights.reshape(-1, 4), np.zeros(4, "float32")])
     return network
 

@@ -28,8 +28,9 @@ ORDER = [
     ),
     *("train", "measures", "significance", "slices", "calibration", "plots", "evaluate"),
     *("explain", "compare", "drift", "card", "provenance"),
-    *("registry", "recorded", "journal", "answer", "bundle", "convert", "export", "gate"),
-    *("promote", "report", "predict", "hog", "doubt", "contact", "audit"),
+    *("registry", "recorded", "journal", "answer", "bundle", "convert", "export"),
+    *("contest", "gate", "promote", "report", "model_card", "predict", "hog", "doubt"),
+    *("contact", "audit"),
     *("history", "objects", "search", "request", "erase", "bench", "storage"),
     *("remote", "cli", "__main__"),
 ]

@@ -1,88 +1,35 @@
-"""candidate, champion, test faces -> checks: what a network has to keep to become champion.
+"""contest -> checks: what a network has to keep to become champion.
 
-Takes a candidate's folder and report, the verdict on the data and the champion's own answers to the
-same images; gives a `Check` for each condition, with its numbers. `promote` asks and acts.
+Takes a `Contest` and the verdict on the data; gives a `Check` for each condition, with its numbers.
+`promote` asks and acts.
 """
 
+import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unveil import measures, packed, registry, train
+from unveil import bundle, export, measures, slices
+from unveil.bundle import Bundle
+from unveil.contest import Check, Contest
 from unveil.errors import UserError
-from unveil.evaluate import Probabilities, probabilities
+from unveil.evaluate import Probabilities
 from unveil.files import read_json, sha256
 from unveil.measures import Estimate
-from unveil.packed import Faces
-from unveil.params import Params
 from unveil.paths import MODELS, PACKED, VERDICT
-from unveil.registry import Reign
 
 TOLERANCE = 1e-3
 """By how much a reloaded network's macro-F1 may differ from its report: other processors round."""
 
 
+WARM, TIMED = 5, 50
+"""Faces that are answered before latency is measured, and while."""
+
 SOUND = ("reported", "finite", "reproduced")
 """The checks without which nothing can be said of a network; no force passes them."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A condition, whether it holds, the sentence that says so, and its numbers."""
-
-    name: str
-    passed: bool
-    said: str
-    numbers: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Contest:
-    """A candidate with its report, and who reigns; answers are asked for once, when needed."""
-
-    key: str
-    report: dict[str, Any]
-    reign: Reign
-    params: Params
-
-    @cached_property
-    def network(self) -> Any:
-        """The candidate's network."""
-        return train.load(MODELS / self.key / "model.keras")
-
-    @cached_property
-    def test(self) -> Faces:
-        """The test images and labels."""
-        return packed.load("test")
-
-    @cached_property
-    def answers(self) -> Probabilities:
-        """The candidate's probabilities of the test images ``(n, classes)``."""
-        return probabilities(self.network, self.test.images)
-
-    @cached_property
-    def rival(self) -> Probabilities | None:
-        """The champion's; ``None`` without one. ``UserError`` where it cannot be asked."""
-        if self.reign.champion is None:
-            return None
-        version = self.reign.version
-        if version is None:
-            raise UserError(f"champion version {self.reign.champion} is no longer in MLflow")
-        asked = (self.params.classes, self.params.data.image_size)
-        if (version.classes, version.image_size) != asked:
-            raise UserError(
-                f"champion version {version.number} cannot judge the same images: it knows "
-                f"{', '.join(version.classes)} at {version.image_size} pixels"
-            )
-        return probabilities(registry.load(version), self.test.images)
-
-    def macro_f1(self, answers: Probabilities) -> float:
-        """Give the macro-F1 of someone's answers."""
-        matrix = measures.confusion(self.test.labels, answers.argmax(1), len(self.params.classes))
-        return float(measures.macro_f1(matrix))
 
 
 def judge(contest: Contest) -> list[Check]:
@@ -146,19 +93,17 @@ def better(contest: Contest) -> Check:
         return Check("better", passed=False, said=str(error))
     if rival is None:
         return Check("better", passed=True, said="no champion before")
-    confidence = contest.params.promotion.confidence
     lead = measures.paired_difference(
         contest.test.labels,
         contest.answers.argmax(1),
         rival.argmax(1),
         classes=len(contest.params.classes),
-        confidence=confidence,
     )
     said = (
         f"{_standing(lead)} on the same {len(rival)} images: {lead.value:+.4f} macro-F1, "
-        f"{100 * confidence:g} % interval [{lead.low:+.4f}, {lead.high:+.4f}]"
+        f"95 % interval [{lead.low:+.4f}, {lead.high:+.4f}]"
     )
-    numbers = {"champion_macro_f1": contest.macro_f1(rival), "confidence": confidence}
+    numbers = {"champion_macro_f1": contest.macro_f1(rival)}
     numbers |= {"lead": lead.value, "lead_low": lead.low, "lead_high": lead.high}
     return Check("better", lead.low > 0, said, numbers)
 
@@ -169,10 +114,81 @@ def _standing(lead: Estimate) -> str:
     return "worse than the champion" if lead.high < 0 else "a tie with the champion"
 
 
+def fair(contest: Contest) -> Check:
+    """Its worst slice is not worse than the champion's by more than the tolerance."""
+    tolerance = contest.params.promotion.slice_tolerance
+    own = _worst(contest, contest.answers)
+    try:
+        rival = None if contest.rival is None else _worst(contest, contest.rival)
+    except UserError as error:
+        return Check("fair", passed=False, said=str(error))
+    if own is None:
+        return Check("fair", passed=True, said="no slice has enough images to be measured")
+    value, name = own
+    if rival is None:
+        said = f"its worst slice is {name}: macro-F1 {value:.4f}"
+        return Check("fair", passed=True, said=said, numbers={"worst_slice": value})
+    passed = value >= rival[0] - tolerance
+    said = (
+        f"its worst slice, {name}, has macro-F1 {value:.4f}, {'not ' if passed else ''}more than "
+        f"{tolerance:g} below the champion's worst, {rival[1]}: {rival[0]:.4f}"
+    )
+    return Check("fair", passed, said, {"worst_slice": value, "champion_worst_slice": rival[0]})
+
+
+def _worst(contest: Contest, answers: Probabilities) -> tuple[float, str] | None:
+    classes, setting = len(contest.params.classes), contest.params.slices
+    scores = slices.scored(
+        contest.slices, contest.test.labels, answers.argmax(1), classes=classes, setting=setting
+    )
+    worst = slices.worst(scores)
+    if worst is None or worst.macro_f1 is None:
+        return None
+    return worst.macro_f1.value, f"{worst.dimension}={worst.name}"
+
+
+def deployable(contest: Contest) -> Check:
+    """Exported, it answers as it does here, soon enough on one core, and is small enough."""
+    limit = contest.params.promotion
+    with tempfile.TemporaryDirectory(prefix="unveil-gate-") as folder:
+        try:
+            source = export.trained(contest.key, contest.params)
+            made = export.export(source, Path(folder) / "bundle")
+        except UserError as error:
+            return Check("deployable", passed=False, said=str(error))
+        size = (made.folder / bundle.FILES["float32"]).stat().st_size / 1e6
+        latency = _latency(bundle.load(made.folder, threads=1), contest.test.images)
+    near = made.card.parity["float32"]
+    numbers = {"size": size, "latency": latency, "parity": float(near["max_difference"])}
+    over = [
+        f"{name} is {value:.3g} {unit}, over the budget of {most:g}"
+        for name, value, unit, most in (
+            ("the exported network", size, "MB", limit.size),
+            ("one face on one core", latency, "ms", limit.latency),
+        )
+        if value > most
+    ]
+    said = f"exported, it answers as it does here: {size:.1f} MB, {latency:.1f} ms for one face"
+    return Check("deployable", not over, "; ".join(over) or said, numbers)
+
+
+def _latency(made: Bundle, faces: NDArray[np.uint8]) -> float:
+    """Give the median of milliseconds for one face."""
+    seconds = []
+    for place in range(WARM + TIMED):
+        face = faces[place % len(faces)][np.newaxis]
+        began = time.perf_counter()
+        made.probabilities(face)
+        seconds.append(time.perf_counter() - began)
+    return float(1000 * np.median(seconds[WARM:]))
+
+
 CONDITIONS: tuple[Callable[[Contest], Check], ...] = (
     validated,
     reported,
     finite,
     reproduced,
     better,
+    fair,
+    deployable,
 )

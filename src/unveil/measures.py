@@ -87,13 +87,7 @@ def interval(
 
 
 def paired_difference(
-    truth: Labels,
-    first: Labels,
-    second: Labels,
-    *,
-    classes: int,
-    seed: int = 0,
-    confidence: float = 0.95,
+    truth: Labels, first: Labels, second: Labels, *, classes: int, seed: int = 0
 ) -> Estimate:
     """Give macro-F1 of ``first`` minus that of ``second`` on the same images, with its interval.
 
@@ -105,7 +99,7 @@ def paired_difference(
     generator = np.random.default_rng(seed)
     draws = np.stack([_drawn(row, generator) for row in cells], axis=1)
     differences = _difference(draws, classes)
-    low, high = np.quantile(differences, ((1 - confidence) / 2, (1 + confidence) / 2))
+    low, high = np.quantile(differences, (0.025, 0.975))
     return Estimate(float(_difference(cells[None], classes)[0]), float(low), float(high))
 
 

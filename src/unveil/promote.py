@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from unveil import gate, journal, registry
+from unveil.contest import Check, Contest
 from unveil.errors import UserError, unknown
 from unveil.evaluate import probabilities
 from unveil.files import read_json, write_json
-from unveil.gate import Check, Contest
 from unveil.params import Params
 from unveil.paths import COMPARISON, MODELS, PROMOTION, PROMOTIONS
 from unveil.registry import Reign, Version
@@ -109,7 +109,7 @@ def _others(reign: Reign, number: str) -> str:
 def _decided(decision: Decision, checks: list[Check], force: str | None) -> Decision:
     failed = [check for check in checks if not check.passed]
     decision = replace(decision, checks=tuple(checks))
-    reason = "; ".join(check.said for check in failed)
+    reason = "; ".join(dict.fromkeys(check.said for check in failed))
     sound = not {check.name for check in failed} & set(gate.SOUND)
     if failed and (force is None or not sound):
         return replace(decision, reason=reason)

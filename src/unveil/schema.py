@@ -166,16 +166,13 @@ class Recipe:
 
 @_strict
 class Promotion:
-    """What a candidate has to keep to become champion.
+    """What a candidate has to keep to become champion, besides its lead.
 
-    ``confidence`` of the interval of its lead, ``slice_tolerance`` in macro-F1, ``parity`` as the
-    largest difference of a probability, ``latency`` in milliseconds for one face on one core,
-    ``size`` in megabytes of the exported network.
+    ``slice_tolerance`` in macro-F1, ``latency`` in milliseconds for one face on one core, ``size``
+    in megabytes of the exported network.
     """
 
-    confidence: Annotated[float, Field(ge=0.5, lt=1)]
     slice_tolerance: Share
-    parity: Annotated[float, Field(gt=0)]
     latency: Annotated[float, Field(gt=0)]
     size: Annotated[float, Field(gt=0)]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import mlflow
 import numpy as np
 import pytest
 from tests.candidates import compared, distracted, quadrants, score, trained
+from tests.conftest import rows
 
-from unveil import params, predict, promote, registry
+from unveil import export, params, predict, promote, registry
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
 from unveil.images import Limits
 from unveil.paths import PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
+from unveil.schema import Slicing
 
 
 @pytest.fixture
@@ -105,10 +108,7 @@ def test_a_lead_within_its_interval_is_a_tie(loaded):
         if key == "cnn3":
             assert promote.promote(loaded).promoted
     assert 0.5 < score(distracted(150)) < score(distracted(70)) < 1
-    said = reason(loaded)
-    assert "a tie with the champion" in said
-    sure = dataclasses.replace(loaded.promotion, confidence=0.5)
-    assert promote.promote(dataclasses.replace(loaded, promotion=sure)).promoted
+    assert "a tie with the champion on the same 24 images: +0.0" in reason(loaded)
 
 
 def test_data_that_was_never_validated_or_failed_is_refused(loaded):
@@ -249,6 +249,62 @@ def test_who_was_judged_against_a_champion_of_before_is_refused(champion, monkey
     decision = promote.promote(champion, force="to get by the tie")
     assert decision.act == "refused"
     assert decision.reason == "version 2 was forced meanwhile; it was judged against another"
+
+
+def marked(loaded: params.Params) -> params.Params:
+    """Many faces, of which a tenth have a bright point and ``glasses``, and a third another."""
+    generator = np.random.default_rng(5)
+    for name in ("train", "test"):
+        labels = np.arange(240) % 4
+        images = generator.integers(0, 90, (240, 48, 48, 1)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 2)
+            image[row * 24 : row * 24 + 24, column * 24 : column * 24 + 24] += 120
+            image[23, 22:24] = image[:24, :24].mean()
+        glasses = np.arange(240) // 4 % 10 == 0
+        images[glasses, 23, 23] = 255
+        images[np.arange(240) // 4 % 3 == 1, 23, 22] = 255
+        np.savez(PACKED / f"{name}.npz", images=images, labels=labels)
+        table = rows(name, images, labels).assign(glasses=np.where(glasses, "yes", "no"))
+        table.to_parquet(PACKED / f"{name}.parquet")
+    return dataclasses.replace(loaded, slices=Slicing(min_images=20, min_class_images=5))
+
+
+def test_a_better_candidate_that_fails_a_group_is_refused_by_its_worst_slice(loaded):
+    many = marked(loaded)
+    trained("cnn3", distracted(80, at=(23, 22)), many)
+    compared("cnn3", score(distracted(80, at=(23, 22))))
+    assert promote.promote(many).promoted
+    trained("cnn4", distracted(80), many)
+    compared("cnn4", score(distracted(80)))
+    said = reason(many)
+    assert said.startswith("its worst slice, glasses=yes, has macro-F1 0.1")
+    assert "more than 0.05 below the champion's worst, " in said
+    lead = [json.loads(line) for line in PROMOTIONS.read_text().splitlines()][-1]["lead_low"]
+    assert lead > 0
+    lenient = dataclasses.replace(many.promotion, slice_tolerance=1.0)
+    assert promote.promote(dataclasses.replace(many, promotion=lenient)).promoted
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"size": 1e-6}, r"the exported network is 0\.00\d+ MB, over the budget of 1e-06"),
+        ({"latency": 1e-6}, r"one face on one core is [\d.e-]+ ms, over the budget of 1e-06"),
+    ],
+)
+def test_a_candidate_over_a_budget_is_refused_with_by_how_much(loaded, budget, said):
+    trained("cnn3", quadrants(20.0), loaded)
+    compared("cnn3", 1.0)
+    tight = dataclasses.replace(loaded.promotion, **budget)
+    assert re.fullmatch(said, reason(dataclasses.replace(loaded, promotion=tight)))
+
+
+def test_a_candidate_that_answers_otherwise_when_exported_is_refused(loaded, monkeypatch):
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    trained("cnn3", quadrants(20.0), loaded)
+    compared("cnn3", 1.0)
+    assert "model.onnx does not answer as Keras does" in reason(loaded)
 
 
 def test_a_candidate_that_is_not_sound_is_not_even_forced_out(loaded):

@@ -42,3 +42,14 @@ def report() -> None:
     from unveil import report as reports
 
     print(f"{reports.make(params.load())}: open it in a browser")
+
+
+@app.command()
+def model_card() -> None:
+    """Write the champion's model card, and add it to its version in MLflow."""
+    from unveil import model_card as cards
+    from unveil import params
+    from unveil.paths import MODEL_CARD
+
+    version = cards.make(params.load())
+    print(f"{MODEL_CARD}: {version.architecture}, version {version.number}")

@@ -49,7 +49,7 @@ def _answers(key: str, digest: str) -> pd.DataFrame:
     answers = pd.read_csv(
         REPORTS / key / "predictions.csv", dtype={"actual": str, "predicted": str}, na_filter=False
     )
-    return answers.assign(member=[f"test face {place}" for place in answers.index])
+    return answers.assign(member=packed.rows("test")["member"])
 
 
 def _maps(folder: Path, network: Any, test: Faces, params: Params) -> dict[str, Any]:

@@ -7,6 +7,7 @@ run. A training never waits for MLflow: it reports from a
 thread of its own, and ``publish`` tells a server later, from files, what it does not know yet.
 """
 
+from unveil.registry.cards import add_card
 from unveil.registry.connection import NAME, attempt, connect
 from unveil.registry.decisions import record
 from unveil.registry.erasure import mark_erased
@@ -37,6 +38,7 @@ __all__ = [
     "Reign",
     "Version",
     "abandon",
+    "add_card",
     "aliased",
     "attach",
     "attempt",
