@@ -26,8 +26,9 @@ ORDER = [
         "checkpoint",
         "course",
     ),
-    *("train", "measures", "significance", "slices", "calibration", "plots", "evaluate"),
-    *("explain", "compare", "drift", "card", "provenance"),
+    *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
+    *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "compare"),
+    *("drift", "card", "provenance"),
     *("registry", "recorded", "journal", "answer", "bundle", "convert", "export"),
     *("contest", "gate", "promote", "report", "model_card", "predict", "hog", "doubt"),
     *("contact", "audit"),
@@ -44,6 +45,7 @@ DOORS = {
     "cleanlab": ["src/unveil/audit.py"],
     "onnx": ["src/unveil/convert.py"],
     "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
+    "fairlearn": ["src/unveil/fairness.py"],
 }
 # params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.
 CHECKED_ONLY = {"expectations", "rules"}

@@ -2,11 +2,10 @@
 
 Takes ``data/04_models/ARCH`` and the packed splits; makes in
 ``data/05_reports/architectures/ARCH``
-``metrics.json``, ``predictions.csv`` (test), ``confusion.png`` and ``curves.png``. Command:
-``unveil evaluate ARCH``.
+``metrics.json``, ``predictions.csv`` (test) and pictures: ``confusion.png``, ``curves.png``,
+``certainty.png`` and ``slices.png``. Command: ``unveil evaluate ARCH``.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil import measures, packed, plots, train
+from unveil import assessment, charts, packed, plots, train
+from unveil.assessment import Answers, Probabilities
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import Params
 from unveil.paths import MODELS, PACKED, REPORTS
 from unveil.schema import SPLITS
-
-Probabilities = NDArray[np.float32]
 
 
 def evaluate(key: str, params: Params) -> dict[str, Any]:
@@ -30,22 +28,41 @@ def evaluate(key: str, params: Params) -> dict[str, Any]:
     path = existing(model_folder / "model.keras", made_by=f"unveil train {key}")
     network = train.load(path)
     splits = {name: packed.load(name) for name in SPLITS}
-    answers = {name: probabilities(network, faces.images) for name, faces in splits.items()}
+    answers = {
+        name: Answers(faces.labels, probabilities(network, faces.images))
+        for name, faces in splits.items()
+    }
+    mirrored = probabilities(network, splits["test"].images[:, :, ::-1])
     history = pd.read_csv(model_folder / "history.csv")
     metrics = {
         "architecture": key,
         "recipe": params.recipe,
         "model_digest": sha256(path),
         "test_digest": sha256(PACKED / "test.npz"),
-        **{
-            name: scores(faces.labels, answers[name], params.classes)
-            for name, faces in splits.items()
-        },
+        **assessed(key, answers, params),
+        "flip_averaged": assessment.flip_averaged(answers["test"], mirrored),
         **cost(network, history, size=path.stat().st_size),
     }
-    tables = predictions(splits["test"].labels, answers["test"], params.classes)
-    _write(REPORTS / key, metrics, tables, history)
+    _write(REPORTS / key, metrics, predictions(answers["test"], params.classes), history)
     return metrics
+
+
+def assessed(key: str, answers: dict[str, Answers], params: Params) -> dict[str, Any]:
+    """Give all that a report says of a network's answers to the packed splits."""
+    train, test = (packed.rows(name) for name in ("train", "test"))
+    count, seed = params.schedules[key].train_images, params.training.seed
+    learned = answers["train"].part(packed.places(answers["train"].truth, count, seed=seed))
+    return {
+        **{name: assessment.scores(answers[name], params.classes) for name in SPLITS},
+        "calibration": assessment.certain(
+            answers["validation"], answers["test"], params.decision.target_risk
+        ),
+        "slices": assessment.sliced(answers["test"], test, train, params),
+        "overfitting": {
+            "gap": assessment.gaps(learned, answers["validation"]),
+            "twins": assessment.twins(answers["test"], test, min_images=params.slices.min_images),
+        },
+    }
 
 
 def probabilities(network: Any, images: NDArray[np.uint8]) -> Probabilities:
@@ -54,21 +71,6 @@ def probabilities(network: Any, images: NDArray[np.uint8]) -> Probabilities:
     if not np.isfinite(answers).all():
         raise UserError("the network's probabilities are not finite")
     return answers
-
-
-def scores(
-    truth: NDArray[np.int64], answers: Probabilities, classes: tuple[str, ...]
-) -> dict[str, Any]:
-    """Give a split's accuracy, macro- and weighted F1 with intervals, and the classes' own."""
-    matrix = measures.confusion(truth, answers.argmax(1), len(classes))
-    return {
-        "images": len(truth),
-        "accuracy": asdict(measures.interval(measures.accuracy, matrix)),
-        "macro_f1": asdict(measures.interval(measures.macro_f1, matrix)),
-        "weighted_f1": asdict(measures.interval(measures.weighted_f1, matrix)),
-        "classes": measures.by_class(matrix, classes),
-        "confusion": matrix.tolist(),
-    }
 
 
 def cost(network: Any, history: pd.DataFrame, *, size: int) -> dict[str, Any]:
@@ -86,16 +88,17 @@ def cost(network: Any, history: pd.DataFrame, *, size: int) -> dict[str, Any]:
     }
 
 
-def predictions(
-    truth: NDArray[np.int64], answers: Probabilities, classes: tuple[str, ...]
-) -> pd.DataFrame:
-    """Give one row for each test image, in packed order: actual, predicted, probabilities."""
+def predictions(answers: Answers, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Give one row for each test image, in packed order: actual, predicted, probabilities.
+
+    These are the network's own, not calibrated.
+    """
     names = np.array(classes)
     return pd.DataFrame(
         {
-            "actual": names[truth],
-            "predicted": names[answers.argmax(1)],
-            **{f"p_{name}": answers[:, place] for place, name in enumerate(classes)},
+            "actual": names[answers.truth],
+            "predicted": names[answers.predicted],
+            **{f"p_{name}": answers.probabilities[:, i] for i, name in enumerate(classes)},
         }
     )
 
@@ -110,14 +113,41 @@ def _write(
         names = list(metrics["test"]["classes"])
         plots.confusion(folder / "confusion.png", metrics["test"]["confusion"], names)
         plots.curves(folder / "curves.png", history, title=metrics["architecture"])
+        charts.certainty(folder / "certainty.png", metrics["calibration"])
+        charts.slices(folder / "slices.png", metrics["slices"], metrics["test"]["macro_f1"])
+
+
+FLAT = {
+    **{
+        f"{split}_{measure}": (split, measure, "value")
+        for split in SPLITS
+        for measure in ("accuracy", "macro_f1", "weighted_f1")
+    },
+    "test_kappa": ("test", "kappa", "value"),
+    **{
+        f"test_{measure}": ("calibration", "test", measure, "value")
+        for measure in ("log_loss", "brier", "ece", "accuracy_at_90", "coverage", "risk")
+    },
+    "temperature": ("calibration", "temperature"),
+    "worst_slice_macro_f1": ("slices", "worst", "macro_f1", "value"),
+    "gap_macro_f1": ("overfitting", "gap", "macro_f1", "value"),
+    "flip_averaged_macro_f1": ("flip_averaged", "macro_f1", "value"),
+    **{name: (name,) for name in ("parameters", "bytes", "epochs", "seconds_per_epoch", "seconds")},
+}
+"""The name of a number in every run, and where in a report it stands."""
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, float]:
-    """Give the report's numbers under the names they have in every run: ``test_macro_f1``, ..."""
-    named = {
-        f"{split}_{measure}": float(metrics[split][measure]["value"])
-        for split in SPLITS
-        for measure in ("accuracy", "macro_f1", "weighted_f1")
-    }
-    costs = ("parameters", "bytes", "epochs", "seconds_per_epoch", "seconds")
-    return named | {name: float(metrics[name]) for name in costs}
+    """Give the report's numbers under the names they have in every run: ``test_macro_f1``, ...
+
+    What a report does not say is left out: one of an older version, or without a slice that has
+    enough images.
+    """
+    found = {name: _at(metrics, path) for name, path in FLAT.items()}
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def _at(content: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content

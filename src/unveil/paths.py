@@ -27,6 +27,7 @@ PROMOTION = Path("data/05_reports/promotion.json")
 EXPLANATIONS = Path("data/05_reports/explanations")
 REPORT = Path("data/05_reports/report.html")
 MODEL_CARD = Path("data/05_reports/model_card.md")
+LEARNING_CURVES = Path("data/05_reports/learning_curves")
 CARD = Path("data/05_reports/data_card.md")
 CARD_PLOTS = Path("data/05_reports/data_card")
 

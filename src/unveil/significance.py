@@ -1,12 +1,12 @@
 """Whether a difference between parts of a set is more than chance makes, for many at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.measures import Counts
+from unveil.measures import Counts, Measure
 
 DRAWS = 2000
 
@@ -18,9 +18,7 @@ class Chance(NamedTuple):
     p: float
 
 
-def chance(
-    measure: Callable[[Counts], NDArray[np.float64]], part: Counts, rest: Counts, *, seed: int = 0
-) -> Chance:
+def chance(measure: Measure, part: Counts, rest: Counts, *, seed: int = 0) -> Chance:
     """Compare a measure of two confusion matrices by exchanging images of the same true class.
 
     A permutation test (Good, 2005, ch. 3): were the parts alike, it would not matter which of a

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.candidates import quadrants
 from tests.training import toy
 
 from unveil import params
@@ -23,18 +24,6 @@ from unveil.explain import explain, faithful, maps, pictures, sheets
 from unveil.paths import EXPLANATIONS, MODELS
 
 CLASSES = ("happy", "neutral", "sad", "surprise")
-
-
-def quadrants() -> keras.Model:
-    """A network that names the bright quarter: the class of an index is its quarter."""
-    faces = keras.Input((48, 48, 1), dtype="uint8", name="faces")
-    scale = keras.layers.Rescaling(1 / 255, name="scale")(faces)
-    small = keras.layers.AveragePooling2D(24)(scale)
-    flat = keras.layers.Flatten(name="features")(small)
-    end = keras.layers.Dense(4, "softmax", name="probabilities")
-    network = keras.Model(faces, end(flat))
-    end.set_weights([20 * np.eye(4, dtype="float32"), np.zeros(4, "float32")])
-    return network
 
 
 def faces(labels: np.ndarray) -> np.ndarray:
@@ -53,7 +42,7 @@ def quarters(found: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def known() -> tuple:
     labels = np.arange(8) % 4
-    network = quadrants()
+    network = quadrants(20.0)
     return partial(probabilities, network), network, faces(labels), labels
 
 
@@ -165,7 +154,7 @@ def test_a_page_without_permission_has_names_and_no_pictures(tmp_path):
 def evaluated(packed) -> params.Params:
     folder = MODELS / "cnn3"
     folder.mkdir(parents=True)
-    quadrants().save(folder / "model.keras")
+    quadrants(20.0).save(folder / "model.keras")
     columns = ("loss", "macro_f1", "val_loss", "val_macro_f1", "seconds")
     rows = [{"epoch": at, "stage": at, **dict.fromkeys(columns, 0.5)} for at in (1, 2)]
     pd.DataFrame(rows).to_csv(folder / "history.csv", index=False)

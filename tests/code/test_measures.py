@@ -16,6 +16,7 @@ answers = st.lists(
 
 
 @given(answers)
+@settings(deadline=None)
 def test_every_number_is_scikit_learns(pair):
     truth, predicted = pair
     matrix = confusion(truth, predicted, CLASSES)
@@ -30,6 +31,7 @@ def test_every_number_is_scikit_learns(pair):
 
 
 @given(st.lists(answers, min_size=1, max_size=4))
+@settings(deadline=None)
 def test_a_stack_of_matrices_is_measured_as_each_alone(pairs):
     matrices = [confusion(*pair, CLASSES) for pair in pairs]
     for name in ("accuracy", "f1", "macro_f1", "weighted_f1", "precision", "recall"):

@@ -9,36 +9,53 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.browser import page as opened
 
-from unveil import compare, params, plots, report
+from unveil import assessment, compare, params, plots, report
+from unveil.assessment import Answers
 from unveil.errors import UserError
-from unveil.evaluate import predictions, scores
+from unveil.evaluate import predictions
 from unveil.files import sha256, write_json
 from unveil.paths import EXPLANATIONS, MODELS, PACKED, PROMOTION, REPORT, REPORTS, VERDICT
-from unveil.report.words import flattened, marked, number, percent
+from unveil.report.words import marked, number, percent
 
 WRONG = {"cnn3": range(10), "cnn4": range(10, 24), "vgg16": range(120)}
 """Which of the images each network gets wrong: the first two are a tie."""
 
 
-def answered(key: str, truth: np.ndarray) -> np.ndarray:
+def answered(key: str) -> Answers:
+    truth = np.arange(200) % 4
     named = truth.copy()
     named[WRONG[key]] = (truth[WRONG[key]] + 1) % 4
-    return (0.1 + 0.6 * np.eye(4)[named]).astype(np.float32)
+    return Answers(truth, (0.1 + 0.6 * np.eye(4)[named]).astype(np.float32))
 
 
-def evaluated(key: str, classes: tuple[str, ...]) -> None:
+def sections(answers: Answers, loaded: params.Params) -> dict:
+    """What a report of today has beside its scores; older ones do without."""
+    count = len(answers.truth)
+    draws = np.random.default_rng(0).random((3, count))
+    rows = pd.DataFrame(dict(zip(("brightness", "contrast", "sharpness"), draws, strict=True)))
+    rows = rows.assign(glasses=np.where(np.arange(count) < 20, "<yes>", "no"))
+    gap = assessment.gaps(answers, answers)
+    return {
+        "calibration": assessment.certain(answers, answers, 0.1),
+        "slices": assessment.sliced(answers, rows, rows, loaded),
+        "overfitting": {"gap": gap},
+    }
+
+
+def evaluated(key: str, loaded: params.Params) -> None:
+    answers, classes = answered(key), loaded.classes
     folder, model = REPORTS / key, MODELS / key / "model.keras"
     for path in (folder, model.parent):
         path.mkdir(parents=True)
     model.write_text(key)
-    truth = np.arange(200) % 4
-    split = scores(truth, answered(key, truth), classes)
+    split = assessment.scores(answers, classes)
     cost = {"parameters": 94436, "bytes": 420000, "epochs": 7, "seconds_per_epoch": 4.5}
     digests = {"model_digest": sha256(model), "test_digest": sha256(PACKED / "test.npz")}
     named = {"architecture": key, "recipe": "sample", "seconds": 40.1}
     splits = dict.fromkeys(("train", "validation", "test"), split)
-    write_json(folder / "metrics.json", {**named, **digests, **splits, **cost})
-    predictions(truth, answered(key, truth), classes).to_csv(folder / "predictions.csv")
+    more = sections(answers, loaded) if key == "cnn3" else {}
+    write_json(folder / "metrics.json", {**named, **digests, **splits, **cost, **more})
+    predictions(answers, classes).to_csv(folder / "predictions.csv", index=False)
     plots.confusion(folder / "confusion.png", split["confusion"], classes)
     history = {"epoch": [0, 1], "stage": [1, 2]}
     measures = ("loss", "macro_f1", "val_loss", "val_macro_f1")
@@ -55,7 +72,7 @@ def evaluated(key: str, classes: tuple[str, ...]) -> None:
 def compared(packed) -> params.Params:
     loaded = params.load()
     for key in WRONG:
-        evaluated(key, loaded.classes)
+        evaluated(key, loaded)
     compare.compare(loaded)
     return loaded
 
@@ -103,6 +120,14 @@ def test_it_says_who_is_first_what_is_a_tie_and_why_nothing_was_promoted(compare
     assert "Labels do not depend on &lt;light&gt;." in text
     assert "a &lt;fast&gt; one" in text and "hidden" not in text
     assert text.index("cnn3</a>") < text.index("vgg16</a>")
+
+
+def test_slices_and_calibration_are_told_where_the_report_has_them(compared):
+    report.make(compared)
+    text = REPORT.read_text()
+    assert text.count("<h3>Calibration and abstention</h3>") == 1
+    assert "glasses = &lt;yes&gt;" in text and "insufficient data" in text
+    assert "On 200 faces it learned from" in text
 
 
 def test_an_explanation_of_another_network_is_left_out(compared):
@@ -162,4 +187,3 @@ def test_a_value_is_written_shortly(value, text):
 def test_what_is_too_little_has_no_number():
     assert percent(None) == "insufficient data"
     assert percent({"value": 0.5}) == "50.0"
-    assert dict(flattened({"a": {"b": 1, "c": [2]}, "d": None})) == {"a.b": 1, "d": None}

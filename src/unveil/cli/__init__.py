@@ -4,7 +4,17 @@ import sys
 
 import typer
 
-from unveil.cli import bench, champion, data, export, flows, remote, report, stages
+from unveil.cli import (
+    bench,
+    champion,
+    data,
+    export,
+    flows,
+    learning_curve,
+    remote,
+    report,
+    stages,
+)
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +28,7 @@ app.add_typer(stages.app)
 app.add_typer(report.app)
 app.add_typer(champion.app)
 app.add_typer(export.app)
+app.add_typer(learning_curve.app)
 app.add_typer(flows.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(remote.app, name="remote")

@@ -12,11 +12,12 @@ from unveil import compare, sample
 from unveil.files import read_json
 from unveil.params import Params
 from unveil.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VERDICT
-from unveil.report.words import flattened
 
 TITLES = {
     "curves": "Learning curves",
     "confusion": "Confusion on test",
+    "certainty": "Calibration, and errors by how many faces are answered",
+    "slices": "Slices",
     "maps": "Where answers rest, averaged for each class",
     "faithfulness": "Whether these maps are to be believed",
 }
@@ -62,17 +63,18 @@ def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
     def at(value: float) -> float:
         return 100 * (value - low) / max(high - low, 1e-9)
 
-    first = reports[0]["architecture"]
+    first, decision = reports[0]["architecture"], optional(PROMOTION)
     return [
         {
             "report": report,
-            "latency": report.get("latency_ms"),
             "bar": {name: at(value) for name, value in score.items()},
-            "behind": None
-            if report is reports[0]
-            else compare.difference(first, report["architecture"], classes),
+            "behind": compare.difference(first, key, classes) if key != first else None,
+            # Only a candidate was exported, and its speed measured as it would go out.
+            "latency": decision.get("latency") if decision.get("candidate") == key else None,
         }
-        for report, score in zip(reports, scores, strict=True)
+        for key, report, score in zip(
+            (report["architecture"] for report in reports), reports, scores, strict=True
+        )
     ]
 
 
@@ -95,9 +97,24 @@ def _architecture(report: Facts, made: Mapping[str, Facts]) -> Facts:
         "report": report,
         "pictures": [picture for folder in folders for picture in _pictures(folder)],
         "explanation": explanation,
-        "calibration": list(flattened(report.get("calibration", {}))),
-        "slices": report.get("slices", []),
+        "calibration": _certainty(report.get("calibration", {})),
+        "slices": report.get("slices", {}),
+        "gap": report.get("overfitting", {}).get("gap", {}),
         "parameters": made[key].get("parameters", {}),
+    }
+
+
+def _certainty(section: Facts) -> Facts:
+    """Take from a report what was chosen, and the measures before and after the temperature."""
+    if not section:
+        return {}
+    chosen = ("temperature", "target_risk", "target_kept", "abstain_below", "coverage", "risk")
+    return {
+        "chosen": [(name, section[name]) for name in chosen],
+        "measures": {
+            name: (section["uncalibrated"][name], section["test"][name])
+            for name in ("log_loss", "brier", "ece")
+        },
     }
 
 

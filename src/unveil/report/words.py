@@ -2,8 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
@@ -37,12 +36,3 @@ def percent(estimate: Mapping[str, float] | None) -> str:
 def words(name: str) -> str:
     """Write a key as words."""
     return name.replace("_", " ").replace(".", ", ")
-
-
-def flattened(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
-    """List all single values below a mapping, by dotted name; lists are left out."""
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{above}{name}.")
-        elif not isinstance(value, list):
-            yield f"{above}{name}", value

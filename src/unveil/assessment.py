@@ -1,0 +1,163 @@
+"""answers -> the sections of a report: how good, how sure, where weak, how much by heart.
+
+Takes class probabilities and labels, no network. `evaluate` writes what this gives.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unveil import calibration, certainty, measures, slices
+from unveil.fairness import disparities
+from unveil.measures import Counts, Labels
+from unveil.params import Params
+from unveil.schema import TWIN
+
+Probabilities = NDArray[np.float32]
+Section = dict[str, Any]
+
+TWINS = ("none", "left out", "learned")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is true of the images of a split, ``(n,)``, and a network's ``(n, classes)`` for it."""
+
+    truth: Labels
+    probabilities: Probabilities
+
+    @property
+    def predicted(self) -> Labels:
+        """The class with the largest probability."""
+        labels: Labels = self.probabilities.argmax(1)
+        return labels
+
+    @property
+    def confusion(self) -> Counts:
+        """How often each class was called which."""
+        return measures.confusion(self.truth, self.predicted, self.probabilities.shape[1])
+
+    def part(self, chosen: NDArray[Any]) -> "Answers":
+        """Take some images, by a mask or by their places."""
+        return Answers(self.truth[chosen], self.probabilities[chosen])
+
+
+def scores(answers: Answers, classes: tuple[str, ...]) -> Section:
+    """Give a split's accuracy, F1 and kappa with intervals, and the classes' own."""
+    return {
+        "images": len(answers.truth),
+        **_measured(answers, "accuracy", "macro_f1", "weighted_f1", "kappa"),
+        "classes": measures.by_class(answers.confusion, classes),
+        "confusion": answers.confusion.tolist(),
+    }
+
+
+def flip_averaged(test: Answers, mirrored: Probabilities) -> Section:
+    """Give accuracy and macro-F1 of answers averaged over each image and its mirror image.
+
+    Simonyan and Zisserman (2015, arXiv:1409.1556, section 3.2). No network is chosen by it, and
+    none goes out with it: it takes twice the time.
+    """
+    both = Answers(test.truth, (test.probabilities + mirrored) / np.float32(2))
+    return _measured(both, "accuracy", "macro_f1")
+
+
+def certain(validation: Answers, test: Answers, target_risk: float) -> Section:
+    """Choose temperature and threshold on validation, and measure on test what they give.
+
+    ``abstain_below`` is ``None`` where no threshold keeps the target: then all is answered, and
+    ``target_kept`` is false.
+    """
+    heat = calibration.temperature(validation.probabilities, validation.truth)
+    chosen = calibration.calibrated(validation.probabilities, heat)
+    threshold = calibration.abstain_below(chosen, validation.truth, target_risk)
+    sure = calibration.calibrated(test.probabilities, heat)
+    selected = (
+        partial(measure, threshold=threshold or 0.0)
+        for measure in (certainty.coverage, certainty.risk)
+    )
+    coverage, risk = (certainty.interval(one, sure, test.truth) for one in selected)
+    raw = calibration.calibrated(test.probabilities, 1.0)
+    return {
+        "temperature": heat,
+        "target_risk": target_risk,
+        "target_kept": threshold is not None,
+        "abstain_below": threshold,
+        "coverage": coverage.value,
+        "risk": risk.value,
+        "test": _certainty(sure, test.truth) | {"coverage": asdict(coverage), "risk": asdict(risk)},
+        "uncalibrated": _certainty(raw, test.truth),
+        "reliability": certainty.reliability(sure, test.truth),
+        "risk_coverage": _risk_coverage(sure, test.truth),
+    }
+
+
+def sliced(test: Answers, rows: pd.DataFrame, train: pd.DataFrame, params: Params) -> Section:
+    """Give macro-F1 of each slice, the worst of them, and how unlike groups are treated."""
+    parts = slices.of(rows, train, params)
+    answers, setting = (test.truth, test.predicted), params.slices
+    found = slices.scored(parts, *answers, classes=len(params.classes), setting=setting)
+    unlike = disparities(parts, *answers, names=params.classes, setting=setting)
+    worst = slices.worst(found)
+    return {
+        "slices": [asdict(one) for one in found],
+        "worst": asdict(worst) if worst else None,
+        "fairness": [asdict(one) for one in unlike],
+    }
+
+
+def gaps(learned: Answers, validation: Answers) -> Section:
+    """Give by how much images that were learned from are answered better than validation's."""
+    return {
+        "images": len(learned.truth),
+        **{
+            name: asdict(
+                measures.gap(getattr(measures, name), learned.confusion, validation.confusion)
+            )
+            for name in ("accuracy", "macro_f1")
+        },
+    }
+
+
+def twins(test: Answers, rows: pd.DataFrame, *, min_images: int) -> Section:
+    """Give the accuracy of test images by their near twin in train, and of learned minus none.
+
+    Memorised twins are answered better than images without. What fewer than ``min_images`` speak
+    for is ``None``. Where a recipe learns from a part of train, a learned twin may not be in it.
+    """
+    parts = {twin: test.part((rows[TWIN] == twin).to_numpy(bool)) for twin in TWINS}
+    known = {twin: one.confusion for twin, one in parts.items() if len(one.truth) >= min_images}
+    both = [known[twin] for twin in ("learned", "none") if twin in known]
+    return {
+        twin: {
+            "images": len(one.truth),
+            "accuracy": asdict(measures.interval(measures.accuracy, known[twin]))
+            if twin in known
+            else None,
+        }
+        for twin, one in parts.items()
+    } | {"difference": asdict(measures.gap(measures.accuracy, *both)) if len(both) == 2 else None}
+
+
+def _measured(answers: Answers, *names: str) -> Section:
+    matrix = answers.confusion
+    return {name: asdict(measures.interval(getattr(measures, name), matrix)) for name in names}
+
+
+def _certainty(probabilities: certainty.Numbers, truth: Labels) -> Section:
+    return {
+        name: asdict(
+            certainty.interval(getattr(certainty, name), probabilities, truth, biased=name == "ece")
+        )
+        for name in ("log_loss", "brier", "ece", "accuracy_at_90")
+    }
+
+
+def _risk_coverage(probabilities: certainty.Numbers, truth: Labels) -> list[Section]:
+    risks = certainty.intervals(certainty.risks, probabilities, truth)
+    shares = certainty.COVERAGES.tolist()
+    return [{"coverage": share, **asdict(risk)} for share, risk in zip(shares, risks, strict=True)]
