@@ -113,7 +113,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     injected, survived = Counter(), Counter()
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.getreports(outcome):
-            faults = dict(value for name, value in report.user_properties if name == "fault")
+            faults = dict(
+                value for name, value in getattr(report, "user_properties", ()) if name == "fault"
+            )
             if report.when == "call" or outcome == "error":
                 injected.update(faults)
                 survived.update(faults if outcome == "passed" else {})

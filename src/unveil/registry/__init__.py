@@ -10,6 +10,7 @@ thread of its own, and ``publish`` tells a server later, from files, what it doe
 from unveil.registry.cards import add_card
 from unveil.registry.connection import NAME, attempt, connect
 from unveil.registry.decisions import record
+from unveil.registry.description import page_of
 from unveil.registry.erasure import mark_erased
 from unveil.registry.ledger import Entry, Overtaken
 from unveil.registry.publish import attach, origin, publish
@@ -51,6 +52,7 @@ __all__ = [
     "mark_erased",
     "open_run",
     "origin",
+    "page_of",
     "publish",
     "record",
     "register",

@@ -1,0 +1,89 @@
+"""The pages of MLflow that the description of a train-all leads to, in a real browser."""
+
+import os
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from tests import browser, servers
+
+from unveil import params, registry
+from unveil.files import write_json
+from unveil.paths import CARD, COMPARISON, LEADERBOARD, PROMOTION, VERDICT
+from unveil.registry.runs import describe, described, run_of, send
+
+pytestmark = pytest.mark.slow
+WAIT = 60_000  # milliseconds in which a page has to show something
+
+
+def trained(client: MlflowClient, key: str, macro_f1: float) -> None:
+    """A training as `unveil train` and `publish` record it."""
+    loaded = params.load()
+    made = described(key, loaded, uuid.uuid4().hex)
+    run = run_of(client, made)
+    describe(client, run, made)
+    rows = [
+        {"epoch": epoch, "stage": 1 + (epoch > 1), "seconds": 1.0, "timestamp": 1000 * epoch}
+        | {"loss": 2 - epoch / 4, "val_macro_f1": macro_f1 - 0.3 / (epoch + 1)}
+        for epoch in range(6)
+    ]
+    send(client, run, rows)
+    scores = [Metric(f"test_{name}", macro_f1, 6000, 0) for name in ("macro_f1", "accuracy")]
+    client.log_batch(run.info.run_id, metrics=scores)
+    client.set_terminated(run.info.run_id)
+
+
+@pytest.fixture
+def address(place, tmp_path, monkeypatch) -> tuple[str, str]:
+    """A server with a train-all of all architectures, two of them trained twice, and its run."""
+    with servers.mlflow_server(tmp_path / "mlflow") as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        for path in (VERDICT, PROMOTION, COMPARISON):
+            write_json(path, {"passed": True})
+        for path in (CARD, LEADERBOARD):
+            path.write_text("# Read me\n")
+        keys = list(params.load().architectures)
+        with registry.train_all_run(params.load()) as run:
+            monkeypatch.setenv(registry.PARENT, run)
+            client = registry.connect()
+            for number, key in enumerate([*keys, *keys[:2]]):
+                trained(client, key, 0.6 + number / 50)
+            registry.log_files(COMPARISON, LEADERBOARD, PROMOTION)
+        yield url, run
+
+
+def picture(page, name: str) -> None:
+    """Keep a screenshot where a person asked for them."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def test_a_train_all_leads_to_its_files_its_trainings_and_last_weeks_best(address):
+    url, run = address
+    note = MlflowClient().get_run(run).data.tags["mlflow.note.content"]
+    links = dict(re.findall(r"\[(.+?)\]\((.+?)\)", note))
+    best = links["Last week's best of each architecture"]
+    keys = list(params.load().architectures)
+    with browser.page(url) as (page, outside):
+        page.set_default_timeout(WAIT)
+        page.goto(f"{url}/#/experiments/{experiment()}/runs/{run}")
+        page.get_by_text("What came of it:").wait_for()
+        picture(page, "train-all")
+        page.goto(f"{url}/{links['its trainings, the best first']}")
+        page.get_by_text(keys[-1], exact=True).first.wait_for()
+        picture(page, "trainings")
+        page.goto(f"{url}/{best}")
+        page.get_by_text(re.compile(f"{keys[1]}$")).first.wait_for()
+        picture(page, "best")
+        shown = page.inner_text("body")
+        assert [key for key in keys if key not in shown] == []
+        page.goto(f"{url}/{links['leaderboard']}")
+        page.get_by_text("comparison.md").first.wait_for()
+    assert outside == []
+
+
+def experiment() -> str:
+    return MlflowClient().get_experiment_by_name(registry.NAME).experiment_id
