@@ -7,6 +7,7 @@ from prefect.states import Completed, Failed
 from flows.dispatch import train_each
 from flows.promote import promote
 from flows.recall import recall
+from flows.report import report
 from flows.stages import DATA, conclude, nothing_to_do, prepare, repro
 from unveil import params, registry
 
@@ -20,15 +21,13 @@ def train_all(
     concurrency: int | None = None,
 ) -> State:
     """Check the faces, train every architecture under one protocol, promote the best."""
-    ready = prepare(source, recipe, architectures, return_state=True)
-    if ready.is_failed():
+    if (ready := prepare(source, recipe, architectures, return_state=True)).is_failed():
         return Failed(message=ready.message)
     chosen = architectures or list(params.load().architectures)
     if not force and nothing_to_do(chosen):
         return conclude({}, Completed(message="nothing to do: same data, parameters and code"))
     for stage in DATA:
-        made = repro(stage, force, return_state=True)
-        if not made.is_completed():
+        if not (made := repro(stage, force, return_state=True)).is_completed():
             return Failed(message=made.message)
     repro("card", force, return_state=True)  # without it, the rest goes on
     with registry.train_all_run(params.load()):
@@ -37,4 +36,5 @@ def train_all(
         if not compared.is_completed():
             return Failed(message=compared.message)
         promoted = promote(return_state=True)
+        report(return_state=True)  # nor without this
     return conclude(trained, promoted)

@@ -68,6 +68,7 @@ def rows(name: str, images: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     pixels = images.reshape(len(images), -1)
     return pd.DataFrame(
         {
+            "member": [f"{name}/{place:03}.png" for place in range(len(labels))],
             "label": np.array(["happy", "neutral", "sad", "surprise"])[labels],
             "brightness": pixels.mean(1),
             "contrast": pixels.std(1),

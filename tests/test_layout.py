@@ -29,12 +29,13 @@ ORDER = [
         "course",
     ),
     *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
-    *("assessment", "plots", "charts", "evaluate", "learning_curve", "contests", "compare"),
-    *("drift", "card", "provenance"),
+    *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "contests"),
+    *("compare", "drift", "card", "provenance"),
     *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "convert"),
-    *("export", "contest", "gate", "promote", "hog", "doubt", "contact", "audit", "machines"),
-    *("history", "objects", "search", "request", "erase", "bench", "speed", "storage", "remote"),
-    *("detect", "tracks", "video", "annotate", "predict", "lines", "pace", "cli", "__main__"),
+    *("export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt", "contact"),
+    *("audit", "machines", "history", "objects", "search", "request", "erase", "bench", "speed"),
+    *("storage", "remote", "detect", "tracks", "video", "annotate", "predict", "lines", "pace"),
+    *("cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

@@ -64,7 +64,7 @@ def make(params: Params) -> str:
         plots.quality(folder / "quality.png", used, params.classes)
     said = DRAWN if drawn else vars(params.provenance)
     parts = [
-        f"# Data sheet: {_cell(said['title']) or 'untitled'}",
+        f"# Data sheet: {cell(said['title']) or 'untitled'}",
         SYNTHETIC if drawn else "",
         "What was given, measured and left out. After *Datasheets for Datasets* (Gebru et al. "
         "2021). Labels are of the *apparent* expression, never of what a person feels.",
@@ -83,7 +83,7 @@ def make(params: Params) -> str:
 
 def _given(said: Mapping[str, Any]) -> Iterable[str]:
     for title, asked in ASKED.items():
-        answers = {name: _cell(said.get(key, "")) for name, key in asked.items()}
+        answers = {name: cell(said.get(key, "")) for name, key in asked.items()}
         yield f"## {title}"
         yield "\n".join(f"- {name}: {text or 'not stated'}" for name, text in answers.items())
 
@@ -112,7 +112,7 @@ def _group(used: pd.DataFrame, column: str, params: Params) -> str:
     groups = params.rules["attributes_are_groups"]
     values = used[column].fillna("not known").astype(str)
     if column in groups["leave_out"] or values.nunique() > groups["max_groups"]:
-        return f"`{_cell(column)}`: {values.nunique()} values, not shown as groups."
+        return f"`{cell(column)}`: {values.nunique()} values, not shown as groups."
     cells = pd.crosstab(values, used["label"]).reindex(columns=list(params.classes), fill_value=0)
     rows = [
         [group, sum(row), *_shares(row, params)]
@@ -216,16 +216,16 @@ def _counts(used: pd.DataFrame, params: Params) -> pd.DataFrame:
 def _listed(counts: Mapping[str, Any]) -> str:
     # Of twins, how many groups there are goes first.
     ordered = sorted(counts.items(), key=lambda pair: pair[0] != "groups")
-    named = (f"{count} {_cell(name).replace('_', ' ')}" for name, count in ordered)
+    named = (f"{count} {cell(name).replace('_', ' ')}" for name, count in ordered)
     return ", ".join(named) or "none"
 
 
 def _table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    lines = [[_cell(cell) for cell in row] for row in (header, *rows)]
+    lines = [[cell(value) for value in row] for row in (header, *rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """Write a value that may be anybody's text, so that it neither ends a cell nor is markup."""
     return html.escape(" ".join(str(value).split()), quote=False).replace("|", "\\|")

@@ -22,19 +22,24 @@ Contest = dict[str, Any]
 
 def contest(first: str, second: str, classes: tuple[str, ...]) -> Contest:
     """Compare two evaluated architectures by a paired bootstrap of their test macro-F1."""
+    apart = difference(first, second, classes)
+    return {
+        "first": first,
+        "second": second,
+        "difference": asdict(apart),
+        "tie": apart.low <= 0 <= apart.high,
+    }
+
+
+def difference(first: str, second: str, classes: tuple[str, ...]) -> Estimate:
+    """Give the test macro-F1 of one architecture minus another's, on the same images."""
     one, other = _answers(first), _answers(second)
     place = {name: index for index, name in enumerate(classes)}
     truth, predicted, others = (
         column.map(place).to_numpy()
         for column in (one["actual"], one["predicted"], other["predicted"])
     )
-    difference = paired_difference(truth, predicted, others, classes=len(classes))
-    return {
-        "first": first,
-        "second": second,
-        "difference": asdict(difference),
-        "tie": difference.low <= 0 <= difference.high,
-    }
+    return paired_difference(truth, predicted, others, classes=len(classes))
 
 
 def transfer(ranking: Sequence[str], params: Params) -> Contest | None:
@@ -86,8 +91,8 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 def said(outcome: Contest) -> str:
     """Say the difference with its interval: ``+0.0123 [-0.0040, +0.0290]``."""
-    difference = Estimate(**outcome["difference"])
-    return f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+    apart = Estimate(**outcome["difference"])
+    return f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
 
 
 def percent(estimate: dict[str, float]) -> str:

@@ -24,7 +24,17 @@ from unveil.errors import UserError
 from unveil.files import existing, read_json, write_json
 from unveil.locks import LOCK, alone
 from unveil.objects import Store
-from unveil.paths import ARCHIVE, AUDIT, CHECKPOINTS, DATA, JOURNAL, MODELS, SEEDS, TRACKING
+from unveil.paths import (
+    ARCHIVE,
+    AUDIT,
+    CHECKPOINTS,
+    DATA,
+    EXPLANATIONS,
+    JOURNAL,
+    MODELS,
+    SEEDS,
+    TRACKING,
+)
 from unveil.provenance import dvc_hash
 from unveil.request import Request, cleaned, named
 from unveil.search import Person
@@ -142,7 +152,7 @@ def clean_workspace(person: Person) -> None:
     if search.holds(existing(ARCHIVE, made_by="dvc pull"), person):
         cleaned(ARCHIVE, person)
     ingest.track(ARCHIVE)
-    for folder in (AUDIT, *CHECKPOINTS.glob("*")):
+    for folder in (AUDIT, EXPLANATIONS, *CHECKPOINTS.glob("*")):
         _emptied(folder)
     for path in _files():
         if path != ARCHIVE and search.holds(path, person):

@@ -27,6 +27,7 @@ from unveil.schema import (
     Promotion,
     Provenance,
     Recipe,
+    Report,
     Rules,
     Schedule,
     Slicing,
@@ -46,6 +47,7 @@ class Params:
     data: Data
     rules: dict[str, Setting]
     audit: Audit
+    report: Report
     decision: Decision
     slices: Slicing
     promotion: Promotion
@@ -80,6 +82,7 @@ def load(path: Path = PARAMS) -> Params:
         data=file.data,
         rules=_rules(file.rules, path),
         audit=file.audit,
+        report=file.report,
         decision=file.decision,
         slices=file.slices,
         promotion=file.promotion,

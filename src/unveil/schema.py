@@ -66,6 +66,18 @@ class Audit:
 
 
 @_strict
+class Report:
+    """What people are shown: ``explained`` test faces have maps, a contact sheet has ``shown``.
+
+    ``thumbnails`` says that pictures of the faces may be kept in explanations, and in MLflow.
+    """
+
+    thumbnails: bool
+    shown: Positive
+    explained: Annotated[int, Field(ge=2)]
+
+
+@_strict
 class Decision:
     """When an answer goes out: of those that do, at most ``target_risk`` may be wrong."""
 
@@ -197,6 +209,7 @@ class File:
     data: Data
     rules: Rules
     audit: Audit
+    report: Report
     decision: Decision
     slices: Slicing
     promotion: Promotion

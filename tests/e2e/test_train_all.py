@@ -84,6 +84,22 @@ def test_one_failed_architecture_is_reported_and_the_others_are_compared(run):
     assert comparison["missing"] == [BROKEN]
 
 
+def test_it_leaves_a_report_an_explanation_and_the_champions_card(run, client):
+    reports = run[0] / "data/05_reports"
+    best = json.loads((reports / "comparison.json").read_text())["ranking"][0]
+    assert "Synthetic." in (reports / "report.html").read_text()
+    assert (reports / f"explanations/{best}/maps.png").exists()
+    parent = client.search_runs(
+        [client.get_experiment_by_name("facial-emotion").experiment_id],
+        "tags.`mlflow.runName` = 'train-all'",
+    )[0]
+    kept = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert {"report.html", "model_card.md"} <= kept
+    assert "report.html" in parent.data.tags["mlflow.note.content"]
+    version = client.get_model_version_by_alias("facial-emotion", "champion")
+    assert version.description.startswith("# Apparent expression of a face")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

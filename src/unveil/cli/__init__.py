@@ -14,6 +14,7 @@ from unveil.cli import (
     learning_curve,
     predict,
     remote,
+    report,
     stages,
 )
 from unveil.errors import UserError
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(stages.app)
 app.add_typer(compare.app)
+app.add_typer(report.app)
 app.add_typer(champion.app)
 app.add_typer(export.app)
 app.add_typer(predict.app)

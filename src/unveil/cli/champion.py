@@ -34,10 +34,22 @@ def promote(
     for check in decision.checks:
         print(f"{'yes' if check.passed else 'NO':4}{check.said}")
     print(_sentence(decision))
+    if decision.promoted:
+        _describe()
     if not dry_run:
         _announce()
     if decision.act == "refused":
         raise typer.Exit(1)
+
+
+def _describe() -> None:
+    """Give the champion its model card; it stays champion where that fails."""
+    from unveil import model_card, params
+
+    try:
+        model_card.make(params.load())
+    except UserError as error:
+        print(f"no model card: {error}", file=sys.stderr)
 
 
 def _announce() -> None:

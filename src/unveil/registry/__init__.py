@@ -7,12 +7,14 @@ run. A training never waits for MLflow: it reports from a
 thread of its own, and ``publish`` tells a server later, from files, what it does not know yet.
 """
 
+from unveil.registry.cards import add_card
 from unveil.registry.connection import NAME, attempt, connect
 from unveil.registry.decisions import record
+from unveil.registry.description import page_of
 from unveil.registry.erasure import mark_erased
 from unveil.registry.evaluated import Training, evaluated, reported
 from unveil.registry.ledger import Entry, Overtaken
-from unveil.registry.publish import origin, publish
+from unveil.registry.publish import attach, origin, publish
 from unveil.registry.reporter import reporting
 from unveil.registry.reports import report
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
@@ -39,7 +41,9 @@ __all__ = [
     "Training",
     "Version",
     "abandon",
+    "add_card",
     "aliased",
+    "attach",
     "attempt",
     "champion",
     "connect",
@@ -51,6 +55,7 @@ __all__ = [
     "mark_erased",
     "open_run",
     "origin",
+    "page_of",
     "publish",
     "record",
     "register",

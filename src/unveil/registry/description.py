@@ -1,10 +1,12 @@
 """What the run of a train-all says of itself in MLflow: links to what it was made of and made."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
+import mlflow
 from mlflow import MlflowClient
 
 from unveil.paths import CARD, COMPARISON, DATA_DOCS, LEADERBOARD, PROMOTION, VERDICT
@@ -43,6 +45,17 @@ def tags() -> dict[str, str]:
         "mlflow.experimentKind": "custom_model_development",
         f"mlflow.sharedViewState.{BEST}": json.dumps(view),
     }
+
+
+def page_of(name: str) -> str:
+    """Give the address of an artifact of the open run, ``""`` where no server has it."""
+    run, server = mlflow.active_run(), os.environ.get("MLFLOW_TRACKING_URI", "")
+    if run is None or not server.startswith("http"):
+        return ""
+    place = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/{name}"
+    # A password may stand in the server's address.
+    parts = urlsplit(server)
+    return urlunsplit((parts.scheme, parts.netloc.split("@")[-1], f"{parts.path}/", "", "")) + place
 
 
 def described(client: MlflowClient, run_id: str) -> str:

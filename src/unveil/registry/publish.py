@@ -43,6 +43,14 @@ def publish(key: str, place: Place | None = None) -> str:
 
 
 @answering()
+def attach(key: str, folder: Path, name: str) -> None:
+    """Add a folder to the run of a trained architecture, as its artifact ``name``."""
+    client = connect()
+    run = run_of(client, described(pipeline(key).model))
+    client.log_artifacts(run.info.run_id, str(folder), name)
+
+
+@answering()
 def _published(client: MlflowClient, key: str, place: Place) -> str:
     folder = place.model
     made = described(folder)

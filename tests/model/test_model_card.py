@@ -1,0 +1,84 @@
+"""The champion's card: what it says, what it never says, and where it lies in MLflow."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+from tests.candidates import quadrants, trained
+
+from unveil import evaluate, model_card, params, registry
+from unveil.errors import UserError
+from unveil.files import write_json
+from unveil.paths import MANIFEST, MODEL_CARD, MODELS, PACKED, REPORTS, VERDICT
+
+
+def crowned(loaded: params.Params) -> None:
+    trained("cnn3", quadrants(20.0), loaded)
+    columns = ("loss", "macro_f1", "val_loss", "val_macro_f1", "seconds", "timestamp")
+    rows = [{"epoch": at, "stage": at, **dict.fromkeys(columns, 1)} for at in (1, 2)]
+    pd.DataFrame(rows).to_csv(MODELS / "cnn3/history.csv", index=False)
+    evaluate.evaluate("cnn3", loaded)
+    version = registry.register("cnn3")
+    registry.crown(version, after=registry.reign(), act="promoted", reason="no champion before")
+
+
+@pytest.fixture
+def loaded(packed) -> params.Params:
+    content = yaml.safe_load((packed / "params.yaml").read_text())
+    content["provenance"] = {"title": "Faces | of <b>mine</b>", "licence": "CC BY 4.0"}
+    (packed / "params.yaml").write_text(yaml.safe_dump(content))
+    rule = {"sentence": "Labels do not depend on light.", "status": "warned"}
+    write_json(VERDICT, {"passed": True, "rules": [rule]})
+    return params.load()
+
+
+def test_a_card_tells_uses_numbers_groups_and_data_and_is_added_to_the_version(loaded):
+    crowned(loaded)
+    version = model_card.make(loaded)
+    text = MODEL_CARD.read_text()
+    _, head, body = text.split("---\n", 2)
+    told = yaml.safe_load(head)
+    assert (told["license"], told["license_name"]) == ("other", "CC BY 4.0")
+    assert told["pipeline_tag"] == "image-classification"
+    result = told["model-index"][0]["results"][0]
+    score = json.loads((REPORTS / "cnn3/metrics.json").read_text())["test"]["macro_f1"]["value"]
+    metric = {"type": "f1", "name": "macro-F1", "value": score, "args": {"average": "macro"}}
+    assert result["metrics"][0] == metric
+    assert result["dataset"]["name"] == "Faces | of <b>mine</b>"
+    for heading in ("Intended uses", "Forbidden uses", "Groups", "Limits", "Data"):
+        assert f"\n## {heading}\n" in body
+    assert "apparent expression" in body and "feel" not in text.lower()
+    assert "- Consent: not stated" in body and "- Licence: CC BY 4.0" in body
+    assert "- Data, warned: Labels do not depend on light." in body
+    assert "| glasses = no | 16 | insufficient data |" in body
+    assert "ynthetic" not in text
+    tables = [line.count("|") for line in body.splitlines() if line.startswith("| split")]
+    assert tables == [6]
+    known = MlflowClient().get_model_version(registry.NAME, version.number)
+    assert known.description == body.strip()
+    kept = MlflowClient().list_artifacts(known.run_id, "model_card")
+    assert [one.path for one in kept] == ["model_card/model_card.md"]
+    registry.load(version)  # its files are those that were registered
+
+
+def test_of_unknown_people_a_card_says_that_groups_cannot_be_judged(loaded):
+    for name in ("train", "validation", "test"):
+        path = PACKED / f"{name}.parquet"
+        pd.read_parquet(path).drop(columns="glasses").to_parquet(path)
+    MANIFEST.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame({"member": ["train/happy/drawn.png"]}).to_parquet(MANIFEST)
+    crowned(loaded)
+    model_card.make(loaded)
+    assert "cannot be told" in MODEL_CARD.read_text()
+
+
+def test_without_a_champion_or_its_training_there_is_no_card(loaded):
+    with pytest.raises(UserError, match="there is no champion yet"):
+        model_card.make(loaded)
+    crowned(loaded)
+    trained("cnn3", quadrants(10.0), loaded)
+    with pytest.raises(UserError, match="champion version 1, cnn3, was not trained here"):
+        model_card.make(loaded)
+    assert not MODEL_CARD.exists()
