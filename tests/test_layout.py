@@ -42,7 +42,7 @@ ORDER = [
         "audit",
     ),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
-    *("remote", "cli", "__main__"),
+    *("remote", "serving", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -50,7 +50,9 @@ DOORS = {
     "prefect": ["flows"],
     "boto3": ["src/unveil/storage/"],
     "botocore": ["src/unveil/storage/"],
-    "fastapi": ["src/unveil/serving"],
+    "fastapi": ["src/unveil/serving/"],
+    "uvicorn": ["src/unveil/serving/"],
+    "prometheus_client": ["src/unveil/serving/"],
     "cleanlab": ["src/unveil/audit.py"],
     "onnx": ["src/unveil/convert.py"],
     "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "predict", "run", "remote", "data")
+VERBS += ("promote", "predict", "run", "remote", "data", "serve", "token")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
-HEAVY += ("cleanlab", "skimage")
+HEAVY += ("cleanlab", "skimage", "fastapi", "uvicorn", "onnxruntime")
 
 
 def unveil(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -24,7 +24,13 @@ def test_help_lists_every_verb():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["train", "--help"], ["remote", "create", "--help"], ["data", "--help"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["remote", "create", "--help"],
+        ["data", "--help"],
+        ["serve", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unveil.cli import bench, data, export, flows, remote, stages
+from unveil.cli import bench, data, export, flows, remote, serve, stages
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.add_typer(flows.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(remote.app, name="remote")
 app.add_typer(data.app, name="data")
+app.add_typer(serve.app)
 
 
 def main() -> None:
