@@ -26,7 +26,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from unveil.errors import UserError
-from unveil.serving import tokens
+from unveil.serving import bench, tokens
 from unveil.serving.run import serve
 from unveil.serving.settings import Settings
 
@@ -137,7 +137,8 @@ def test_a_hostile_image_is_refused_with_its_reason(client, name):
         ("/v1/predict/batch", {"content-type": "application/json"}, 422),
         ("/v2/models/facial-emotion/infer", {"content-type": "application/json"}, 422),
         ("/v2/models/facial-emotion/infer", {"content-type": "image/png"}, 415),
-        ("/v1/unknown", {"content-type": "image/png"}, 405),
+        ("/v1/unknown", {"content-type": "image/png"}, 404),
+        ("/notice", {"content-type": "image/png"}, 405),
     ],
 )
 def test_the_type_of_the_content_decides(client, path, headers, status):
@@ -441,7 +442,11 @@ def test_bundles_change_and_the_server_stops_under_load_without_a_failed_request
         load.until(lambda: metric(url, refused) > before)
         many = len(load.statuses)
         load.until(lambda: len(load.statuses) > many + 20)
+        stream = connect(socket_url(url))
         os.kill(url.process.pid, signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            stream.recv(timeout=30)
+        assert closed.value.rcvd.code == 1012
         assert url.process.wait(timeout=60) == 0
     assert load.errors == []
     assert set(load.statuses) == {200}
@@ -572,6 +577,13 @@ def test_it_does_not_start_on_a_mistake(place, changed, said):
         with pytest.raises(UserError, match=said) as refused:
             serve(Settings(**chosen))
     assert "\n" not in str(refused.value)
+
+
+def test_the_benchmark_measures_all_it_promises(tmp_path):
+    served = bench.server(bundle(tmp_path / "b"), seconds=0.5, requests=100)
+    assert min(served.in_process, served.batches, served.singles, served.answered) > 0
+    assert served.refused_share < 1
+    assert "| p99 of those answered |" in bench.table(served)
 
 
 def test_without_a_purpose_nothing_is_served(tmp_path):

@@ -60,6 +60,7 @@ def test_the_interface_answers_as_it_says(url):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.fault("ten thousand bodies made from our own OpenAPI document")
 def test_the_interface_answers_ten_thousand_times_as_it_says(url):
     conform(url, 500)
@@ -92,6 +93,7 @@ def test_damaged_images_are_answered_or_refused(url):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.fault("ten thousand damaged images over HTTP")
 def test_ten_thousand_damaged_images_are_answered_or_refused(url):
     send(url, 10_000)

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from unveil.images import UnreadableImage
@@ -70,7 +70,7 @@ def build(state: State) -> FastAPI:
         openapi_extra=_BATCH,
         responses=_ASKED,
     )(predict_batch)
-    app.get("/healthz", summary="Whether the server runs")(healthz)
+    app.get("/healthz", summary="Whether the server runs", responses=documented(503))(healthz)
     app.get("/readyz", summary="Whether the server answers", responses=documented(503))(readyz)
     text = PlainTextResponse
     app.get(
@@ -82,7 +82,8 @@ def build(state: State) -> FastAPI:
     app.get("/notice", summary="For people who are looked at", response_class=text)(exposed)
     app.include_router(inference.router)
     app.include_router(stream.router)
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    app.get("/", include_in_schema=False)(page)
+    app.mount("/static", StaticFiles(directory=PAGE))
     _refusals(app)
     return app
 
@@ -108,8 +109,15 @@ async def predict_batch(request: Request) -> Response:
     return JSONResponse({"pictures": [told(one) for one in looked]})
 
 
-async def healthz() -> dict[str, str]:
-    """Say that the process runs."""
+async def page() -> Response:
+    """Give the page; what it needs lies below /static."""
+    return FileResponse(PAGE / "index.html")
+
+
+async def healthz(request: Request) -> dict[str, str]:
+    """Say whether it is of use to let the process run on."""
+    if not state_of(request).pipeline.batcher.is_alive:
+        raise Refused(503, "the thread that asks the model has died")
     return {"status": "alive"}
 
 

@@ -24,6 +24,10 @@ LARGEST = 32
 """Faces in one call of the model; larger batches are no faster, and would let others wait."""
 
 
+SLOWEST = 30.0
+"""Seconds after which nobody waits for the model any more."""
+
+
 class ModelFailed(Exception):
     """The model raised, or its answers are no numbers; the message names no face."""
 
@@ -80,12 +84,21 @@ class Batcher:
         """Whether there is a thread that answers."""
         return self._thread.is_alive()
 
+    @property
+    def image_size(self) -> int:
+        """The side of the faces it had best be asked about, in pixels."""
+        return self._live.bundle.image_size
+
     async def ask(self, faces: Sequence[Pixels]) -> Asked:
         """Wait for the probabilities of faces, gray of any size; the model's error is raised."""
         loop = asyncio.get_running_loop()
         item = _Item(faces, loop.create_future(), loop)
         self._waiting.put(item)
-        return await item.answer
+        try:
+            async with asyncio.timeout(SLOWEST):
+                return await item.answer
+        except TimeoutError:
+            raise ModelFailed("the model did not answer in time") from None
 
     def close(self) -> None:
         """Answer those that wait, then end the thread."""

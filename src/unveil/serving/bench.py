@@ -23,21 +23,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unveil.bundle import load
+from unveil import bundle as bundles
 from unveil.images import decode, resize
 from unveil.sample import CLASSES, face
+from unveil.serving import load
 from unveil.serving.batching import LARGEST
 
 TOGETHER = 64
 """Pictures in one request of a batch."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The status of a request, and the seconds from when it was due to its answer."""
-
-    status: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -65,19 +58,19 @@ def server(bundle: Path, *, seconds: float = 10.0, requests: int = 100_000) -> S
     pictures = _pictures()
     in_process = _in_process(bundle, pictures, seconds)
     with _running(bundle.absolute()) as (url, ready):
-        batches = TOGETHER * _rate(asyncio.run(_saturate(url, _batch(pictures), 4, seconds)))
-        single = _request("/v1/predict", "image/png", pictures[0])
-        singles = _rate(asyncio.run(_saturate(url, single, 8, seconds)))
-        overload = asyncio.run(_offer(url, single, rate=4 * singles, seconds=seconds))
+        batch = asyncio.run(load.saturate(url, _batch(pictures), 4, seconds))
+        single = load.request("/v1/predict", "image/png", pictures[0])
+        singles = load.rate(asyncio.run(load.saturate(url, single, 8, seconds)))
+        overload = asyncio.run(load.offer(url, single, rate=4 * singles, seconds=seconds))
         accepted = [one.seconds for one in overload if one.status == 200]
-        asyncio.run(_count(url, single, requests // 10))
+        asyncio.run(load.count(url, single, requests // 10))
         before = _memory(url)
-        asyncio.run(_count(url, single, requests))
+        asyncio.run(load.count(url, single, requests))
         grown = _memory(url) - before
     return Served(
         ready=ready,
         in_process=in_process,
-        batches=batches,
+        batches=TOGETHER * load.rate(batch),
         singles=singles,
         offered=len(overload) / seconds,
         answered=len(accepted) / seconds,
@@ -118,7 +111,7 @@ def _pictures() -> list[bytes]:
 
 def _in_process(bundle: Path, pictures: Sequence[bytes], seconds: float) -> float:
     """Decode and ask, without a server; decoding of the next batch goes on meanwhile."""
-    ready, count = load(bundle), 0
+    ready, count = bundles.load(bundle), 0
 
     def decoded(start: int) -> np.ndarray:
         chosen = pictures[start : start + LARGEST]
@@ -154,95 +147,10 @@ def _running(bundle: Path) -> Iterator[tuple[str, float]]:
             process.communicate()
 
 
-def _request(path: str, kind: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n"
-    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
-
-
 def _batch(pictures: Sequence[bytes]) -> bytes:
     encoded = [base64.b64encode(picture).decode() for picture in pictures]
     body = json.dumps({"pictures": encoded}).encode()
-    return _request("/v1/predict/batch", "application/json", body)
-
-
-def _rate(answers: list[Answer]) -> float:
-    """Answered requests for each second of the time in which there were any."""
-    answered = sum(one.status == 200 for one in answers)
-    return answered / answers[-1].seconds if answered else 0.0
-
-
-class _Client:
-    """One connection, which asks and waits: as little work as a client can have."""
-
-    def __init__(self, url: str) -> None:
-        host, port = url.removeprefix("http://").split(":")
-        self._place = host, int(port)
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def ask(self, request: bytes) -> int:
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(*self._place)
-        reader, writer = self._streams
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]
-        await reader.readexactly(int(length))
-        if b"connection: close" in head.lower():
-            self.close()
-        return int(head.split()[1])
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
-
-
-async def _saturate(url: str, request: bytes, clients: int, seconds: float) -> list[Answer]:
-    """Ask with so many clients, each as soon as it is answered; seconds are since the start."""
-    began, answers = time.perf_counter(), []
-
-    async def ask() -> None:
-        client = _Client(url)
-        while time.perf_counter() - began < seconds:
-            status = await client.ask(request)
-            answers.append(Answer(status, time.perf_counter() - began))
-        client.close()
-
-    await asyncio.gather(*(ask() for _ in range(clients)))
-    return answers
-
-
-async def _count(url: str, request: bytes, count: int) -> None:
-    """Ask so many times, with eight clients."""
-    waiting = iter(range(count))
-
-    async def ask() -> None:
-        client = _Client(url)
-        for _ in waiting:
-            await client.ask(request)
-        client.close()
-
-    await asyncio.gather(*(ask() for _ in range(8)))
-
-
-async def _offer(url: str, request: bytes, *, rate: float, seconds: float) -> list[Answer]:
-    """Ask at a rate, answered or not, over up to 128 connections; late ones count from due."""
-    began, answers = time.perf_counter(), []
-    due = iter(began + number / rate for number in range(int(rate * seconds)))
-
-    async def ask() -> None:
-        client = _Client(url)
-        for at in due:
-            await asyncio.sleep(max(0.0, at - time.perf_counter()))
-            sent = time.perf_counter()
-            if sent - began > seconds:
-                break
-            status = await client.ask(request)
-            answers.append(Answer(status, time.perf_counter() - sent))
-        client.close()
-
-    await asyncio.gather(*(ask() for _ in range(128)))
-    return answers
+    return load.request("/v1/predict/batch", "application/json", body)
 
 
 def _memory(url: str) -> float:
