@@ -14,7 +14,7 @@ REFUSED = 1
 
 @task
 def promote() -> State:
-    """Promote or not, by rule, and keep the decision with the parent run."""
+    """Promote or not, by rule, keep the decision with the parent run, and export a champion."""
     if status := unveil("publish"):
         return Failed(message=f"unveil publish failed, exit code {status}")
     status = unveil("promote")
@@ -22,5 +22,7 @@ def promote() -> State:
         return Failed(message=f"unveil promote failed, exit code {status}")
     log_files(COMPARISON, LEADERBOARD, PROMOTION)
     decision = read_json(PROMOTION, made_by="unveil promote")
+    if decision["promoted"] and (status := unveil("export")):
+        return Failed(message=f"unveil export failed, exit code {status}")
     verb = "is champion" if decision["promoted"] else "was not promoted"
     return Completed(message=f"{decision['candidate']} {verb}: {decision['reason']}")

@@ -35,14 +35,14 @@ ORDER = [
         "bundle",
         "convert",
         "export",
-        "predict",
         "hog",
         "doubt",
         "contact",
         "audit",
     ),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
-    *("remote", "serving", "cli", "__main__"),
+    *("remote", "detect", "tracks", "video", "annotate", "predict", "lines", "serving", "cli"),
+    *("__main__",),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -54,6 +54,7 @@ DOORS = {
     "uvicorn": ["src/unveil/serving/"],
     "prometheus_client": ["src/unveil/serving/"],
     "cleanlab": ["src/unveil/audit.py"],
+    "cv2": ["src/unveil/detect.py", "src/unveil/video.py"],
     "onnx": ["src/unveil/convert.py"],
     "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
 }

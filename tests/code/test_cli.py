@@ -6,9 +6,9 @@ import sys
 import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
-VERBS += ("promote", "predict", "run", "remote", "data", "serve", "token")
+VERBS += ("promote", "export", "predict", "run", "remote", "data", "serve", "token")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
-HEAVY += ("cleanlab", "skimage", "fastapi", "uvicorn", "onnxruntime")
+HEAVY += ("cleanlab", "skimage", "cv2", "onnx", "onnxruntime", "fastapi", "uvicorn")
 
 
 def unveil(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -29,6 +29,7 @@ def test_help_lists_every_verb():
         ["train", "--help"],
         ["remote", "create", "--help"],
         ["data", "--help"],
+        ["predict", "--help"],
         ["serve", "--help"],
     ],
 )
@@ -58,7 +59,9 @@ def test_help_imports_nothing_heavy(arguments):
         (["data", "audit"], "faces.zip is not there; `unveil ingest SOURCE` or `unveil sample`"),
         (["data", "review", "a.csv"], "manifest.parquet is not there; `unveil manifest` makes it"),
         (["promote"], "comparison.json is not there; `unveil compare` makes it"),
-        (["predict", "face.jpg"], "there is no champion yet"),
+        (["predict", "face.jpg"], "no bundle in data/07_bundle or models/starter; `unveil export`"),
+        (["export", "--architecture", "vgg61"], "unknown architecture 'vgg61'"),
+        (["export", "--architecture", "cnn3"], "model.keras is not there; `unveil train cnn3`"),
         (["ingest", "nowhere.zip"], "nowhere.zip is not there; a source is a zip"),
     ],
 )
@@ -89,7 +92,7 @@ def test_outside_a_project_the_line_says_so(tmp_path):
     assert f"no params.yaml in {tmp_path}; run in the project's folder" in said.stderr
 
 
-@pytest.mark.parametrize("arguments", [["trian"], ["train"], ["predict"], ["sample", "--sed", "1"]])
+@pytest.mark.parametrize("arguments", [["trian"], ["train"], ["sample", "--sed", "1"]])
 def test_a_wrong_call_is_exit_code_2(arguments):
     said = unveil(*arguments)
     assert said.returncode == 2

@@ -133,7 +133,7 @@ def test_the_parent_run_holds_the_verdict_and_one_child_for_each_training(client
     assert inputs == {"faces.zip", "train.npz", "validation.npz", "test.npz"}
 
 
-def test_the_champion_predicts_from_the_registry(folder, client):
+def test_the_champion_was_exported_and_predicts(folder, client):
     champion = client.get_model_version_by_alias("facial-emotion", "champion")
     assert champion.tags["architecture"] in KEYS
     with zipfile.ZipFile(folder / "data/01_raw/faces.zip") as archive:

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unveil import params, predict, promote, registry
+from unveil import params, promote, registry
 from unveil.errors import UserError
 from unveil.files import write_json
-from unveil.images import Limits
 from unveil.paths import COMPARISON, MODELS, PROMOTION, TRACKING, VERDICT
 from unveil.registry import runs
 
@@ -74,23 +73,6 @@ def test_the_first_candidate_becomes_champion_reloads_and_predicts_the_same(cham
     faces = np.load("data/03_packed/test.npz")["images"]
     expected = quadrants(20.0).predict(faces, verbose=0)
     assert np.allclose(registry.load(version).predict(faces, verbose=0), expected, atol=1e-6)
-
-
-def test_predict_names_the_expression_with_the_champion(champion, place):
-    from PIL import Image
-
-    face = np.zeros((48, 48), np.uint8)
-    face[:24, 24:] = 255
-    Image.fromarray(face).save("second.png")
-    (place / "text.jpg").write_text("no face")
-    answer, failure, absent = predict.predict(
-        [place / "second.png", place / "text.jpg", place / "nowhere.png"], Limits()
-    )
-    assert answer.emotion == "neutral"
-    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
-    assert "neutral" in str(answer)
-    assert isinstance(failure, UserError) and "text.jpg: not an image" in str(failure)
-    assert "nowhere.png: no such file" in str(absent)
 
 
 def test_a_better_candidate_takes_the_place(loaded):

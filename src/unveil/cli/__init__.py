@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from unveil.cli import bench, data, export, flows, remote, serve, stages
+from unveil.cli import bench, data, export, flows, predict, remote, serve, stages
 from unveil.errors import UserError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(stages.app)
 app.add_typer(export.app)
+app.add_typer(predict.app)
 app.add_typer(flows.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(remote.app, name="remote")

@@ -202,24 +202,3 @@ def promote() -> None:
     else:
         print(f"{decision.candidate} was not promoted: {decision.reason}")
         raise typer.Exit(1)
-
-
-@app.command()
-def predict(
-    files: Annotated[list[Path], typer.Argument(help="Pictures of one face each.")],
-) -> None:
-    """Name the apparent expression of faces, with the champion from the registry."""
-    backend.load()
-
-    from unveil import manifest, params
-    from unveil import predict as predicts
-
-    failed = False
-    for answer in predicts.predict(files, manifest.limits(params.load().data)):
-        if isinstance(answer, UserError):
-            failed = True
-            print(answer, file=sys.stderr)
-        else:
-            print(answer)
-    if failed:
-        raise typer.Exit(2)

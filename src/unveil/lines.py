@@ -1,0 +1,57 @@
+"""what was seen -> lines for a person or a program: text, JSON lines, CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from unveil.predict import Seen
+
+Format = Literal["text", "jsonl", "csv"]
+
+COLUMNS = ("source", "time", "face", "x", "y", "width", "height", "emotion", "reason")
+"""Of the CSV; the probabilities of the classes follow as ``p_CLASS``."""
+
+
+def head(kind: Format, classes: Sequence[str]) -> str | None:
+    """Give the line before all others, if there is one."""
+    return _row([*COLUMNS, *(f"p_{name}" for name in classes)]) if kind == "csv" else None
+
+
+def line(seen: Seen, kind: Format, classes: Sequence[str]) -> str:
+    """Give the one line that tells of a face."""
+    if kind == "csv":
+        box = seen.box or ("",) * 4
+        shares = (seen.answer.probabilities.get(name, "") for name in classes)
+        when = "" if seen.time is None else round(seen.time, 3)
+        said = (seen.answer.emotion or "", seen.answer.reason or "")
+        face = "" if seen.face is None else seen.face
+        return _row([seen.source, when, face, *box, *said, *shares])
+    if kind == "jsonl":
+        return json.dumps(
+            {
+                "source": seen.source,
+                "time": seen.time,
+                "face": seen.face,
+                "box": seen.box,
+                "emotion": seen.answer.emotion,
+                "reason": seen.answer.reason,
+                "probabilities": seen.answer.probabilities,
+            }
+        )
+    return f"{_place(seen)}: {seen.answer}"
+
+
+def _place(seen: Seen) -> str:
+    when = "" if seen.time is None else f" {seen.time:.2f} s"
+    if seen.box is None:
+        return f"{seen.source}{when}"
+    x, y, width, height = seen.box
+    return f"{seen.source}{when} face {seen.face} at {x},{y} {width}x{height}"
+
+
+def _row(values: Sequence[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(values)
+    return buffer.getvalue()

@@ -1,0 +1,218 @@
+"""Export: what is written answers as Keras does, for every architecture, or is not written."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import uuid
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from tests.training import toy
+
+from unveil import bundle, convert, export, params, promote, registry
+from unveil.architectures import Transfer
+from unveil.errors import UserError
+from unveil.files import sha256, write_json
+from unveil.paths import BUNDLE, COMPARISON, MODELS, REPORTS, STARTER, VERDICT
+from unveil.registry import runs
+
+CALIBRATION = {"temperature": 1.7, "abstain_below": 0.6, "target_risk": 0.1, "coverage": 0.9}
+
+
+def quarters(sharpness: float = 6.0) -> keras.Model:
+    """A network that finds the bright quarter, with a layer that answers otherwise in training."""
+    faces = keras.Input((48, 48, 1), dtype="uint8")
+    small = keras.layers.AveragePooling2D(24)(keras.layers.Rescaling(1 / 255)(faces))
+    flat = keras.layers.Flatten(name="features")(keras.layers.BatchNormalization()(small))
+    end = keras.layers.Dense(4, "softmax", name="probabilities")
+    network = keras.Model(faces, end(flat))
+    end.set_weights([sharpness * np.eye(4, dtype="float32"), np.zeros(4, "float32")])
+    return network
+
+
+def trained(key: str = "cnn3") -> params.Params:
+    loaded, folder = params.load(), MODELS / key
+    folder.mkdir(parents=True)
+    quarters().save(folder / "model.keras")
+    names = ("loss", "accuracy", "macro_f1")
+    measures = (*names, *(f"val_{name}" for name in names), "learning_rate")
+    row = {"epoch": 0, "stage": 1, "seconds": 0.5, "timestamp": 1, **dict.fromkeys(measures, 0.5)}
+    pd.DataFrame([row]).to_csv(folder / "history.csv", index=False)
+    write_json(folder / "run.json", runs.described(key, loaded, uuid.uuid4().hex))
+    return loaded
+
+
+def evaluated(key: str = "cnn3") -> None:
+    from unveil import evaluate
+
+    metrics = evaluate.evaluate(key, params.load())
+    write_json(REPORTS / key / "metrics.json", {**metrics, "calibration": CALIBRATION})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A bundle of a trained and evaluated network, and the project it is of."""
+    import shutil
+
+    from tests.conftest import ROOT
+
+    place = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        shutil.copy(ROOT / "params.yaml", place)
+        faces()
+        loaded = trained()
+        evaluated()
+        yield export.export(export.trained("cnn3", loaded))
+
+
+def faces() -> None:
+    generator = np.random.default_rng(0)
+    from unveil.paths import PACKED
+
+    PACKED.mkdir(parents=True)
+    for name in ("train", "validation", "test"):
+        labels = np.arange(24) % 4
+        images = generator.integers(0, 90, (24, 48, 48, 1)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 2)
+            image[row * 24 : row * 24 + 24, column * 24 : column * 24 + 24] += 120
+        np.savez(PACKED / f"{name}.npz", images=images, labels=labels)
+
+
+def test_the_bundle_says_what_it_is_and_how_near_to_keras(made):
+    card = made.card
+    assert (card.classes, card.image_size) == (params.load().classes, 48)
+    assert (card.temperature, card.abstain_below) == (1.7, 0.6)
+    assert card.digests == {name: sha256(BUNDLE / name) for name in bundle.FILES.values()}
+    assert card.numbers["images"] == 24
+    assert card.numbers["macro_f1"]["value"] == 1.0
+    assert card.parity["float32"]["max_difference"] <= export.TOLERANCE
+    assert card.parity["float32"]["changed_labels"] == 0
+    assert card.lineage["origin"] == registry.origin(MODELS / "cnn3")
+    assert "model.int8.onnx" in export.told(made)
+
+
+def test_the_probabilities_are_calibrated_inside_the_network(made):
+    with np.load("data/03_packed/test.npz") as arrays:
+        images = arrays["images"]
+    raw = quarters().predict(images, verbose=0).astype(np.float64)
+    logits = np.log(raw) / 1.7
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert np.allclose(made.probabilities(images), expected, atol=1e-5)
+    assert not np.allclose(raw, expected, atol=0.05)
+
+
+def test_a_report_about_another_network_calibrates_nothing(made):
+    report = REPORTS / "cnn3/metrics.json"
+    content = report.read_text()
+    write_json(report, json.loads(content) | {"model_digest": "0" * 64})
+    assert export.trained("cnn3", params.load()).calibration == {}
+    report.write_text(content)
+
+
+def test_a_network_that_is_answered_for_wrongly_is_refused_and_the_old_bundle_stays(
+    made, monkeypatch
+):
+    before = sha256(BUNDLE / "bundle.json")
+    source = export.trained("cnn3", params.load())
+    honest = convert.to_onnx
+
+    def another(network, path, *, temperature):
+        honest(quarters(5.0), path, temperature=temperature)
+
+    monkeypatch.setattr(convert, "to_onnx", another)
+    with pytest.raises(UserError, match=r"model\.onnx does not answer as Keras does: 0\.\d+ apart"):
+        export.export(source)
+    assert sha256(BUNDLE / "bundle.json") == before
+    assert list(BUNDLE.parent.glob(".unveil-*")) == []
+
+
+def test_the_starter_is_small_enough_for_git(made, monkeypatch):
+    monkeypatch.setattr(export, "STARTER_BYTES", 100)
+    with pytest.raises(UserError, match="models/starter takes 100 at most"):
+        export.export(export.trained("cnn3", params.load()), STARTER)
+    assert not STARTER.exists()
+
+
+def test_faces_of_another_size_are_refused(made):
+    source = dataclasses.replace(export.trained("cnn3", params.load()), image_size=64)
+    with pytest.raises(UserError, match=r"takes faces of 64 pixels, .*test\.npz has 48"):
+        export.export(source)
+
+
+def test_the_champion_is_exported_with_the_calibration_of_its_own_report(made):
+    with pytest.raises(UserError, match=r"no champion yet; .* --architecture ARCH"):
+        export.champion()
+    loaded = params.load()
+    write_json(VERDICT, {"passed": True})
+    report = {"test": {"macro_f1": {"value": 1.0}}}
+    write_json(COMPARISON, {"ranking": ["cnn3"], "reports": {"cnn3": report}})
+    assert promote.promote(loaded).promoted
+    (REPORTS / "cnn3/metrics.json").unlink()
+    source = export.champion()
+    assert source.calibration == CALIBRATION
+    assert (source.architecture, source.lineage["version"]) == ("cnn3", "1")
+
+
+def toys(key: str):
+    """An architecture at toy size; a real backbone is small in pixels alone."""
+    entry = params.load().architectures[key]
+    if isinstance(entry, Transfer):
+        return dataclasses.replace(entry, weights="none", input_size=32, head=8)
+    return toy(key).architectures[key]
+
+
+KEYS = [
+    pytest.param(key, marks=pytest.mark.slow if isinstance(entry, Transfer) else ())
+    for key, entry in params.load().architectures.items()
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_architecture_answers_in_onnx_as_in_keras(key, tmp_path):
+    keras.utils.set_random_seed(0)
+    network = toys(key).build(48, 4)
+    shake(network)
+    images = np.random.default_rng(0).integers(0, 256, (16, 48, 48, 1)).astype(np.uint8)
+    expected = network.predict(images, verbose=0)
+    convert.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
+    found = answers(tmp_path / "model.onnx", images)
+    compared = export.parity(expected, found)
+    print(key, compared)
+    assert compared.max_difference < export.TOLERANCE
+    assert compared.changed_labels == 0
+
+
+def shake(network: keras.Model) -> None:
+    """Give batch-norm statistics that differ from those of any batch, and weights some spread."""
+    generator = np.random.default_rng(1)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            scale, offset, mean, variance = layer.get_weights()
+            mean = mean + generator.normal(0, 0.1, mean.shape)
+            variance = variance * generator.uniform(0.5, 2, variance.shape)
+            layer.set_weights([scale, offset, mean, variance])
+
+
+def answers(path, images: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(["probabilities"], {"faces": images})[0]
+
+
+def test_behind_jax_the_choice_is_named():
+    code = (
+        "import os; os.environ['KERAS_BACKEND'] = 'jax'\n"
+        "from pathlib import Path\n"
+        "from unveil import convert\n"
+        "try: convert.to_onnx(None, Path('x'), temperature=1.0)\n"
+        "except Exception as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.stdout.startswith("export needs KERAS_BACKEND=tensorflow, not 'jax'"), said.stderr
