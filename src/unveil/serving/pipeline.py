@@ -4,11 +4,12 @@ The decoder and the detector run in threads, one for each core; the model has it
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from unveil.answer import Answer, answer
+from unveil.detect import Detect, cut, is_face, whole
 from unveil.images import Limits, Pixels, UnreadableImage, decode
 from unveil.serving.batching import Batcher
 from unveil.serving.turnstile import Turnstile
@@ -16,8 +17,8 @@ from unveil.serving.turnstile import Turnstile
 Box = tuple[int, int, int, int]
 """Of a face in its upright picture: left, top, width, height in pixels."""
 
-Detector = Callable[[Pixels], list[tuple[Box, Pixels]]]
-"""Finds faces in gray pixels: of each its box and its crop; called in several threads."""
+MOST = 32
+"""Faces in one picture that are answered, the largest: a picture may not ask for more work."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Looked:
 class Pipeline:
     """What a picture passes through."""
 
-    detector: Detector
+    detect: Detect
     batcher: Batcher
     turnstile: Turnstile
     threads: ThreadPoolExecutor
@@ -63,9 +64,11 @@ class Pipeline:
 
     def _find(self, picture: bytes) -> list[tuple[Box, Pixels]] | str:
         try:
-            return self.detector(decode(picture, self.limits).pixels)
+            pixels = decode(picture, self.limits).pixels
         except UnreadableImage as error:
             return str(error)
+        found = [whole(pixels)] if is_face(pixels) else self.detect(pixels)[:MOST]
+        return [(face.box, cut(pixels, face, self.batcher.image_size)) for face in found]
 
 
 def _looked(found: list[tuple[Box, Pixels]] | str, answers: Iterator[Answer]) -> Looked:

@@ -16,6 +16,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from unveil import bundle
+from unveil.detect import YUNET, detector
 from unveil.errors import UserError
 from unveil.images import Limits
 from unveil.paths import BUNDLE
@@ -26,7 +27,7 @@ from unveil.serving.connection import limited
 from unveil.serving.guard import Door, Intake, Labelled
 from unveil.serving.live import Live
 from unveil.serving.metrics import Metrics
-from unveil.serving.pipeline import Detector, Pipeline
+from unveil.serving.pipeline import Pipeline
 from unveil.serving.purpose import Purpose, declared
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State
@@ -81,7 +82,7 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     live = Live(_folder(settings), settings.keep, told)
     cores = len(os.sched_getaffinity(0))
     pipeline = Pipeline(
-        detector=_detector(settings),
+        detect=detector(settings.detector, settings.detector_digest or YUNET),
         batcher=Batcher(live, metrics.batch),
         turnstile=Turnstile(settings.waiting, settings.patience),
         threads=ThreadPoolExecutor(cores, thread_name_prefix="picture"),
@@ -98,10 +99,6 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
 def _folder(settings: Settings) -> Path:
     known = BUNDLE.exists() or settings.keep.exists()
     return settings.bundle or (BUNDLE if known else bundle.found())
-
-
-def _detector(settings: Settings) -> Detector:
-    return lambda pixels: [((0, 0, pixels.shape[1], pixels.shape[0]), pixels)]
 
 
 def guarded(state: State) -> ASGIApp:

@@ -28,6 +28,7 @@ class Settings:
     detector: Annotated[Path | None, "A YuNet file that finds faces, instead of the cascade."] = (
         None
     )
+    detector_digest: Annotated[str | None, "The sha256 of another YuNet file."] = None
     host: Annotated[str, "The address to listen on."] = "127.0.0.1"
     port: Annotated[int, "The port to listen on."] = 8000
     token_file: Annotated[
@@ -51,7 +52,7 @@ class Settings:
     @property
     def hosts(self) -> tuple[str, ...]:
         """The names this server answers to, without ports."""
-        return (*self.allow_host, self.host, *LOOPBACK[:1], "[::1]", "localhost")
+        return (*self.allow_host, self.host, *LOOPBACK[:1], "::1", "[::1]", "localhost")
 
 
 def checked(settings: Settings) -> Settings:
