@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -21,6 +22,7 @@ from tests.bundles import CLASSES
 from tests.bundles import made as bundle
 from tests.bundles import quarter as bright
 from tests.hostile import HOSTILE, encoded
+from tests.scenes import scene
 from tests.servers import BIN, free_port, serving, unveil_server
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -88,6 +90,13 @@ def test_a_picture_of_a_face_is_answered(client, label):
     (face,) = answer.json()["faces"]
     assert face["emotion"] == CLASSES[label]
     assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_face_of_a_picture_is_answered_with_its_place(client):
+    picture = encoded(Image.fromarray(scene((60, 120, 160), (380, 200, 200))), "JPEG")
+    faces = client.post("/v1/predict", content=picture, headers=PNG).json()["faces"]
+    centres = sorted((x + w / 2, y + h / 2) for x, y, w, h in (face["box"] for face in faces))
+    assert centres == [pytest.approx((140, 200), abs=30), pytest.approx((480, 300), abs=30)]
 
 
 def test_a_picture_without_a_face_is_an_answer_too(client):
@@ -509,6 +518,8 @@ def test_one_connection_too_many_is_told_to_come_back(small):
 def secure(tmp_path_factory):
     """A server with TLS and tokens: its URL, what trusts it, and the file of its tokens."""
     folder = tmp_path_factory.mktemp("secure")
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here to make a certificate")
     certificate, key, kept = folder / "certificate.pem", folder / "key.pem", folder / "tokens.json"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject]
