@@ -1,14 +1,18 @@
 """How many connections there are, and how long one may take to say what it wants.
 
 Uvicorn waits for ever for the head of a request; here a connection that has none within some
-seconds is closed, whether it is silent, trickles, or still sends a body that was refused. One
-connection too many is told to come back, without a look at what it wants.
+seconds is closed, whether it is silent, trickles, or still sends a body that was refused. Between
+two requests it may be idle for longer (``IDLE``). One connection too many is told to come back,
+without a look at what it wants.
 """
 
 import asyncio
 from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+IDLE = 30
+"""Seconds between two requests of a client; a shorter time would cut off one that was just sent."""
 
 _BUSY = (
     b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\n"
@@ -55,9 +59,11 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, but not for ever."""
+        """Wait for the next request, but not for the rest of a body that was refused."""
+        unread = self.cycle.more_body
         super().on_response_complete()
-        self._watch()
+        if unread:
+            self._watch()
 
     def _watch(self) -> None:
         # A WebSocket took the transport over, or a request is being answered.

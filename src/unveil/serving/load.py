@@ -80,7 +80,7 @@ async def count(url: str, request: bytes, count: int) -> None:
 
 
 async def offer(url: str, request: bytes, *, rate: float, seconds: float) -> list[Answer]:
-    """Ask at a rate, answered or not, or as near to it as 128 connections come."""
+    """Ask at a rate, answered or not, or as near to it as 64 connections come."""
     began, answers = time.perf_counter(), []
     due = iter(began + number / rate for number in range(int(rate * seconds)))
 
@@ -95,5 +95,5 @@ async def offer(url: str, request: bytes, *, rate: float, seconds: float) -> lis
             answers.append(Answer(status, time.perf_counter() - sent))
         client.close()
 
-    await asyncio.gather(*(ask() for _ in range(128)))
+    await asyncio.gather(*(ask() for _ in range(64)))
     return answers

@@ -23,7 +23,7 @@ from unveil.paths import BUNDLE
 from unveil.serving import audit, tokens
 from unveil.serving.app import build
 from unveil.serving.batching import Batcher
-from unveil.serving.connection import limited
+from unveil.serving.connection import IDLE, limited
 from unveil.serving.guard import Door, Intake, Labelled
 from unveil.serving.live import Live
 from unveil.serving.metrics import Metrics
@@ -148,6 +148,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
+        timeout_keep_alive=IDLE,
         timeout_graceful_shutdown=int(settings.drain_seconds),
     )
     try:

@@ -42,7 +42,7 @@ class Settings:
     max_pixels: Annotated[int, "The largest picture, in pixels."] = 12_000_000
     body_seconds: Annotated[float, "How long a client may take for its request."] = 10.0
     waiting: Annotated[int, "How many requests are worked on at once, at most."] = 64
-    patience: Annotated[float, "Seconds that a request may wait before others are sent away."] = 0.1
+    patience: Annotated[float, "Seconds a request may wait before others are sent away."] = 0.05
     connections: Annotated[int, "How many connections there may be."] = 256
     streams: Annotated[int, "How many of them may be video streams."] = 16
     drain_seconds: Annotated[float, "How long answers may take after SIGTERM."] = 20.0
