@@ -14,10 +14,17 @@ from unveil.files import write_json
 CLASSES = ("happy", "neutral", "sad", "surprise")
 
 
-def made(folder: Path, *, size: int = 48, abstain_below: float | None = None, **changes) -> Path:
+def made(
+    folder: Path,
+    *,
+    size: int = 48,
+    abstain_below: float | None = None,
+    sharpness: float = 12.0,
+    **changes,
+) -> Path:
     """Write a bundle whose classes are the quarters of a face, from top left to bottom right."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = network(size).SerializeToString()
+    content = network(size, sharpness=sharpness).SerializeToString()
     for name in FILES.values():
         (folder / name).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()

@@ -152,6 +152,22 @@ def prefect_server(
 
 
 @contextmanager
+def unveil_server(
+    folder: Path, bundle: Path, *options: str | Path, port: int | None = None
+) -> Iterator[Url]:
+    """unveil serve in ``folder``, temporary files included; its log is ``unveil-server.log``."""
+    url = f"http://127.0.0.1:{port or free_port()}"
+    command = [BIN / "unveil", "serve", "--purpose", "see that the server works"]
+    command += ["--bundle", bundle, "--port", url.rsplit(":")[-1], *options]
+    temporary = folder / "temporary"
+    temporary.mkdir(parents=True, exist_ok=True)
+    ready = partial(answers, f"{url}/readyz")
+    log, env = folder / "unveil-server.log", {"TMPDIR": str(temporary)}
+    with serving(command, url, log, ready=ready, env=env) as given:
+        yield given
+
+
+@contextmanager
 def s3_server(
     folder: Path, *, port: int | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[Url]:

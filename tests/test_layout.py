@@ -34,8 +34,8 @@ ORDER = [
     *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "convert"),
     *("export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt", "contact"),
     *("audit", "machines", "history", "objects", "search", "request", "erase", "bench", "speed"),
-    *("storage", "remote", "detect", "tracks", "video", "annotate", "predict", "lines", "pace"),
-    *("cli", "__main__"),
+    *("storage", "remote", "detect", "tracks", "video", "annotate", "predict", "lines"),
+    *("serving", "pace", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],
@@ -43,7 +43,9 @@ DOORS = {
     "prefect": ["flows"],
     "boto3": ["src/unveil/storage/"],
     "botocore": ["src/unveil/storage/"],
-    "fastapi": ["src/unveil/serving"],
+    "fastapi": ["src/unveil/serving/"],
+    "uvicorn": ["src/unveil/serving/"],
+    "prometheus_client": ["src/unveil/serving/"],
     "cleanlab": ["src/unveil/audit.py"],
     "cv2": ["src/unveil/detect.py", "src/unveil/video.py"],
     "onnx": ["src/unveil/convert.py"],

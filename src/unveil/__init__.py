@@ -11,3 +11,9 @@ The way, one verb for each artefact:
     unveil compare          comparison.md       the ranking, ties said
     unveil promote          alias champion      through the gate
 """
+
+import os
+
+# Else ONNX Runtime writes an identifier into the user's folder and, unless told before it is
+# imported, tells Microsoft of every session (its Privacy.md, 1.32).
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

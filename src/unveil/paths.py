@@ -41,6 +41,9 @@ SHEET = Path("data/06_audit/suspects.html")
 BUNDLE = Path("data/07_bundle")
 STARTER = Path("models/starter")
 
+AUDIT_LOG = Path("data/08_serving/audit.jsonl")
+LAST_GOOD = Path("data/08_serving/last_good")
+
 TRACKING = Path("mlflow/state")
 
 SEEDS = Path("data/08_seeds")

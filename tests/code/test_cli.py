@@ -7,8 +7,9 @@ import pytest
 
 VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate", "compare")
 VERBS += ("promote", "rollback", "champion", "export", "predict", "run", "remote", "data")
+VERBS += ("serve", "token")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
-HEAVY += ("cleanlab", "skimage", "cv2", "onnx", "onnxruntime")
+HEAVY += ("cleanlab", "skimage", "cv2", "onnx", "onnxruntime", "fastapi", "uvicorn")
 
 
 def unveil(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
@@ -30,6 +31,7 @@ def test_help_lists_every_verb():
         ["remote", "create", "--help"],
         ["data", "--help"],
         ["predict", "--help"],
+        ["serve", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments):

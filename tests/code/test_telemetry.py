@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SWITCHES = ("DO_NOT_TRACK", "DVC_NO_ANALYTICS", "GX_ANALYTICS_ENABLED", "MLFLOW_DISABLE_TELEMETRY")
-SWITCHES += ("PREFECT_SERVER_ANALYTICS_ENABLED",)
+SWITCHES += ("PREFECT_SERVER_ANALYTICS_ENABLED", "ORT_DISABLE_TELEMETRY")
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,9 @@ SWITCHES += ("PREFECT_SERVER_ANALYTICS_ENABLED",)
             "False",
         ),
         ("from dvc.repo import Repo; print(Repo().config['core']['analytics'])", "False"),
+        ("import unveil, os; print(os.environ['ORT_DISABLE_TELEMETRY'])", "1"),
     ],
-    ids=["mlflow", "great_expectations", "prefect", "dvc"],
+    ids=["mlflow", "great_expectations", "prefect", "dvc", "onnxruntime"],
 )
 def test_it_is_off_without_any_variable(code, said):
     clean = {name: value for name, value in os.environ.items() if name not in SWITCHES}

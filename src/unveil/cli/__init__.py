@@ -15,6 +15,7 @@ from unveil.cli import (
     predict,
     remote,
     report,
+    serve,
     stages,
 )
 from unveil.errors import UserError
@@ -37,6 +38,7 @@ app.add_typer(flows.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(remote.app, name="remote")
 app.add_typer(data.app, name="data")
+app.add_typer(serve.app)
 
 
 def main() -> None:

@@ -1,0 +1,103 @@
+"""What is asked and answered, as JSON; the OpenAPI document has each with an example."""
+
+import base64
+import binascii
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from unveil.serving.pipeline import Looked
+from unveil.serving.refusal import Refused
+
+LARGEST = 64
+"""Pictures in one batch."""
+
+_FACE = {
+    "emotion": "happy",
+    "reason": None,
+    "probabilities": {"happy": 0.91, "neutral": 0.05, "sad": 0.01, "surprise": 0.03},
+    "box": [212, 98, 160, 160],
+}
+_PICTURE = {"faces": [_FACE], "reason": None}
+
+
+def _example(content: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [content]})
+
+
+class Face(BaseModel):
+    """What one face looks like: an apparent expression, or `unsure` with the reason."""
+
+    model_config = _example(_FACE)
+    emotion: str | None = Field(description="The apparent expression; null when unsure.")
+    reason: str | None = Field(description="`unsure` when there is no emotion.")
+    probabilities: dict[str, float] = Field(
+        description="Calibrated, of every class; their sum is 1."
+    )
+    box: tuple[int, int, int, int] = Field(
+        description="Left, top, width, height in pixels of the upright picture."
+    )
+
+
+class Picture(BaseModel):
+    """The faces of a picture; a picture without one is an answer, too."""
+
+    model_config = _example(_PICTURE)
+    faces: list[Face]
+    reason: str | None = Field(
+        description="`no_face`; in a batch also why a picture cannot be read."
+    )
+
+
+class Pictures(BaseModel):
+    """The answers of a batch, in the order of its pictures."""
+
+    model_config = _example({"pictures": [_PICTURE, {"faces": [], "reason": "no_face"}]})
+    pictures: list[Picture]
+
+
+Encoded = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+
+
+class Batch(BaseModel):
+    """Pictures, each as its file's bytes in base64; no paths and no URLs."""
+
+    model_config = _example({"pictures": ["iVBORw0KGgo...", "/9j/4AAQSkZJRg..."]})
+    pictures: Annotated[list[Encoded], Field(min_length=1, max_length=LARGEST)]
+
+
+T = TypeVar("T")
+_BATCH = TypeAdapter(Batch)
+
+
+def pictures(body: bytes) -> list[bytes]:
+    """Read the body of a batch; ``Refused`` says in one line what is wrong with it."""
+    batch = validated(_BATCH, body)
+    try:
+        return [base64.b64decode(picture, validate=True) for picture in batch.pictures]
+    except (binascii.Error, ValueError):
+        raise Refused(422, "pictures: not all of them are base64") from None
+
+
+def validated(adapter: TypeAdapter[T], body: bytes) -> T:
+    """Read JSON as a type; what does not fit is ``Refused`` without a word of what was sent."""
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])[:100]
+        raise Refused(422, f"{where}: {first['msg']}" if where else first["msg"]) from None
+
+
+def told(looked: Looked) -> dict[str, Any]:
+    """Write an answer as JSON of a ``Picture``."""
+    faces = [
+        {
+            "emotion": answer.emotion,
+            "reason": answer.reason,
+            "probabilities": answer.probabilities,
+            "box": box,
+        }
+        for box, answer in looked.faces
+    ]
+    return {"faces": faces, "reason": looked.reason}

@@ -1,0 +1,102 @@
+"""What the server counts: for Prometheus, and each minute for the audit log.
+
+All labels are bounded: routes are ours, a path nobody serves is ``other``.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client import Counter as Count
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Metrics:
+    """Counters, gauges and histograms of one server, in a registry of its own."""
+
+    def __init__(self) -> None:
+        """Count from zero."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = Count(
+            "unveil_requests",
+            "Requests answered, by route and status.",
+            ("route", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "unveil_request_seconds",
+            "Time from a request's head to its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        told = ("unveil_faces", "Faces answered, by class or why there is none.", ("answer",))
+        self._faces = Count(*told, registry=registry)
+        self._batch = Histogram(
+            "unveil_batch_faces",
+            "Faces in one call of the model.",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=registry,
+        )
+        self._model = Histogram(
+            "unveil_model_seconds",
+            "Time of one call of the model.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        told = ("unveil_bundles", "Bundles found, by what became of them.", ("outcome",))
+        self._bundles = Count(*told, registry=registry)
+        told = ("unveil_stream_frames", "Frames of video, by what became of them.", ("outcome",))
+        self._frames = Count(*told, registry=registry)
+        self._info = Gauge("unveil_model", "The model of now.", ("sha256",), registry=registry)
+        self._tally: Counter[str] = Counter()
+
+    def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        """Show what ``value`` gives at the time."""
+        Gauge(name, help_, registry=self.registry).set_function(value)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered."""
+        self._requests.labels(route, status).inc()
+        self._seconds.labels(route).observe(seconds)
+        self._tally[f"{route} {status}"] += 1
+
+    def face(self, answer: str) -> None:
+        """Count a face, or a picture without one."""
+        self._faces.labels(answer).inc()
+        self._tally[answer] += 1
+
+    def batch(self, faces: int, seconds: float) -> None:
+        """Count a call of the model."""
+        self._batch.observe(faces)
+        self._model.observe(seconds)
+
+    def frame(self, outcome: str, count: int = 1) -> None:
+        """Count frames: ``answered``, ``dropped`` or ``unreadable``."""
+        self._frames.labels(outcome).inc(count)
+
+    def found(self, outcome: str, sha256: str | None) -> None:
+        """Count a bundle: ``taken``, ``refused`` or ``last_good``; name the one taken."""
+        self._bundles.labels(outcome).inc()
+        if sha256:
+            self._info.clear()
+            self._info.labels(sha256).set(1)
+
+    def tally(self) -> dict[str, int]:
+        """Give what was counted since the last time."""
+        counted, self._tally = dict(self._tally), Counter()
+        return counted
+
+    def text(self) -> bytes:
+        """Write all in the format of Prometheus."""
+        return generate_latest(self.registry)

@@ -1,0 +1,78 @@
+"""Bytes of a picture -> its faces, and what each looks like; nothing of them is kept.
+
+The decoder and the detector run in threads, one for each core; the model has its own.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from unveil.answer import Answer, answer
+from unveil.detect import Detect, cut, is_face, whole
+from unveil.images import Limits, Pixels, UnreadableImage, decode
+from unveil.serving.batching import Batcher
+from unveil.serving.turnstile import Turnstile
+
+Box = tuple[int, int, int, int]
+"""Of a face in its upright picture: left, top, width, height in pixels."""
+
+MOST = 32
+"""Faces in one picture that are answered, the largest: a picture may not ask for more work."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A picture's faces with their boxes, or why there are none: ``no_face`` or what is damaged."""
+
+    faces: tuple[tuple[Box, Answer], ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a picture passes through."""
+
+    detect: Detect
+    batcher: Batcher
+    turnstile: Turnstile
+    threads: ThreadPoolExecutor
+    limits: Limits
+
+    async def look(self, picture: bytes) -> Looked:
+        """Look at a picture; raises ``UnreadableImage``, or ``Full`` when it would wait long."""
+        looked = (await self.look_at_all([picture]))[0]
+        if looked.reason not in (None, "no_face"):
+            raise UnreadableImage(looked.reason)
+        return looked
+
+    async def look_at_all(self, pictures: Sequence[bytes]) -> list[Looked]:
+        """Look at several at once; one that cannot be read has its reason."""
+        with self.turnstile.passed():
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self.threads, self._find_all, pictures)
+            crops = [crop for one in found if not isinstance(one, str) for _, crop in one]
+            asked = await self.batcher.ask(crops) if crops else None
+        if asked is None:
+            return [_looked(one, iter(())) for one in found]
+        bundle = asked.bundle
+        answers = (answer(row, bundle.classes, bundle.abstain_below) for row in asked.probabilities)
+        return [_looked(one, answers) for one in found]
+
+    def _find_all(self, pictures: Sequence[bytes]) -> list[list[tuple[Box, Pixels]] | str]:
+        return [self._find(picture) for picture in pictures]
+
+    def _find(self, picture: bytes) -> list[tuple[Box, Pixels]] | str:
+        try:
+            pixels = decode(picture, self.limits).pixels
+        except UnreadableImage as error:
+            return str(error)
+        found = [whole(pixels)] if is_face(pixels) else self.detect(pixels)[:MOST]
+        return [(face.box, cut(pixels, face, self.batcher.image_size)) for face in found]
+
+
+def _looked(found: list[tuple[Box, Pixels]] | str, answers: Iterator[Answer]) -> Looked:
+    if isinstance(found, str):
+        return Looked(reason=found)
+    faces = tuple((box, next(answers)) for box, _ in found)
+    return Looked(faces=faces, reason=None if faces else "no_face")

@@ -1,0 +1,70 @@
+"""How the server is run: each choice with its default, and the line by which `--help` tells it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from unveil.errors import UserError
+from unveil.paths import AUDIT_LOG, LAST_GOOD
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person may choose; ``checked`` refuses what does not fit together."""
+
+    purpose: Annotated[str, "Who is looked at and what for; /notice tells it those people."]
+    exception: Annotated[
+        Literal["medical", "safety"] | None, "Why work or education may be served."
+    ] = None
+    reason: Annotated[str | None, "The medical or safety reason, in a sentence; it is logged."] = (
+        None
+    )
+    contact: Annotated[str, "Who runs this and how to reach them; said in /notice."] = ""
+    bundle: Annotated[
+        Path | None, "The folder of `unveil export`; a new one there is taken at once."
+    ] = None
+    detector: Annotated[Path | None, "A YuNet file that finds faces, instead of the cascade."] = (
+        None
+    )
+    detector_digest: Annotated[str | None, "The sha256 of another YuNet file."] = None
+    host: Annotated[str, "The address to listen on."] = "127.0.0.1"
+    port: Annotated[int, "The port to listen on."] = 8000
+    token_file: Annotated[
+        Path | None, "Who may ask (`unveil token NAME`); a must off loopback."
+    ] = None
+    allow_host: Annotated[tuple[str, ...], "A name by which clients call this server."] = ()
+    allow_origin: Annotated[tuple[str, ...], "An origin whose pages may ask, https://..."] = ()
+    certificate: Annotated[Path | None, "A PEM file: serve TLS; with --key."] = None
+    key: Annotated[Path | None, "The PEM file of the certificate's key."] = None
+    max_bytes: Annotated[int, "The largest body, in bytes."] = 8_000_000
+    max_pixels: Annotated[int, "The largest picture, in pixels."] = 12_000_000
+    body_seconds: Annotated[float, "How long a client may take for its request."] = 10.0
+    waiting: Annotated[int, "How many requests are worked on at once, at most."] = 64
+    patience: Annotated[float, "Seconds a request may wait before others are sent away."] = 0.05
+    connections: Annotated[int, "How many connections there may be."] = 256
+    streams: Annotated[int, "How many of them may be video streams."] = 16
+    drain_seconds: Annotated[float, "How long answers may take after SIGTERM."] = 20.0
+    audit: Annotated[Path, "Where is written what was done, without personal content."] = AUDIT_LOG
+    keep: Annotated[Path, "Where the last bundle that worked is kept."] = LAST_GOOD
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names this server answers to, without ports."""
+        return (*self.allow_host, self.host, *LOOPBACK[:1], "::1", "[::1]", "localhost")
+
+
+def checked(settings: Settings) -> Settings:
+    """Give the settings back, or say in one line what does not fit together."""
+    if settings.host not in LOOPBACK and settings.token_file is None:
+        raise UserError(f"--host {settings.host} is not loopback: name a --token-file")
+    if (settings.certificate is None) != (settings.key is None):
+        raise UserError("--certificate and --key go together")
+    for name in ("max_bytes", "max_pixels", "body_seconds", "waiting", "patience", "connections"):
+        if getattr(settings, name) <= 0:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(settings, name)} is not positive")
+    for path in (settings.certificate, settings.key, settings.detector):
+        if path and not path.is_file():
+            raise UserError(f"{path} is not there")
+    return settings

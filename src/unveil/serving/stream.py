@@ -1,0 +1,113 @@
+"""Video: frames come in over a WebSocket, answers go out, and a frame that is stale is dropped.
+
+A client sends each frame as one binary message, an image file's bytes, and need not wait. While a
+frame is looked at the newest one waits and replaces any that waited before it. Each answer is a
+text message, JSON of a ``Picture`` with the number of its frame (from 0) and how many were dropped.
+"""
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from unveil.images import UnreadableImage
+from unveil.serving.batching import ModelFailed
+from unveil.serving.messages import told
+from unveil.serving.refusal import Refused, refuse
+from unveil.serving.state import State, state_of
+from unveil.serving.turnstile import Full
+
+IDLE = 60.0
+"""Seconds without a frame after which a stream is closed."""
+
+router = APIRouter()
+
+
+class Newest:
+    """One frame that waits: a newer one takes its place."""
+
+    def __init__(self) -> None:
+        """Hold none."""
+        self.dropped = 0
+        self._count = 0
+        self._held: tuple[int, bytes] | None = None
+        self._there = asyncio.Event()
+
+    def put(self, frame: bytes) -> None:
+        """Hold the next frame, and drop the one that was held."""
+        self.dropped += self._held is not None
+        self._held = (self._count, frame)
+        self._count += 1
+        self._there.set()
+
+    async def take(self) -> tuple[int, bytes]:
+        """Wait for a frame; gives its number, too."""
+        await self._there.wait()
+        self._there.clear()
+        assert self._held is not None
+        taken, self._held = self._held, None
+        return taken
+
+
+@router.websocket("/v1/stream")
+async def stream(socket: WebSocket) -> None:
+    """Answer the frames of one video until its client is gone."""
+    state = state_of(socket)
+    if state.streams >= state.settings.streams:
+        busy = refuse(Refused(429, "too many streams", retry_after="1"))
+        await socket.send_denial_response(busy)
+        return
+    state.streams += 1
+    try:
+        offered = socket.scope.get("subprotocols", [])
+        await socket.accept(subprotocol="unveil" if "unveil" in offered else None)
+        await _serve(socket, state)
+    finally:
+        state.streams -= 1
+
+
+async def _serve(socket: WebSocket, state: State) -> None:
+    newest = Newest()
+    reading = asyncio.ensure_future(_read(socket, newest))
+    answering = asyncio.ensure_future(_answer(socket, state, newest))
+    await asyncio.wait((reading, answering), return_when=asyncio.FIRST_COMPLETED)
+    for task in (reading, answering):
+        task.cancel()
+    ends = await asyncio.gather(reading, answering, return_exceptions=True)
+    state.metrics.frame("dropped", newest.dropped)
+    code = ends[0] if isinstance(ends[0], int) else 1011
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(code)
+
+
+async def _read(socket: WebSocket, newest: Newest) -> int:
+    """Take frames until there are no more; gives the code to close with."""
+    while True:
+        try:
+            message = await asyncio.wait_for(socket.receive(), IDLE)
+        except TimeoutError:
+            return 1000
+        if message["type"] == "websocket.disconnect":
+            return 1000
+        frame = message.get("bytes")
+        if frame is None:
+            return 1003
+        newest.put(frame)
+
+
+async def _answer(socket: WebSocket, state: State, newest: Newest) -> None:
+    while True:
+        number, frame = await newest.take()
+        answer: dict[str, Any]
+        try:
+            answer = told(await state.pipeline.look(frame))
+            state.metrics.frame("answered")
+        except (Full, ModelFailed):
+            newest.dropped += 1
+            continue
+        except UnreadableImage as error:
+            answer = {"error": str(error)}
+            state.metrics.frame("unreadable")
+        await socket.send_text(json.dumps({"frame": number, "dropped": newest.dropped, **answer}))
