@@ -19,9 +19,6 @@ from unveil.schema import Stage, Training
 
 FEATURES = "features"
 
-_AT_ONCE = 4096
-"""Faces that Keras is given at once where it copies what it is given."""
-
 
 def set_trainable(network: keras.Model, start: str, *, frozen_norm: bool) -> None:
     """Let the network learn from ``start`` on: ``all``, ``head`` (past the features) or a layer.
@@ -140,9 +137,9 @@ class Course:
     def _features(self, backbone: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         # Once for all epochs of the stage, in which the backbone does not learn.
         features = self.kept.scratch((len(images), *backbone.output_shape[1:]))
-        for start in range(0, len(images), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            size = self.training.batch_size
+        size = self.training.batch_size
+        for start in range(0, len(images), 64 * size):  # Keras copies what it is given at once
+            part = slice(start, start + 64 * size)
             features[part] = backbone.predict(images[part], batch_size=size, verbose=0)
         return features
 

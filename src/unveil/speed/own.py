@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from pydantic import TypeAdapter
 
 from unveil import packed
 from unveil import train as trains
@@ -23,13 +22,10 @@ from unveil.callbacks import BestWeights, Epochs, Record, Row
 from unveil.checkpoint import Checkpoints
 from unveil.course import Course
 from unveil.params import Params
-from unveil.schema import Augmentation, Stage, Training
+from unveil.schema import Stage, Training
 from unveil.speed import peak
 from unveil.speed.networks import built, stage
 from unveil.speed.telling import Teller, say
-
-_NONE = {"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "contrast": 0.0, "erasing": 0.0}
-STILL = TypeAdapter(Augmentation).validate_python({"flip": False, **_NONE})
 
 
 class WithoutInput(Course):
@@ -79,7 +75,10 @@ def _learn(kind: type[Course], key: str, params: Params, epochs: int) -> None:
 
 
 def _without_augmentation(key: str, params: Params, epochs: int) -> None:
-    _learn(Course, key, _changed(params, augmentation=STILL), epochs)
+    amounts = ("rotation", "shift", "zoom", "contrast", "erasing")
+    amount = params.training.augmentation
+    still = replace(amount, flip=False, **dict.fromkeys(amounts, 0.0))  # type: ignore[type-var]
+    _learn(Course, key, _changed(params, augmentation=still), epochs)
 
 
 def _frozen(kind: type[Course], key: str, params: Params, epochs: int) -> None:

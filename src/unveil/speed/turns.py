@@ -42,8 +42,9 @@ class Way:
             answer: Row = json.loads(self._process.stdout.readline())
         except (OSError, ValueError):
             self._process.wait()
-            last = (self._said.read_text().strip().splitlines() or ["no reason"])[-1]
-            raise UserError(f"learning the way {self._name!r} ended: {last}") from None
+            lines = self._said.read_text().splitlines()
+            last = [line for line in lines if line[:1].strip()] or ["no reason"]
+            raise UserError(f"learning the way {self._name!r} ended: {last[-1]}") from None
         return answer
 
 
