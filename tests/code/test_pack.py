@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unveil import manifest, pack, packed, params
+from unveil import manifest, pack, packed, params, search
 from unveil.errors import UserError
 from unveil.files import sha256
 from unveil.images import resize
@@ -108,6 +108,18 @@ def test_a_near_twin_in_train_is_told_from_one_that_quarantine_took(faces):
     kept = faces.assign(quarantine="", split=faces["split"].where(faces["sha256"] != "", "test"))
     rows = pack.with_twins(kept, "test").set_index("member")[TWIN]
     assert rows[rows != "none"].to_dict() == {"test/happy/test0.png": "learned"}
+
+
+@pytest.mark.parametrize("column", ["fault", "twins"])
+def test_a_row_that_names_the_twin_of_somebody_erased_is_found(faces, tmp_path, column):
+    made(faces)
+    person = search.Person(frozenset({"train/sad/theirs.png"}), {"d" * 64: encoded(noise(7))})
+    table = tmp_path / "rows.parquet"
+    packed.rows("test").to_parquet(table)
+    assert not search.holds(table, person)
+    words = {"fault": "near twin: train has train/sad/theirs.png", "twins": "d" * 64}
+    packed.rows("test").assign(**{column: words[column]}).to_parquet(table)
+    assert search.holds(table, person)
 
 
 def test_other_sizes_are_resized(faces):
