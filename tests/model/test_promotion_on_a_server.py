@@ -1,5 +1,6 @@
 """The gate on a real MLflow server, from the first champion to a rollback, in one go."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from unveil.paths import VERDICT
 
 
 @pytest.fixture
-def artifacts(packed, tmp_path, monkeypatch) -> Path:
+def artifacts(packed, tables, tmp_path, monkeypatch) -> Path:
     """Where the server that is asked keeps its files."""
     write_json(VERDICT, {"passed": True})
+    (tmp_path / "server").mkdir()
+    shutil.copy(tables, tmp_path / "server/mlflow.db")
     with servers.mlflow_server(tmp_path / "server") as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         yield tmp_path / "server/artifacts"
