@@ -33,6 +33,7 @@ ORDER = [
         "promote",
         "answer",
         "bundle",
+        "leaflet",
         "convert",
         "export",
         "hog",
