@@ -31,11 +31,11 @@ ORDER = [
     *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
     *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "contests"),
     *("compare", "drift", "card", "provenance"),
-    *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "convert"),
-    *("export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt", "contact"),
-    *("audit", "machines", "history", "objects", "search", "request", "erase", "bench", "speed"),
-    *("storage", "remote", "detect", "tracks", "video", "annotate", "predict", "lines"),
-    *("serving", "pace", "cli", "__main__"),
+    *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "leaflet"),
+    *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),
+    *("contact", "audit", "machines", "history", "objects", "search", "request", "erase"),
+    *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
+    *("lines", "serving", "pace", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

@@ -1,25 +1,27 @@
 """champion -> bundle: what serving, browser and edge ask, without Keras and MLflow.
 
 Takes the champion, or ``data/04_models/ARCH`` and its report, and the packed faces; makes
-``data/07_bundle`` with ``model.onnx``, ``model.int8.onnx``, ``bundle.json`` and a card. Command:
-``unveil export``. Refused: a file that does not answer as the network does on the test split.
+``data/07_bundle`` with ``model.onnx``, ``model.int8.onnx``, ``bundle.json`` and ``README.md``.
+Command: ``unveil export``. Refused: a file that does not answer as the network does on test.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from unveil import bundle, convert, measures, packed, registry, train
+from unveil import bundle, convert, measures, packed, registry, sample, train
 from unveil.bundle import CARD, FILES, FORMAT, Bundle, Card
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
 from unveil.files import existing, read_json, replacing, sha256, write_json
+from unveil.leaflet import leaflet
 from unveil.measures import Estimate
 from unveil.params import Params
-from unveil.paths import BUNDLE, MODELS, PACKED, REPORTS, STARTER
+from unveil.paths import BUNDLE, MANIFEST, MODELS, PACKED, REPORTS, STARTER
 
 if TYPE_CHECKING:
     import keras
@@ -109,11 +111,25 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
             digests={name: sha256(folder / name) for name in FILES.values()},
             architecture=source.architecture,
             numbers={},
-            lineage={**source.lineage, "test_digest": sha256(PACKED / "test.npz")},
+            lineage={
+                **source.lineage,
+                "data": _data(),
+                "test_digest": sha256(PACKED / "test.npz"),
+            },
         )
         write_json(folder / CARD, asdict(card))
-        write_json(folder / CARD, asdict(card) | _measured(folder, test, expected))
+        numbers, compared = _measured(folder, test, expected)
+        card = replace(card, numbers=numbers, parity=compared)
+        write_json(folder / CARD, asdict(card))
+        (folder / "README.md").write_text(leaflet(card))
     return bundle.load(target)
+
+
+def _data() -> str:
+    if not MANIFEST.exists():
+        return "not stated"
+    drawn = sample.is_drawn(pd.read_parquet(MANIFEST, columns=["member"])["member"])
+    return "synthetic: drawn by `unveil sample`" if drawn else "faces of real pictures"
 
 
 def parity(expected: NDArray[np.floating], found: NDArray[np.floating]) -> Parity:
@@ -142,23 +158,21 @@ def told(made: Bundle) -> str:
 
 def _measured(
     folder: Path, test: packed.Faces, expected: NDArray[np.floating]
-) -> dict[str, dict[str, Any]]:
-    numbers, compared = {}, {}
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    scores, compared = {}, {}
     for precision in FILES:
         made = bundle.load(folder, precision=precision)
         answers = made.probabilities(test.images)
         compared[precision] = parity(expected, answers)
         matrix = measures.confusion(test.labels, answers.argmax(1), len(made.classes))
-        numbers[precision] = asdict(measures.interval(measures.macro_f1, matrix))
+        scores[precision] = asdict(measures.interval(measures.macro_f1, matrix))
     _refuse_difference(compared["float32"])
-    return {
-        "numbers": {
-            "images": len(test),
-            "macro_f1": numbers["float32"],
-            "macro_f1_int8": numbers["int8"],
-        },
-        "parity": {name: asdict(one) for name, one in compared.items()},
+    numbers = {
+        "images": len(test),
+        "macro_f1": scores["float32"],
+        "macro_f1_int8": scores["int8"],
     }
+    return numbers, {name: asdict(one) for name, one in compared.items()}
 
 
 def _calibrated(answers: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:

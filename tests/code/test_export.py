@@ -107,6 +107,14 @@ def test_the_probabilities_are_calibrated_inside_the_network(made):
     assert not np.allclose(raw, expected, atol=0.05)
 
 
+def test_the_page_beside_it_has_the_numbers_with_their_interval_and_the_limits(made):
+    said = (BUNDLE / "README.md").read_text()
+    assert "| `model.onnx` | 1.0000 [1.0000, 1.0000] | 0 |" in said
+    assert "temperature 1.700. Under a probability of 0.600 it names no class" in said
+    assert "no\nstatement about what a person feels" in said
+    assert "Data: not stated" in said
+
+
 def test_a_report_about_another_network_calibrates_nothing(made):
     report = REPORTS / "cnn3/metrics.json"
     content = report.read_text()

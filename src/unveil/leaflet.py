@@ -1,0 +1,51 @@
+"""bundle.json -> README.md beside it: what the network is, its numbers with intervals, its limits.
+
+The bundle travels without the project, so what one has to know of it travels along.
+"""
+
+from unveil.bundle import Card
+from unveil.measures import Estimate
+
+TEXT = """# {architecture}: apparent expression of a face
+
+Says which of {classes} a gray face of {size}x{size} pixels looks like to the network. That is no
+statement about what a person feels, wants or is.
+
+| on {images} test images | macro-F1, 95 % interval | labels changed against Keras |
+|---|---|---|
+| `model.onnx` | {float32} | {changed_float32} |
+| `model.int8.onnx` | {int8} | {changed_int8} |
+
+- Data: {data}
+- Calibrated with temperature {temperature:.3f}. {abstaining}
+- Faces it learned from: see the data sheet of the project that made it. What it was not shown
+  (other ages, skin tones, poses, light, cameras, cultures) it may name wrongly with confidence.
+- Not for decisions about people; not at work or in education (Regulation (EU) 2024/1689, Art.
+  5(1)(f)).
+
+`bundle.json` has the digests of the files, and where they are from.
+"""
+
+
+def leaflet(card: Card) -> str:
+    """Write the page; its numbers are those of ``card``."""
+    numbers, parity = card.numbers, card.parity
+    return TEXT.format(
+        architecture=card.architecture,
+        classes=", ".join(card.classes),
+        size=card.image_size,
+        images=numbers["images"],
+        float32=Estimate(**numbers["macro_f1"]),
+        int8=Estimate(**numbers["macro_f1_int8"]),
+        changed_float32=parity["float32"]["changed_labels"],
+        changed_int8=parity["int8"]["changed_labels"],
+        data=card.lineage.get("data", "not stated"),
+        temperature=card.temperature,
+        abstaining=_abstaining(card.abstain_below),
+    )
+
+
+def _abstaining(threshold: float | None) -> str:
+    if threshold is None:
+        return "It never abstains: no threshold is known that would keep a target for its errors."
+    return f"Under a probability of {threshold:.3f} it names no class."
