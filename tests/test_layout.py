@@ -41,8 +41,19 @@ ORDER = [
         "audit",
     ),
     *("journal", "history", "objects", "search", "request", "erase", "bench", "storage"),
-    *("remote", "detect", "tracks", "video", "annotate", "predict", "lines", "serving", "cli"),
-    *("__main__",),
+    *(
+        "remote",
+        "detect",
+        "tracks",
+        "video",
+        "annotate",
+        "predict",
+        "lines",
+        "pace",
+        "serving",
+        "cli",
+        "__main__",
+    ),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

@@ -8,6 +8,7 @@ turned upright; it comes as a file whose sha256 is pinned here or stated.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,6 @@ Point = tuple[float, float]
 
 YUNET = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 """The sha256 of face_detection_yunet_2023mar.onnx of the OpenCV Zoo (MIT)."""
-SMALLEST = 1 / 8
-"""Of a picture's shorter side: smaller faces are not looked for."""
-WINDOW = 30
-"""Pixels to which the smallest face is reduced: the cascade knows 20, and is slow with them."""
 CONFIDENT = 0.8
 """Of YuNet's score, 0 to 1."""
 EYES = ((0.315, 0.385), (0.685, 0.385))
@@ -43,16 +40,37 @@ class Found:
     eyes: tuple[Point, Point] | None = None
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How small the cascade's faces may be: ``smallest`` is a share of the shorter side.
+
+    It is reduced to ``window`` pixels first: the cascade knows 20 and is slow with them. A frame of
+    640x480 with much texture took 42 ms of one core still and 11 moving (two busy cores,
+    2026-11-24).
+    """
+
+    smallest: float
+    window: int
+
+
+STILL = Reach(smallest=1 / 8, window=30)
+MOVING = Reach(smallest=1 / 5, window=24)
+
+
 Detect = Callable[[Pixels], list[Found]]
 """Finds the faces of a gray picture ``(height, width)``, the largest first."""
 
 
-def detector(file: Path | None = None, digest: str = YUNET) -> Detect:
+def detector(file: Path | None = None, digest: str = YUNET, *, reach: Reach = STILL) -> Detect:
     """Give the bundled cascade or, with a ``file`` of that sha256, YuNet; for any threads.
 
     Raises ``UserError`` where the file is absent, another one, or no such network.
     """
-    make = _cascade if file is None else _yunet(file, digest)
+    import cv2
+
+    # Cores are for pictures, not for parts of one: its threads would wait for each other.
+    cv2.setNumThreads(1)
+    make = partial(_cascade, reach) if file is None else _yunet(file, digest)
     make()
     own = threading.local()
 
@@ -65,10 +83,10 @@ def detector(file: Path | None = None, digest: str = YUNET) -> Detect:
     return detect
 
 
-def named(detector_file: str | None) -> Detect:
+def named(detector_file: str | None, *, reach: Reach = STILL) -> Detect:
     """Give a detector as the command line names it: ``FILE``, or ``FILE@SHA256`` for another."""
     if detector_file is None:
-        return detector()
+        return detector(reach=reach)
     file, _, digest = detector_file.partition("@")
     return detector(Path(file), digest or YUNET)
 
@@ -96,7 +114,7 @@ def cut(picture: Pixels, found: Found, size: int) -> Pixels:
     return resize(picture[y : y + height, x : x + width], size)
 
 
-def _cascade() -> Detect:
+def _cascade(reach: Reach) -> Detect:
     import cv2
 
     folder = Path(cv2.__file__).parent / "data"
@@ -104,9 +122,9 @@ def _cascade() -> Detect:
 
     def detect(picture: Pixels) -> list[Found]:
         # Reduced first: below twice its window the cascade looks at every second pixel only.
-        scale = max(1.0, min(picture.shape) * SMALLEST / WINDOW)
-        small = _reduced(picture, scale)
-        boxes = cascade.detectMultiScale(small, 1.1, 3, minSize=(WINDOW, WINDOW))
+        scale = max(1.0, min(picture.shape) * reach.smallest / reach.window)
+        least = (reach.window, reach.window)
+        boxes = cascade.detectMultiScale(_reduced(picture, scale), 1.1, 3, minSize=least)
         return [Found(box=_inside(np.asarray(box) * scale, picture)) for box in boxes]
 
     return detect
@@ -134,7 +152,7 @@ def _yunet(file: Path, digest: str) -> Callable[[], Detect]:
 def _asked(network: Any, picture: Pixels) -> list[Found]:
     import cv2
 
-    # Larger pictures hold no smaller faces that count: see SMALLEST.
+    # Reduced first, for the time it takes; it knows faces from about 10 pixels on.
     scale = max(1.0, max(picture.shape) / 640)
     small = _reduced(picture, scale)
     network.setInputSize(small.shape[::-1])

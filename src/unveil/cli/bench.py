@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from unveil.cli import pace
+
 app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
+app.add_typer(pace.app)
 
 
 @app.command("data")

@@ -51,7 +51,7 @@ def predict(
     asked = Asked(
         # One thread for a picture where all cores have pictures.
         bundle=bundle.load(bundle.found(), threads=1 if paths else 0),
-        detect=detect.named(detector),
+        detect=detect.named(detector, reach=detect.STILL if paths else detect.MOVING),
         faces=faces,
         annotated=annotated,
     )
