@@ -59,4 +59,4 @@ ui-flows: install ## Open the flows in Prefect, http://127.0.0.1:4200
 	.venv/bin/prefect server start --host 127.0.0.1 --port 4200
 
 clean: ## Remove what was made; the raw data, its versions and MLflow's records stay
-	rm -rf data/0[2-9]_* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf data/0[2-79]_* .pytest_cache .mypy_cache .ruff_cache

@@ -46,7 +46,7 @@ LAST_GOOD = Path("data/08_serving/last_good")
 
 TRACKING = Path("mlflow/state")
 
-SEEDS = Path("data/08_seeds")
+SEEDS = Path("data/09_seeds")
 SPREADS = Path("data/05_reports/seeds")
 
 CHECKPOINTS = Path(".checkpoints")

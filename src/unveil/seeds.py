@@ -1,7 +1,7 @@
 """One architecture trained from several seeds: the mean, and how far they lie apart.
 
 The first seed's training is the pipeline's own, ``data/04_models/ARCH``; the others lie in
-``data/08_seeds/ARCH/SEED``. Makes ``data/05_reports/seeds/ARCH.json``. Command:
+``data/09_seeds/ARCH/SEED``. Makes ``data/05_reports/seeds/ARCH.json``. Command:
 ``unveil train ARCH --seeds N``. What is there and still as parameters, data and code have it is
 not made again.
 """

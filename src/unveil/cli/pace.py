@@ -10,8 +10,13 @@ app = typer.Typer()
 @app.command("serve")
 def bench_serve(
     calls: Annotated[int, typer.Option(min=2, help="Single faces; a third of that frames.")] = 1000,
+    requests: Annotated[
+        int, typer.Option(min=10, help="Of the server, after which its memory is looked at.")
+    ] = 2000,
 ) -> None:
-    """Time the bundle that `unveil predict` asks: one face, frames, batches, files."""
+    """Time the bundle that `unveil predict` asks, in this process and behind `unveil serve`."""
     from unveil import bundle, pace
+    from unveil.serving import bench
 
     print(pace.table(pace.measure(bundle.found(), calls=calls)))
+    print(f"\n{bench.table(bench.server(bundle.found(), requests=requests))}")
