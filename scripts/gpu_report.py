@@ -41,8 +41,8 @@ def main() -> int:
     os.chdir(asked.project)
     loaded = _params(asked)
     failed = {}
-    for key in asked.entries or loaded.architectures:
-        folder = asked.to / loaded.named(key)
+    for key in [loaded.named(key) for key in asked.entries or loaded.architectures]:
+        folder = asked.to / key
         print(f"{datetime.now(UTC):%H:%M} {key}", file=sys.stderr)
         try:
             _result(key, loaded, folder)
