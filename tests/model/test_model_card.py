@@ -63,15 +63,18 @@ def test_a_card_tells_uses_numbers_groups_and_data_and_is_added_to_the_version(l
     registry.load(version)  # its files are those that were registered
 
 
-def test_of_unknown_people_a_card_says_that_groups_cannot_be_judged(loaded):
+def test_of_drawn_faces_without_groups_a_card_says_both(loaded):
     for name in ("train", "validation", "test"):
         path = PACKED / f"{name}.parquet"
         pd.read_parquet(path).drop(columns="glasses").to_parquet(path)
     MANIFEST.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame({"member": ["train/happy/drawn.png"]}).to_parquet(MANIFEST)
+    pd.DataFrame({"member": ["sample/train/happy/train_happy_0000.png"]}).to_parquet(MANIFEST)
     crowned(loaded)
     model_card.make(loaded)
-    assert "cannot be told" in MODEL_CARD.read_text()
+    text = MODEL_CARD.read_text()
+    assert "cannot be told" in text
+    assert "> **Synthetic.** Trained and tested on drawings" in text
+    assert "- Contact: not stated" in text and "license: apache-2.0" in text
 
 
 def test_without_a_champion_or_its_training_there_is_no_card(loaded):

@@ -34,7 +34,9 @@ def halves(network: Any) -> tuple[Any, Any]:
 
     end = network.get_layer("probabilities").input
     until = network.layers.index(network.get_layer("features"))
-    maps = [layer.output for layer in network.layers[1:until]]
+    # A padded map's cells lie elsewhere than they seem.
+    pads = keras.layers.ZeroPadding2D
+    maps = [one.output for one in network.layers[1:until] if not isinstance(one, pads)]
     for tensor in reversed(maps):
         if len(tensor.shape) == 4 and min(tensor.shape[1:3]) >= CELLS:
             try:

@@ -126,7 +126,11 @@ def _pictures(folder: Path) -> Iterator[Facts]:
     )
     for path in paths:
         title = TITLES.get(path.stem, path.stem.replace("_", " ").capitalize())
-        yield {"title": title, "png": base64.b64encode(path.read_bytes()).decode()}
+        yield {
+            "name": path.stem,
+            "title": title,
+            "png": base64.b64encode(path.read_bytes()).decode(),
+        }
 
 
 def _made(key: str) -> Facts:
