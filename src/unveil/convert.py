@@ -37,10 +37,11 @@ def to_onnx(network: "keras.Model", path: Path, *, temperature: float) -> None:
         )
     # tf2onnx warns of what it leaves out, and numpy of tf2onnx.
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    whole = _calibrated(network, temperature)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _calibrated(_constant(network), temperature).export(str(path), format="onnx", verbose=False)
-    _name(path)
+        whole.export(str(path), format="onnx", verbose=False)
+    _complete(path, _captured(whole))
 
 
 def quantize(source: Path, target: Path, faces: NDArray[np.uint8]) -> None:
@@ -76,15 +77,14 @@ class _Batches:
         return next(self._rest, None)
 
 
-def _constant(network: "keras.Model") -> "keras.Model":
-    # A tensor in a layer, as the mean of EfficientNet's images is, would become another input.
-    import keras
+def _captured(whole: "keras.Model") -> list[NDArray[np.generic]]:
+    # What stands in a network as a tensor and is no weight: means that VGG16 or EfficientNet
+    # subtract. tf2onnx makes them inputs, in the order in which TensorFlow meets them.
+    import tensorflow as tf
 
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.mean = keras.ops.convert_to_numpy(layer.mean)
-            layer.variance = keras.ops.convert_to_numpy(layer.variance)
-    return network
+    faces = tf.TensorSpec((None, *whole.input_shape[1:]), tf.uint8)
+    captured = tf.function(whole).get_concrete_function(faces).captured_inputs
+    return [one.numpy() for one in captured if one.dtype != tf.resource]
 
 
 def _calibrated(network: "keras.Model", temperature: float) -> "keras.Model":
@@ -101,11 +101,16 @@ def _calibrated(network: "keras.Model", temperature: float) -> "keras.Model":
     return whole
 
 
-def _name(path: Path) -> None:
+def _complete(path: Path, captured: list[NDArray[np.generic]]) -> None:
     import onnx
 
     model = onnx.load(path)
     graph = model.graph
+    used = {name for node in graph.node for name in node.input}
+    for value, content in zip(list(graph.input)[1:], captured, strict=True):
+        if value.name in used:
+            graph.initializer.append(onnx.numpy_helper.from_array(content, value.name))
+        graph.input.remove(value)
     _rename(graph, graph.output[0].name, "probabilities")
     for value in (graph.input[0], graph.output[0]):
         value.type.tensor_type.shape.dim[0].dim_param = "n"

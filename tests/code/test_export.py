@@ -196,6 +196,20 @@ def test_every_architecture_answers_in_onnx_as_in_keras(key, tmp_path):
     assert compared.changed_labels == 0
 
 
+def test_what_a_network_subtracts_is_inside_the_file_not_another_input(tmp_path):
+    faces = keras.Input((48, 48, 1), dtype="uint8")
+    small = keras.layers.AveragePooling2D(24)(keras.layers.Rescaling(1 / 255)(faces))
+    x = keras.layers.Concatenate()([small] * 3)
+    x = keras.layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[0.5, 0.2, 0.1])(x)
+    # As VGG16 does, and EfficientNet above.
+    x = keras.applications.vgg16.preprocess_input(x)
+    network = keras.Model(faces, keras.layers.Dense(4, "softmax")(keras.layers.Flatten()(x)))
+    images = np.random.default_rng(0).integers(0, 256, (16, 48, 48, 1)).astype(np.uint8)
+    convert.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
+    found = answers(tmp_path / "model.onnx", images)
+    assert export.parity(network.predict(images, verbose=0), found).max_difference < 1e-5
+
+
 def shake(network: keras.Model) -> None:
     """Give batch-norm statistics that differ from those of any batch, and weights some spread."""
     generator = np.random.default_rng(1)
