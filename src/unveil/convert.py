@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unveil.calibration import LEAST
 from unveil.errors import UserError
 
 if TYPE_CHECKING:
     import keras
 
-LEAST = 1e-7
-"""Smaller probabilities are taken for this before their logarithm."""
 BATCH = 64
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unveil import bundle, convert, measures, packed, registry, sample, train
 from unveil.bundle import CARD, FILES, FORMAT, Bundle, Card
+from unveil.calibration import calibrated
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
 from unveil.files import existing, read_json, replacing, sha256, write_json
@@ -96,7 +97,7 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
     _refuse_other_images(source, test.images)
     calibration = source.calibration
     temperature = float(calibration.get("temperature", 1.0))
-    expected = _calibrated(probabilities(source.network, test.images), temperature)
+    expected = calibrated(probabilities(source.network, test.images), temperature)
     with replacing(target) as folder:
         folder.mkdir()
         convert.to_onnx(source.network, folder / FILES["float32"], temperature=temperature)
@@ -173,12 +174,6 @@ def _measured(
         "macro_f1_int8": scores["int8"],
     }
     return numbers, {name: asdict(one) for name, one in compared.items()}
-
-
-def _calibrated(answers: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    powers = np.clip(answers.astype(np.float64), convert.LEAST, None) ** (1 / temperature)
-    shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
-    return shares
 
 
 def _refuse_difference(found: Parity) -> None:
