@@ -78,7 +78,8 @@ class Course:
         """Learn one stage, or what is left of it after ``state``."""
         set_trainable(self.network, stage.trainable_from, frozen_norm=self.frozen_norm)
         learner, prepare = self._learner(stage)
-        batches = self._batches(prepare(self.faces.images), start=self.epochs.done)
+        inputs = prepare(self.faces.images)
+        batches = self._batches(inputs, start=self.epochs.done)
         learner.compile(
             optimizer=self._optimizer(stage, steps=batches.steps),
             loss=keras.losses.CategoricalCrossentropy(
@@ -107,13 +108,18 @@ class Course:
                 keras.callbacks.TerminateOnNaN(raise_error=True),
                 Draws(self.training.seed),
                 self.best,
-                *([keras.callbacks.SwapEMAWeights(), Norms(batches)] if stage.ema else []),
+                *(self._averages(inputs) if stage.ema else []),
                 self.epochs,
                 patience,
                 _Keep(self, number, patience),
             ],
             verbose=0,
         )
+
+    def _averages(self, inputs: Any) -> list[keras.callbacks.Callback]:
+        # Batches from the start, whichever epoch a resumed training begins with.
+        norms = Norms(self._batches(inputs, start=0))
+        return [keras.callbacks.SwapEMAWeights(), norms]
 
     def keep(self, epoch: int, learner: keras.Model, **notes: Any) -> None:
         """Write the checkpoint of an epoch, then record the epoch."""

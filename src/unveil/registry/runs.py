@@ -8,13 +8,14 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from unveil.params import Params
@@ -141,12 +142,20 @@ def _begun(params: Params) -> str:
     here = {"host": platform.node(), "checkout": _digest(Path.cwd())}
     # One of this checkout that is said to be running was killed, or could not say how it ended.
     _kill(client, " and ".join(f"tags.{name} = '{value}'" for name, value in here.items()))
-    for name, value in description.tags().items():
-        client.set_experiment_tag(_experiment(), name, value)
+    _dress(client)
     made = {"recipe": params.recipe, **_made_with(), **here}
     run = mlflow.start_run(run_name="train-all", tags=made)
     client.log_inputs(run.info.run_id, datasets=_inputs(_data()))
     return str(run.info.run_id)
+
+
+def _dress(client: MlflowClient) -> None:
+    known = client.get_experiment(_experiment()).tags
+    for name, value in description.tags().items():
+        if known.get(name) != value:
+            # Another train-all may write the same at the same moment, which a database refuses.
+            with suppress(MlflowException):
+                client.set_experiment_tag(_experiment(), name, value)
 
 
 def _show() -> None:
