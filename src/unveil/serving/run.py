@@ -6,9 +6,12 @@ import os
 import signal
 import socket
 import ssl
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.middleware.cors import CORSMiddleware
@@ -36,6 +39,12 @@ from unveil.serving.turnstile import Turnstile
 _LINGER = 0.5
 """Seconds after SIGTERM in which clients are still answered and told that it was the last time."""
 
+_SOON = 0.05
+"""Seconds in which those that were accepted last are given their connection."""
+
+_LAST = 2.0
+"""Seconds after that in which who had connected already may still ask."""
+
 
 class Server(uvicorn.Server):
     """Uvicorn's server, which says that it is about to stop before it does."""
@@ -49,7 +58,41 @@ class Server(uvicorn.Server):
         """Answer on, with `connection: close`, then let what is under way end."""
         self._state.draining = True
         await asyncio.sleep(_LINGER)
+        await self._close_doors(sockets or [])
+        # Uvicorn cuts off a connection whose first request is still on its way.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST):
+                while self.server_state.connections:
+                    await asyncio.sleep(0.01)
         await super().shutdown(sockets)
+
+    async def _close_doors(self, sockets: list[socket.socket]) -> None:
+        """Let nobody else connect, but take whoever has: asyncio would drop those that wait."""
+        loop = asyncio.get_running_loop()
+        for listening in sockets:
+            loop.remove_reader(listening)
+        await asyncio.sleep(_SOON)
+        waiting = [client for listening in sockets for client in _waiting(listening)]
+        for server in self.servers:
+            server.close()
+        for client in waiting:
+            with suppress(OSError):
+                await loop.connect_accepted_socket(self._protocol, client, ssl=self.config.ssl)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
+
+
+def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
+    with suppress(BlockingIOError):
+        while True:
+            client, _ = listening.accept()
+            client.setblocking(False)
+            yield client
 
 
 def serve(settings: Settings) -> None:
@@ -137,6 +180,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,
+        loop="asyncio",
         http=limited(settings.connections, settings.body_seconds),
         ws_max_size=settings.max_bytes,
         # A message that inflates is a bomb of its own.
