@@ -24,9 +24,9 @@ backend.load()
 
 from unveil import checkpoint, devices, evaluate, packed, params, provenance, train  # noqa: E402
 from unveil.architectures import Transfer  # noqa: E402
-from unveil.contests import percent  # noqa: E402
 from unveil.errors import UserError  # noqa: E402
 from unveil.files import read_json, replacing, sha256, write_json  # noqa: E402
+from unveil.pairs import percent  # noqa: E402
 
 RESULT = "result.json"
 COLUMNS = (

@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *("errors", "backend", "files", "locks", "paths", "architectures", "schema", "rules"),
+    *("errors", "backend", "files", "page", "locks", "paths", "architectures", "schema", "rules"),
     *("expectations",),
     *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
@@ -29,7 +29,7 @@ ORDER = [
         "course",
     ),
     *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
-    *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "contests"),
+    *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "pairs"),
     *("compare", "drift", "card", "provenance"),
     *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "leaflet"),
     *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),

@@ -18,7 +18,8 @@ def load() -> None:
     """
     chosen = _chosen()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Off by default on a processor without AVX-512, where it halves an epoch of the small networks.
+    # Off by default without AVX-512, where a step of the small networks takes 1.5 to 1.7 times less
+    # processor time with it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     kept = os.dup(2)

@@ -5,7 +5,6 @@ Below ``.checkpoints/ARCH`` lie a ``lock`` and a folder named by the training's 
 libraries has another identity and never looks there.
 """
 
-import fcntl
 import hashlib
 import importlib
 import json
@@ -30,12 +29,13 @@ from pydantic_core import to_jsonable_python as plain
 from unveil.devices import resolved
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, sweep
+from unveil.locks import alone
 from unveil.params import Params
 from unveil.paths import PACKED, pipeline
 
 CODE = (
     *("architectures", "augmentation", "batches", "callbacks", "checkpoint", "course", "devices"),
-    *("errors", "files", "packed", "params", "paths", "schema", "train"),
+    *("errors", "files", "locks", "packed", "params", "paths", "schema", "train"),
 )
 """The modules that decide what a training gives."""
 
@@ -154,7 +154,7 @@ def opened(key: str, params: Params, folder: Path | None = None) -> Iterator[Che
     architecture there is a ``UserError`` at once.
     """
     folder = folder or pipeline(params.named(key)).checkpoints
-    with _locked(folder, key):
+    with alone(folder, f"{key} is being trained in this checkout already"):
         kept = Checkpoints(folder / identity(key, params))
         sweep(folder / kept.identity)
         try:
@@ -205,16 +205,3 @@ def _sources() -> list[Path]:
             sorted(module.glob("*.py")) if module.is_dir() else [module.with_suffix(".py")]
         )
     ]
-
-
-@contextmanager
-def _locked(folder: Path, key: str) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    # The system lets go of the lock when its process dies, however it dies. The file stays: were
-    # it removed, two processes could each lock a file of that name.
-    with (folder / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{key} is being trained in this checkout already") from None
-        yield

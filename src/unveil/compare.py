@@ -8,7 +8,7 @@ counts when it is about the network and the test images that are there now. Comm
 from pathlib import Path
 from typing import Any
 
-from unveil import contests
+from unveil import pairs
 from unveil.errors import UserError
 from unveil.files import existing, read_json, replacing, sha256, write_json
 from unveil.params import Params
@@ -27,9 +27,9 @@ def compare(params: Params) -> dict[str, Any]:
         "ranking": keys,
         "missing": [key for key in params.architectures if key not in _keys(ranking)],
         "lead": _lead(ranking, params.classes),
-        "transfer": contests.transfer(keys, params),
-        "colors": contests.colors(keys, params),
-        "weights": contests.weights(keys, params),
+        "transfer": pairs.transfer(keys, params),
+        "colors": pairs.colors(keys, params),
+        "weights": pairs.weights(keys, params),
         "reports": {report["architecture"]: report for report in ranking},
     }
     write_json(COMPARISON, result)
@@ -57,7 +57,7 @@ def table(result: dict[str, Any]) -> str:
     ]
     if result["missing"]:
         lines.append(f"Not evaluated, or out of date: {', '.join(result['missing'])}.")
-    lines += contests.lines(result)
+    lines += pairs.lines(result)
     return "\n".join(lines) + "\n"
 
 
@@ -66,7 +66,7 @@ def verdict(result: dict[str, Any]) -> str:
     first, lead = result["ranking"][0], result["lead"]
     if lead is None:
         return f"Only `{first}` was evaluated."
-    value, _, interval = contests.said(lead).partition(" ")
+    value, _, interval = pairs.said(lead).partition(" ")
     by = f"{value} macro-F1 on the same images, 95 % interval {interval}"
     if lead["tie"]:
         return f"`{first}` and `{lead['second']}` are a **tie**: {by}."
@@ -103,16 +103,16 @@ def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, 
     if len(ranking) < 2:
         return None
     first, second = (report["architecture"] for report in ranking[:2])
-    return contests.contest(first, second, classes)
+    return pairs.pair(first, second, classes)
 
 
 def _row(report: dict[str, Any]) -> str:
     cells = [
         f"`{report['architecture']}`",
-        contests.percent(report["train"]["accuracy"]),
-        contests.percent(report["validation"]["accuracy"]),
-        contests.percent(report["test"]["macro_f1"]),
-        contests.percent(report["test"]["accuracy"]),
+        pairs.percent(report["train"]["accuracy"]),
+        pairs.percent(report["validation"]["accuracy"]),
+        pairs.percent(report["test"]["macro_f1"]),
+        pairs.percent(report["test"]["accuracy"]),
         f"{report['seconds_per_epoch']:.1f}",
         str(report["epochs"]),
         f"{report['parameters']:,}",

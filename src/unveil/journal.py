@@ -26,11 +26,14 @@ def record(verb: str, **told: Told) -> None:
     append(JOURNAL, {"time": now, "verb": verb, **told})
 
 
-def append(path: Path, entry: Mapping[str, Any]) -> None:
-    """Add a line, whole or not at all, also while others add theirs; it is on the disk then."""
+def append(path: Path, entry: Mapping[str, Any], *, mode: int = 0o644) -> None:
+    """Add a line, whole or not at all, also while others add theirs; it is on the disk then.
+
+    ``mode`` is of a file that is not there yet.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
         try:
             fcntl.flock(journal, fcntl.LOCK_EX)
             _append(journal, json.dumps(entry).encode() + b"\n")

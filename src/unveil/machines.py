@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from unveil import registry
-from unveil.contests import percent
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
+from unveil.pairs import percent
 from unveil.paths import HARDWARE
 from unveil.registry import Training
 

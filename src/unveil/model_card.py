@@ -21,7 +21,7 @@ from unveil.registry import Version
 from unveil.report.facts import drawn, optional
 from unveil.report.words import number, percent, words
 from unveil.schema import TWIN
-from unveil.slices import QUALITIES
+from unveil.slices import LOOKS
 
 Facts = dict[str, Any]
 
@@ -60,7 +60,7 @@ def _facts(version: Version, params: Params) -> Facts:
     key = version.architecture
     report, made = _of_this(version)
     slices = report.get("slices", {})
-    own = {*QUALITIES, TWIN}
+    own = {*LOOKS, TWIN}
     explanation = optional(EXPLANATIONS / key / "explanation.json")
     decision = optional(PROMOTION)
     here = decision.get("version") == version.number

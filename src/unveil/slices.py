@@ -18,7 +18,7 @@ from unveil.params import Params
 from unveil.schema import TWIN, Slicing
 from unveil.significance import chance, holm
 
-QUALITIES = ("brightness", "contrast", "sharpness")
+LOOKS = ("brightness", "contrast", "sharpness")
 THIRDS = ("low", "middle", "high")
 
 
@@ -113,7 +113,7 @@ def _groups(rows: pd.DataFrame, params: Params) -> dict[str, pd.Series]:
 
 
 def _thirds(rows: pd.DataFrame, train: pd.DataFrame) -> dict[str, pd.Series]:
-    bounds = {name: train[name].quantile([1 / 3, 2 / 3]).to_numpy() for name in QUALITIES}
+    bounds = {name: train[name].quantile([1 / 3, 2 / 3]).to_numpy() for name in LOOKS}
     return {
         name: pd.Series(np.array(THIRDS)[np.searchsorted(edges, rows[name], side="right")])
         for name, edges in bounds.items()

@@ -17,7 +17,7 @@ COUNT = 600
 
 def faces(seed: int = 0) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
-    qualities = {name: generator.random(COUNT) for name in slices.QUALITIES}
+    qualities = {name: generator.random(COUNT) for name in slices.LOOKS}
     rows = pd.DataFrame({"member": range(COUNT), "label": "happy", **qualities})
     glasses = generator.choice(["yes", "no"], COUNT, p=[0.2, 0.8])
     rare = np.where(np.arange(COUNT) < 4, "hat", "none")
@@ -42,7 +42,7 @@ def erring(share: np.ndarray | float, seed: int = 2) -> np.ndarray:
 def test_every_attribute_and_quality_is_cut_and_what_is_no_group_is_not():
     rows = ROWS.assign(twin_in_train=np.where(np.arange(COUNT) < 50, "learned", "none"))
     names = [str(one) for one in slices.of(rows, faces(9), PARAMS)]
-    thirds = [f"{name}={third}" for name in slices.QUALITIES for third in ("low", "middle", "high")]
+    thirds = [f"{name}={third}" for name in slices.LOOKS for third in ("low", "middle", "high")]
     groups = ["glasses=no", "glasses=yes", "rare=hat", "rare=none"]
     assert names == [*groups, *thirds, "twin_in_train=no twin", "twin_in_train=twin"]
 

@@ -4,20 +4,18 @@ One page that opens from disk, offline. It has pictures of faces only where ``re
 params.yaml allows it, else their names.
 """
 
-import base64
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 
-from unveil.files import replacing
+from unveil import page
+
+TEMPLATE = Path(__file__).parent / "sheets.html"
 
 Pictures = dict[int, list[NDArray[np.uint8]]]
 """What is shown of a row of the test split: its face, and the face under its map."""
@@ -62,32 +60,16 @@ def _sure(answers: pd.DataFrame) -> pd.Series:
 def write(
     path: Path, found: Sequence[Sheet], answers: pd.DataFrame, pictures: Pictures, **said: object
 ) -> None:
-    """Write the page; ``answers`` has ``member``, and ``said`` is ``architecture``.
-
-    Names of members come from a stranger's archive: everything is escaped.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    """Write the page; ``answers`` has ``member``, and ``said`` is ``architecture``."""
     faces = {
         place: _face(answers.loc[place], pictures.get(place, []))
         for sheet in found
         for place in sheet.rows
     }
-    page = environment.get_template("sheets.html").render(sheets=found, faces=faces, **said)
-    with replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    page.write(path, TEMPLATE, {"sheets": found, "faces": faces, **said})
 
 
 def _face(row: pd.Series, pictures: list[NDArray[np.uint8]]) -> dict[str, Any]:
     shares = {name.removeprefix("p_"): row[name] for name in row.index if name.startswith("p_")}
     told = {name: row[name] for name in ("actual", "predicted", "member")}
-    return {**told, "shares": shares, "pictures": [_png(one) for one in pictures]}
-
-
-def _png(pixels: NDArray[np.uint8]) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return {**told, "shares": shares, "pictures": [page.png(one) for one in pictures]}

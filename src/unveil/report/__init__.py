@@ -7,33 +7,19 @@ holds no picture of a face. Command: ``unveil report``.
 
 from pathlib import Path
 
-import jinja2
-
-from unveil.files import read_json, replacing
+from unveil import page
+from unveil.files import read_json
 from unveil.params import Params
 from unveil.paths import COMPARISON, REPORT
 from unveil.report import facts
 from unveil.report.words import marked, number, percent, words
 
+TEMPLATE = Path(__file__).parent / "report.html"
+
 
 def make(params: Params) -> Path:
     """Write the page; gives its path."""
     comparison = read_json(COMPARISON, made_by="unveil compare")
-    # Names of classes, groups and rules' examples may be anybody's text: everything is escaped.
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "marked": marked,
-        "number": number,
-        "percent": percent,
-        "words": words,
-    }
-    page = environment.get_template("report.html").render(facts.gathered(comparison, params))
-    with replacing(REPORT) as path:
-        path.write_text(page, encoding="utf-8")
+    filters = {"marked": marked, "number": number, "percent": percent, "words": words}
+    page.write(REPORT, TEMPLATE, facts.gathered(comparison, params), filters)
     return REPORT

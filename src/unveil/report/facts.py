@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from unveil import compare, contests, sample
+from unveil import compare, pairs, sample
 from unveil.files import read_json
 from unveil.params import Params
 from unveil.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VERDICT
@@ -68,7 +68,7 @@ def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
         {
             "report": report,
             "bar": {name: at(value) for name, value in score.items()},
-            "behind": contests.difference(first, key, classes) if key != first else None,
+            "behind": pairs.difference(first, key, classes) if key != first else None,
             # Only a candidate was exported, and its speed measured as it would go out.
             "latency": decision.get("latency") if decision.get("candidate") == key else None,
         }

@@ -4,12 +4,11 @@ Appends JSON lines: start with purpose and exception, change of the bundle, coun
 stop. No address, picture, face, time of one request or answer about one person stands there.
 """
 
-import json
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from unveil import journal
 from unveil.errors import UserError
 
 Told = str | int | None | dict[str, int]
@@ -18,15 +17,7 @@ Told = str | int | None | dict[str, int]
 def record(log: Path, event: str, **told: Told) -> None:
     """Append a line; ``UserError`` when that is not possible."""
     entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **told}
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            os.write(file, json.dumps(entry).encode() + b"\n")
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise UserError(f"{log} cannot be written: {str(error.strerror).lower()}") from None
+    journal.append(log, entry, mode=0o600)
 
 
 def note(log: Path, event: str, **told: Told) -> None:

@@ -16,11 +16,11 @@ from unveil.measures import Estimate, paired_difference
 from unveil.params import Params
 from unveil.paths import MODELS, REPORTS
 
-Contest = dict[str, Any]
+Pair = dict[str, Any]
 """``first``, ``second``, ``difference`` (of test macro-F1, with interval) and ``tie``."""
 
 
-def contest(first: str, second: str, classes: tuple[str, ...]) -> Contest:
+def pair(first: str, second: str, classes: tuple[str, ...]) -> Pair:
     """Compare two evaluated architectures by a paired bootstrap of their test macro-F1."""
     apart = difference(first, second, classes)
     return {
@@ -42,20 +42,20 @@ def difference(first: str, second: str, classes: tuple[str, ...]) -> Estimate:
     return paired_difference(truth, predicted, others, classes=len(classes))
 
 
-def transfer(ranking: Sequence[str], params: Params) -> Contest | None:
+def transfer(ranking: Sequence[str], params: Params) -> Pair | None:
     """Compare the best network with a backbone to the best from scratch, where both are."""
     best = [
         next((key for key in ranking if isinstance(params.architectures[key], kind)), None)
         for kind in (Transfer, Cnn)
     ]
-    return contest(best[0], best[1], params.classes) if best[0] and best[1] else None
+    return pair(best[0], best[1], params.classes) if best[0] and best[1] else None
 
 
-def colors(ranking: Sequence[str], params: Params) -> list[Contest]:
+def colors(ranking: Sequence[str], params: Params) -> list[Pair]:
     """Compare RGB to gray wherever two entries differ in nothing else."""
     entries = {key: entry for key in ranking if isinstance(entry := params.architectures[key], Cnn)}
     return [
-        contest(key, other, params.classes)
+        pair(key, other, params.classes)
         for key, entry in sorted(entries.items())
         for other, gray in entries.items()
         if entry.color == "rgb" and replace(entry, color="gray") == gray
@@ -89,7 +89,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     return written
 
 
-def said(outcome: Contest) -> str:
+def said(outcome: Pair) -> str:
     """Say the difference with its interval: ``+0.0123 [-0.0040, +0.0290]``."""
     apart = Estimate(**outcome["difference"])
     return f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
@@ -102,7 +102,7 @@ def percent(estimate: dict[str, float]) -> str:
 
 
 def _table(
-    one: str, other: str, outcomes: list[Contest], reports: dict[str, dict[str, Any]]
+    one: str, other: str, outcomes: list[Pair], reports: dict[str, dict[str, Any]]
 ) -> list[str]:
     return [
         f"| {one} | test macro-F1 | {other} | test macro-F1 | difference, paired | better |",
@@ -111,7 +111,7 @@ def _table(
     ]
 
 
-def _row(outcome: Contest, reports: dict[str, dict[str, Any]]) -> str:
+def _row(outcome: Pair, reports: dict[str, dict[str, Any]]) -> str:
     cells = []
     for key in (outcome["first"], outcome["second"]):
         cells += [f"`{key}`", percent(reports[key]["test"]["macro_f1"])]
