@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unveil import assessment, charts, packed, plots, train
 from unveil.assessment import Answers, Probabilities
+from unveil.batches import Lots
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import Params
@@ -70,7 +71,7 @@ def assessed(key: str, answers: dict[str, Answers], params: Params) -> dict[str,
 
 def probabilities(network: Any, images: NDArray[np.uint8]) -> Probabilities:
     """Give the class probabilities ``(n, classes)``; refuses any that is not finite."""
-    answers: Probabilities = network.predict(images, batch_size=128, verbose=0)
+    answers: Probabilities = network.predict(Lots(images, size=128), verbose=0)
     if not np.isfinite(answers).all():
         raise UserError("the network's probabilities are not finite")
     return answers
