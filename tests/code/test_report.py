@@ -15,7 +15,7 @@ from unveil.errors import UserError
 from unveil.evaluate import predictions
 from unveil.files import sha256, write_json
 from unveil.paths import EXPLANATIONS, MODELS, PACKED, PROMOTION, REPORT, REPORTS, VERDICT
-from unveil.report.words import marked, number, percent
+from unveil.report.words import counted, marked, number, percent
 
 WRONG = {"cnn3": range(10), "cnn4": range(10, 24), "vgg16": range(120)}
 """Which of the images each network gets wrong: the first two are a tie."""
@@ -182,6 +182,10 @@ def test_a_sentence_never_becomes_markup_of_its_own(text):
 )
 def test_a_value_is_written_shortly(value, text):
     assert number(value) == text
+
+
+def test_one_thing_is_not_called_several():
+    assert [counted(n, "rule") for n in (0, 1, 1200)] == ["0 rules", "1 rule", "1,200 rules"]
 
 
 def test_what_is_too_little_has_no_number():

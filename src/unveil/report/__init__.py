@@ -12,7 +12,7 @@ from unveil.files import read_json
 from unveil.params import Params
 from unveil.paths import COMPARISON, REPORT
 from unveil.report import facts
-from unveil.report.words import marked, number, percent, words
+from unveil.report.words import counted, marked, number, percent, words
 
 TEMPLATE = Path(__file__).parent / "report.html"
 
@@ -20,6 +20,6 @@ TEMPLATE = Path(__file__).parent / "report.html"
 def make(params: Params) -> Path:
     """Write the page; gives its path."""
     comparison = read_json(COMPARISON, made_by="unveil compare")
-    filters = {"marked": marked, "number": number, "percent": percent, "words": words}
+    filters = {one.__name__: one for one in (counted, marked, number, percent, words)}
     page.write(REPORT, TEMPLATE, facts.gathered(comparison, params), filters)
     return REPORT

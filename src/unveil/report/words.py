@@ -33,6 +33,11 @@ def percent(estimate: Mapping[str, float] | None) -> str:
     return f"{text} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number of things, ``noun`` being the name of one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def words(name: str) -> str:
     """Write a key as words."""
     return name.replace("_", " ").replace(".", ", ")
