@@ -46,9 +46,10 @@ def known() -> tuple:
     return partial(probabilities, network), network, faces(labels), labels
 
 
-def test_both_kinds_of_map_are_brightest_where_the_network_looks(known):
+def test_every_kind_of_map_is_brightest_where_the_network_looks(known):
     predict, network, images, labels = known
-    assert (quarters(maps.gradcam(network, images, labels)).argmax(1) == labels).all()
+    for found in maps.activations(network, images, labels).values():
+        assert (quarters(found).argmax(1) == labels).all()
     fall = quarters(maps.occlusion(predict, images, labels))
     assert (fall.argmax(1) == labels).all()
     assert (np.sort(fall)[:, :3].max(1) < fall.max(1) / 4).all()
@@ -56,14 +57,13 @@ def test_both_kinds_of_map_are_brightest_where_the_network_looks(known):
 
 def test_a_true_map_beats_chance_and_its_opposite_does_not(known):
     predict, network, images, labels = known
-    true = maps.gradcam(network, images, labels)
-    others = {"occlusion": maps.occlusion(predict, images, labels)}
-    others["random"] = faithful.random_maps(len(images), 48)
-    found = {name: faithful.courses(predict, images, labels, one) for name, one in others.items()}
-    judged = faithful.judged({**found, "gradcam": faithful.courses(predict, images, labels, true)})
-    assert judged["faithful"]
-    wrong = faithful.courses(predict, images, labels, -true)
-    assert not faithful.judged({**found, "gradcam": wrong})["faithful"]
+    drawn = maps.activations(network, images, labels)
+    drawn["occlusion"] = maps.occlusion(predict, images, labels)
+    drawn["opposite"] = -drawn["layercam"]
+    drawn["random"] = faithful.random_maps(len(images), 48)
+    found = {name: faithful.courses(predict, images, labels, one) for name, one in drawn.items()}
+    true = {"gradcam": True, "layercam": True, "occlusion": True}
+    assert faithful.judged(found)["faithful"] == {**true, "opposite": False}
 
 
 def test_a_course_begins_and_ends_with_the_same_faces_whatever_the_map(known):
@@ -91,8 +91,8 @@ def test_any_architecture_is_parted_where_nothing_leads_past(key, place):
     assert min(features.shape[1:3]) >= maps.CELLS
     whole = keras.Model(network.input, network.get_layer("probabilities").input)
     assert np.allclose(above(features, training=False), whole(images, training=False), atol=1e-5)
-    heat = maps.gradcam(network, images, asked)
-    assert heat.shape == (4, 48, 48) and np.isfinite(heat).all() and (heat >= 0).all()
+    for heat in maps.activations(network, images, asked).values():
+        assert heat.shape == (4, 48, 48) and np.isfinite(heat).all() and (heat >= 0).all()
 
 
 def test_a_network_without_a_map_is_refused():
@@ -168,7 +168,7 @@ def test_an_explanation_is_numbers_maps_and_sheets(evaluated):
     found = explain("cnn3", evaluated)
     folder = EXPLANATIONS / "cnn3"
     assert found == json.loads((folder / "explanation.json").read_text())
-    assert found["faithful"] and found["images"] == 8
+    assert all(found["faithful"].values()) and found["images"] == 8
     for name in ("maps.png", "faithfulness.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     page = (folder / "sheets.html").read_text()
@@ -190,7 +190,8 @@ import sys, numpy, keras
 from unveil.explain import maps
 network = keras.saving.load_model("model.keras")
 images = numpy.load("images.npy")
-numpy.save("maps.npy", maps.gradcam(network, images, numpy.arange(4)))
+drawn = maps.activations(network, images, numpy.arange(4))
+numpy.save("maps.npy", numpy.stack(list(drawn.values())))
 print(keras.backend.backend())
 """
 
@@ -204,5 +205,5 @@ def test_jax_and_tensorflow_draw_the_same_maps(place):
     command = [sys.executable, "-c", ON_JAX]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "jax"
-    ours = maps.gradcam(network, images, np.arange(4))
+    ours = np.stack(list(maps.activations(network, images, np.arange(4)).values()))
     assert np.allclose(np.load(Path("maps.npy")), ours, rtol=1e-3, atol=1e-4 * ours.max())

@@ -27,12 +27,13 @@ def explain(
     found = explains.explain(architecture, loaded)
     folder = EXPLANATIONS / architecture
     registry.attempt(lambda: registry.attach(architecture, folder, "explanation"))
-    lead = {name: one["value"] for name, one in found["lead"]["random"].items()}
     print(f"{folder}: maps of {found['images']} faces, contact sheets in sheets.html")
-    print(
-        f"Grad-CAM is better than random maps by {lead['deletion']:+.3f} (deletion), "
-        f"{lead['insertion']:+.3f} (insertion): {'' if found['faithful'] else 'not shown '}faithful"
-    )
+    for method, lead in found["lead"].items():
+        print(
+            f"{method}: {'' if found['faithful'][method] else 'not shown '}faithful, better than "
+            f"random maps by {lead['deletion']['value']:+.3f} (deletion), "
+            f"{lead['insertion']['value']:+.3f} (insertion)"
+        )
 
 
 @app.command()

@@ -1,9 +1,9 @@
 """a trained network -> what its answers rest on, whether to believe that, and what it gets wrong.
 
 Takes ``data/04_models/ARCH``, its report and the packed test split; makes in
-``data/05_reports/explanations/ARCH`` ``explanation.json``, ``maps.png`` (Grad-CAM and occlusion,
-averaged for each class), ``faithfulness.png`` and ``sheets.html``. No stage of dvc.yaml: nothing is
-decided by it. Command: ``unveil explain ARCH``.
+``data/05_reports/explanations/ARCH`` ``explanation.json``, ``maps.png`` (Grad-CAM, LayerCAM and
+occlusion, averaged for each class), ``faithfulness.png`` and ``sheets.html``. No stage of dvc.yaml:
+nothing is decided by it. Command: ``unveil explain ARCH``.
 """
 
 from functools import partial
@@ -57,7 +57,7 @@ def _maps(folder: Path, network: Any, test: Faces, params: Params) -> dict[str, 
     predict = partial(probabilities, network)
     asked = predict(some.images).argmax(1)
     drawn = {
-        "gradcam": maps.gradcam(network, some.images, asked),
+        **maps.activations(network, some.images, asked),
         "occlusion": maps.occlusion(predict, some.images, asked),
     }
     pictures.averages(folder / "maps.png", drawn, asked, params.classes)
@@ -72,7 +72,8 @@ def _maps(folder: Path, network: Any, test: Faces, params: Params) -> dict[str, 
 def _pictures(network: Any, test: Faces, chosen: list[Sheet]) -> Pictures:
     rows = sorted({place for sheet in chosen for place in sheet.rows})
     faces = test.images[rows]
-    heat = pictures.scaled(maps.gradcam(network, faces, probabilities(network, faces).argmax(1)))
+    asked = probabilities(network, faces).argmax(1)
+    heat = pictures.scaled(maps.activations(network, faces, asked)["layercam"])
     return {
         place: [face[..., 0], pictures.overlaid(face[..., 0], own)]
         for place, face, own in zip(rows, faces, heat, strict=True)

@@ -3,7 +3,7 @@
 Deletion replaces pixels by the face's mean, insertion brings them into a blurred face (Petsiuk, Das
 and Saenko, "RISE", BMVC 2018, sec. 4.1). The score is the area under the probability of the class
 that the network names for the whole face. Of a faithful map deletion is low and insertion high;
-measured against random maps as smooth as Grad-CAM's, since a blob that covers a quarter of a face
+measured against random maps as smooth as activations, since a blob that covers a quarter of a face
 changes an answer wherever it lies.
 """
 
@@ -25,7 +25,7 @@ BETTER = {"deletion": -1, "insertion": 1}
 
 
 def random_maps(count: int, size: int, *, seed: int = 0) -> Maps:
-    """Draw maps ``(count, size, size)`` of noise on as many cells as Grad-CAM has."""
+    """Draw maps ``(count, size, size)`` of noise on as many cells as an activation map has."""
     noise = np.random.default_rng(seed).random((count, CELLS, CELLS), dtype=np.float32)
     drawn: Maps = ndimage.zoom(noise, (1, size / CELLS, size / CELLS), order=1)
     return drawn
@@ -70,22 +70,22 @@ def areas(course: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def judged(found: dict[str, dict[str, NDArray[np.float32]]]) -> dict[str, Any]:
-    """Compare the scores of ``found``, the courses by method (gradcam, occlusion, random).
+    """Compare the scores of ``found``, the courses by method, one of them ``random``.
 
-    ``lead`` is how much better Grad-CAM is than the other, on the same faces, with a 95 %
-    interval; it is called faithful where both scores are better than those of random maps.
+    ``lead`` is how much better each is than random maps, on the same faces, with a 95 % interval;
+    it is called faithful where both scores are surely better.
     """
     scores = {
         method: {name: areas(course) for name, course in both.items()}
         for method, both in found.items()
     }
     lead = {
-        other: {
-            name: asdict(mean(sign * (scores["gradcam"][name] - scores[other][name])))
+        method: {
+            name: asdict(mean(sign * (own[name] - scores["random"][name])))
             for name, sign in BETTER.items()
         }
-        for other in scores
-        if other != "gradcam"
+        for method, own in scores.items()
+        if method != "random"
     }
     return {
         "scores": {
@@ -93,7 +93,9 @@ def judged(found: dict[str, dict[str, NDArray[np.float32]]]) -> dict[str, Any]:
             for method, both in scores.items()
         },
         "lead": lead,
-        "faithful": all(one["low"] > 0 for one in lead["random"].values()),
+        "faithful": {
+            method: all(one["low"] > 0 for one in both.values()) for method, both in lead.items()
+        },
     }
 
 

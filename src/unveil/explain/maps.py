@@ -1,4 +1,4 @@
-"""Where an answer rests: Grad-CAM, and what covering each part of a face changes.
+"""Where an answer rests: class activation maps, and what covering each part of a face changes.
 
 Faces are ``(n, size, size, 1) uint8``, the class asked about ``(n,)`` indices, maps
 ``(n, size, size) float32``: the higher, the more the pixel speaks for that class.
@@ -47,19 +47,24 @@ def halves(network: Any) -> tuple[Any, Any]:
     raise UserError(f"no feature map before `features` has {CELLS} cells a side")
 
 
-def gradcam(network: Any, faces: Faces, asked: Indices) -> Maps:
-    """Give the maps of Grad-CAM (Selvaraju et al., ICCV 2017, sec. 3), at least 0.
+def activations(network: Any, faces: Faces, asked: Indices) -> dict[str, Maps]:
+    """Give the maps of Grad-CAM and of LayerCAM by these names, at least 0.
 
-    Each channel counts by the mean slope of the class's logit, before the softmax.
+    In ``gradcam`` each channel counts by the mean slope of the class's logit, before the softmax
+    (Selvaraju et al., ICCV 2017, sec. 3); in ``layercam`` each cell of it by its own slope, where
+    that is above 0 (Jiang et al., IEEE TIP 30, 2021, sec. III-B).
     """
     below, above = halves(network)
     parts = [slice(start, start + BATCH) for start in range(0, len(faces), BATCH)]
     end = network.get_layer("probabilities")
-    heat = [_heat(below(faces[part], training=False), above, end, asked[part]) for part in parts]
-    return _resized(np.concatenate(heat), faces.shape[1])
+    heats = [_heats(below(faces[part], training=False), above, end, asked[part]) for part in parts]
+    return {
+        name: _resized(np.concatenate([heat[name] for heat in heats]), faces.shape[1])
+        for name in heats[0]
+    }
 
 
-def _heat(features: Any, above: Any, end: Any, asked: Indices) -> NDArray[np.float32]:
+def _heats(features: Any, above: Any, end: Any, asked: Indices) -> dict[str, NDArray[np.float32]]:
     from keras import ops
 
     wanted = ops.one_hot(asked, end.units)
@@ -68,9 +73,16 @@ def _heat(features: Any, above: Any, end: Any, asked: Indices) -> NDArray[np.flo
         logits = ops.matmul(above(at, training=False), end.kernel) + end.bias
         return ops.sum(logits * wanted)
 
-    weights = ops.mean(_gradient(score, features), axis=(1, 2), keepdims=True)
-    heat = ops.relu(ops.sum(weights * features, axis=-1, keepdims=True))
-    return np.asarray(ops.convert_to_numpy(heat), np.float32)
+    slope = _gradient(score, features)
+    weights = {
+        "gradcam": ops.mean(slope, axis=(1, 2), keepdims=True),
+        "layercam": ops.relu(slope),
+    }
+    heats = {
+        name: ops.relu(ops.sum(weight * features, axis=-1, keepdims=True))
+        for name, weight in weights.items()
+    }
+    return {name: np.asarray(ops.convert_to_numpy(heat)) for name, heat in heats.items()}
 
 
 def _gradient(score: Callable[[Any], Any], at: Any) -> Any:
