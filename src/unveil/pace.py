@@ -161,7 +161,7 @@ def _fer(frames: list[Pixels]) -> list[Pace]:
     """Measure the package fer with its default detector on the same frames, where it is there."""
     if importlib.util.find_spec("fer") is None:
         return []
-    from fer import FER  # type: ignore[import-not-found]
+    from fer.fer import FER  # type: ignore[import-not-found]
 
     rival, coloured = FER(), [np.repeat(one[..., np.newaxis], 3, 2) for one in frames]
     film = iter(coloured)
