@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from unveil import bundle
 from unveil.detect import YUNET, detector
 from unveil.errors import UserError
+from unveil.feedback import Folder
 from unveil.images import Limits
 from unveil.paths import BUNDLE
 from unveil.serving import audit, tokens
@@ -131,7 +132,8 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
         threads=ThreadPoolExecutor(cores, thread_name_prefix="picture"),
         limits=Limits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels),
     )
-    state = State(settings, purpose, metrics, live, pipeline)
+    kept = Folder(settings.feedback, settings.feedback_most) if settings.feedback else None
+    state = State(settings, purpose, metrics, live, pipeline, feedback=kept)
     metrics.watch("unveil_inside", "Requests worked on.", lambda: pipeline.turnstile.inside)
     metrics.watch("unveil_allowed", "How many may be.", lambda: pipeline.turnstile.allowed)
     metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)
