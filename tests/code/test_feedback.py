@@ -21,7 +21,7 @@ from tests.scenes import drawn, scene
 from tests.servers import BIN, unveil_server
 from typer.testing import CliRunner
 
-from unveil import enlarge, ingest, manifest, params, sample
+from unveil import enlarge, ingest, manifest, params, sample, search
 from unveil.cli import app
 from unveil.errors import UserError
 from unveil.feedback import Entry, Filled, Folder, read
@@ -246,6 +246,17 @@ def test_a_face_of_the_test_set_comes_in_and_is_left_out_again(archive):
     ingest.ingest(Path("more.zip"), layout=manifest.layout(loaded))
     after = manifest.make(ARCHIVE, loaded).set_index("member")
     assert after.loc[f"train/sad/feedback-{name}.png", "quarantine"] != ""
+
+
+def test_an_erasure_finds_the_picture_that_was_taken_in_and_passes_over_the_lines(archive):
+    name = keep(101, "sad")
+    fed()
+    with zipfile.ZipFile("more.zip") as opened:
+        digest, content = search.picture(opened, f"train/sad/feedback-{name}.png")
+    person = search.Person(frozenset({f"train/sad/feedback-{name}.png"}), {digest: content})
+    assert search.holds(Path(f"kept/pictures/{name}.png"), person)
+    assert search.holds(Path("more.zip"), person)
+    assert not search.holds(Path("kept/feedback.jsonl"), person)
 
 
 def test_nothing_is_written_over_or_half_and_all_is_one_line(archive):
