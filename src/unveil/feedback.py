@@ -49,12 +49,14 @@ class Folder:
     """Where feedback is kept, ``most`` entries of it."""
 
     def __init__(self, path: Path, most: int) -> None:
-        """Make the folder, for its owner only; ``UserError`` where that cannot be."""
+        """Make the folder; ``UserError`` where that cannot be, or where it is open to others."""
         self.path, self._most = path, most
         self._lock = threading.Lock()
         try:
-            (path / PICTURES).mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.chmod(0o700)
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if path.stat().st_mode & 0o077:
+                raise UserError(f"{path} is open to others; chmod 700 {path}")
+            (path / PICTURES).mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise UserError(f"{path} cannot be made: {str(error.strerror).lower()}") from None
 

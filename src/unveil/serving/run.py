@@ -132,13 +132,21 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
         threads=ThreadPoolExecutor(cores, thread_name_prefix="picture"),
         limits=Limits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels),
     )
-    kept = Folder(settings.feedback, settings.feedback_most) if settings.feedback else None
-    state = State(settings, purpose, metrics, live, pipeline, feedback=kept)
+    state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
     metrics.watch("unveil_inside", "Requests worked on.", lambda: pipeline.turnstile.inside)
     metrics.watch("unveil_allowed", "How many may be.", lambda: pipeline.turnstile.allowed)
     metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)
     metrics.watch("unveil_ready", "1 when requests are answered.", lambda: state.is_ready)
     return state
+
+
+def _feedback(settings: Settings) -> Folder | None:
+    if settings.feedback is None:
+        return None
+    what = "labels, and faces of who consents" if settings.feedback_pictures else "labels"
+    folder = Folder(settings.feedback, settings.feedback_most)
+    audit.record(settings.audit, "feedback", said=what)
+    return folder
 
 
 def _folder(settings: Settings) -> Path:
