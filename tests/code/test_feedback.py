@@ -114,10 +114,12 @@ def test_of_a_picture_the_face_is_kept_and_nothing_else(url, folder):
         {},
         {"emotion": "angry"},
         {"emotion": "happy", "answered": "angry"},
+        {"emotion": "happy", "answered": ""},
         {"emotion": "happy", "name": "somebody"},
         {"emotion": "happy", "picture": "*", "consent": True},
         {"emotion": "happy", "picture": "aGVsbG8=", "consent": True},
-        {"emotion": "happy", "picture": FACE, "consent": "perhaps"},
+        {"emotion": "happy", "picture": FACE, "consent": "yes"},
+        {"emotion": "happy", "picture": FACE, "consent": 1},
         {"emotion": ["happy"] * 50},
     ],
 )

@@ -34,7 +34,10 @@ class Said(BaseModel):
     emotion: str = Field(description="The class it is.")
     answered: str | None = Field(None, description="The class that was answered; null for unsure.")
     picture: Encoded | None = Field(None, description="Of one face, base64; with consent only.")
-    consent: bool = Field(False, description="Whether who is pictured agreed that it is kept.")
+    # Strict: nothing but `true` is a consent, no 1 and no "yes".
+    consent: bool = Field(
+        False, strict=True, description="Whether who is pictured agreed that it is kept."
+    )
 
 
 class Kept(BaseModel):
@@ -83,9 +86,8 @@ async def feedback(request: Request) -> JSONResponse:
 
 def _check(said: Said, state: State) -> None:
     classes = state.live.bundle.classes
-    for name, given in (("emotion", said.emotion), ("answered", said.answered or said.emotion)):
-        if given not in classes:
-            raise Refused(422, f"{name} is to be one of {', '.join(classes)}")
+    if said.emotion not in classes or said.answered not in (None, *classes):
+        raise Refused(422, f"emotion and answered are to be of {', '.join(classes)}")
     if said.picture is None:
         return
     if not state.settings.feedback_pictures:
