@@ -31,11 +31,12 @@ ORDER = [
     *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
     *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "pairs"),
     *("compare", "drift", "card", "provenance"),
-    *("registry", "recorded", "seeds", "journal", "takeout", "answer", "bundle", "leaflet"),
+    *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
+    *("bundle", "leaflet"),
     *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),
     *("contact", "audit", "machines", "history", "objects", "search", "request", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
-    *("lines", "pace", "serving", "cli", "__main__"),
+    *("lines", "pace", "client", "serving", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

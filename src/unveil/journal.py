@@ -2,7 +2,7 @@
 
 ``data/journal.jsonl`` tells of the faces and travels in git beside the pointer of the data: time
 (UTC), verb, counts, digests of archives; no name, no member, no picture. `unveil ingest`, `sample`,
-`data export` and `data erase` write it. `unveil promote` and `rollback` write
+`data export`, `data feedback` and `data erase` write it. `unveil promote` and `rollback` write
 ``data/promotions.jsonl``.
 """
 

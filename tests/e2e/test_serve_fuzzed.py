@@ -1,11 +1,14 @@
 """A running server under bodies nobody would send: no 5xx, no crash, nothing stored."""
 
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
 import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from PIL import Image
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -13,12 +16,12 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.bundles import made, quarter
-from tests.hostile import encoded
+from tests import fuzz
+from tests.bundles import made
 from tests.servers import unveil_server
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
-KINDS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-PICTURES = [encoded(Image.fromarray(quarter(1)), kind) for kind in KINDS]
 CHECKS = [not_a_server_error, status_code_conformance]
 CHECKS += [content_type_conformance, response_schema_conformance]
 FUZZING = {
@@ -27,73 +30,121 @@ FUZZING = {
     "suppress_health_check": list(HealthCheck),
     "database": None,
 }
+KEPT = re.compile(r"feedback/(feedback\.jsonl|pictures/[0-9a-f]{64}\.png)")
+FRAMES, CONFORMING = 0.1, 0.1  # of all bodies
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzzed")
-    with unveil_server(folder, made(folder / "b"), "--body-seconds", 5) as given:
-        before = sorted(folder.rglob("*"))
+    options = ["--body-seconds", 5, "--feedback", "feedback", "--feedback-pictures"]
+    options += ["--feedback-most", 100]
+    with unveil_server(folder, made(folder / "b"), *options) as given:
+        before = files(folder)
         yield given
-        # Nothing of ten thousand bodies is left.
-        assert sorted(folder.rglob("*")) == before
+        # Nothing of ten thousand bodies is left but what people consented to.
+        assert [name for name in files(folder) - before if not KEPT.fullmatch(name)] == []
+        assert (folder / "feedback/feedback.jsonl").read_text().count("\n") <= 100
         assert "Traceback" not in (folder / "unveil-server.log").read_text()
+        assert given.process.poll() is None
 
 
-def conform(url: str, examples: int) -> None:
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def resident(server) -> float:
+    """Say how many MB the server holds."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
+
+
+def conform(url: str, examples: int) -> Counter:
     """Send bodies that fit the interface and bodies that do not; each answer is as it says."""
-    for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
+    operations = list(schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations())
+    counted = Counter()
+    for found in operations:
         for mode in GenerationMode:
 
-            @settings(max_examples=examples, **FUZZING)
+            @settings(max_examples=max(1, examples // len(operations) // 2), **FUZZING)
             @given(found.ok().as_strategy(generation_mode=mode))
             def ask(case):
-                case.call_and_validate(checks=CHECKS)
+                answer = case.call_and_validate(checks=CHECKS)
+                counted["our document", answer.status_code] += 1
 
             ask()
-    assert httpx.get(f"{url}/readyz").status_code == 200
+    return counted
 
 
-@pytest.mark.fault("bodies made from our own OpenAPI document")
-def test_the_interface_answers_as_it_says(url):
-    conform(url, 8)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.fault("ten thousand bodies made from our own OpenAPI document")
-def test_the_interface_answers_ten_thousand_times_as_it_says(url):
-    conform(url, 500)
-
-
-def broken(picture: bytes, noise: bytes, place: float, over: bool) -> bytes:
-    start = int(place * len(picture))
-    return picture[:start] + noise + picture[start + len(noise) * over :]
-
-
-def send(url: str, examples: int) -> None:
-    with httpx.Client(base_url=url, timeout=60) as client:
+def ask_all(url: str, requests, examples: int) -> Counter:
+    """Send requests; none is the server's fault."""
+    counted = Counter()
+    with httpx.Client(timeout=60) as client:
 
         @settings(max_examples=examples, **FUZZING)
-        @given(st.sampled_from(PICTURES), st.binary(max_size=60), st.floats(0, 1), st.booleans())
-        def ask(picture, noise, place, over):
-            content = broken(picture, noise, place, over)
-            answer = client.post(
-                "/v1/predict", content=content, headers={"content-type": "image/png"}
+        @given(requests)
+        def ask(asked):
+            method, path, kind, body = asked
+            answer = client.request(
+                method, url + path, content=body, headers={"content-type": kind}
             )
-            assert answer.status_code in (200, 422), answer.text
+            assert answer.status_code < 500, (asked, answer.text)
+            where = path if path in fuzz.ROUTES else "other"
+            counted[where, answer.status_code] += 1
 
         ask()
-        assert client.get("/readyz").status_code == 200
+    return counted
 
 
-@pytest.mark.fault("damaged images over HTTP")
-def test_damaged_images_are_answered_or_refused(url):
-    send(url, 200)
+def watch_all(url: str, examples: int) -> Counter:
+    """Send frames of a stream, which is opened again where one of them has ended it."""
+    counted, streams = Counter(), []
+
+    @settings(max_examples=examples, **FUZZING)
+    @given(fuzz.frames)
+    def ask(frame):
+        if not streams:
+            streams.append(connect(url.replace("http", "ws") + "/v1/stream"))
+        streams[0].send(frame)
+        try:
+            said = "error" if "error" in json.loads(streams[0].recv(timeout=60)) else "answer"
+        except ConnectionClosed as closed:
+            said = closed.rcvd.code
+            streams.pop().close()
+        assert (said == 1003) == isinstance(frame, str), (said, frame)
+        counted["/v1/stream", said] += 1
+
+    ask()
+    for stream in streams:
+        stream.close()
+    return counted
+
+
+def send(server, bodies: int) -> Counter:
+    """Send so many bodies to all routes; counts the answers by route and status."""
+    counted = watch_all(server, int(bodies * FRAMES)) + conform(server, int(bodies * CONFORMING))
+    for requests, share in fuzz.SHARES:
+        counted += ask_all(server, requests, int(bodies * share))
+    assert httpx.get(f"{server}/readyz").status_code == 200
+    return counted
+
+
+@pytest.mark.fault("bodies nobody would send, on all routes")
+def test_bodies_nobody_would_send_are_answered_or_refused(server):
+    assert send(server, 150).total() > 100
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.fault("ten thousand damaged images over HTTP")
-def test_ten_thousand_damaged_images_are_answered_or_refused(url):
-    send(url, 10_000)
+@pytest.mark.fault("ten thousand bodies nobody would send, on all routes")
+def test_ten_thousand_bodies_nobody_would_send_are_answered_or_refused(server, capsys):
+    send(server, 400)
+    before = resident(server)
+    counted = send(server, 10_800)
+    grown = resident(server) - before
+    with capsys.disabled():
+        print(f"\n{counted.total()} bodies; the server holds {before:.0f} MB and {grown:+.1f} MB")
+        for (route, status), count in sorted(counted.items(), key=str):
+            print(f"{route:36} {status!s:8} {count:6}")
+    assert counted.total() >= 10_000
+    assert grown < 50

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from unveil.cli import erase, takeout
+from unveil.cli import erase, feedback, takeout
 
 app = typer.Typer(help="Look after the faces.", no_args_is_help=True)
 app.add_typer(erase.app)
 app.add_typer(takeout.app)
+app.add_typer(feedback.app)
 
 
 @app.command()

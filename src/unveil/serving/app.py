@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.staticfiles import StaticFiles
 
 from unveil.images import UnreadableImage
-from unveil.serving import audit, inference, notice, stream
+from unveil.serving import audit, feedback, inference, notice, stream
 from unveil.serving.batching import ModelFailed
 from unveil.serving.messages import Batch, Picture, Pictures, pictures, told
 from unveil.serving.pipeline import Looked
@@ -82,6 +82,8 @@ def build(state: State) -> FastAPI:
     app.get("/notice", summary="For people who are looked at", response_class=text)(exposed)
     app.include_router(inference.router)
     app.include_router(stream.router)
+    if state.feedback is not None:
+        app.include_router(feedback.router)
     app.get("/", include_in_schema=False)(page)
     app.mount("/static", StaticFiles(directory=PAGE))
     _refusals(app)
@@ -137,7 +139,8 @@ async def metrics(request: Request) -> Response:
 async def exposed(request: Request) -> str:
     """Give the text to show where faces are looked at."""
     state = state_of(request)
-    return notice.text(state.purpose, state.settings.contact, state.live.bundle.classes)
+    text = notice.text(state.purpose, state.settings.contact, state.live.bundle.classes)
+    return text + notice.feedback(pictures=state.settings.feedback_pictures) * bool(state.feedback)
 
 
 def _count(state: State, looked: list[Looked]) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,6 +24,9 @@ OPEN = {"/", "/healthz", "/readyz", "/notice", "/openapi.json"}
 OPEN_BELOW = ("/static/", "/v2/health/")
 """What needs no token: it tells nothing of a person, and asks nothing of the model."""
 WORK = {"/v1/predict", "/v1/predict/batch", "/v2/models/facial-emotion/infer"}
+
+WELCOME = "unveil.welcome"
+"""The key of a scope under which what lasts can ask whether its token still is one."""
 
 HELD_BYTES = 256_000_000
 """Of all bodies that are being received, at most."""
@@ -101,8 +105,12 @@ class Door:
         path = scope["path"]
         if self._file is None or path in OPEN or path.startswith(OPEN_BELOW):
             return
-        if tokens.owner(self._known(), _presented(headers)) is None:
+        scope[WELCOME] = partial(self._is_known, _presented(headers))
+        if not scope[WELCOME]():
             raise Refused(401, "a known token is needed", www_authenticate="Bearer")
+
+    def _is_known(self, token: str) -> bool:
+        return tokens.owner(self._known(), token) is not None
 
     def _is_welcome(self, origin: str, headers: Headers) -> bool:
         # Browsers let any page open a WebSocket anywhere: it is for us to ask whose page it is.

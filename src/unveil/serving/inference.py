@@ -18,8 +18,10 @@ from unveil.serving.refusal import Refused, documented
 from unveil.serving.state import state_of
 
 NAME = "facial-emotion"
-MOST = 256
-"""Faces in one request."""
+MOST = 64
+"""Faces in one request: to read the JSON of more would hold up all others."""
+_BESIDES = 20
+"""Values of a request that are no pixels."""
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -126,8 +128,9 @@ async def infer(request: Request) -> JSONResponse:
     state = state_of(request)
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise Refused(415, "content-type is to be application/json")
-    asked = validated(_INFERENCE, await request.body())
-    faces = _faces(asked.inputs[0], state.live.bundle.image_size)
+    size = state.live.bundle.image_size
+    asked = validated(_INFERENCE, await request.body(), most=MOST * size * size + _BESIDES)
+    faces = _faces(asked.inputs[0], size)
     with state.pipeline.turnstile.passed():
         answered = await state.pipeline.batcher.ask(faces)
     output = {

@@ -23,6 +23,20 @@ a person, are kept to watch the system.
 You may ask those who run it what is done with your picture, and object to it.
 """
 
+_FEEDBACK = """
+Those who use this may say what an expression is, and that is kept, without who said it{picture}. \
+It is used to teach the computer.
+"""
+_PICTURE = (
+    "; where who is pictured agreed, the face is kept too, gray and small, until they want it gone"
+)
+
+
+def feedback(*, pictures: bool) -> str:
+    """Write what the notice says besides, where feedback is taken."""
+    said = _FEEDBACK.format(picture=_PICTURE if pictures else "")
+    return "\n".join(map(textwrap.fill, said.splitlines())) + "\n"
+
 
 def text(purpose: Purpose, contact: str, classes: Sequence[str]) -> str:
     """Write the notice, in plain words; without a contact it says that none was stated."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from unveil.answer import Answer, answer
 from unveil.detect import Detect, cut, is_face, whole
-from unveil.images import Limits, Pixels, UnreadableImage, decode
+from unveil.images import Limits, Pixels, UnreadableImage, decode, resize
 from unveil.serving.batching import Batcher
 from unveil.serving.turnstile import Turnstile
 
@@ -58,6 +58,17 @@ class Pipeline:
         bundle = asked.bundle
         answers = (answer(row, bundle.classes, bundle.abstain_below) for row in asked.probabilities)
         return [_looked(one, answers) for one in found]
+
+    async def face(self, picture: bytes) -> Pixels:
+        """Cut the one face out of a picture as the model sees it; else ``UnreadableImage``."""
+        with self.turnstile.passed():
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self.threads, self._find, picture)
+        if isinstance(found, str):
+            raise UnreadableImage(found)
+        if len(found) != 1:
+            raise UnreadableImage(f"{len(found)} faces; a picture of one is needed")
+        return resize(found[0][1], self.batcher.image_size)
 
     def _find_all(self, pictures: Sequence[bytes]) -> list[list[tuple[Box, Pixels]] | str]:
         return [self._find(picture) for picture in pictures]

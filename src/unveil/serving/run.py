@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from unveil import bundle
 from unveil.detect import YUNET, detector
 from unveil.errors import UserError
+from unveil.feedback import Folder
 from unveil.images import Limits
 from unveil.paths import BUNDLE
 from unveil.serving import audit, tokens
@@ -131,12 +132,21 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
         threads=ThreadPoolExecutor(cores, thread_name_prefix="picture"),
         limits=Limits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels),
     )
-    state = State(settings, purpose, metrics, live, pipeline)
+    state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
     metrics.watch("unveil_inside", "Requests worked on.", lambda: pipeline.turnstile.inside)
     metrics.watch("unveil_allowed", "How many may be.", lambda: pipeline.turnstile.allowed)
     metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)
     metrics.watch("unveil_ready", "1 when requests are answered.", lambda: state.is_ready)
     return state
+
+
+def _feedback(settings: Settings) -> Folder | None:
+    if settings.feedback is None:
+        return None
+    what = "labels, and faces of who consents" if settings.feedback_pictures else "labels"
+    folder = Folder(settings.feedback, settings.feedback_most)
+    audit.record(settings.audit, "feedback", said=what)
+    return folder
 
 
 def _folder(settings: Settings) -> Path:

@@ -8,6 +8,10 @@ from unveil.errors import UserError
 from unveil.paths import AUDIT_LOG, LAST_GOOD
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+POSITIVE = (
+    *("max_bytes", "max_pixels", "body_seconds", "waiting", "patience", "connections"),
+    "feedback_most",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class Settings:
     connections: Annotated[int, "How many connections there may be."] = 256
     streams: Annotated[int, "How many of them may be video streams."] = 16
     drain_seconds: Annotated[float, "How long answers may take after SIGTERM."] = 20.0
+    feedback: Annotated[Path | None, "A folder: take what people say an expression is."] = None
+    feedback_pictures: Annotated[bool, "Keep faces with it, of people who consent."] = False
+    feedback_most: Annotated[int, "How many entries of feedback are kept, at most."] = 10_000
     audit: Annotated[Path, "Where is written what was done, without personal content."] = AUDIT_LOG
     keep: Annotated[Path, "Where the last bundle that worked is kept."] = LAST_GOOD
 
@@ -61,7 +68,9 @@ def checked(settings: Settings) -> Settings:
         raise UserError(f"--host {settings.host} is not loopback: name a --token-file")
     if (settings.certificate is None) != (settings.key is None):
         raise UserError("--certificate and --key go together")
-    for name in ("max_bytes", "max_pixels", "body_seconds", "waiting", "patience", "connections"):
+    if settings.feedback_pictures and settings.feedback is None:
+        raise UserError("--feedback-pictures needs --feedback FOLDER")
+    for name in POSITIVE:
         if getattr(settings, name) <= 0:
             raise UserError(f"--{name.replace('_', '-')} {getattr(settings, name)} is not positive")
     for path in (settings.certificate, settings.key, settings.detector):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request, WebSocket
 
+from unveil.feedback import Folder
 from unveil.serving.live import Live
 from unveil.serving.metrics import Metrics
 from unveil.serving.pipeline import Pipeline
@@ -22,6 +23,7 @@ class State:
     pipeline: Pipeline
     draining: bool = False
     streams: int = 0
+    feedback: Folder | None = None
 
     @property
     def is_ready(self) -> bool:

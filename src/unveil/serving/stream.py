@@ -7,6 +7,7 @@ text message, JSON of a ``Picture`` with the number of its frame (from 0) and ho
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from unveil.images import UnreadableImage
 from unveil.serving.batching import ModelFailed
+from unveil.serving.guard import WELCOME
 from unveil.serving.messages import told
 from unveil.serving.refusal import Refused, refuse
 from unveil.serving.state import State, state_of
@@ -21,6 +23,8 @@ from unveil.serving.turnstile import Full
 
 IDLE = 60.0
 """Seconds without a frame after which a stream is closed."""
+AGAIN = 1.0
+"""Seconds after which a stream is asked again whether its token still is one."""
 
 router = APIRouter()
 
@@ -72,12 +76,14 @@ async def _serve(socket: WebSocket, state: State) -> None:
     newest = Newest()
     reading = asyncio.ensure_future(_read(socket, newest))
     answering = asyncio.ensure_future(_answer(socket, state, newest))
-    await asyncio.wait((reading, answering), return_when=asyncio.FIRST_COMPLETED)
-    for task in (reading, answering):
+    judging = asyncio.ensure_future(_judge(socket.scope.get(WELCOME, lambda: True)))
+    tasks = (reading, answering, judging)
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
         task.cancel()
-    ends = await asyncio.gather(reading, answering, return_exceptions=True)
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
     state.metrics.frame("dropped", newest.dropped)
-    code = ends[0] if isinstance(ends[0], int) else 1011
+    code = next((end for end in ends if isinstance(end, int)), 1011)
     with suppress(WebSocketDisconnect, RuntimeError):
         await socket.close(code)
 
@@ -95,6 +101,13 @@ async def _read(socket: WebSocket, newest: Newest) -> int:
         if frame is None:
             return 1003
         newest.put(frame)
+
+
+async def _judge(is_welcome: Callable[[], bool]) -> int:
+    """Wait until the client's token is taken back; gives the code to close with."""
+    while is_welcome():
+        await asyncio.sleep(AGAIN)
+    return 1008
 
 
 async def _answer(socket: WebSocket, state: State, newest: Newest) -> None:

@@ -1,0 +1,217 @@
+"""Ask a running `unveil serve` from a Python program; needs nothing but the standard library.
+
+    client = Client("http://127.0.0.1:8000", token=None)
+    for face in client.predict(Path("face.jpg")).faces:
+        print(face.emotion or face.reason)
+
+A server that is busy says when to come back, and is asked again then. Only ``stream`` needs another
+package, ``websockets``. Redirects are not followed and no proxy is used: a picture and a token go
+to the server that was named, or nowhere.
+"""
+
+import base64
+import json
+import ssl
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Source = bytes | Path
+"""The bytes of an image file, or where it lies on this machine."""
+
+_OFTEN = 5
+"""Times a busy server is asked, at most."""
+
+
+class ServerError(Exception):
+    """There is no answer; ``status`` is HTTP's, or None where the server was not reached."""
+
+    def __init__(self, error: str, status: int | None = None) -> None:
+        """Say why in one line."""
+        super().__init__(error)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Face:
+    """What a face looks like; ``emotion`` is None, and ``reason`` ``unsure``, below the threshold.
+
+    ``probabilities`` sum to 1; ``box`` is left, top, width and height in pixels.
+    """
+
+    emotion: str | None
+    reason: str | None
+    probabilities: Mapping[str, float]
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The faces of a picture, or why there are none: ``no_face``, or what cannot be read."""
+
+    faces: tuple[Face, ...]
+    reason: str | None
+
+
+class Client:
+    """Asks one server; may be used by several threads."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 10.0,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
+        """Know where to ask; ``trust`` says whose certificates are believed, for ``https``.
+
+        ``timeout`` is in seconds, of one answer and of one wait for a busy server.
+        """
+        parts = urlsplit(url)
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.path not in ("", "/")
+        ):
+            raise ValueError(f"{url!r} is no address of a server, like http://127.0.0.1:8000")
+        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
+        self._trust = None
+        if parts.scheme == "https":
+            self._trust = trust or ssl.create_default_context()
+        self._address = parts.netloc
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+
+    def predict(self, picture: Source) -> Picture:
+        """Say what the faces of a picture look like; ``ServerError`` where it cannot be read."""
+        return _picture(self._ask("POST", "/v1/predict", _content(picture), "image/*"))
+
+    def predict_batch(self, pictures: Sequence[Source]) -> list[Picture]:
+        """Answer for up to 64 pictures; one that cannot be read has its ``reason``."""
+        said = self._json("/v1/predict/batch", {"pictures": [_encoded(one) for one in pictures]})
+        return [_picture(one) for one in said["pictures"]]
+
+    def feedback(
+        self, emotion: str, *, answered: str | None = None, consented: Source | None = None
+    ) -> str | None:
+        """Say which class it was, where the server takes that.
+
+        ``consented`` is a picture of one face whose owner agreed that it is kept; gives the name by
+        which it can be taken back.
+        """
+        said: dict[str, Any] = {"emotion": emotion, "answered": answered}
+        if consented is not None:
+            said |= {"picture": _encoded(consented), "consent": True}
+        kept: str | None = self._json("/v1/feedback", said)["picture"]
+        return kept
+
+    def ready(self) -> bool:
+        """Say whether the server would answer."""
+        try:
+            status, _, _ = self._once("GET", "/readyz", b"", "")
+        except ServerError:
+            return False
+        return status == 200
+
+    def stream(self, frames: Iterable[Source]) -> Iterator[Picture]:
+        """Answer frames one by one; the next is taken when its answer is there, so none grows old.
+
+        A frame that a busy server drops has no answer. An unreadable one has its ``reason``.
+        """
+        from websockets.exceptions import WebSocketException
+        from websockets.sync.client import connect
+
+        url = f"ws{'s' if self._trust else ''}://{self._address}/v1/stream"
+        trust: dict[str, Any] = {"ssl": self._trust} if self._trust else {}
+        try:
+            with connect(
+                url,
+                additional_headers=self._headers,
+                proxy=None,
+                open_timeout=self._timeout,
+                **trust,
+            ) as socket:
+                for number, frame in enumerate(frames):
+                    socket.send(_content(frame))
+                    yield from _answers(socket, number, self._timeout)
+        except (WebSocketException, OSError) as error:
+            raise ServerError(f"the stream from {self._address} ended: {error}") from None
+
+    def _json(self, path: str, content: Mapping[str, Any]) -> Any:
+        return self._ask("POST", path, json.dumps(content).encode(), "application/json")
+
+    def _ask(self, method: str, path: str, body: bytes, kind: str) -> Any:
+        for left in reversed(range(_OFTEN)):
+            status, answer, later = self._once(method, path, body, kind)
+            if status == 200:
+                return json.loads(answer)
+            if status != 429 or not left or later > self._timeout:
+                break
+            time.sleep(later)
+        raise ServerError(_reason(answer), status)
+
+    def _once(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes, float]:
+        """Give status, body, and in how many seconds to ask again."""
+        headers = {**self._headers, **({"content-type": kind} if kind else {})}
+        try:
+            with closing(self._connection()) as connection:
+                connection.request(method, path, body, headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read(), _later(answer)
+        except (OSError, HTTPException) as error:
+            raise ServerError(f"{self._address} gives no answer: {error}") from None
+
+    def _connection(self) -> HTTPConnection:
+        if self._trust:
+            return HTTPSConnection(
+                self._host, self._port, timeout=self._timeout, context=self._trust
+            )
+        return HTTPConnection(self._host, self._port, timeout=self._timeout)
+
+
+def _answers(socket: Any, number: int, timeout: float) -> Iterator[Picture]:
+    """Wait for the answer of a frame; none where the server dropped it."""
+    try:
+        while True:
+            said = json.loads(socket.recv(timeout=timeout))
+            # One of an earlier frame was given up.
+            if said["frame"] == number:
+                yield _picture({"faces": [], "reason": said.get("error"), **said})
+                return
+    except TimeoutError:
+        return
+
+
+def _content(source: Source) -> bytes:
+    return source.read_bytes() if isinstance(source, Path) else source
+
+
+def _encoded(source: Source) -> str:
+    return base64.b64encode(_content(source)).decode()
+
+
+def _picture(said: Mapping[str, Any]) -> Picture:
+    faces = (
+        Face(one["emotion"], one["reason"], one["probabilities"], tuple(one["box"]))
+        for one in said["faces"]
+    )
+    return Picture(tuple(faces), said["reason"])
+
+
+def _later(answer: HTTPResponse) -> float:
+    try:
+        return max(0.0, float(answer.headers.get("retry-after", "1")))
+    except ValueError:
+        return 1.0
+
+
+def _reason(answer: bytes) -> str:
+    try:
+        return str(json.loads(answer)["error"])
+    except (ValueError, KeyError, TypeError):
+        return answer[:200].decode(errors="replace").strip() or "no reason was given"

@@ -1,0 +1,159 @@
+"""The Python client: typed answers, busy servers, clear errors, and nothing to install."""
+
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tests.bundles import CLASSES, made, quarter
+from tests.hostile import encoded
+from tests.servers import free_port, unveil_server
+
+from unveil.client import Client, ServerError, _reason
+from unveil.serving import tokens
+
+FACES = [encoded(Image.fromarray(quarter(place))) for place in range(4)]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("client")
+    token = tokens.issue(folder / "tokens.json", "program")
+    with unveil_server(folder, made(folder / "b"), "--token-file", "tokens.json") as url:
+        yield Client(url, token, timeout=30)
+
+
+def test_it_needs_nothing_but_the_standard_library():
+    code = "import sys; sys.path.insert(0, 'src'); import unveil.client; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = {name.split(".")[0] for name in said.stdout.split()}
+    for heavy in ("tensorflow", "fastapi", "numpy", "PIL", "httpx", "pydantic", "websockets"):
+        assert heavy not in names
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_picture_is_answered(client, place, tmp_path):
+    path = tmp_path / "face.png"
+    path.write_bytes(FACES[place])
+    for source in (path, FACES[place]):
+        (face,) = client.predict(source).faces
+        assert face.emotion == CLASSES[place]
+        assert face.box == (0, 0, 48, 48)
+        assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_batch_is_answered_in_its_order(client):
+    first, second = client.predict_batch([FACES[2], b"no picture"])
+    assert first.faces[0].emotion == "sad"
+    assert (second.faces, second.reason) == ((), "not an image")
+
+
+def test_a_stream_is_answered_frame_by_frame(client):
+    frames = (FACES[place] if place < 4 else b"no picture" for place in range(5))
+    answers = list(client.stream(frames))
+    assert [one.faces[0].emotion for one in answers[:4]] == list(CLASSES)
+    assert answers[4].reason == "not an image"
+
+
+def test_readiness_is_yes_or_no(client):
+    assert client.ready()
+    assert not Client(f"http://127.0.0.1:{free_port()}").ready()
+
+
+def test_what_is_refused_is_one_line_with_its_status(client):
+    with pytest.raises(ServerError, match="not an image") as refused:
+        client.predict(b"no picture")
+    assert refused.value.status == 422
+    with pytest.raises(ServerError, match="Not Found") as refused:
+        client.feedback("happy")
+    assert refused.value.status == 404
+    stranger = Client(f"http://{client._address}", "wrong")
+    with pytest.raises(ServerError, match="a known token") as refused:
+        stranger.predict(FACES[0])
+    assert refused.value.status == 401
+    with pytest.raises(ServerError, match="401"):
+        list(stranger.stream(FACES))
+
+
+def test_a_server_that_is_away_is_one_line():
+    client = Client(f"http://127.0.0.1:{free_port()}")
+    for ask in (lambda: client.predict(FACES[0]), lambda: list(client.stream(FACES))):
+        with pytest.raises(ServerError) as refused:
+            ask()
+        assert refused.value.status is None
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://here", "http://", "http://here/v1"])
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(ValueError, match="no address of a server"):
+        Client(url)
+
+
+@contextmanager
+def saying(*answers: tuple[int, str, bytes]):
+    """Serve these answers one after the other: status, retry-after, body; gives what was asked."""
+    asked, waiting = [], list(answers)
+
+    class Saying(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["content-length"]))
+            status, later, body = waiting.pop(0)
+            self.send_response(status)
+            self.send_header("retry-after", later)
+            self.send_header("location", "http://192.0.2.1/")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Saying) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+BUSY = (429, "0.01", b'{"error": "busy"}')
+ANSWER = (200, "", b'{"faces": [], "reason": "no_face"}')
+
+
+@pytest.mark.fault("a busy server")
+def test_a_busy_server_is_asked_again_when_it_says():
+    with saying(BUSY, BUSY, ANSWER) as (url, asked):
+        assert Client(url).predict(b"face").reason == "no_face"
+        assert asked == ["/v1/predict"] * 3
+
+
+@pytest.mark.fault("a server that stays busy")
+@pytest.mark.parametrize(("answers", "times"), [([BUSY] * 9, 5), ([(429, "3600", b"")], 1)])
+def test_a_server_that_stays_busy_is_given_up(answers, times):
+    with saying(*answers) as (url, asked):
+        with pytest.raises(ServerError) as refused:
+            Client(url).predict(b"face")
+        assert refused.value.status == 429
+        assert len(asked) == times
+
+
+@pytest.mark.fault("a server that sends elsewhere")
+def test_no_picture_and_no_token_goes_elsewhere():
+    with saying((307, "", b"")) as (url, asked), pytest.raises(ServerError) as refused:
+        Client(url, "secret").predict(b"face")
+    assert refused.value.status == 307
+    assert len(asked) == 1
+
+
+@given(st.binary(max_size=300))
+def test_any_answer_has_a_reason(content):
+    assert _reason(content)
