@@ -22,6 +22,8 @@ from unveil.serving.turnstile import Turnstile
 OPEN = {"/", "/healthz", "/readyz", "/notice", "/openapi.json"}
 OPEN_BELOW = ("/static/", "/v2/health/")
 """What needs no token: it tells nothing of a person, and asks nothing of the model."""
+KEPT = ("/static/", "/v1/device/")
+"""What a browser may keep."""
 WORK = {"/v1/predict", "/v1/predict/batch", "/v2/models/facial-emotion/infer"}
 
 HELD_BYTES = 256_000_000
@@ -65,8 +67,8 @@ class Labelled:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
-                if "etag" in headers:
-                    # The page and its network, which are large: kept, and asked about each time.
+                if scope["path"].startswith(KEPT):
+                    # Of several megabytes, and the same for all: kept, and asked about each time.
                     headers["cache-control"] = "private, no-cache"
                 if self._state.draining:
                     headers["connection"] = "close"

@@ -2,7 +2,13 @@
 
 import { GRID } from "./unveil.js";
 
-const COLOURS = { sure: "#3ddc97", unsure: "#ffc145", ink: "#10131a" };
+const COLOURS = {
+  sure: "#3ddc97",
+  unsure: "#ffc145",
+  ink: "#10131a",
+  warm: [255, 59, 48],
+  cold: [47, 123, 255],
+};
 
 /** Make a canvas as large as the frame of an answer, and empty. */
 export function cleared(canvas, { width, height }) {
@@ -28,16 +34,18 @@ export function outline(context, { faces, width }, isMirrored) {
 
 /** Lay the map over a face: red where the answer leans, blue where it would be surer without. */
 export function heat(context, map, box, width, isMirrored) {
-  const [x, y, w, h] = placed(box, width, isMirrored);
   const most = Math.max(...map.map(Math.abs), 1e-6);
+  const image = new ImageData(GRID, GRID);
   map.forEach((lost, at) => {
     const column = isMirrored ? GRID - 1 - (at % GRID) : at % GRID;
-    context.fillStyle = lost > 0 ? "#ff3b30" : "#2f7bff";
-    context.globalAlpha = (0.65 * Math.abs(lost)) / most;
-    const [left, top] = [x + (column * w) / GRID, y + (Math.floor(at / GRID) * h) / GRID];
-    context.fillRect(left, top, w / GRID, h / GRID);
+    const colour = lost > 0 ? COLOURS.warm : COLOURS.cold;
+    const place = (at - (at % GRID) + column) * 4;
+    image.data.set([...colour, (180 * Math.abs(lost)) / most], place);
   });
-  context.globalAlpha = 1;
+  const small = Object.assign(document.createElement("canvas"), { width: GRID, height: GRID });
+  small.getContext("2d").putImageData(image, 0, 0);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(small, ...placed(box, width, isMirrored));
 }
 
 function placed([x, y, w, h], width, isMirrored) {

@@ -2,7 +2,7 @@
 
 import { cleared, heat, outline } from "./draw.js";
 import { leansOn, look, open, watch } from "./unveil.js";
-import { facts, fail, forget, say, show, wantToken } from "./words.js";
+import { classes, facts, fail, forget, say, show, wantToken } from "./words.js";
 
 const LEAN_EVERY = 1500; // milliseconds between two maps of a video
 const KEPT = "The network runs in this browser; no pixel is sent.";
@@ -151,9 +151,11 @@ at("file").addEventListener("change", ({ target }) => {
 async function offerPrivate() {
   const told = await fetch("/v1/device", { credentials: "omit" }).catch(() => null);
   const isMissing = told?.status === 404 || !globalThis.crypto?.subtle || !globalThis.WebAssembly;
-  if (!isMissing) return;
-  [at("private").checked, at("private").disabled] = [false, true];
-  at("private-said").textContent = `Not to be had here. ${SENT}`;
+  if (isMissing) {
+    [at("private").checked, at("private").disabled] = [false, true];
+    at("private-said").textContent = `Not to be had here. ${SENT}`;
+  }
+  if (told?.ok) classes((await told.json()).classes);
 }
 
 offerPrivate();
@@ -184,5 +186,3 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
     if (kind === "drop" && event.dataTransfer.files[0]) begin(event.dataTransfer.files[0]);
   });
 }
-
-document.addEventListener("visibilitychange", () => document.hidden || redraw());

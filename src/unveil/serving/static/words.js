@@ -1,7 +1,7 @@
 /** What the page says: in words and bars, and to screen readers no faster than one can listen. */
 
 const SPOKEN_EVERY = 3000; // milliseconds between two sentences for those who listen
-const RATE_OVER = 2000; // milliseconds over which frames are counted
+const RATE_OVER = 3000; // milliseconds over which frames are counted
 const at = (id) => document.getElementById(id);
 
 let [spoken, spokenAt, waiting] = ["", 0, null];
@@ -18,6 +18,11 @@ export function show(answer, isVideo) {
   else bars({});
   facts({ rate: isVideo ? rate() : "–", count: answer.faces.length });
   say(`${word}. ${sentence(answer)}`);
+}
+
+/** Show bars of classes before anything is known. */
+export function classes(names) {
+  if (!Object.keys(meters).length) build(names);
 }
 
 /** Show nothing, as at the beginning. */
@@ -85,7 +90,7 @@ function build(names) {
   at("meters").replaceChildren(
     ...names.map((name) => {
       const row = made("div", { className: "meter" });
-      const [bar, number] = [made("i"), made("span")];
+      const [bar, number] = [made("i"), made("span", { textContent: "–" })];
       const meter = made("div", { className: "track", role: "meter", ariaLabel: name });
       meter.setAttribute("aria-valuemin", 0);
       meter.setAttribute("aria-valuemax", 100);
