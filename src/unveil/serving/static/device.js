@@ -2,6 +2,8 @@
 
 import { answered, Refused } from "./answers.js";
 
+const PART = 8; // faces the network is asked about at once
+
 /** Start it: fetches the network (some 20 MB the first time). Gives `{look, ask, close, ...}`. */
 export async function onDevice({ url, token }) {
   const thread = worker();
@@ -17,7 +19,14 @@ export async function onDevice({ url, token }) {
       const { boxes, rows } = await thread.run("look", { frame: frame.data, isMoving });
       return answered(boxes, rows, card);
     },
-    ask: (faces) => thread.run("ask", { faces }),
+    async ask(faces) {
+      const rows = [];
+      // In parts, so that frames of a video do not wait for all of them.
+      for (let at = 0; at < faces.length; at += PART) {
+        rows.push(...(await thread.run("ask", { faces: faces.slice(at, at + PART) })));
+      }
+      return rows;
+    },
     close: () => thread.close(),
   };
 }

@@ -13,12 +13,14 @@ const [video, picture, overlay, stage] = ["video", "picture", "overlay", "stage"
 let source = null; // "camera", a picture, or nothing
 let asker = null;
 let stop = () => {};
-let map = null; // of what the answer leans on: {shares, box}
+let map = null; // of what the answer leans on
 let latest = null; // {answer, frame}
+let leaningSince = 0; // when the map that is being made was begun
+let leanNext = 0; // not before then is another one made
 let turn = 0; // counts what was begun, so that what is late is seen to be
 
 async function asking() {
-  const mine = ++turn;
+  const mine = turn;
   const isPrivate = at("private").checked;
   if (asker?.isPrivate !== isPrivate) {
     asker?.close();
@@ -38,20 +40,22 @@ async function asking() {
 async function begin(next) {
   end();
   source = next;
+  const mine = turn;
   try {
     if (source === "camera") await camera();
     else if (source) await still(source);
   } catch (error) {
-    failed(error);
+    if (mine === turn) failed(error);
   }
 }
 
 async function camera() {
   const wanted = { video: { width: { ideal: 640 }, facingMode: "user" }, audio: false };
   if (!navigator.mediaDevices) throw new Error("a camera needs https, or localhost");
+  const mine = turn;
   at("camera").textContent = "Stop camera";
   const stream = await navigator.mediaDevices.getUserMedia(wanted).catch(refusedCamera);
-  if (source !== "camera") return stopTracks(stream);
+  if (mine !== turn) return stopTracks(stream);
   video.srcObject = stream;
   [video.hidden, at("empty").hidden] = [false, true];
   video.classList.add("mirrored");
@@ -61,18 +65,17 @@ async function camera() {
 }
 
 async function still(file) {
+  const mine = turn;
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" }).catch(() => {
     throw new Error("this file is no picture a browser can read");
   });
-  if (!(await asking())) return;
-  const mine = turn;
-  const { answer, frame } = await look(bitmap, asker);
   if (mine !== turn) return;
-  Object.assign(picture, { width: answer.width, height: answer.height });
-  picture.getContext("2d").putImageData(frame.data, 0, 0);
+  cleared(picture, bitmap).drawImage(bitmap, 0, 0);
   [picture.hidden, at("empty").hidden] = [false, true];
-  fit(answer.width, answer.height);
-  answered(answer, frame);
+  fit(bitmap.width, bitmap.height);
+  if (!(await asking())) return;
+  const { answer, frame } = await look(bitmap, asker);
+  if (mine === turn) answered(answer, frame);
 }
 
 function end() {
@@ -111,7 +114,8 @@ const isLeaning = () => at("lean").getAttribute("aria-pressed") === "true";
 async function lean() {
   const [mine, seen] = [turn, latest];
   const face = seen?.answer.faces[0];
-  if (!isLeaning() || !face || !asker) return;
+  if (!isLeaning() || !face || !asker || leaningSince) return;
+  leaningSince = performance.now();
   try {
     const made = await leansOn(seen.frame, face.box, asker);
     if (mine !== turn) return;
@@ -119,6 +123,13 @@ async function lean() {
     redraw();
   } catch (error) {
     if (mine === turn) failed(error);
+  } finally {
+    // A map is fifty questions: where they take long, frames come first.
+    const took = performance.now() - leaningSince;
+    leanNext = performance.now() + Math.max(LEAN_EVERY, 3 * took);
+    leaningSince = 0;
+    // What was begun meanwhile waits for its map.
+    if (mine !== turn && source !== "camera") lean();
   }
 }
 
@@ -172,7 +183,7 @@ at("lean").addEventListener("click", ({ currentTarget }) => {
   redraw();
   lean();
 });
-setInterval(() => source === "camera" && lean(), LEAN_EVERY);
+setInterval(() => source === "camera" && performance.now() > leanNext && lean(), 250);
 at("access").addEventListener("submit", (event) => {
   event.preventDefault();
   fail(null);
