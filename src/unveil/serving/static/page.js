@@ -56,6 +56,8 @@ async function camera() {
   at("camera").textContent = "Stop camera";
   const stream = await navigator.mediaDevices.getUserMedia(wanted).catch(refusedCamera);
   if (mine !== turn) return stopTracks(stream);
+  const gone = new Error("the camera went away");
+  stream.getVideoTracks()[0].onended = () => mine === turn && failed(gone);
   video.srcObject = stream;
   [video.hidden, at("empty").hidden] = [false, true];
   video.classList.add("mirrored");
