@@ -1,7 +1,7 @@
 """A page as a person sees it: real Chromium, to which only the page's own server is open."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,16 +18,17 @@ def _chromium() -> str:
 
 
 @contextmanager
-def page(*allowed: str) -> Iterator[tuple[Page, list[str]]]:
+def page(*allowed: str, args: Sequence[str] = ()) -> Iterator[tuple[Page, list[str]]]:
     """Give a page and, as they are made, its requests to other places than files and ``allowed``.
 
-    Those are not let through.
+    Those are not let through. ``args`` are of Chromium.
     """
     outside: list[str] = []
     near = ("file://", "data:", "blob:", *allowed)
     with sync_playwright() as playwright:
         # A sandbox cannot be had by root.
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
+        switches = ["--no-sandbox", *args]
+        browser = playwright.chromium.launch(executable_path=_chromium(), args=switches)
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
 
         def decide(route) -> None:

@@ -96,13 +96,13 @@ def load(folder: Path, *, precision: Precision = "float32", threads: int = 0) ->
 
     Raises ``UserError`` for what is absent, altered, of another format, or no such network.
     """
-    content = _read(folder / CARD)
-    card = _card(content, folder / CARD)
-    model = _model(folder / FILES[precision], card)
+    told = _read(folder / CARD)
+    card = _card(told, folder / CARD)
+    model = content(folder / FILES[precision], card)
     session = _session(model, folder / FILES[precision], threads)
     _refuse_another_shape(session, card, folder / FILES[precision])
     return Bundle(
-        folder=folder, card=card, digest=hashlib.sha256(content).hexdigest(), session=session
+        folder=folder, card=card, digest=hashlib.sha256(told).hexdigest(), session=session
     )
 
 
@@ -124,14 +124,15 @@ def _card(content: bytes, path: Path) -> Card:
         raise UserError(f"{path}: {key}: {first['msg'].lower()}") from None
 
 
-def _model(path: Path, card: Card) -> bytes:
+def content(path: Path, card: Card) -> bytes:
+    """Read a file of a bundle; ``UserError`` where it is not what ``card`` says."""
     if path.name not in card.digests:
         known = ", ".join(sorted(card.digests))
         raise UserError(f"{path.parent / CARD} has no {path.name}; it has {known}")
-    content = _read(path)
-    if hashlib.sha256(content).hexdigest() != card.digests[path.name]:
+    read = _read(path)
+    if hashlib.sha256(read).hexdigest() != card.digests[path.name]:
         raise UserError(f"{path} is not what {CARD} says: its sha256 differs; export it again")
-    return content
+    return read
 
 
 def _session(model: bytes, path: Path, threads: int) -> "onnxruntime.InferenceSession":

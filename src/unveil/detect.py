@@ -91,6 +91,13 @@ def named(detector_file: str | None, *, reach: Reach = STILL) -> Detect:
     return detector(Path(file), digest or YUNET)
 
 
+def cascade_file() -> Path:
+    """Say where OpenCV's file of the bundled cascade is."""
+    import cv2
+
+    return Path(cv2.__file__).parent / "data/haarcascade_frontalface_alt2.xml"
+
+
 def whole(picture: Pixels) -> Found:
     """Take the picture itself for a face."""
     height, width = picture.shape
@@ -117,8 +124,7 @@ def cut(picture: Pixels, found: Found, size: int) -> Pixels:
 def _cascade(reach: Reach) -> Detect:
     import cv2
 
-    folder = Path(cv2.__file__).parent / "data"
-    cascade = cv2.CascadeClassifier(str(folder / "haarcascade_frontalface_alt2.xml"))
+    cascade = cv2.CascadeClassifier(str(cascade_file()))
 
     def detect(picture: Pixels) -> list[Found]:
         # Reduced first: below twice its window the cascade looks at every second pixel only.

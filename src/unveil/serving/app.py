@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.staticfiles import StaticFiles
 
 from unveil.images import UnreadableImage
-from unveil.serving import audit, feedback, inference, notice, stream
+from unveil.serving import audit, device, feedback, inference, notice, stream
 from unveil.serving.batching import ModelFailed
 from unveil.serving.messages import Batch, Picture, Pictures, pictures, told
 from unveil.serving.pipeline import Looked
@@ -82,6 +82,7 @@ def build(state: State) -> FastAPI:
     app.get("/notice", summary="For people who are looked at", response_class=text)(exposed)
     app.include_router(inference.router)
     app.include_router(stream.router)
+    app.include_router(device.router)
     if state.feedback is not None:
         app.include_router(feedback.router)
     app.get("/", include_in_schema=False)(page)

@@ -23,6 +23,8 @@ from unveil.serving.turnstile import Turnstile
 OPEN = {"/", "/healthz", "/readyz", "/notice", "/openapi.json"}
 OPEN_BELOW = ("/static/", "/v2/health/")
 """What needs no token: it tells nothing of a person, and asks nothing of the model."""
+KEPT = ("/static/", "/v1/device/")
+"""What a browser may keep."""
 WORK = {"/v1/predict", "/v1/predict/batch", "/v2/models/facial-emotion/infer"}
 
 WELCOME = "unveil.welcome"
@@ -35,8 +37,8 @@ HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-        "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
-        "worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src 'self'; media-src 'self'; connect-src 'self'; worker-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
@@ -69,6 +71,9 @@ class Labelled:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
+                if scope["path"].startswith(KEPT):
+                    # Of several megabytes, and the same for all: kept, and asked about each time.
+                    headers["cache-control"] = "private, no-cache"
                 if self._state.draining:
                     headers["connection"] = "close"
                 route = scope["path"] if scope["path"] in self._routes else "other"

@@ -26,6 +26,7 @@ REASONS = {
     400: "The Host header names no host of this server.",
     401: "No token, or one that is not known.",
     403: "Pages of that origin may not ask.",
+    404: "This server does not give that away.",
     408: "The body did not arrive in time.",
     413: "The body is larger than this server takes.",
     415: "Not a type of content that is taken here.",

@@ -40,6 +40,9 @@ class Settings:
     ] = None
     allow_host: Annotated[tuple[str, ...], "A name by which clients call this server."] = ()
     allow_origin: Annotated[tuple[str, ...], "An origin whose pages may ask, https://..."] = ()
+    private: Annotated[
+        bool, "Give the network to pages, so that pictures can stay on people's devices."
+    ] = True
     certificate: Annotated[Path | None, "A PEM file: serve TLS; with --key."] = None
     key: Annotated[Path | None, "The PEM file of the certificate's key."] = None
     max_bytes: Annotated[int, "The largest body, in bytes."] = 8_000_000

@@ -1,0 +1,65 @@
+/** Draws over a picture: boxes with a word each, and a map of what an answer leans on. */
+
+import { GRID } from "./unveil.js";
+
+const COLOURS = {
+  sure: "#3ddc97",
+  unsure: "#ffc145",
+  ink: "#10131a",
+  warm: [255, 59, 48],
+  cold: [47, 123, 255],
+};
+
+/** Make a canvas as large as the frame of an answer, and empty. */
+export function cleared(canvas, { width, height }) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  context.clearRect(0, 0, width, height);
+  return context;
+}
+
+/** Draw the box of each face and what it looks like; `isMirrored` as a person sees a mirror. */
+export function outline(context, { faces, width }, isMirrored) {
+  const line = Math.max(2, width / 240);
+  for (const { box, emotion } of faces) {
+    const [x, y, w, h] = placed(box, width, isMirrored);
+    context.strokeStyle = context.fillStyle = emotion ? COLOURS.sure : COLOURS.unsure;
+    context.lineWidth = line;
+    context.beginPath();
+    context.roundRect(x, y, w, h, line * 4);
+    context.stroke();
+    label(context, emotion ?? "unsure", [x, y], Math.max(12, width / 32));
+  }
+}
+
+/** Lay the map over a face: red where the answer leans, blue where it would be surer without. */
+export function heat(context, map, box, width, isMirrored) {
+  const most = Math.max(...map.map(Math.abs), 1e-6);
+  const image = new ImageData(GRID, GRID);
+  map.forEach((lost, at) => {
+    const column = isMirrored ? GRID - 1 - (at % GRID) : at % GRID;
+    const colour = lost > 0 ? COLOURS.warm : COLOURS.cold;
+    const place = (at - (at % GRID) + column) * 4;
+    image.data.set([...colour, (180 * Math.abs(lost)) / most], place);
+  });
+  const small = Object.assign(document.createElement("canvas"), { width: GRID, height: GRID });
+  small.getContext("2d").putImageData(image, 0, 0);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(small, ...placed(box, width, isMirrored));
+}
+
+function placed([x, y, w, h], width, isMirrored) {
+  return [isMirrored ? width - x - w : x, y, w, h];
+}
+
+function label(context, word, [x, y], size) {
+  context.font = `600 ${size}px system-ui, sans-serif`;
+  const [wide, high] = [context.measureText(word).width + size * 0.8, size * 1.5];
+  const top = y > high ? y - high - 2 : y + 4;
+  context.beginPath();
+  context.roundRect(x, top, wide, high, size * 0.3);
+  context.fill();
+  context.fillStyle = COLOURS.ink;
+  context.textBaseline = "middle";
+  context.fillText(word, x + size * 0.4, top + high / 2 + 1);
+}

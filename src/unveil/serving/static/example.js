@@ -1,0 +1,42 @@
+/** The example: the own camera stands for the video of a call. */
+
+import { cleared, outline } from "./draw.js";
+import { watch } from "./unveil.js";
+
+const [video, over, start, word] = ["call", "over", "start", "word"].map((id) =>
+  document.getElementById(id),
+);
+let stop = null;
+let last = 0;
+
+start.addEventListener("click", async () => {
+  if (stop) return end("The camera is off.");
+  try {
+    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true, audio: false });
+    await video.play();
+  } catch (error) {
+    return end(`No camera: ${error.message}`);
+  }
+  start.textContent = "Stop";
+  word.textContent = "Loading the network…";
+  stop = watch(video, { onAnswer, onError: (error) => end(`No answer: ${error.message}`) });
+});
+
+function onAnswer(answer) {
+  outline(cleared(over, answer), answer, false);
+  // Who listens to the page is not to be flooded.
+  if (Date.now() - last < 2000) return;
+  last = Date.now();
+  const [face] = answer.faces;
+  word.textContent = face ? `Looks ${face.emotion ?? "like nothing in particular"}.` : "No face.";
+}
+
+function end(said) {
+  stop?.();
+  stop = null;
+  video.srcObject?.getTracks().forEach((track) => track.stop());
+  video.srcObject = null;
+  cleared(over, over);
+  start.textContent = "Start";
+  word.textContent = said;
+}

@@ -1,0 +1,434 @@
+"""The page as a person uses it: real Chromium, a camera that shows drawn faces, the starter bundle.
+
+In private mode the server is asked for files and for nothing else; both modes answer alike.
+"""
+
+import base64
+import contextlib
+import json
+import re
+import sys
+import time
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from tests import browser, scenes
+from tests.conftest import ROOT
+from tests.hostile import encoded
+from tests.servers import answers, free_port, serving, unveil_server
+
+from unveil import detect
+from unveil.serving import tokens
+
+WAIT = 60_000  # milliseconds in which the page has to show something, on a busy machine
+STARTER = ROOT / "models/starter"
+NEAR = 0.005  # by how much a probability of the device may differ from the server's
+expect.set_options(timeout=WAIT)
+
+OPEN = "const {open, look} = await import('/static/unveil.js');"
+LOOKED = f"""async ([pictures, isPrivate]) => {{
+    {OPEN}
+    const asker = await open({{private: isPrivate}});
+    const answers = [];
+    for (const picture of pictures) {{
+        const bytes = Uint8Array.from(atob(picture), (one) => one.charCodeAt(0));
+        answers.push((await look(await createImageBitmap(new Blob([bytes])), asker)).answer);
+    }}
+    asker.close();
+    return answers;
+}}"""
+FOUND = """async ([pictures, reach]) => {
+    const {detector} = await import('/static/cascade.js');
+    const detect = detector(await (await fetch('/v1/device/cascade.xml')).text());
+    return pictures.map(({pixels, width, height}) => {
+        const bytes = Uint8Array.from(atob(pixels), (one) => one.charCodeAt(0));
+        return detect({pixels: bytes, width, height}, reach);
+    });
+}"""
+NAMELESS = """() => [...document.querySelectorAll('button, input, a, video, [role]')].filter(
+    (one) => one.checkVisibility() && !['status', 'alert'].includes(one.role) && !(one.ariaLabel
+    || one.innerText || one.labels?.[0]?.innerText || one.alt)).map((one) => one.outerHTML)"""
+FAINT = """() => {
+    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = (colour) => parts(colour).slice(0, 3).map((part) => part / 255).map((part) =>
+        part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+    const ground = (one) => {
+        const colour = getComputedStyle(one).backgroundColor;
+        return parts(colour)[3] === 0 ? ground(one.parentElement) : colour;
+    };
+    const texts = [...document.body.querySelectorAll('*')].filter((one) => one.checkVisibility()
+        && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+    return texts.map((one) => {
+        const [high, low] = [getComputedStyle(one).color, ground(one)].map(light)
+            .sort((a, b) => b - a);
+        return [one.innerText, (high + 0.05) / (low + 0.05)];
+    }).filter(([, ratio]) => ratio < 4.5);
+}"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    with unveil_server(folder, STARTER) as given:
+        yield given
+
+
+@pytest.fixture(scope="module")
+def chromium(folder):
+    """Chromium with a camera before which a drawn face moves."""
+    frames = [scenes.scene((200 + place, 120, 220)) for place in range(0, 40, 4)]
+    film = scenes.camera(folder / "camera.y4m", frames)
+    fake = ["use-fake-ui-for-media-stream", "use-fake-device-for-media-stream"]
+    args = [f"--{name}" for name in (*fake, f"use-file-for-fake-video-capture={film}")]
+    with browser.page(args=args) as (tab, _):
+        yield tab.context.browser
+
+
+class Sent:
+    """What a page sends: methods and addresses of its requests, and its WebSockets."""
+
+    def __init__(self, tab: Page) -> None:
+        self.requests: list[tuple[str, str]] = []
+        self.sockets: list[str] = []
+        tab.on("request", lambda one: self.requests.append((one.method, one.url)))
+        tab.on("websocket", lambda one: self.sockets.append(one.url))
+
+
+@pytest.fixture
+def opened(chromium: Browser):
+    """Give a function that opens a page; its errors fail the test."""
+    errors = []
+    with contextlib.ExitStack() as stack:
+
+        def open_page(address: str, **options) -> tuple[Page, Sent]:
+            context = stack.enter_context(chromium.new_context(**options))
+            tab = context.new_page()
+            tab.on("pageerror", lambda error: errors.append(error))
+            sent = Sent(tab)
+            tab.goto(address)
+            return tab, sent
+
+        yield open_page
+    assert errors == []
+
+
+def seen_by_server(url: str) -> list[str]:
+    """Give what the server counts of faces, frames and pictures."""
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    work = re.compile(r"unveil_(faces|stream_frames|batch)|/v1/predict|/infer")
+    return [line for line in lines if work.search(line) and not line.startswith("#")]
+
+
+def pictures() -> list[bytes]:
+    """Drawn faces on backgrounds, small ones that are faces already, and none."""
+    drawn = [scenes.scene((60, 40, 200), (400, 200, 160)), scenes.scene((150, 60, 300))]
+    drawn += [scenes.drawn(number) for number in range(4)]
+    drawn += [np.full((300, 400), 90, np.uint8), scenes.scene((30, 20, 150), size=(201, 333))]
+    return [encoded(Image.fromarray(picture)) for picture in drawn]
+
+
+def served(url: str, picture: bytes) -> dict:
+    headers = {"content-type": "image/png"}
+    return httpx.post(f"{url}/v1/predict", content=picture, headers=headers, timeout=60).json()
+
+
+@pytest.mark.parametrize("is_private", [True, False], ids=["device", "server"])
+def test_a_picture_is_answered_alike_by_device_and_server(url, opened, is_private):
+    tab, _ = opened(url)
+    given = [base64.b64encode(picture).decode() for picture in pictures()]
+    answers = tab.evaluate(LOOKED, [given, is_private])
+    for picture, answer in zip(pictures(), answers, strict=True):
+        expected = served(url, picture)
+        assert answer["reason"] == expected["reason"]
+        for own, other in zip(answer["faces"], expected["faces"], strict=True):
+            assert own["box"] == other["box"]
+            assert own["emotion"] == other["emotion"]
+            assert own["probabilities"] == pytest.approx(other["probabilities"], abs=NEAR)
+
+
+@pytest.mark.parametrize("reach", [detect.STILL, detect.MOVING], ids=["still", "moving"])
+def test_the_page_finds_the_faces_the_server_finds(url, opened, reach):
+    tab, _ = opened(url)
+    generator, drawn = np.random.default_rng(0), []
+    for number in range(8):
+        side = int(generator.integers(110, 300))
+        x, y = int(generator.integers(0, 520 - side)), int(generator.integers(0, 333 - side))
+        drawn.append(scenes.scene((x, y, side), number=number * 4, size=(333, 520)))
+    given = [
+        {"pixels": base64.b64encode(one.tobytes()).decode(), "width": 520, "height": 333}
+        for one in drawn
+    ]
+    asked = {"smallest": reach.smallest, "window": reach.window}
+    finds = detect.detector(reach=reach)
+    expected = [[list(found.box) for found in finds(picture)] for picture in drawn]
+    assert sum(map(len, expected)) >= 4
+    for own, other in zip(tab.evaluate(FOUND, [given, asked]), expected, strict=True):
+        # A gray value that is rounded the other way moves a window; the largest seen was 3 pixels.
+        assert own == [pytest.approx(box, abs=3) for box in other]
+
+
+def started(tab: Page) -> None:
+    tab.locator("#camera").click()
+    expect(tab.locator("#rate")).to_have_text(re.compile(r"^\d"))
+
+
+def colours(tab: Page) -> int:
+    """Count the colours that are drawn over the picture."""
+    return tab.evaluate(
+        """() => {
+        const canvas = document.getElementById('overlay');
+        const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return new Set(new Uint32Array(data.buffer)).size;
+    }"""
+    )
+
+
+def test_in_private_mode_no_pixel_leaves_the_page(url, opened):
+    before = seen_by_server(url)
+    tab, sent = opened(url)
+    started(tab)
+    expect(tab.locator("#where")).to_have_text("this device")
+    expect(tab.locator("#answer")).to_have_text(re.compile("happy|neutral|sad|surprise|unsure"))
+    boxes = colours(tab)
+    tab.locator("#lean").click()
+    expect(tab.locator("#legend")).to_be_visible()
+    deadline = time.monotonic() + WAIT / 1000
+    while colours(tab) < boxes + 50:
+        assert time.monotonic() < deadline, "no map of what the answer leans on"
+    tab.locator("#camera").click()
+    assert {method for method, _ in sent.requests} == {"GET"}
+    addresses = {address for _, address in sent.requests}
+    # The requests of the worker are among those that were counted.
+    assert f"{url}/v1/device/model.onnx" in addresses
+    assert [address for address in addresses if not address.startswith(url)] == []
+    assert [address for address in addresses if "?" in address or len(address) > 150] == []
+    assert sent.sockets == []
+    assert seen_by_server(url) == before
+    assert "connect-src 'self'" in httpx.get(url).headers["content-security-policy"]
+
+
+def test_without_private_mode_the_server_answers_the_camera(url, opened):
+    tab, sent = opened(url)
+    tab.locator("#private").uncheck()
+    started(tab)
+    expect(tab.locator("#where")).to_have_text("the server")
+    expect(tab.locator("#count")).to_have_text("1")
+    assert len(sent.sockets) == 1
+    tab.locator("#private").check()
+    expect(tab.locator("#where")).to_have_text("this device")
+    expect(tab.locator("#rate")).to_have_text(re.compile(r"^\d"))
+    before = seen_by_server(url)
+    assert 'unveil_stream_frames_total{outcome="answered"}' in "".join(before)
+    frames = tab.locator("#rate").inner_text()
+    expect(tab.locator("#rate")).not_to_have_text(frames)
+    assert seen_by_server(url) == before
+    assert len(sent.sockets) == 1
+
+
+def test_a_chosen_picture_is_shown_with_words_and_bars(url, opened, tmp_path):
+    tab, _ = opened(url)
+    face, wall = tmp_path / "face.png", tmp_path / "wall.png"
+    Image.fromarray(scenes.scene((150, 60, 300))).save(face)
+    Image.fromarray(np.full((300, 400), 90, np.uint8)).save(wall)
+    tab.locator("#file").set_input_files(face)
+    expect(tab.get_by_role("meter")).to_have_count(4)
+    expected = served(url, face.read_bytes())["faces"][0]["probabilities"]
+    for name, value in expected.items():
+        meter = tab.get_by_role("meter", name=name)
+        expect(meter).to_have_attribute("aria-valuetext", f"{value * 100:.0f} percent")
+    tab.locator("#file").set_input_files(wall)
+    expect(tab.locator("#answer")).to_have_text("no face")
+    expect(tab.get_by_role("status")).to_have_text(re.compile("no face"))
+    (tmp_path / "text.png").write_text("no picture")
+    tab.locator("#file").set_input_files(tmp_path / "text.png")
+    expect(tab.get_by_role("alert")).to_contain_text("no picture a browser can read")
+
+
+def test_what_an_answer_leans_on_is_the_same_from_device_and_server(url, opened):
+    tab, _ = opened(url)
+    maps = tab.evaluate(
+        """async (picture) => {
+        const {open, look, leansOn} = await import('/static/unveil.js');
+        const bytes = Uint8Array.from(atob(picture), (one) => one.charCodeAt(0));
+        const maps = [];
+        for (const isPrivate of [true, false]) {
+            const asker = await open({private: isPrivate});
+            const bitmap = await createImageBitmap(new Blob([bytes]));
+            const {answer, frame} = await look(bitmap, asker);
+            maps.push(await leansOn(frame, answer.faces[0].box, asker));
+            asker.close();
+        }
+        return maps;
+    }""",
+        base64.b64encode(pictures()[1]).decode(),
+    )
+    assert len(maps[0]) == 49
+    assert maps[0] == pytest.approx(maps[1], abs=NEAR)
+    assert np.ptp(maps[0]) > 0.01
+
+
+def test_a_change_of_mind_while_it_loads_is_heeded(url, opened):
+    tab, _ = opened(url)
+    tab.locator("#private").uncheck()
+    tab.locator("#camera").click()
+    tab.locator("#private").check()
+    expect(tab.locator("#where")).to_have_text("this device")
+    expect(tab.locator("#rate")).to_have_text(re.compile(r"^\d"))
+    tab.locator("#camera").click()
+    expect(tab.locator("#detail")).to_have_text("No picture yet.")
+    expect(tab.get_by_role("alert")).to_be_hidden()
+
+
+def test_all_of_it_can_be_reached_with_keys(url, opened):
+    tab, _ = opened(url)
+    walked = []
+    for _ in range(6):
+        tab.keyboard.press("Tab")
+        walked.append(tab.evaluate("document.activeElement.id || document.activeElement.innerText"))
+    assert walked == [
+        *("To the controls", "What that means for you"),
+        *("camera", "choose", "lean", "private"),
+    ]
+    assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    tab.keyboard.press("Space")
+    expect(tab.locator("#private")).not_to_be_checked()
+    expect(tab.get_by_role("status")).to_have_text("Private mode off.")
+    tab.locator("#lean").press("Enter")
+    expect(tab.locator("#lean")).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.parametrize("path", ["", "/static/example.html"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_of_it_in_letters_that_can_be_read(url, opened, tmp_path, path, scheme):
+    phone = {"viewport": {"width": 360, "height": 740}, "color_scheme": scheme}
+    tab, _ = opened(f"{url}{path}", **phone)
+    expect(tab.get_by_text("Emotion recognition is running here.")).to_be_visible()
+    assert tab.locator("aside a").get_attribute("href") == "/notice"
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    assert tab.evaluate(NAMELESS) == []
+    assert tab.evaluate(FAINT) == []
+    assert tab.evaluate("document.documentElement.lang") == "en"
+    assert tab.locator("h1").count() == 1
+    assert browser.colours(tab, tmp_path / "phone.png") > 20
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory):
+    """A page with a video and nothing else, of another origin."""
+    folder = tmp_path_factory.mktemp("embedder")
+    (folder / "index.html").write_text("<!doctype html><title>call</title><video id=call muted>")
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    url = f"http://localhost:{port}"
+    with serving(command, url, folder / "log", ready=lambda: answers(url)) as given:
+        yield given
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory, embedder):
+    """A server with tokens, which the embedder's page may ask: its URL and a token."""
+    folder = tmp_path_factory.mktemp("guarded")
+    kept = folder / "tokens.json"
+    token = tokens.issue(kept, "page")
+    options = ["--token-file", kept, "--allow-origin", embedder]
+    with unveil_server(folder, STARTER, *options) as url:
+        yield url, token
+
+
+@pytest.mark.parametrize("is_private", [True, False], ids=["device", "server"])
+def test_a_page_of_another_origin_embeds_it(guarded, embedder, opened, is_private):
+    url, token = guarded
+    tab, _ = opened(embedder)
+    answer = tab.evaluate(
+        """async ([url, token, isPrivate]) => {
+        const {watch} = await import(`${url}/static/unveil.js`);
+        const video = document.getElementById('call');
+        video.srcObject = await navigator.mediaDevices.getUserMedia({video: true});
+        await video.play();
+        return new Promise((onAnswer, onError) => {
+            const stop = watch(video, {token, private: isPrivate, onError,
+                onAnswer(answer) { if (answer.faces.length) { stop(); onAnswer(answer); } }});
+        });
+    }""",
+        [url, token, is_private],
+    )
+    assert len(answer["faces"]) == 1
+    assert (answer["width"], answer["height"]) == (640, 480)
+
+
+def test_a_page_asks_for_the_token_where_one_is_needed(guarded, opened):
+    url, token = guarded
+    tab, _ = opened(url)
+    tab.locator("#camera").click()
+    field = tab.get_by_label("This server wants a token")
+    field.fill("wrong")
+    field.press("Enter")
+    tab.locator("#camera").click()
+    field.fill(token)
+    field.press("Enter")
+    started(tab)
+
+
+def test_the_network_is_given_to_who_may_have_it(url, guarded):
+    closed, token = guarded
+    for path in ("", "/model.onnx", "/cascade.xml"):
+        assert httpx.get(f"{closed}/v1/device{path}").status_code == 401
+    known = {"authorization": f"Bearer {token}"}
+    assert httpx.get(f"{closed}/v1/device", headers=known).status_code == 200
+    card = json.loads((STARTER / "bundle.json").read_text())
+    assert httpx.get(f"{url}/v1/device").json()["digest"] == card["digests"]["model.onnx"]
+    given = httpx.get(f"{url}/v1/device/model.onnx")
+    assert given.content == (STARTER / "model.onnx").read_bytes()
+    assert given.headers["cache-control"] == "private, no-cache"
+    again = {"if-none-match": given.headers["etag"]}
+    assert httpx.get(f"{url}/v1/device/model.onnx", headers=again).status_code == 304
+    assert "Intel License Agreement" in httpx.get(f"{url}/v1/device/cascade.xml").text
+
+
+def test_a_server_may_keep_its_network_to_itself(opened, tmp_path):
+    with unveil_server(tmp_path, STARTER, "--no-private") as url:
+        for path in ("", "/model.onnx", "/cascade.xml"):
+            assert httpx.get(f"{url}/v1/device{path}").status_code == 404
+        tab, _ = opened(url)
+        expect(tab.locator("#private")).to_be_disabled()
+        expect(tab.locator("#private")).not_to_be_checked()
+        expect(tab.locator("#private-said")).to_contain_text("Pictures are sent")
+        started(tab)
+
+
+def busy() -> float:
+    """Seconds of processor time that Chromium has had."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "chrom" in process.name():
+                total += sum(process.cpu_times()[:2])
+    return total
+
+
+@pytest.mark.slow
+def test_frames_in_a_second(url, opened, capsys):
+    tab, _ = opened(url)
+    told = []
+    for mode in ("device", "server"):
+        tab.locator("#private").set_checked(mode == "device")
+        started(tab)
+        rates, before = [], busy()
+        for _ in range(10):
+            tab.wait_for_timeout(1000)
+            rates.append(float(tab.locator("#rate").inner_text()))
+        cost = (busy() - before) / (10 * np.mean(rates))
+        told.append(f"{mode} {np.mean(rates):.1f} frames/s, {1000 * cost:.0f} ms of a core each")
+        tab.locator("#camera").click()
+        assert min(rates) > 0
+    with capsys.disabled():
+        print(f"\nheadless Chromium, 640x480: {'; '.join(told)}; load {psutil.getloadavg()[0]:.1f}")
