@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from unveil.errors import UserError
 from unveil.paths import AUDIT_LOG, LAST_GOOD
 
+LEAST = 200
+"""Faces under which no drift is said: chance alone would make some 0.01 bits of fewer."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -45,6 +47,7 @@ class Settings:
     patience: Annotated[float, "Seconds a request may wait before others are sent away."] = 0.05
     connections: Annotated[int, "How many connections there may be."] = 256
     streams: Annotated[int, "How many of them may be video streams."] = 16
+    watched: Annotated[int, "Over how many of the last faces drift is measured."] = 1000
     drain_seconds: Annotated[float, "How long answers may take after SIGTERM."] = 20.0
     audit: Annotated[Path, "Where is written what was done, without personal content."] = AUDIT_LOG
     keep: Annotated[Path, "Where the last bundle that worked is kept."] = LAST_GOOD
@@ -64,6 +67,8 @@ def checked(settings: Settings) -> Settings:
     for name in ("max_bytes", "max_pixels", "body_seconds", "waiting", "patience", "connections"):
         if getattr(settings, name) <= 0:
             raise UserError(f"--{name.replace('_', '-')} {getattr(settings, name)} is not positive")
+    if settings.watched < LEAST:
+        raise UserError(f"--watched {settings.watched} is less than {LEAST}, the fewest that count")
     for path in (settings.certificate, settings.key, settings.detector):
         if path and not path.is_file():
             raise UserError(f"{path} is not there")
