@@ -5,6 +5,7 @@ are, as they are packed, and on validation the labels that the network gives, it
 how far its embeddings lie from their mean. Kept are counts in bins, means and spreads, no face.
 """
 
+from functools import cached_property
 from math import log
 from typing import Annotated, Any, Literal
 
@@ -45,7 +46,11 @@ class Histogram:
 
     def places(self, values: NDArray[np.floating]) -> NDArray[np.int64]:
         """Give the bin of each value, from 0."""
-        return np.searchsorted(self.edges, values, side="right")
+        return self._ordered.searchsorted(values, side="right")
+
+    @cached_property
+    def _ordered(self) -> NDArray[np.float64]:
+        return np.array(self.edges)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -64,10 +69,14 @@ class Space:
 
         Mahalanobis' distance with a diagonal covariance, over the root of ``d``.
         """
-        mean, spread = np.array(self.mean, np.float32), np.array(self.spread, np.float32)
+        mean, spread = self._arrays
         parts = (embeddings - mean) / spread
         distances: NDArray[np.floating] = np.sqrt(np.square(parts).mean(1))
         return distances
+
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return np.array(self.mean, np.float32), np.array(self.spread, np.float32)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -93,7 +102,7 @@ class Reference:
 def looks(images: NDArray[np.uint8]) -> Values:
     """Measure brightness and sharpness of ``images (n, s, s, 1)``, as a manifest has them.
 
-    In whole numbers and many at once, an eighth of the time that `looks.quality` takes.
+    In whole numbers and 32 at once, a sixth of the time that `looks.quality` takes.
     """
     # Of 16 bits: the largest Laplacian of bytes is 1020.
     pixels = images[..., 0].astype(np.int16)

@@ -73,8 +73,7 @@ def test_a_window_is_what_counting_its_last_values_again_gives(parts, faces):
         seen += part
         held = int(window.counts.sum())
         assert window.counts.tolist() == np.bincount(seen[len(seen) - held :], minlength=4).tolist()
-        size = max(1, faces // BLOCKS)
-        assert min(len(seen), size * (BLOCKS - 1)) <= held <= size * BLOCKS
+        assert min(len(seen), faces) <= held <= -(-faces // BLOCKS) * (BLOCKS + 1)
 
 
 def test_faces_like_those_of_training_have_not_drifted(served):

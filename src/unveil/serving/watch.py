@@ -25,25 +25,26 @@ SIDES = 2 ** np.arange(4, 12.5, 0.5)
 
 
 class Window:
-    """How often each of ``bins`` was met among the last faces, at most ``faces`` and a tenth less.
+    """How often each of ``bins`` was met among the last ``faces``, or up to a tenth more.
 
     Counted in blocks, the oldest of which is forgotten whole, so that no face is remembered.
     """
 
     def __init__(self, bins: int, faces: int) -> None:
         """Hold none."""
-        self._bins, self._size = bins, max(1, faces // BLOCKS)
-        self._blocks = deque([self._empty()], maxlen=BLOCKS)
+        self._bins, self._size = bins, -(-faces // BLOCKS)
+        self._blocks = deque([self._empty()], maxlen=BLOCKS + 1)
+        self._free = self._size
 
     def add(self, places: NDArray[np.int64]) -> None:
         """Count the bins ``(n,)`` of so many more faces."""
         while len(places):
-            free = self._size - int(self._blocks[-1].sum())
-            if not free:
+            if not self._free:
                 self._blocks.append(self._empty())
-                free = self._size
-            self._blocks[-1] += np.bincount(places[:free], minlength=self._bins)
-            places = places[free:]
+                self._free = self._size
+            part, places = places[: self._free], places[self._free :]
+            self._blocks[-1] += np.bincount(part, minlength=self._bins)
+            self._free -= len(part)
 
     @property
     def counts(self) -> NDArray[np.int64]:
