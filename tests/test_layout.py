@@ -30,7 +30,7 @@ ORDER = [
     ),
     *("train", "measures", "certainty", "significance", "slices", "fairness", "calibration"),
     *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "pairs"),
-    *("compare", "drift", "card", "provenance"),
+    *("compare", "drift", "card", "provenance", "reference"),
     *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
     *("bundle", "leaflet"),
     *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),

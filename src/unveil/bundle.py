@@ -8,7 +8,7 @@ what ``bundle.json`` says, by its digest, is refused before ONNX Runtime reads i
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from unveil.errors import UserError
 from unveil.paths import BUNDLE, STARTER
+from unveil.reference import Reference
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -36,7 +37,8 @@ class Card:
     """What ``bundle.json`` says.
 
     ``temperature`` is in the network already; ``digests`` are sha256 by file name; ``numbers`` are
-    those of the test split, ``parity`` how far the files answer as Keras did.
+    those of the test split, ``parity`` how far the files answer as Keras did. Without a
+    ``reference`` nobody can say how far served faces have drifted.
     """
 
     format: Literal[1]
@@ -49,6 +51,14 @@ class Card:
     numbers: dict[str, Any]
     lineage: dict[str, Any]
     parity: dict[str, Any] = Field(default_factory=dict)
+    reference: Reference | None = None
+
+
+class Answers(NamedTuple):
+    """Of some faces: ``probabilities (n, classes)``, and ``embeddings (n, d)`` if it gives them."""
+
+    probabilities: NDArray[np.float32]
+    embeddings: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -77,8 +87,12 @@ class Bundle:
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give calibrated probabilities ``(n, classes)`` of raw gray ``images (n, s, s, 1)``."""
-        answers: NDArray[np.float32] = self.session.run(None, {"faces": images})[0]
-        return answers
+        return self.answers(images).probabilities
+
+    def answers(self, images: NDArray[np.uint8]) -> Answers:
+        """Give the same with embeddings: what the last layer but one makes of a face."""
+        probabilities, *embeddings = self.session.run(None, {"faces": images})
+        return Answers(probabilities, embeddings[0] if embeddings else None)
 
 
 def found() -> Path:
@@ -101,6 +115,7 @@ def load(folder: Path, *, precision: Precision = "float32", threads: int = 0) ->
     model = content(folder / FILES[precision], card)
     session = _session(model, folder / FILES[precision], threads)
     _refuse_another_shape(session, card, folder / FILES[precision])
+    _refuse_another_reference(session, card, folder / CARD)
     return Bundle(
         folder=folder, card=card, digest=hashlib.sha256(told).hexdigest(), session=session
     )
@@ -156,5 +171,19 @@ def _refuse_another_shape(session: Any, card: Card, path: Path) -> None:
     size = card.image_size
     faces = [("faces", "tensor(uint8)", [size, size, 1])]
     probabilities = [("probabilities", "tensor(float)", [len(card.classes)])]
-    if (takes, gives) != (faces, probabilities):
+    # Another output may be there: embeddings.
+    if (takes, gives[:1]) != (faces, probabilities):
         raise UserError(f"{path} takes {takes} and gives {gives}, not {faces} and {probabilities}")
+
+
+def _refuse_another_reference(session: Any, card: Card, path: Path) -> None:
+    if card.reference is None:
+        return
+    labels, space = card.reference.histograms.get("label"), card.reference.space
+    width = session.get_outputs()[1].shape[1:] if len(session.get_outputs()) > 1 else None
+    if labels and len(labels.counts) != len(card.classes):
+        raise UserError(f"{path}: reference: labels are not of {len(card.classes)} classes")
+    if space and width != [len(space.mean)]:
+        raise UserError(
+            f"{path}: reference: embeddings have {width}, not {len(space.mean)} numbers"
+        )

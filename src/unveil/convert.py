@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     import keras
 
 BATCH = 64
+OUTPUTS = ("probabilities", "embeddings")
 
 
 def to_onnx(network: "keras.Model", path: Path, *, temperature: float) -> None:
     """Write a network as ONNX, its probabilities changed to ``softmax(log p / temperature)``.
 
-    Takes ``faces (n, size, size, 1) uint8``, gives ``probabilities (n, classes) float32``. Needs
-    TensorFlow behind Keras, also for a network that learned on JAX.
+    Takes ``faces (n, size, size, 1) uint8``, gives ``probabilities (n, classes) float32`` and
+    ``embeddings (n, d) float32``, what its last layer is given. Needs TensorFlow behind Keras, also
+    for a network that learned on JAX.
     """
     import keras
 
@@ -90,11 +92,12 @@ def _calibrated(network: "keras.Model", temperature: float) -> "keras.Model":
     import keras
 
     faces = keras.Input(network.input_shape[1:], dtype="uint8", name="faces")
-    answers = network(faces, training=False)
+    both = keras.Model(network.inputs, [network.output, network.layers[-1].input])
+    answers, embeddings = both(faces, training=False)
     if temperature != 1:
         logits = keras.ops.log(keras.ops.maximum(answers, LEAST)) / temperature
         answers = keras.ops.softmax(logits)
-    whole = keras.Model(faces, answers)
+    whole = keras.Model(faces, [answers, embeddings])
     # Keras exports only what was called.
     whole(np.zeros((1, *network.input_shape[1:]), np.uint8))
     return whole
@@ -110,16 +113,18 @@ def _complete(path: Path, captured: list[NDArray[np.generic]]) -> None:
         if value.name in used:
             graph.initializer.append(onnx.numpy_helper.from_array(content, value.name))
         graph.input.remove(value)
-    _rename(graph, graph.output[0].name, "probabilities")
-    for value in (graph.input[0], graph.output[0]):
+    for value, name in zip(graph.output, OUTPUTS, strict=True):
+        _rename(graph, value, name)
+    for value in (graph.input[0], *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     graph.name, model.doc_string, graph.doc_string = "unveil", "", ""
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
 
-def _rename(graph: Any, old: str, new: str) -> None:
+def _rename(graph: Any, output: Any, new: str) -> None:
+    old = output.name
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
-    graph.output[0].name = new
+    output.name = new

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil import bundle, convert, measures, packed, registry, sample, train
+from unveil import bundle, convert, measures, packed, reference, registry, sample, train
 from unveil.bundle import CARD, FILES, FORMAT, Bundle, Card
 from unveil.calibration import calibrated
 from unveil.errors import UserError
@@ -31,6 +31,8 @@ TOLERANCE = 1e-4
 """By how much a probability of ``model.onnx`` may differ from Keras's."""
 SHOWN = 512
 """Training faces on which the ranges of the 8-bit network are measured."""
+KNOWN = 20_000
+"""Training faces whose looks are the reference of those that are served."""
 STARTER_BYTES = 8_000_000
 """How large the network in ``models/starter`` may be: git keeps it for ever."""
 
@@ -120,7 +122,8 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
         )
         write_json(folder / CARD, asdict(card))
         numbers, compared = _measured(folder, test, expected)
-        card = replace(card, numbers=numbers, parity=compared)
+        known = _reference(bundle.load(folder))
+        card = replace(card, numbers=numbers, parity=compared, reference=known)
         write_json(folder / CARD, asdict(card))
         (folder / "README.md").write_text(leaflet(card))
     return bundle.load(target)
@@ -155,6 +158,13 @@ def told(made: Bundle) -> str:
             f"{near['changed_labels']} labels changed"
         )
     return "\n".join(lines)
+
+
+def _reference(made: Bundle) -> reference.Reference:
+    train, validation = packed.load("train"), packed.load("validation")
+    said = made.answers(validation.images)
+    shown = packed.subset(train, KNOWN, seed=0).images
+    return reference.reference(shown, said.probabilities, said.embeddings)
 
 
 def _measured(

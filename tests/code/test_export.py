@@ -91,6 +91,21 @@ def test_the_probabilities_are_calibrated_inside_the_network(made):
     assert not np.allclose(raw, expected, atol=0.05)
 
 
+def test_the_bundle_knows_what_served_faces_are_held_against(made):
+    held = made.card.reference
+    assert set(held.histograms) == {"brightness", "sharpness", "label", "confidence", "embedding"}
+    assert sum(held.histograms["brightness"].counts) == 48  # of train
+    assert held.histograms["label"].counts == (6, 6, 6, 6)  # of validation
+    with np.load("data/03_packed/validation.npz") as arrays:
+        images = arrays["images"]
+    network = quarters()
+    both = keras.Model(network.inputs, network.get_layer("features").output)
+    expected = both.predict(images, verbose=0)
+    assert np.allclose(made.answers(images).embeddings, expected, atol=1e-5)
+    assert np.allclose(held.space.mean, expected.mean(0), rtol=1e-4)
+    assert bundle.load(BUNDLE, precision="int8").answers(images).embeddings.shape == (24, 4)
+
+
 def test_the_page_beside_it_has_the_numbers_with_their_interval_and_the_limits(made):
     said = (BUNDLE / "README.md").read_text()
     assert "| `model.onnx` | 1.0000 [1.0000, 1.0000] | 0 |" in said

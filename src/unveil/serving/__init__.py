@@ -13,6 +13,7 @@ socket to an answer a request passes
 ``pipeline.py``    bytes -> pixels -> faces -> answers, by
 ``batching.py``    one thread that asks the model about all faces that wait, of
 ``live.py``        the bundle of now, which a better one replaces while it answers
+``watch.py``       how far the faces of late are from those it was trained on
 =================  ==============================================================================
 
 The server never imports TensorFlow, Keras, MLflow, Prefect or DVC.

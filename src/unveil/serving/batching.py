@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.bundle import Bundle
+from unveil.bundle import Answers, Bundle
 from unveil.images import Pixels, resize
 
 LARGEST = 32
@@ -47,6 +47,13 @@ class Watched(Protocol):
         """Count it."""
 
 
+class Looked(Protocol):
+    """What is told, after the answers are out, of faces ``(n, s, s, 1)`` and what was said."""
+
+    def __call__(self, bundle: Bundle, images: NDArray[np.uint8], answers: Answers) -> None:
+        """Count them; nothing of them may be kept."""
+
+
 _FAILED = "the model failed on these faces"
 
 
@@ -63,6 +70,7 @@ class _Item:
     faces: Sequence[Pixels]
     answer: asyncio.Future[Asked]
     loop: asyncio.AbstractEventLoop
+    watched: bool
 
 
 class Batcher:
@@ -71,10 +79,11 @@ class Batcher:
     Nothing here bounds how many wait: the turnstile does, before a face is found.
     """
 
-    def __init__(self, live: Current, watched: Watched) -> None:
+    def __init__(self, live: Current, watched: Watched, looked: Looked | None = None) -> None:
         """Start to answer with whatever bundle ``live`` has at the time."""
         self._live = live
         self._watched = watched
+        self._looked = looked
         self._waiting: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
@@ -89,10 +98,13 @@ class Batcher:
         """The side of the faces it had best be asked about, in pixels."""
         return self._live.bundle.image_size
 
-    async def ask(self, faces: Sequence[Pixels]) -> Asked:
-        """Wait for the probabilities of faces, gray of any size; the model's error is raised."""
+    async def ask(self, faces: Sequence[Pixels], *, watched: bool = True) -> Asked:
+        """Wait for the probabilities of faces, gray of any size; the model's error is raised.
+
+        Drift is not measured on those that are not ``watched``.
+        """
         loop = asyncio.get_running_loop()
-        item = _Item(faces, loop.create_future(), loop)
+        item = _Item(faces, loop.create_future(), loop, watched)
         self._waiting.put(item)
         try:
             async with asyncio.timeout(SLOWEST):
@@ -120,26 +132,53 @@ class Batcher:
     def _answer(self, items: list[_Item]) -> None:
         began, bundle = time.perf_counter(), self._live.bundle
         try:
-            faces = [face for item in items for face in item.faces]
-            probabilities = _probabilities(bundle, faces)
-            self._watched(len(faces), time.perf_counter() - began)
+            images = _images(bundle, [face for item in items for face in item.faces])
+            answers = _answers(bundle, images)
+            self._watched(len(images), time.perf_counter() - began)
         except Exception as error:
             print(f"unveil: the model failed: {error}", file=sys.stderr, flush=True)
-            probabilities = np.full((sum(len(item.faces) for item in items), 1), np.nan, np.float32)
-        start = 0
+            for item in items:
+                _tell(item, ModelFailed(_FAILED))
+            return
+        start, chosen = 0, np.zeros(len(images), bool)
         for item in items:
             end = start + len(item.faces)
-            rows = probabilities[start:end]
+            rows = answers.probabilities[start:end]
             finite = bool(np.isfinite(rows).all())
             _tell(item, Asked(bundle, rows) if finite else ModelFailed(_FAILED))
+            chosen[start:end] = finite and item.watched
             start = end
+        self._look(bundle, images[chosen], _of(answers, chosen))
+
+    def _look(self, bundle: Bundle, images: NDArray[np.uint8], answers: Answers) -> None:
+        if self._looked is None or not len(images):
+            return
+        try:
+            self._looked(bundle, images, answers)
+        except Exception as error:  # who only watches may not end the thread that answers
+            print(f"unveil: drift is not measured: {error}", file=sys.stderr, flush=True)
 
 
-def _probabilities(bundle: Bundle, faces: Sequence[Pixels]) -> NDArray[np.float32]:
+def _images(bundle: Bundle, faces: Sequence[Pixels]) -> NDArray[np.uint8]:
     # Resized here and not before: between the two another bundle may have come, of another size.
-    stacked = np.stack([resize(face, bundle.image_size) for face in faces])[..., np.newaxis]
-    parts = range(0, len(faces), LARGEST)
-    return np.concatenate([bundle.probabilities(stacked[at : at + LARGEST]) for at in parts])
+    return np.stack([resize(face, bundle.image_size) for face in faces])[..., np.newaxis]
+
+
+def _answers(bundle: Bundle, images: NDArray[np.uint8]) -> Answers:
+    starts = range(0, len(images), LARGEST)
+    parts = [bundle.answers(images[at : at + LARGEST]) for at in starts]
+    embeddings = [part.embeddings for part in parts if part.embeddings is not None]
+    return Answers(
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate(embeddings) if embeddings else None,
+    )
+
+
+def _of(answers: Answers, chosen: NDArray[np.bool_]) -> Answers:
+    embeddings = answers.embeddings
+    return Answers(
+        answers.probabilities[chosen], None if embeddings is None else embeddings[chosen]
+    )
 
 
 def _tell(item: _Item, outcome: Asked | Exception) -> None:

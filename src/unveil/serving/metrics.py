@@ -15,6 +15,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client import Counter as Count
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10)
 
@@ -64,6 +65,10 @@ class Metrics:
     def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
         """Show what ``value`` gives at the time."""
         Gauge(name, help_, registry=self.registry).set_function(value)
+
+    def watch_all(self, collector: Collector) -> None:
+        """Show what ``collector`` gives at the time."""
+        self.registry.register(collector)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""

@@ -4,7 +4,7 @@ The decoder and the detector run in threads, one for each core; the model has it
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -38,23 +38,28 @@ class Pipeline:
     turnstile: Turnstile
     threads: ThreadPoolExecutor
     limits: Limits
+    sized: Callable[[Sequence[float]], None]
+    """Is told the longer side of each face's box, in pixels."""
 
-    async def look(self, picture: bytes) -> Looked:
+    async def look(self, picture: bytes, *, watched: bool = True) -> Looked:
         """Look at a picture; raises ``UnreadableImage``, or ``Full`` when it would wait long."""
-        looked = (await self.look_at_all([picture]))[0]
+        looked = (await self.look_at_all([picture], watched=watched))[0]
         if looked.reason not in (None, "no_face"):
             raise UnreadableImage(looked.reason)
         return looked
 
-    async def look_at_all(self, pictures: Sequence[bytes]) -> list[Looked]:
+    async def look_at_all(self, pictures: Sequence[bytes], *, watched: bool = True) -> list[Looked]:
         """Look at several at once; one that cannot be read has its reason."""
         with self.turnstile.passed():
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(self.threads, self._find_all, pictures)
             crops = [crop for one in found if not isinstance(one, str) for _, crop in one]
-            asked = await self.batcher.ask(crops) if crops else None
+            asked = await self.batcher.ask(crops, watched=watched) if crops else None
         if asked is None:
             return [_looked(one, iter(())) for one in found]
+        if watched:
+            boxes = [box for one in found if not isinstance(one, str) for box, _ in one]
+            self.sized([max(box[2:]) for box in boxes])
         bundle = asked.bundle
         answers = (answer(row, bundle.classes, bundle.abstain_below) for row in asked.probabilities)
         return [_looked(one, answers) for one in found]

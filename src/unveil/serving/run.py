@@ -36,6 +36,7 @@ from unveil.serving.purpose import Purpose, declared
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State
 from unveil.serving.turnstile import Turnstile
+from unveil.serving.watch import Watch
 
 _LINGER = 0.5
 """Seconds after SIGTERM in which clients are still answered and told that it was the last time."""
@@ -124,15 +125,18 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
 
     audit.record(settings.audit, "start", **asdict(purpose))
     live = Live(_folder(settings), settings.keep, told)
+    watch = Watch(live, settings.watched)
     cores = len(os.sched_getaffinity(0))
     pipeline = Pipeline(
         detect=detector(settings.detector, settings.detector_digest or YUNET),
-        batcher=Batcher(live, metrics.batch),
+        batcher=Batcher(live, metrics.batch, watch.looked),
         turnstile=Turnstile(settings.waiting, settings.patience),
         threads=ThreadPoolExecutor(cores, thread_name_prefix="picture"),
         limits=Limits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels),
+        sized=watch.sized,
     )
     state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
+    metrics.watch_all(watch)
     metrics.watch("unveil_inside", "Requests worked on.", lambda: pipeline.turnstile.inside)
     metrics.watch("unveil_allowed", "How many may be.", lambda: pipeline.turnstile.allowed)
     metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from unveil.errors import UserError
 from unveil.paths import AUDIT_LOG, LAST_GOOD
 
+LEAST = 200
+"""Faces under which no drift is said: chance alone would make some 0.01 bits of fewer."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 POSITIVE = (
     *("max_bytes", "max_pixels", "body_seconds", "waiting", "patience", "connections"),
@@ -52,6 +54,7 @@ class Settings:
     patience: Annotated[float, "Seconds a request may wait before others are sent away."] = 0.05
     connections: Annotated[int, "How many connections there may be."] = 256
     streams: Annotated[int, "How many of them may be video streams."] = 16
+    watched: Annotated[int, "Over how many of the last faces drift is measured."] = 1000
     drain_seconds: Annotated[float, "How long answers may take after SIGTERM."] = 20.0
     feedback: Annotated[Path | None, "A folder: take what people say an expression is."] = None
     feedback_pictures: Annotated[bool, "Keep faces with it, of people who consent."] = False
@@ -76,6 +79,8 @@ def checked(settings: Settings) -> Settings:
     for name in POSITIVE:
         if getattr(settings, name) <= 0:
             raise UserError(f"--{name.replace('_', '-')} {getattr(settings, name)} is not positive")
+    if settings.watched < LEAST:
+        raise UserError(f"--watched {settings.watched} is less than {LEAST}, the fewest that count")
     for path in (settings.certificate, settings.key, settings.detector):
         if path and not path.is_file():
             raise UserError(f"{path} is not there")

@@ -7,6 +7,7 @@ text message, JSON of a ``Picture`` with the number of its frame (from 0) and ho
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,9 @@ from unveil.serving.messages import told
 from unveil.serving.refusal import Refused, refuse
 from unveil.serving.state import State, state_of
 from unveil.serving.turnstile import Full
+
+WATCHED = 1.0
+"""Seconds between two frames on which drift is measured: neighbours show the same face."""
 
 IDLE = 60.0
 """Seconds without a frame after which a stream is closed."""
@@ -111,11 +115,14 @@ async def _judge(is_welcome: Callable[[], bool]) -> int:
 
 
 async def _answer(socket: WebSocket, state: State, newest: Newest) -> None:
+    due = 0.0
     while True:
         number, frame = await newest.take()
+        watched = (now := time.monotonic()) >= due
+        due = now + WATCHED if watched else due
         answer: dict[str, Any]
         try:
-            answer = told(await state.pipeline.look(frame))
+            answer = told(await state.pipeline.look(frame, watched=watched))
             state.metrics.frame("answered")
         except (Full, ModelFailed):
             newest.dropped += 1
