@@ -6,6 +6,7 @@ taken from UNVEIL_TOKEN, else from the secret block ``unveil-token``.
 """
 
 import os
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -99,4 +100,6 @@ def _last(which: dict[str, Any], *, before: datetime) -> FlowRun | None:
 
 
 if __name__ == "__main__":
-    monitor()
+    ended = monitor(return_state=True)
+    print(ended.message)
+    sys.exit(not ended.is_completed())
