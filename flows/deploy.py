@@ -30,7 +30,8 @@ from unveil.errors import UserError, unknown
 
 POOLS = Path("flows/pools")
 TRAIN_ALL = "train-all/train-all"
-FLOWS = ["train-all", "train-architecture"]
+MONITOR = "monitor/monitor"
+FLOWS = ["train-all", "train-architecture", "monitor"]
 """Whose silence counts: a server may have other flows."""
 SILENCE = timedelta(seconds=90)
 """Three heartbeats, of which Prefect sends at most one in 30 seconds."""
@@ -60,19 +61,21 @@ def main(
     _pool(client, GPU, kind)
     _crash(client, "unveil: a run that falls silent", after=BEAT, within=SILENCE)
     _crash(client, "unveil: a run that never began", after=CLAIMED, within=START)
-    on = {schedule.slug for schedule in _schedules(client) if schedule.active}
+    names = (TRAIN_ALL, MONITOR)
+    on = {(name, one.slug) for name in names for one in _schedules(client, name) if one.active}
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     if subprocess.run(command, check=False).returncode:
         raise UserError("prefect deploy failed; its reason stands above")
-    deployment = client.read_deployment_by_name(TRAIN_ALL)
-    for schedule in _schedules(client):
-        if schedule.slug in on:
-            client.update_deployment_schedule(deployment.id, schedule.id, active=True)
+    for name in names:
+        deployment = client.read_deployment_by_name(name)
+        for schedule in deployment.schedules:
+            if (name, schedule.slug) in on:
+                client.update_deployment_schedule(deployment.id, schedule.id, active=True)
 
 
-def _schedules(client: SyncPrefectClient) -> list[DeploymentSchedule]:
+def _schedules(client: SyncPrefectClient, name: str) -> list[DeploymentSchedule]:
     try:
-        return client.read_deployment_by_name(TRAIN_ALL).schedules
+        return client.read_deployment_by_name(name).schedules
     except ObjectNotFound:
         return []
 

@@ -36,7 +36,7 @@ ORDER = [
     *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),
     *("contact", "audit", "machines", "history", "objects", "search", "request", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
-    *("lines", "pace", "client", "serving", "cli", "__main__"),
+    *("lines", "pace", "client", "serving", "monitoring", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

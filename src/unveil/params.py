@@ -24,6 +24,7 @@ from unveil.schema import (
     Data,
     Decision,
     File,
+    Monitoring,
     Promotion,
     Provenance,
     Recipe,
@@ -51,6 +52,7 @@ class Params:
     decision: Decision
     slices: Slicing
     promotion: Promotion
+    monitoring: Monitoring
     sample: dict[Split, int]
     architectures: dict[str, Architecture]
     schedules: dict[str, Schedule]
@@ -86,6 +88,7 @@ def load(path: Path = PARAMS) -> Params:
         decision=file.decision,
         slices=file.slices,
         promotion=file.promotion,
+        monitoring=file.monitoring,
         sample=file.sample,
         architectures={
             key: _architecture(key, entry, recipe=recipe, where=f"{path}: architectures.{key}")

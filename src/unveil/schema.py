@@ -29,6 +29,7 @@ Positive = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["float32", "bfloat16", "auto"]
+Drifting = Literal["brightness", "sharpness", "face_size", "label", "confidence", "embedding"]
 Told = str | int
 """Text of a person; a year is a number to YAML."""
 
@@ -186,6 +187,20 @@ class Promotion:
 
 
 @_strict
+class Monitoring:
+    """When the faces of a server count as drifted.
+
+    ``thresholds`` in bits, by the ``measure`` of its gauge; under ``min_faces`` nothing is judged;
+    in ``cooldown_hours`` train-all is started once for drift.
+    """
+
+    url: Annotated[str, Field(pattern="^https?://")]
+    min_faces: Positive
+    cooldown_hours: Annotated[float, Field(ge=0)]
+    thresholds: Annotated[dict[Drifting, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+
+
+@_strict
 class Provenance:
     """What only the person who brought the faces knows of them; empty is *not stated*."""
 
@@ -213,6 +228,7 @@ class File:
     decision: Decision
     slices: Slicing
     promotion: Promotion
+    monitoring: Monitoring
     sample: dict[Split, Positive]
     architectures: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]
