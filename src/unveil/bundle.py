@@ -29,6 +29,9 @@ CARD = "bundle.json"
 FILES: dict[Precision, str] = {"float32": "model.onnx", "int8": "model.int8.onnx"}
 """Of each precision."""
 
+LARGEST = 32
+"""Faces in one call of the network; larger batches are no faster, and take more memory."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -91,7 +94,9 @@ class Bundle:
 
     def answers(self, images: NDArray[np.uint8]) -> Answers:
         """Give the same with embeddings: what the last layer but one makes of a face."""
-        probabilities, *embeddings = self.session.run(None, {"faces": images})
+        starts = range(0, max(1, len(images)), LARGEST)
+        parts = [self.session.run(None, {"faces": images[at : at + LARGEST]}) for at in starts]
+        probabilities, *embeddings = map(np.concatenate, zip(*parts, strict=True))
         return Answers(probabilities, embeddings[0] if embeddings else None)
 
 
@@ -112,7 +117,7 @@ def load(folder: Path, *, precision: Precision = "float32", threads: int = 0) ->
     """
     told = _read(folder / CARD)
     card = _card(told, folder / CARD)
-    model = content(folder / FILES[precision], card)
+    model = _content(folder / FILES[precision], card)
     session = _session(model, folder / FILES[precision], threads)
     _refuse_another_shape(session, card, folder / FILES[precision])
     _refuse_another_reference(session, card, folder / CARD)
@@ -139,7 +144,7 @@ def _card(content: bytes, path: Path) -> Card:
         raise UserError(f"{path}: {key}: {first['msg'].lower()}") from None
 
 
-def content(path: Path, card: Card) -> bytes:
+def _content(path: Path, card: Card) -> bytes:
     """Read a file of a bundle; ``UserError`` where it is not what ``card`` says."""
     if path.name not in card.digests:
         known = ", ".join(sorted(card.digests))

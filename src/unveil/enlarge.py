@@ -3,10 +3,11 @@
 Takes the archive of now, byte for byte, and of the feedback that `unveil serve` kept what people
 consented to and named a class of; makes a zip with ``train/CLASS/feedback-SHA256.png`` besides, to
 be given to `unveil ingest`. Feedback is learned from and never judged by: no other split changes.
-A picture that was taken back, or is there already under that name, is left out. Command:
+A picture that was taken back, or is there already, is left out. Command:
 ``unveil data feedback FOLDER TARGET``.
 """
 
+import re
 import shutil
 import zipfile
 from collections import Counter
@@ -22,6 +23,9 @@ from unveil.files import replacing, sha256
 from unveil.ingest import entry
 from unveil.provenance import dvc_hash
 
+KEPT = re.compile("feedback-([0-9a-f]{64})")
+"""The digest in a member's name, which `unveil data export` puts a number before."""
+
 
 def enlarge(source: Path, folder: Path, target: Path, layout: Layout) -> dict[str, int]:
     """Write the archive with the faces of ``folder``; counts these by class, in order.
@@ -32,14 +36,14 @@ def enlarge(source: Path, folder: Path, target: Path, layout: Layout) -> dict[st
         why = "is there already" if target.exists() else "does not end with .zip"
         raise UserError(f"{target} {why}; name a new zip")
     with archives.opened(source) as archive:
-        known = set(archive.namelist())
+        known = set(KEPT.findall("\n".join(archive.namelist())))
         members = archives.listing(archive, layout).members
     if any(member.split is None for member in members):
         raise UserError(
             f"{source} has no folders train, validation and test: take it out by `unveil data "
             "export FILE`, and in again by `unveil ingest FILE`, which keeps the splits as they are"
         )
-    new = {name: path for name, path in _faces(folder, layout) if name not in known}
+    new = {name: path for name, path in _faces(folder, layout) if path.stem not in known}
     if not new:
         raise UserError(f"{folder} has no picture that is new to {source}")
     with replacing(target) as path:

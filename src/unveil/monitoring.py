@@ -3,6 +3,7 @@
 Takes a URL and ``monitoring`` of params.yaml, for ``flows/monitor.py``; writes nothing.
 """
 
+import http.client
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -97,15 +98,19 @@ def judge(readings: Readings, settings: Monitoring) -> Verdict:
 def _fetched(where: str, token: str | None) -> str:
     request = urllib.request.Request(where)
     if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
+        request.add_unredirected_header("Authorization", f"Bearer {token.strip()}")
+    # By no proxy: what is measured, and the token, are for that server alone.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with opener.open(request, timeout=PATIENCE) as answer:
             content: bytes = answer.read(LARGEST)
     except urllib.error.HTTPError as error:
         error.close()
         hint = "; set UNVEIL_TOKEN or the secret unveil-token" if error.code == 401 else ""
         raise UserError(f"{where} answers {error.code}{hint}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, http.client.HTTPException) as error:
         why = str(getattr(error, "reason", error)) or type(error).__name__
         raise UserError(f"{where} does not answer: {why}") from None
+    except ValueError:  # its text may hold the token
+        raise UserError(f"{where} cannot be asked: the address or the token is malformed") from None
     return content.decode(errors="replace")

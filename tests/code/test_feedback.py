@@ -58,7 +58,7 @@ def test_without_the_setting_there_is_no_feedback(tmp_path):
         answer = say(url, emotion="happy", picture=FACE, consent=True)
         assert answer.status_code == 404
         assert "/v1/feedback" not in httpx.get(f"{url}/openapi.json").json()["paths"]
-        assert "say what an expression is" not in httpx.get(f"{url}/notice").text
+        assert "to teach" not in httpx.get(f"{url}/notice").text
         assert set(files(tmp_path)) == before
 
 
@@ -70,7 +70,7 @@ def test_pictures_are_not_kept_unless_the_operator_wants_them(tmp_path):
         assert files(tmp_path / "kept") == {}
         assert say(url, emotion="happy", answered=None).json() == {"picture": None}
         assert list(files(tmp_path / "kept")) == ["feedback.jsonl"]
-        assert "the face is kept" not in httpx.get(f"{url}/notice").text
+        assert "the face, gray and small" not in httpx.get(f"{url}/notice").text
 
 
 def test_a_label_alone_is_kept_without_who_said_it(url, folder):
@@ -105,7 +105,7 @@ def test_of_a_picture_the_face_is_kept_and_nothing_else(url, folder):
     for kept in (path, folder / "kept/feedback.jsonl"):
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE((folder / "kept").stat().st_mode) == 0o700
-    assert "the face is kept" in " ".join(httpx.get(f"{url}/notice").text.split())
+    assert "the face, gray and small" in " ".join(httpx.get(f"{url}/notice").text.split())
 
 
 @pytest.mark.parametrize(
@@ -242,6 +242,11 @@ def test_consented_faces_become_part_of_the_next_faces_in_train_alone(archive):
     pd.testing.assert_frame_equal(kept[["member", "sha256"]], before[["member", "sha256"]])
     with pytest.raises(UserError, match="has no picture that is new"):
         fed("again.zip")
+    with zipfile.ZipFile("numbered.zip", "w") as opened:  # as `unveil data export` names them
+        opened.writestr(f"train/sad/0000001-feedback-{first}.png", b"")
+        opened.writestr(f"train/happy/0000002-feedback-{second}.png", b"")
+    with pytest.raises(UserError, match="has no picture that is new"):
+        enlarge.enlarge(Path("numbered.zip"), Path("kept"), Path("x.zip"), manifest.layout(loaded))
 
 
 def test_a_face_of_the_test_set_comes_in_and_is_left_out_again(archive):

@@ -53,6 +53,13 @@ def test_a_wrong_token_is_said_and_not_shown(server):
     assert "wrong-token" not in str(refused.value)
 
 
+def test_a_token_from_a_file_may_end_its_line_and_a_malformed_one_is_not_shown(server):
+    assert read(server, "right\n").faces == 940
+    with pytest.raises(UserError, match="the address or the token is malformed") as refused:
+        read(server, "two\nlines")
+    assert "two" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "127.0.0.1:8000", "ftp://somewhere"])
 def test_what_is_no_address_of_a_server_is_refused(url):
     with pytest.raises(UserError, match="is no address of a server"):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,11 +69,21 @@ def test_an_ordinary_purpose_is_served():
 
 
 def test_the_notice_says_what_is_done_and_for_what():
-    said = notice.text(Purpose("faces in my video calls"), "me@example.org", ("happy", "sad"))
+    purpose, contact = "faces in my video calls", "me@example.org"
+    said = notice.text(Purpose(purpose), Settings(purpose, contact=contact), ("happy", "sad"))
     assert "happy, sad" in said
     assert "Purpose: faces in my video calls" in said
     assert "Run by: me@example.org" in said
     assert max(map(len, said.splitlines())) <= 100
+    assert "What is kept: no picture, no face" in said
+
+
+def test_the_notice_never_says_that_no_face_is_kept_where_faces_are(tmp_path):
+    labels = Settings("faces", feedback=tmp_path)
+    for settings in (labels, replace(labels, feedback_pictures=True)):
+        said = notice.text(Purpose("faces"), settings, ("happy",))
+        assert "to teach the computer" in " ".join(said.split())
+        assert ("no face" in said) == (not settings.feedback_pictures)
 
 
 def test_a_token_is_known_by_its_hash_alone(tmp_path):

@@ -113,6 +113,18 @@ def test_a_batch_is_answered_in_its_order(client):
     assert told[3] == {"faces": [], "reason": "not an image"}
 
 
+def test_pictures_that_are_not_to_be_watched_are_answered_and_count_for_nothing(client):
+    def counted() -> list[str]:
+        lines = client.get("/metrics").text.splitlines()
+        return [line for line in lines if line.startswith(("unveil_faces", "unveil_watched"))]
+
+    before = counted()
+    body = {"pictures": [base64.b64encode(FACES[0]).decode()], "watched": False}
+    told = client.post("/v1/predict/batch", json=body).json()["pictures"]
+    assert told[0]["faces"][0]["emotion"] == "happy"
+    assert counted() == before
+
+
 def test_a_client_of_the_open_inference_protocol_is_answered(client):
     model = client.get("/v2/models/facial-emotion").json()
     assert model["inputs"][0]["shape"] == [-1, 48, 48, 1]

@@ -107,8 +107,10 @@ async def predict_batch(request: Request) -> Response:
     state = state_of(request)
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise Refused(415, "content-type is to be application/json")
-    looked = await state.pipeline.look_at_all(pictures(await request.body()))
-    _count(state, looked)
+    read, watched = pictures(await request.body())
+    looked = await state.pipeline.look_at_all(read, watched=watched)
+    if watched:
+        _count(state, looked)
     return JSONResponse({"pictures": [told(one) for one in looked]})
 
 
@@ -140,8 +142,7 @@ async def metrics(request: Request) -> Response:
 async def exposed(request: Request) -> str:
     """Give the text to show where faces are looked at."""
     state = state_of(request)
-    text = notice.text(state.purpose, state.settings.contact, state.live.bundle.classes)
-    return text + notice.feedback(pictures=state.settings.feedback_pictures) * bool(state.feedback)
+    return notice.text(state.purpose, state.settings, state.live.bundle.classes)
 
 
 def _count(state: State, looked: list[Looked]) -> None:

@@ -17,12 +17,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.bundle import Answers, Bundle
+from unveil.bundle import LARGEST, Answers, Bundle
 from unveil.images import Pixels, resize
-
-LARGEST = 32
-"""Faces in one call of the model; larger batches are no faster, and would let others wait."""
-
 
 SLOWEST = 30.0
 """Seconds after which nobody waits for the model any more."""
@@ -133,7 +129,7 @@ class Batcher:
         began, bundle = time.perf_counter(), self._live.bundle
         try:
             images = _images(bundle, [face for item in items for face in item.faces])
-            answers = _answers(bundle, images)
+            answers = bundle.answers(images)
             self._watched(len(images), time.perf_counter() - began)
         except Exception as error:
             print(f"unveil: the model failed: {error}", file=sys.stderr, flush=True)
@@ -162,16 +158,6 @@ class Batcher:
 def _images(bundle: Bundle, faces: Sequence[Pixels]) -> NDArray[np.uint8]:
     # Resized here and not before: between the two another bundle may have come, of another size.
     return np.stack([resize(face, bundle.image_size) for face in faces])[..., np.newaxis]
-
-
-def _answers(bundle: Bundle, images: NDArray[np.uint8]) -> Answers:
-    starts = range(0, len(images), LARGEST)
-    parts = [bundle.answers(images[at : at + LARGEST]) for at in starts]
-    embeddings = [part.embeddings for part in parts if part.embeddings is not None]
-    return Answers(
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate(embeddings) if embeddings else None,
-    )
 
 
 def _of(answers: Answers, chosen: NDArray[np.bool_]) -> Answers:

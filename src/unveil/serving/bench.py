@@ -24,10 +24,10 @@ import numpy as np
 from PIL import Image
 
 from unveil import bundle as bundles
+from unveil.bundle import LARGEST
 from unveil.images import decode, resize
 from unveil.sample import CLASSES, face
 from unveil.serving import load
-from unveil.serving.batching import LARGEST
 
 TOGETHER = 64
 """Pictures in one request of a batch."""

@@ -66,19 +66,24 @@ class Batch(BaseModel):
 
     model_config = _example({"pictures": ["iVBORw0KGgo...", "/9j/4AAQSkZJRg..."]})
     pictures: Annotated[list[Encoded], Field(min_length=1, max_length=LARGEST)]
+    watched: bool = Field(
+        default=True,
+        description="False for pictures that were changed: no number and no drift counts them.",
+    )
 
 
 T = TypeVar("T")
 _BATCH = TypeAdapter(Batch)
 
 
-def pictures(body: bytes) -> list[bytes]:
-    """Read the body of a batch; ``Refused`` says in one line what is wrong with it."""
+def pictures(body: bytes) -> tuple[list[bytes], bool]:
+    """Read the body of a batch, and whether it counts; ``Refused`` says what is wrong with it."""
     batch = validated(_BATCH, body, most=2 * LARGEST)
     try:
-        return [base64.b64decode(picture, validate=True) for picture in batch.pictures]
+        read = [base64.b64decode(picture, validate=True) for picture in batch.pictures]
     except (binascii.Error, ValueError):
         raise Refused(422, "pictures: not all of them are base64") from None
+    return read, batch.watched
 
 
 def validated(adapter: TypeAdapter[T], body: bytes, *, most: int) -> T:

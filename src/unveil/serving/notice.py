@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 from unveil.serving.purpose import Purpose
+from unveil.serving.settings import Settings
 
 _TEXT = """\
 Emotion recognition is running here
@@ -16,35 +17,44 @@ Purpose: {purpose}
 {exception}\
 Run by: {contact}
 
-What is kept: no picture, no face, no answer about a person. A picture is in the computer's \
-memory while it is looked at, then it is gone. Counts of requests and answers, without a trace of \
-a person, are kept to watch the system.
+{kept}
 
 You may ask those who run it what is done with your picture, and object to it.
 """
 
-_FEEDBACK = """
-Those who use this may say what an expression is, and that is kept, without who said it{picture}. \
-It is used to teach the computer.
-"""
-_PICTURE = (
-    "; where who is pictured agreed, the face is kept too, gray and small, until they want it gone"
+_NOTHING = (
+    "What is kept: no picture, no face, no answer about a person. A picture is in the computer's "
+    "memory while it is looked at, then it is gone."
+)
+_LABELS = (
+    f"{_NOTHING} Those who use this may say what an expression is; that is kept, without who said "
+    "it, and used to teach the computer."
+)
+_FACES = (
+    "What is kept: where who is pictured agreed, the face, gray and small, with what its "
+    "expression is said to be, until they want it gone; it is used to teach the computer. Any "
+    "other picture is in the computer's memory while it is looked at, then it is gone. No answer "
+    "about a person is kept."
+)
+_COUNTS = (
+    "Counts of requests and answers, without a trace of a person, are kept to watch the system."
 )
 
 
-def feedback(*, pictures: bool) -> str:
-    """Write what the notice says besides, where feedback is taken."""
-    said = _FEEDBACK.format(picture=_PICTURE if pictures else "")
-    return "\n".join(map(textwrap.fill, said.splitlines())) + "\n"
-
-
-def text(purpose: Purpose, contact: str, classes: Sequence[str]) -> str:
+def text(purpose: Purpose, settings: Settings, classes: Sequence[str]) -> str:
     """Write the notice, in plain words; without a contact it says that none was stated."""
     exception = f"Why it may run here: {purpose.exception} reasons, {purpose.reason}\n"
     written = _TEXT.format(
         classes=", ".join(classes),
         purpose=purpose.text,
         exception=exception if purpose.exception else "",
-        contact=contact or "not stated; ask where this is shown",
+        contact=settings.contact or "not stated; ask where this is shown",
+        kept=f"{_kept(settings)} {_COUNTS}",
     )
     return "\n".join(map(textwrap.fill, written.splitlines())) + "\n"
+
+
+def _kept(settings: Settings) -> str:
+    if settings.feedback is None:
+        return _NOTHING
+    return _FACES if settings.feedback_pictures else _LABELS

@@ -112,7 +112,7 @@ class Looks:
 
 
 class Watch(Collector):
-    """What is watched of one server; another bundle begins anew."""
+    """What is watched of one server; another bundle begins anew, but for the faces' size."""
 
     def __init__(self, live: Current, faces: int) -> None:
         """Watch the last ``faces`` of whatever bundle ``live`` has."""
