@@ -11,10 +11,11 @@ to the server that was named, or nowhere.
 
 import base64
 import json
+import re
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -73,6 +74,10 @@ class Client:
 
         ``timeout`` is in seconds, of one answer and of one wait for a busy server.
         """
+        token = (token or "").strip()
+        # Said here and without it: whoever sends such a header quotes it in the error.
+        if not re.fullmatch(r"[!-~]*", token):
+            raise ValueError("the token has a character that no token has")
         parts = urlsplit(url)
         if (
             parts.scheme not in ("http", "https")
@@ -121,26 +126,29 @@ class Client:
     def stream(self, frames: Iterable[Source]) -> Iterator[Picture]:
         """Answer frames one by one; the next is taken when its answer is there, so none grows old.
 
-        A frame that a busy server drops has no answer. An unreadable one has its ``reason``.
+        One that was not looked at has its ``reason``: ``busy``, or why it cannot be. One without an
+        answer in time has none. Errors of ``frames`` are passed on.
         """
-        from websockets.exceptions import WebSocketException
         from websockets.sync.client import connect
 
         url = f"ws{'s' if self._trust else ''}://{self._address}/v1/stream"
         trust: dict[str, Any] = {"ssl": self._trust} if self._trust else {}
-        try:
-            with connect(
+        with _streamed(self._address):
+            opened = connect(
                 url,
                 additional_headers=self._headers,
                 proxy=None,
                 open_timeout=self._timeout,
                 **trust,
-            ) as socket:
-                for number, frame in enumerate(frames):
-                    socket.send(_content(frame))
-                    yield from _answers(socket, number, self._timeout)
-        except (WebSocketException, OSError) as error:
-            raise ServerError(f"the stream from {self._address} ended: {error}") from None
+            )
+        with opened as socket:
+            for number, frame in enumerate(frames):
+                content = _content(frame)
+                with _streamed(self._address):
+                    socket.send(content)
+                    answer = _answer(socket, number, self._timeout)
+                if answer:
+                    yield answer
 
     def _json(self, path: str, content: Mapping[str, Any]) -> Any:
         return self._ask("POST", path, json.dumps(content).encode(), "application/json")
@@ -149,11 +157,17 @@ class Client:
         for left in reversed(range(_OFTEN)):
             status, answer, later = self._once(method, path, body, kind)
             if status == 200:
-                return json.loads(answer)
+                return self._read(answer)
             if status != 429 or not left or later > self._timeout:
                 break
             time.sleep(later)
         raise ServerError(_reason(answer), status)
+
+    def _read(self, answer: bytes) -> Any:
+        try:
+            return json.loads(answer)
+        except ValueError:
+            raise ServerError(f"{self._address} answers with what is no JSON", 200) from None
 
     def _once(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes, float]:
         """Give status, body, and in how many seconds to ask again."""
@@ -174,17 +188,28 @@ class Client:
         return HTTPConnection(self._host, self._port, timeout=self._timeout)
 
 
-def _answers(socket: Any, number: int, timeout: float) -> Iterator[Picture]:
-    """Wait for the answer of a frame; none where the server dropped it."""
+@contextmanager
+def _streamed(address: str) -> Iterator[None]:
+    """Say what ends a stream as ``ServerError``."""
+    from websockets.exceptions import InvalidStatus, WebSocketException
+
+    try:
+        yield
+    except (WebSocketException, OSError, ValueError) as error:
+        status = error.response.status_code if isinstance(error, InvalidStatus) else None
+        raise ServerError(f"the stream from {address} ended: {error}", status) from None
+
+
+def _answer(socket: Any, number: int, timeout: float) -> Picture | None:
+    """Wait for the answer of a frame; None where there is none in time."""
     try:
         while True:
             said = json.loads(socket.recv(timeout=timeout))
             # One of an earlier frame was given up.
             if said["frame"] == number:
-                yield _picture({"faces": [], "reason": said.get("error"), **said})
-                return
+                return _picture({"faces": [], "reason": said.get("error"), **said})
     except TimeoutError:
-        return
+        return None
 
 
 def _content(source: Source) -> bytes:

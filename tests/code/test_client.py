@@ -76,8 +76,35 @@ def test_what_is_refused_is_one_line_with_its_status(client):
     with pytest.raises(ServerError, match="a known token") as refused:
         stranger.predict(FACES[0])
     assert refused.value.status == 401
-    with pytest.raises(ServerError, match="401"):
+    with pytest.raises(ServerError, match="401") as refused:
         list(stranger.stream(FACES))
+    assert refused.value.status == 401
+
+
+def test_a_stream_passes_on_the_errors_of_its_frames(client, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        list(client.stream([tmp_path / "nowhere.png"]))
+
+    def frames():
+        yield FACES[0]
+        raise OSError("the camera went away")
+
+    answers = client.stream(frames())
+    assert next(answers).faces[0].emotion == CLASSES[0]
+    with pytest.raises(OSError, match="the camera went away"):
+        next(answers)
+
+
+def test_a_token_may_come_with_the_end_of_its_line(client):
+    token = client._headers["authorization"].removeprefix("Bearer ")
+    assert Client(f"http://{client._address}", f"{token}\n").predict(FACES[0]).faces
+
+
+@pytest.mark.parametrize("token", ["sec ret", "sec\nret", "secr\u00e9t", "secret\0"])
+def test_what_is_no_token_is_refused_and_not_quoted(token):
+    with pytest.raises(ValueError, match="no token has") as refused:
+        Client("http://127.0.0.1:8000", token)
+    assert "sec" not in str(refused.value)
 
 
 def test_a_server_that_is_away_is_one_line():
@@ -152,6 +179,14 @@ def test_no_picture_and_no_token_goes_elsewhere():
         Client(url, "secret").predict(b"face")
     assert refused.value.status == 307
     assert len(asked) == 1
+
+
+@pytest.mark.fault("another server's page")
+def test_an_answer_that_is_no_json_is_an_error_of_the_server():
+    page = (200, "", b"<html>please log in</html>")
+    with saying(page) as (url, _), pytest.raises(ServerError, match="no JSON") as refused:
+        Client(url).predict(b"face")
+    assert refused.value.status == 200
 
 
 @given(st.binary(max_size=300))

@@ -251,10 +251,18 @@ def test_a_chosen_picture_is_shown_with_words_and_bars(url, opened, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     tab.locator("#file").set_input_files(tmp_path / "text.png")
     expect(tab.get_by_role("alert")).to_contain_text("no picture a browser can read")
+    # The server could not read it either.
+    expect(tab.get_by_role("alert")).not_to_contain_text("the server can look")
+
+
+def faces_counted(url: str) -> float:
+    lines = [line for line in seen_by_server(url) if line.startswith("unveil_faces_total")]
+    return sum(float(line.split()[-1]) for line in lines)
 
 
 def test_what_an_answer_leans_on_is_the_same_from_device_and_server(url, opened):
     tab, _ = opened(url)
+    before = faces_counted(url)
     maps = tab.evaluate(
         """async (picture) => {
         const {open, look, leansOn} = await import('/static/unveil.js');
@@ -274,6 +282,115 @@ def test_what_an_answer_leans_on_is_the_same_from_device_and_server(url, opened)
     assert len(maps[0]) == 49
     assert maps[0] == pytest.approx(maps[1], abs=NEAR)
     assert np.ptp(maps[0]) > 0.01
+    assert faces_counted(url) == before + 1  # the picture; covered faces are nobody's
+
+
+def test_an_asker_that_is_closed_while_a_frame_is_encoded_opens_no_stream(url, opened):
+    tab, sent = opened(url)
+    answer = tab.evaluate(
+        f"""async () => {{
+        {OPEN}
+        const asker = await open({{private: false}});
+        const canvas = Object.assign(document.createElement('canvas'), {{width: 640, height: 480}});
+        canvas.getContext('2d');
+        const looking = asker.look({{canvas}}, {{isMoving: true}});
+        asker.close();
+        return looking;
+    }}"""
+    )
+    assert answer is None
+    assert sent.sockets == []
+
+
+def test_a_frame_that_is_dropped_or_fails_is_not_waited_for(url, opened):
+    told = [
+        {"frame": 0, "dropped": 1, "faces": [], "reason": "busy"},
+        {"frame": 1, "dropped": 2, "error": "the model failed"},
+        {"frame": 2, "dropped": 2, "faces": [], "reason": "no_face"},
+    ]
+    tab, _ = opened(url)
+    waiting = iter(told)
+    tab.route_web_socket(
+        re.compile("/v1/stream$"),
+        lambda stream: stream.on_message(lambda _: stream.send(json.dumps(next(waiting)))),
+    )
+    answers, late = tab.evaluate(
+        f"""async () => {{
+        {OPEN}
+        const asker = await open({{private: false}});
+        const canvas = Object.assign(document.createElement('canvas'), {{width: 64, height: 48}});
+        canvas.getContext('2d');
+        const answers = [];
+        let late = 0;
+        for (let frame = 0; frame < 3; frame++) {{
+            const began = performance.now();
+            answers.push(await asker.look({{canvas}}, {{isMoving: true}}));
+            late = Math.max(late, performance.now() - began);
+        }}
+        asker.close();
+        return [answers, late];
+    }}"""
+    )
+    assert answers == [
+        None,
+        {"faces": [], "reason": "the model failed"},
+        {"faces": [], "reason": "no_face"},
+    ]
+    assert late < 3000
+
+
+@pytest.mark.parametrize("address", ["/unveil", "ftp://here", "http://here/v1", "http://here?a=1"])
+def test_what_is_no_address_of_a_server_is_refused(url, opened, address):
+    tab, _ = opened(url)
+    said = tab.evaluate(
+        f"async (url) => {{ {OPEN} return open({{url}}).catch((error) => error.message); }}",
+        address,
+    )
+    assert said.startswith(f'"{address}" is no address of a server')
+
+
+def test_a_camera_that_is_refused_is_no_reason_to_let_the_server_look(url, opened):
+    tab, _ = opened(url)
+    tab.evaluate(
+        """() => navigator.mediaDevices.getUserMedia = () =>
+        Promise.reject(new DOMException('no', 'NotAllowedError'))"""
+    )
+    tab.locator("#camera").click()
+    expect(tab.get_by_role("alert")).to_contain_text("it was not allowed")
+    expect(tab.get_by_role("alert")).not_to_contain_text("the server can look")
+
+
+def test_a_network_that_does_not_load_lets_the_person_choose_the_server(url, opened):
+    tab, _ = opened(url)
+    tab.context.route("**/v1/device/model.onnx", lambda route: route.abort())
+    tab.locator("#camera").click()
+    expect(tab.get_by_role("alert")).to_contain_text("the server can look")
+
+
+def test_the_example_starts_one_camera_and_lets_it_go(url, opened):
+    tab, _ = opened(f"{url}/static/example.html")
+    tab.evaluate(
+        """() => {
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        window.given = [];
+        const allowed = new Promise((resolve) => { window.allow = resolve; });
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await allowed;
+            const stream = await ask(wanted);
+            window.given.push(...stream.getTracks());
+            return stream;
+        };
+        const start = document.getElementById('start');
+        start.click();
+        start.click();
+    }"""
+    )
+    expect(tab.locator("#start")).to_be_disabled()
+    tab.evaluate("allow()")
+    expect(tab.locator("#start")).to_have_text("Stop")
+    expect(tab.locator("#word")).to_have_text(re.compile("^(Looks|No face)"))
+    tab.locator("#start").click()
+    assert tab.evaluate("given.map((track) => track.readyState)") == ["ended"]
 
 
 def test_a_change_of_mind_while_it_loads_is_heeded(url, opened):

@@ -147,10 +147,7 @@ async def exposed(request: Request) -> str:
 
 def _count(state: State, looked: list[Looked]) -> None:
     for one in looked:
-        for _, answer in one.faces:
-            state.metrics.face(answer.emotion or answer.reason or "unsure")
-        if one.reason:
-            state.metrics.face("no_face" if one.reason == "no_face" else "unreadable")
+        state.metrics.looked(one)
 
 
 @asynccontextmanager

@@ -17,6 +17,8 @@ from prometheus_client import (
 from prometheus_client import Counter as Count
 from prometheus_client.registry import Collector
 
+from unveil.serving.pipeline import Looked
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10)
 
 
@@ -80,6 +82,13 @@ class Metrics:
         """Count a face, or a picture without one."""
         self._faces.labels(answer).inc()
         self._tally[answer] += 1
+
+    def looked(self, looked: Looked) -> None:
+        """Count the faces of a picture or of a frame, or why there are none."""
+        for _, answer in looked.faces:
+            self.face(answer.emotion or answer.reason or "unsure")
+        if looked.reason:
+            self.face("no_face" if looked.reason == "no_face" else "unreadable")
 
     def batch(self, faces: int, seconds: float) -> None:
         """Count a call of the model."""

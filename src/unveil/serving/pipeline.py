@@ -34,6 +34,8 @@ class Pipeline:
     """What a picture passes through."""
 
     detect: Detect
+    follow: Detect
+    """Finds the faces of a video's frames, where time is short; ``detect`` those of pictures."""
     batcher: Batcher
     turnstile: Turnstile
     threads: ThreadPoolExecutor
@@ -41,18 +43,24 @@ class Pipeline:
     sized: Callable[[Sequence[float]], None]
     """Is told the longer side of each face's box, in pixels."""
 
-    async def look(self, picture: bytes, *, watched: bool = True) -> Looked:
+    async def look(self, picture: bytes) -> Looked:
         """Look at a picture; raises ``UnreadableImage``, or ``Full`` when it would wait long."""
-        looked = (await self.look_at_all([picture], watched=watched))[0]
-        if looked.reason not in (None, "no_face"):
-            raise UnreadableImage(looked.reason)
-        return looked
+        return _readable(await self.look_at_all([picture]))
+
+    async def look_at_frame(self, frame: bytes, *, watched: bool) -> Looked:
+        """Look at a frame of a video, as at a picture, but for larger faces alone."""
+        return _readable(await self._look([frame], self.follow, watched=watched))
 
     async def look_at_all(self, pictures: Sequence[bytes], *, watched: bool = True) -> list[Looked]:
         """Look at several at once; one that cannot be read has its reason."""
+        return await self._look(pictures, self.detect, watched=watched)
+
+    async def _look(
+        self, pictures: Sequence[bytes], detect: Detect, *, watched: bool
+    ) -> list[Looked]:
         with self.turnstile.passed():
             loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self.threads, self._find_all, pictures)
+            found = await loop.run_in_executor(self.threads, self._find_all, pictures, detect)
             crops = [crop for one in found if not isinstance(one, str) for _, crop in one]
             asked = await self.batcher.ask(crops, watched=watched) if crops else None
         if asked is None:
@@ -68,23 +76,32 @@ class Pipeline:
         """Cut the one face out of a picture as the model sees it; else ``UnreadableImage``."""
         with self.turnstile.passed():
             loop = asyncio.get_running_loop()
-            found = await loop.run_in_executor(self.threads, self._find, picture)
+            found = await loop.run_in_executor(self.threads, self._find, picture, self.detect)
         if isinstance(found, str):
             raise UnreadableImage(found)
         if len(found) != 1:
             raise UnreadableImage(f"{len(found)} faces; a picture of one is needed")
         return resize(found[0][1], self.batcher.image_size)
 
-    def _find_all(self, pictures: Sequence[bytes]) -> list[list[tuple[Box, Pixels]] | str]:
-        return [self._find(picture) for picture in pictures]
+    def _find_all(
+        self, pictures: Sequence[bytes], detect: Detect
+    ) -> list[list[tuple[Box, Pixels]] | str]:
+        return [self._find(picture, detect) for picture in pictures]
 
-    def _find(self, picture: bytes) -> list[tuple[Box, Pixels]] | str:
+    def _find(self, picture: bytes, detect: Detect) -> list[tuple[Box, Pixels]] | str:
         try:
             pixels = decode(picture, self.limits).pixels
         except UnreadableImage as error:
             return str(error)
-        found = [whole(pixels)] if is_face(pixels) else self.detect(pixels)[:MOST]
+        found = [whole(pixels)] if is_face(pixels) else detect(pixels)[:MOST]
         return [(face.box, cut(pixels, face, self.batcher.image_size)) for face in found]
+
+
+def _readable(looked: Sequence[Looked]) -> Looked:
+    (one,) = looked
+    if one.reason not in (None, "no_face"):
+        raise UnreadableImage(one.reason)
+    return one
 
 
 def _looked(found: list[tuple[Box, Pixels]] | str, answers: Iterator[Answer]) -> Looked:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from unveil import bundle
-from unveil.detect import YUNET, detector
+from unveil.detect import MOVING, STILL, YUNET, detector
 from unveil.errors import UserError
 from unveil.feedback import Folder
 from unveil.images import Limits
@@ -127,8 +128,10 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     live = Live(_folder(settings), settings.keep, told)
     watch = Watch(live, settings.watched)
     cores = len(os.sched_getaffinity(0))
+    finds = partial(detector, settings.detector, settings.detector_digest or YUNET)
     pipeline = Pipeline(
-        detect=detector(settings.detector, settings.detector_digest or YUNET),
+        detect=finds(reach=STILL),
+        follow=finds(reach=MOVING),
         batcher=Batcher(live, metrics.batch, watch.looked),
         turnstile=Turnstile(settings.waiting, settings.patience),
         threads=ThreadPoolExecutor(cores, thread_name_prefix="picture"),

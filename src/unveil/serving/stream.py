@@ -2,7 +2,10 @@
 
 A client sends each frame as one binary message, an image file's bytes, and need not wait. While a
 frame is looked at the newest one waits and replaces any that waited before it. Each answer is a
-text message, JSON of a ``Picture`` with the number of its frame (from 0) and how many were dropped.
+text message, JSON of a ``Picture`` with the number of its frame (from 0) and how many were dropped:
+``{"frame", "dropped", "faces", "reason"}``. Where the server has too much to do the frame is one of
+these, and the reason is ``busy``; ``{"frame", "dropped", "error"}`` says that it cannot be read or
+that the model failed. Only a frame that was replaced has no answer, but the newer one has.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ from unveil.images import UnreadableImage
 from unveil.serving.batching import ModelFailed
 from unveil.serving.guard import WELCOME
 from unveil.serving.messages import told
+from unveil.serving.pipeline import Looked
 from unveil.serving.refusal import Refused, refuse
 from unveil.serving.state import State, state_of
 from unveil.serving.turnstile import Full
@@ -25,8 +29,12 @@ from unveil.serving.turnstile import Full
 WATCHED = 1.0
 """Seconds between two frames on which drift is measured: neighbours show the same face."""
 
+BUSY = "busy"
+"""The reason of a frame that was not looked at since the server is full."""
 IDLE = 60.0
 """Seconds without a frame after which a stream is closed."""
+PAUSE = 0.1
+"""Seconds in which a server that is full takes no frame: a client may send the next at once."""
 AGAIN = 1.0
 """Seconds after which a stream is asked again whether its token still is one."""
 
@@ -120,14 +128,24 @@ async def _answer(socket: WebSocket, state: State, newest: Newest) -> None:
         number, frame = await newest.take()
         watched = (now := time.monotonic()) >= due
         due = now + WATCHED if watched else due
-        answer: dict[str, Any]
-        try:
-            answer = told(await state.pipeline.look(frame, watched=watched))
-            state.metrics.frame("answered")
-        except (Full, ModelFailed):
-            newest.dropped += 1
-            continue
-        except UnreadableImage as error:
-            answer = {"error": str(error)}
-            state.metrics.frame("unreadable")
+        answer = await _looked(state, newest, frame, watched=watched)
         await socket.send_text(json.dumps({"frame": number, "dropped": newest.dropped, **answer}))
+        if answer.get("reason") == BUSY:
+            await asyncio.sleep(PAUSE)
+
+
+async def _looked(state: State, newest: Newest, frame: bytes, *, watched: bool) -> dict[str, Any]:
+    try:
+        looked = await state.pipeline.look_at_frame(frame, watched=watched)
+    except Full:
+        newest.dropped += 1
+        return told(Looked(reason=BUSY))
+    except ModelFailed as error:
+        newest.dropped += 1
+        return {"error": str(error)}
+    except UnreadableImage as error:
+        state.metrics.frame("unreadable")
+        return {"error": str(error)}
+    state.metrics.frame("answered")
+    state.metrics.looked(looked)
+    return told(looked)

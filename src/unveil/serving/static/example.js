@@ -11,11 +11,15 @@ let last = 0;
 
 start.addEventListener("click", async () => {
   if (stop) return end("The camera is off.");
+  // While the browser asks the person, a second click would start a second camera.
+  start.disabled = true;
   try {
     video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true, audio: false });
     await video.play();
   } catch (error) {
     return end(`No camera: ${error.message}`);
+  } finally {
+    start.disabled = false;
   }
   start.textContent = "Stop";
   word.textContent = "Loading the network…";
@@ -28,7 +32,8 @@ function onAnswer(answer) {
   if (Date.now() - last < 2000) return;
   last = Date.now();
   const [face] = answer.faces;
-  word.textContent = face ? `Looks ${face.emotion ?? "like nothing in particular"}.` : "No face.";
+  if (face) word.textContent = `Looks ${face.emotion ?? "like nothing in particular"}.`;
+  else word.textContent = answer.reason === "no_face" ? "No face." : `No answer: ${answer.reason}.`;
 }
 
 function end(said) {

@@ -8,6 +8,10 @@ const LEAN_EVERY = 1500; // milliseconds between two maps of a video
 const KEPT = "The network runs in this browser; no pixel is sent.";
 const SENT = "Pictures are sent to this server, which looks at them and keeps none.";
 const at = (id) => document.getElementById(id);
+
+/** There is nothing to look at, whoever would look. */
+class Unseen extends Error {}
+
 const [video, picture, overlay, stage] = ["video", "picture", "overlay", "stage"].map(at);
 
 let source = null; // "camera", a picture, or nothing
@@ -51,17 +55,17 @@ async function begin(next) {
 
 async function camera() {
   const wanted = { video: { width: { ideal: 640 }, facingMode: "user" }, audio: false };
-  if (!navigator.mediaDevices) throw new Error("a camera needs https, or localhost");
+  if (!navigator.mediaDevices) throw new Unseen("a camera needs https, or localhost");
   const mine = turn;
   at("camera").textContent = "Stop camera";
   const stream = await navigator.mediaDevices.getUserMedia(wanted).catch(refusedCamera);
   if (mine !== turn) return stopTracks(stream);
-  const gone = new Error("the camera went away");
+  const gone = new Unseen("the camera went away");
   stream.getVideoTracks()[0].onended = () => mine === turn && failed(gone);
   video.srcObject = stream;
   [video.hidden, at("empty").hidden] = [false, true];
   video.classList.add("mirrored");
-  await video.play();
+  await video.play().catch(refusedCamera);
   fit(video.videoWidth, video.videoHeight);
   if (await asking()) stop = watch(video, { asker, onAnswer: answered, onError: failed });
 }
@@ -69,7 +73,7 @@ async function camera() {
 async function still(file) {
   const mine = turn;
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" }).catch(() => {
-    throw new Error("this file is no picture a browser can read");
+    throw new Unseen("this file is no picture a browser can read");
   });
   if (mine !== turn) return;
   cleared(picture, bitmap).drawImage(bitmap, 0, 0);
@@ -141,12 +145,12 @@ function failed(error) {
   asker?.close();
   asker = null;
   if (isToken) wantToken();
-  else fail(error, at("private").checked);
+  else fail(error, at("private").checked && !(error instanceof Unseen));
 }
 
 function refusedCamera(error) {
   const reasons = { NotAllowedError: "it was not allowed", NotFoundError: "there is none" };
-  throw new Error(`the camera cannot be used: ${reasons[error.name] ?? error.message}`);
+  throw new Unseen(`the camera cannot be used: ${reasons[error.name] ?? error.message}`);
 }
 
 const stopTracks = (stream) => stream?.getTracks().forEach((track) => track.stop());

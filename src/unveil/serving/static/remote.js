@@ -21,7 +21,8 @@ export async function onServer({ url, token }) {
     },
     async ask(faces) {
       const pictures = faces.map(base64);
-      const body = new Blob([JSON.stringify({ pictures })], { type: "application/json" });
+      // Covered faces are no faces of anybody: they are not to count as such.
+      const body = new Blob([JSON.stringify({ pictures, watched: false })], { type: "application/json" });
       const told = await posted(`${url}/v1/predict/batch`, token, body);
       return told.pictures.map(({ faces: [face] }) => Object.values(face.probabilities));
     },
@@ -29,7 +30,10 @@ export async function onServer({ url, token }) {
   };
 }
 
-/** One frame or two are under way at a time; a newer answer tells that older ones were dropped. */
+/**
+ * One frame or two are under way at a time. A newer answer tells that older ones were dropped, one
+ * whose reason is `busy` that its own was; `look` gives null for these.
+ */
 function streaming({ url, token }) {
   const address = `${url.replace(/^http/, "ws")}/v1/stream`;
   const offered = token ? ["unveil", `bearer.${token}`] : ["unveil"];
@@ -49,20 +53,26 @@ function streaming({ url, token }) {
       made.onmessage = ({ data }) => settle(JSON.parse(data));
     });
 
-  const settle = ({ frame, dropped: _, ...answer }) => {
-    for (const [number, { give, fail }] of [...waiting]) {
+  const settle = ({ frame, dropped: _, error, ...answer }) => {
+    const isDropped = answer.reason === "busy";
+    for (const [number, { give }] of [...waiting]) {
       if (number > frame) continue;
-      if (number < frame) give(null);
-      else if (answer.error) fail(new Refused(answer.error));
-      else give(answer);
+      if (number < frame || isDropped) give(null);
+      // The next frame may well be answered.
+      else give(error ? { faces: [], reason: error } : answer);
     }
   };
 
   return {
     async look(picture) {
+      // It may have been closed while the frame was made a file of.
+      if (isClosed) return null;
       socket ??= opened();
       const open = await socket;
-      if (isClosed) return null;
+      if (isClosed) {
+        open.close();
+        return null;
+      }
       return new Promise((resolve, reject) => {
         const number = sent++;
         const end = (done) => (value) => {

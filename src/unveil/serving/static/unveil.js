@@ -9,12 +9,13 @@
  * box}], reason}`; a box is in pixels of the frame, whose `width` and `height` come along.
  */
 
+import { Refused } from "./answers.js";
 import { onDevice } from "./device.js";
 import { leaning } from "./leaning.js";
 import { cut, gray } from "./pixels.js";
 import { onServer } from "./remote.js";
 
-export { Refused } from "./answers.js";
+export { Refused };
 export { GRID } from "./leaning.js";
 
 const LARGEST = 640; // pixels of the longer side of a frame; pictures may be twice as large
@@ -25,8 +26,7 @@ const AHEAD = 2; // frames under way: one is answered while the next one travels
  * `private: false` to let the server look. Gives `{look, ask, close}`; raises `Refused`.
  */
 export async function open({ url, token, private: isPrivate = true } = {}) {
-  const server = new URL(url ?? import.meta.url).origin;
-  return (isPrivate ? onDevice : onServer)({ url: server, token });
+  return (isPrivate ? onDevice : onServer)({ url: serverOf(url), token });
 }
 
 /**
@@ -106,6 +106,16 @@ function grab(source, [width, height], largest, canvas = document.createElement(
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(source, 0, 0, canvas.width, canvas.height);
   return { canvas, data: context.getImageData(0, 0, canvas.width, canvas.height) };
+}
+
+function serverOf(url) {
+  if (!url) return new URL(import.meta.url).origin;
+  const { href, origin, protocol } = URL.canParse(url) ? new URL(url) : {};
+  // All that is asked lies below the root: what follows it would be left out unnoticed.
+  if (!["http:", "https:"].includes(protocol) || href !== `${origin}/`) {
+    throw new Refused(`"${url}" is no address of a server, like https://example.org:8000`);
+  }
+  return origin;
 }
 
 const sized = (answer, { data: { width, height } }) => ({ ...answer, width, height });

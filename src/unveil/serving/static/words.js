@@ -11,7 +11,8 @@ let meters = {};
 /** Show an answer; `isVideo` counts frames. */
 export function show(answer, isVideo) {
   const [face] = answer.faces;
-  const word = face ? (face.emotion ?? "unsure") : "no face";
+  const none = answer.reason === "no_face" ? "no face" : "no answer";
+  const word = face ? (face.emotion ?? "unsure") : none;
   at("answer").textContent = word;
   at("detail").textContent = sentence(answer);
   if (face) bars(face.probabilities);
@@ -40,9 +41,10 @@ export function facts(known) {
   for (const [id, text] of Object.entries(known)) at(id).textContent = text;
 }
 
-/** Say why there is no answer; nothing takes the last reason away. */
-export function fail(error, isPrivate) {
-  const turned = isPrivate ? " Nothing was sent. Without private mode, the server can look." : "";
+/** Say why there is no answer, and if the server could give one; nothing takes that away. */
+export function fail(error, isServerLeft) {
+  const left = " Nothing was sent. Without private mode, the server can look.";
+  const turned = isServerLeft ? left : "";
   at("failure").hidden = !error;
   at("failure").textContent = error ? `No answer: ${error.message}.${turned}` : "";
 }

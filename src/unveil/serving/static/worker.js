@@ -1,8 +1,8 @@
 /**
  * The thread of private mode: finds faces and asks the network, on this device.
  *
- * Takes `{id, task, ...}` and answers `{id, result}` or `{id, error}`. It fetches the network once and
- * sends nothing else anywhere.
+ * Takes `{id, task, ...}` and answers `{id, result}` or `{id, error}`. It fetches the bundle's card,
+ * the network and the cascade once and sends nothing anywhere.
  */
 
 import { detector } from "./cascade.js";
