@@ -118,6 +118,8 @@ class Watch(Collector):
         """Watch the last ``faces`` of whatever bundle ``live`` has."""
         self._live, self._faces = live, faces
         self._lock = threading.Lock()
+        # What the first look imports are 22 MB, which are not to come under load.
+        excess(np.ones(2, np.int64), np.ones(2, np.int64))
         self._sizes = Sizes(faces)
         self._begin()
 
