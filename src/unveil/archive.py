@@ -71,6 +71,13 @@ class Listing:
     attributes: str | None
 
 
+def refuse_taken(target: Path) -> None:
+    """Refuse a path that is no new zip; nothing is ever written over."""
+    if target.suffix != ".zip" or target.exists():
+        why = "is there already" if target.exists() else "does not end with .zip"
+        raise UserError(f"{target} {why}; name a new zip")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive for reading; ``UserError`` when it is absent, no zip, or damaged."""

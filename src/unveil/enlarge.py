@@ -32,9 +32,7 @@ def enlarge(source: Path, folder: Path, target: Path, layout: Layout) -> dict[st
 
     ``UserError`` where ``target`` is there, nothing is new, or the archive has no splits.
     """
-    if target.suffix != ".zip" or target.exists():
-        why = "is there already" if target.exists() else "does not end with .zip"
-        raise UserError(f"{target} {why}; name a new zip")
+    archives.refuse_taken(target)
     with archives.opened(source) as archive:
         known = set(KEPT.findall("\n".join(archive.namelist())))
         members = archives.listing(archive, layout).members

@@ -15,7 +15,6 @@ from tqdm import tqdm
 from unveil import archive as archives
 from unveil import journal
 from unveil.archive import ATTRIBUTES
-from unveil.errors import UserError
 from unveil.files import existing, replacing
 from unveil.ingest import entry
 from unveil.manifest import limits
@@ -27,9 +26,7 @@ from unveil.strip import strip
 
 def export(source: Path, manifest: Path, target: Path, params: Params) -> dict[str, int]:
     """Write the faces in use and count them by split; ``UserError`` where ``target`` is there."""
-    if target.suffix != ".zip" or target.exists():
-        why = "is there already" if target.exists() else "does not end with .zip"
-        raise UserError(f"{target} {why}; name a new zip")
+    archives.refuse_taken(target)
     faces = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
     faces = faces[faces["quarantine"] == ""].sort_values("member", ignore_index=True)
     names = [_name(place, row) for place, row in faces.iterrows()]

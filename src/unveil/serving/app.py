@@ -16,7 +16,16 @@ from starlette.staticfiles import StaticFiles
 from unveil.images import UnreadableImage
 from unveil.serving import audit, device, feedback, inference, notice, stream
 from unveil.serving.batching import ModelFailed
-from unveil.serving.messages import Batch, Picture, Pictures, pictures, told
+from unveil.serving.messages import (
+    LARGEST,
+    Batch,
+    Picture,
+    Pictures,
+    asked,
+    decoded,
+    described,
+    told,
+)
 from unveil.serving.pipeline import Looked
 from unveil.serving.refusal import Refused, documented, refuse
 from unveil.serving.state import State, state_of
@@ -32,12 +41,6 @@ _PICTURE: dict[str, Any] = {
         "required": True,
         "description": "The bytes of an image file.",
         "content": dict.fromkeys(TYPES, _BYTES),
-    }
-}
-_BATCH: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": Batch.model_json_schema()}},
     }
 }
 _ASKED = documented(400, 401, 408, 413, 415, 422, 429, 503)
@@ -67,7 +70,7 @@ def build(state: State) -> FastAPI:
         "/v1/predict/batch",
         summary="Faces of several pictures",
         response_model=Pictures,
-        openapi_extra=_BATCH,
+        openapi_extra=described(Batch),
         responses=_ASKED,
     )(predict_batch)
     app.get("/healthz", summary="Whether the server runs", responses=documented(503))(healthz)
@@ -105,11 +108,10 @@ async def predict(request: Request) -> Response:
 async def predict_batch(request: Request) -> Response:
     """Answer for up to 64 pictures in one request; one that cannot be read has its reason."""
     state = state_of(request)
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        raise Refused(415, "content-type is to be application/json")
-    read, watched = pictures(await request.body())
-    looked = await state.pipeline.look_at_all(read, watched=watched)
-    if watched:
+    batch = await asked(request, Batch, most=2 * LARGEST)
+    pictures = [decoded(picture) for picture in batch.pictures]
+    looked = await state.pipeline.look_at_all(pictures, watched=batch.watched)
+    if batch.watched:
         _count(state, looked)
     return JSONResponse({"pictures": [told(one) for one in looked]})
 

@@ -6,19 +6,17 @@ picture, and the picture itself is dropped.
 """
 
 import asyncio
-import base64
-import binascii
 from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from unveil.errors import UserError
 from unveil.feedback import Entry, Filled, encoded
 from unveil.serving.live import digest
-from unveil.serving.messages import Encoded, validated
+from unveil.serving.messages import Encoded, asked, decoded, described
 from unveil.serving.refusal import Refused, documented
 from unveil.serving.state import State, state_of
 
@@ -46,13 +44,6 @@ class Kept(BaseModel):
     picture: str | None
 
 
-_SAID = TypeAdapter(Said)
-_ASKED = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": Said.model_json_schema()}},
-    }
-}
 router = APIRouter()
 
 
@@ -60,15 +51,13 @@ router = APIRouter()
     "/v1/feedback",
     summary="What an expression is",
     response_model=Kept,
-    openapi_extra=_ASKED,
+    openapi_extra=described(Said),
     responses=documented(400, 401, 408, 413, 415, 422, 429, 503),
 )
 async def feedback(request: Request) -> JSONResponse:
     """Keep what somebody says an expression is, and the face where they consent."""
     state = state_of(request)
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        raise Refused(415, "content-type is to be application/json")
-    said = validated(_SAID, await request.body(), most=_VALUES)
+    said = await asked(request, Said, most=_VALUES)
     _check(said, state)
     name, content = await _face(said.picture, state) if said.picture is not None else (None, None)
     day, bundle = datetime.now(UTC).date().isoformat(), state.live.bundle
@@ -97,8 +86,4 @@ def _check(said: Said, state: State) -> None:
 
 
 async def _face(picture: str, state: State) -> tuple[str, bytes]:
-    try:
-        content = base64.b64decode(picture, validate=True)
-    except (binascii.Error, ValueError):
-        raise Refused(422, "picture is not base64") from None
-    return encoded(await state.pipeline.face(content))
+    return encoded(await state.pipeline.face(decoded(picture)))

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from unveil.images import Pixels
 from unveil.serving.live import digest
-from unveil.serving.messages import validated
+from unveil.serving.messages import asked, described
 from unveil.serving.refusal import Refused, documented
 from unveil.serving.state import state_of
 
@@ -54,15 +54,6 @@ class Inference(BaseModel):
 
     id: Annotated[str, Field(max_length=100)] | None = None
     inputs: Annotated[list[Tensor], Field(min_length=1, max_length=1)]
-
-
-_INFERENCE = TypeAdapter(Inference)
-_ASKED = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": Inference.model_json_schema()}},
-    }
-}
 
 
 @router.get("/health/live", summary="Whether the server runs")
@@ -120,17 +111,15 @@ async def model_ready(request: Request) -> dict[str, Any]:
 @router.post(
     f"/models/{NAME}/infer",
     summary="Probabilities of faces",
-    openapi_extra=_ASKED,
+    openapi_extra=described(Inference),
     responses=documented(400, 401, 408, 413, 415, 422, 429, 503),
 )
 async def infer(request: Request) -> JSONResponse:
     """Answer for faces that were cut out already."""
     state = state_of(request)
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
-        raise Refused(415, "content-type is to be application/json")
     size = state.live.bundle.image_size
-    asked = validated(_INFERENCE, await request.body(), most=MOST * size * size + _BESIDES)
-    faces = _faces(asked.inputs[0], size)
+    wanted = await asked(request, Inference, most=MOST * size * size + _BESIDES)
+    faces = _faces(wanted.inputs[0], size)
     with state.pipeline.turnstile.passed():
         answered = await state.pipeline.batcher.ask(faces)
     output = {
@@ -140,7 +129,7 @@ async def infer(request: Request) -> JSONResponse:
         "data": answered.probabilities.ravel().tolist(),
     }
     told = {"model_name": NAME, "model_version": digest(answered.bundle), "outputs": [output]}
-    return JSONResponse(told if asked.id is None else {**told, "id": asked.id})
+    return JSONResponse(told if wanted.id is None else {**told, "id": wanted.id})
 
 
 def _faces(tensor: Tensor, size: int) -> list[Pixels]:

@@ -1,10 +1,10 @@
 """What is asked and answered, as JSON; the OpenAPI document has each with an example."""
 
 import base64
-import binascii
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unveil.serving.pipeline import Looked
 from unveil.serving.refusal import Refused
@@ -72,31 +72,37 @@ class Batch(BaseModel):
     )
 
 
-T = TypeVar("T")
-_BATCH = TypeAdapter(Batch)
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def pictures(body: bytes) -> tuple[list[bytes], bool]:
-    """Read the body of a batch, and whether it counts; ``Refused`` says what is wrong with it."""
-    batch = validated(_BATCH, body, most=2 * LARGEST)
-    try:
-        read = [base64.b64decode(picture, validate=True) for picture in batch.pictures]
-    except (binascii.Error, ValueError):
-        raise Refused(422, "pictures: not all of them are base64") from None
-    return read, batch.watched
+def described(model: type[BaseModel]) -> dict[str, Any]:
+    """Describe a body of JSON, which a route reads itself, for the OpenAPI document."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
-def validated(adapter: TypeAdapter[T], body: bytes, *, most: int) -> T:
-    """Read JSON of ``most`` values as a type; what does not fit is ``Refused``, and not quoted."""
+async def asked(request: Request, model: type[Model], *, most: int) -> Model:
+    """Read a body of JSON with ``most`` values; what does not fit is ``Refused``, not quoted."""
+    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        raise Refused(415, "content-type is to be application/json")
+    body = await request.body()
     # Reading holds up everybody, whatever thread does it: 6 MB of `[],` took 7 s and 600 MB.
     if body.count(b",") > most or body.count(b"[") + body.count(b"{") > _NESTED:
         raise Refused(422, f"JSON of more than {most} values, or of {_NESTED} arrays and objects")
     try:
-        return adapter.validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:100]
         raise Refused(422, f"{where}: {first['msg']}" if where else first["msg"]) from None
+
+
+def decoded(picture: str) -> bytes:
+    """Read base64; what is none is ``Refused``."""
+    try:
+        return base64.b64decode(picture, validate=True)
+    except ValueError:
+        raise Refused(422, "a picture is not base64") from None
 
 
 def told(looked: Looked) -> dict[str, Any]:
