@@ -13,6 +13,7 @@ from unveil.errors import UserError
 
 RECIPES = ("sample", "modest", "full")
 KEYS = list(params.load().architectures)
+LONG = ("resnetv2", "efficientnet")  # minutes; a train-all of the fast tests learns them, too
 FACES = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype(np.uint8)
 
 
@@ -89,6 +90,11 @@ def test_backbone_and_head_are_the_network_cut_in_two(network):
     assert np.allclose(joined, network.predict(FACES, verbose=0), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "key",
+    [pytest.param(key, marks=pytest.mark.slow if key in LONG else ()) for key in KEYS],
+    indirect=True,
+)
 def test_both_stages_learn_and_what_is_saved_is_what_was_kept(key, packed):
     loaded = params.load()
     schedule = loaded.schedules[key]

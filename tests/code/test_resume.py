@@ -56,7 +56,12 @@ def whole(uninterrupted: dict, place: Path, training: tuple[str, str]) -> str:
 @pytest.mark.fault("SIGKILL of a training, stage 1", 2)
 @pytest.mark.fault("SIGKILL of a training, stage 2", 2)
 @pytest.mark.parametrize(
-    ("training", "seed"), [*((TRAININGS[0], n) for n in range(2)), (TRAININGS[1], 0)]
+    ("training", "seed"),
+    [
+        (TRAININGS[0], 0),
+        pytest.param(TRAININGS[0], 1, marks=pytest.mark.slow),
+        pytest.param(TRAININGS[1], 0, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_twice_in_each_stage_it_ends_with_the_same_weights(
     packed, uninterrupted, training, seed

@@ -179,6 +179,7 @@ def toy(loaded: params.Params, **changes: float) -> params.Params:
     return loaded
 
 
+@pytest.mark.slow
 def test_stopped_after_any_epoch_it_goes_on_from_there_and_not_from_the_best(packed):
     loaded = training.toy("cnn3_gray", rate=0.3)
     expected = trained("cnn3_gray", loaded)
