@@ -3,47 +3,22 @@
 Takes class probabilities and labels, no network. `evaluate` writes what this gives.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from unveil import calibration, certainty, measures, slices
 from unveil.fairness import disparities
-from unveil.measures import Counts, Labels
+from unveil.measures import Labels
 from unveil.params import Params
+from unveil.predictions import Answers, together
 from unveil.schema import TWIN
 
-Probabilities = NDArray[np.float32]
 Section = dict[str, Any]
 
 TWINS = ("none", "left out", "learned")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What is true of the images of a split, ``(n,)``, and a network's ``(n, classes)`` for it."""
-
-    truth: Labels
-    probabilities: Probabilities
-
-    @property
-    def predicted(self) -> Labels:
-        """The class with the largest probability."""
-        labels: Labels = self.probabilities.argmax(1)
-        return labels
-
-    @property
-    def confusion(self) -> Counts:
-        """How often each class was called which."""
-        return measures.confusion(self.truth, self.predicted, self.probabilities.shape[1])
-
-    def part(self, chosen: NDArray[Any]) -> "Answers":
-        """Take some images, by a mask or by their places."""
-        return Answers(self.truth[chosen], self.probabilities[chosen])
 
 
 def scores(answers: Answers, classes: tuple[str, ...]) -> Section:
@@ -56,14 +31,13 @@ def scores(answers: Answers, classes: tuple[str, ...]) -> Section:
     }
 
 
-def flip_averaged(test: Answers, mirrored: Probabilities) -> Section:
+def flip_averaged(test: Answers, mirrored: Answers) -> Section:
     """Give accuracy and macro-F1 of answers averaged over each image and its mirror image.
 
     Simonyan and Zisserman (2015, arXiv:1409.1556, section 3.2). No network is chosen by it, and
     none goes out with it: it takes twice the time.
     """
-    both = Answers(test.truth, (test.probabilities + mirrored) / np.float32(2))
-    return _measured(both, "accuracy", "macro_f1")
+    return _measured(together([test, mirrored]), "accuracy", "macro_f1")
 
 
 def certain(validation: Answers, test: Answers, target_risk: float) -> Section:

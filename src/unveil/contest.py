@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import Any
 
 from unveil import measures, packed, registry, slices, train
-from unveil.assessment import Probabilities
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
 from unveil.packed import Faces
 from unveil.params import Params
 from unveil.paths import MODELS
+from unveil.predictions import Probabilities
 from unveil.registry import Reign
 from unveil.slices import Slice
 

@@ -7,6 +7,7 @@ from a training by ``CUDA_VISIBLE_DEVICES``.
 import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,6 +17,9 @@ from unveil.schema import Precision
 
 TENSOR_CORES = 8
 """The compute capability, its first number, from which on a GPU multiplies bfloat16 itself."""
+CPUINFO = Path("/proc/cpuinfo")
+INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
+"""With one of these a processor does, through oneDNN."""
 
 
 @contextmanager
@@ -36,10 +40,11 @@ def spread(asked: Precision) -> Iterator[int]:
 
 
 def resolved(asked: Precision) -> str:
-    """Say in which precision a training computes here: ``auto`` is bfloat16 where a GPU has it."""
+    """Say in which precision a training computes here: `auto` is bfloat16 where it is quicker."""
     if asked != "auto":
         return asked
-    return "bfloat16" if _capability() >= TENSOR_CORES else "float32"
+    on_gpu = any("gpu" in name for name in visible())
+    return "bfloat16" if (_gpus_have_it() if on_gpu else _processor_has_it()) else "float32"
 
 
 def visible() -> list[str]:
@@ -92,16 +97,23 @@ def _shared() -> AbstractContextManager[Any]:
     return mirrored
 
 
-def _capability() -> int:
-    """Give the first number of the least able GPU's compute capability, 0 without one."""
+def _gpus_have_it() -> bool:
     if keras.backend.backend() == "jax":
         import jax
 
         gpus = [device for device in jax.devices() if device.platform == "gpu"]
         # Where another maker's GPU has none, we do not know.
-        known = [str(getattr(gpu, "compute_capability", "0")) for gpu in gpus]
-        return min((int(one.split(".")[0]) for one in known), default=0)
+        said = [str(getattr(gpu, "compute_capability", "0")) for gpu in gpus]
+        return min(int(one.split(".")[0]) for one in said) >= TENSOR_CORES
     import tensorflow as tf
 
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
-    return min((one.get("compute_capability", (0, 0))[0] for one in details), default=0)
+    known = [int(one.get("compute_capability", (0, 0))[0]) for one in details]
+    return min(known) >= TENSOR_CORES
+
+
+def _processor_has_it() -> bool:
+    # JAX multiplies it on a CPU as float32, and turns it to and fro.
+    if keras.backend.backend() != "tensorflow" or not CPUINFO.exists():
+        return False
+    return not INSTRUCTIONS.isdisjoint(CPUINFO.read_text().split())

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil import assessment, charts, packed, plots, train
-from unveil.assessment import Answers, Probabilities
+from unveil import assessment, charts, packed, plots, predictions, train
 from unveil.batches import Lots
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import Params
 from unveil.paths import PACKED, Place, pipeline
+from unveil.predictions import Answers, Probabilities
 from unveil.schema import SPLITS
 
 
@@ -37,6 +37,7 @@ def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, 
         for name, faces in splits.items()
     }
     mirrored = probabilities(network, splits["test"].images[:, :, ::-1])
+    test = answers["test"]
     history = pd.read_csv(place.model / "history.csv")
     metrics = {
         "architecture": key,
@@ -44,10 +45,10 @@ def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, 
         "model_digest": sha256(path),
         "test_digest": sha256(PACKED / "test.npz"),
         **assessed(key, answers, params),
-        "flip_averaged": assessment.flip_averaged(answers["test"], mirrored),
+        "flip_averaged": assessment.flip_averaged(test, Answers(test.truth, mirrored)),
         **cost(network, history, size=path.stat().st_size),
     }
-    _write(place.report, metrics, predictions(answers["test"], params.classes), history)
+    _write(place.report, metrics, predictions.table(test, params.classes), history)
     return metrics
 
 
@@ -92,28 +93,13 @@ def cost(network: Any, history: pd.DataFrame, *, size: int) -> dict[str, Any]:
     }
 
 
-def predictions(answers: Answers, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Give one row for each test image, in packed order: actual, predicted, probabilities.
-
-    These are the network's own, not calibrated.
-    """
-    names = np.array(classes)
-    return pd.DataFrame(
-        {
-            "actual": names[answers.truth],
-            "predicted": names[answers.predicted],
-            **{f"p_{name}": answers.probabilities[:, i] for i, name in enumerate(classes)},
-        }
-    )
-
-
 def _write(
     target: Path, metrics: dict[str, Any], table: pd.DataFrame, history: pd.DataFrame
 ) -> None:
     with replacing(target) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", metrics)
-        table.to_csv(folder / "predictions.csv", index=False)
+        table.to_csv(folder / predictions.FILE, index=False)
         names = list(metrics["test"]["classes"])
         plots.confusion(folder / "confusion.png", metrics["test"]["confusion"], names)
         plots.curves(folder / "curves.png", history, title=metrics["architecture"])

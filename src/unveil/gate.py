@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil import bundle, export, measures, slices
-from unveil.assessment import Probabilities
 from unveil.bundle import Bundle
 from unveil.contest import Check, Contest
 from unveil.errors import UserError
 from unveil.files import read_json, sha256
 from unveil.measures import Estimate
 from unveil.paths import MODELS, PACKED, VERDICT
+from unveil.predictions import Probabilities
 
 TOLERANCE = 1e-3
 """By how much a reloaded network's macro-F1 may differ from its report: other processors round."""

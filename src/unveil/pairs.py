@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import pandas as pd
-
+from unveil import predictions
 from unveil.architectures import Cnn, Transfer
-from unveil.files import existing, read_json
+from unveil.files import read_json
 from unveil.measures import Estimate, paired_difference
 from unveil.params import Params
 from unveil.paths import MODELS, REPORTS
@@ -33,13 +32,8 @@ def pair(first: str, second: str, classes: tuple[str, ...]) -> Pair:
 
 def difference(first: str, second: str, classes: tuple[str, ...]) -> Estimate:
     """Give the test macro-F1 of one architecture minus another's, on the same images."""
-    one, other = _answers(first), _answers(second)
-    place = {name: index for index, name in enumerate(classes)}
-    truth, predicted, others = (
-        column.map(place).to_numpy()
-        for column in (one["actual"], one["predicted"], other["predicted"])
-    )
-    return paired_difference(truth, predicted, others, classes=len(classes))
+    one, other = (predictions.read(REPORTS / key, classes) for key in (first, second))
+    return paired_difference(one.truth, one.predicted, other.predicted, classes=len(classes))
 
 
 def transfer(ranking: Sequence[str], params: Params) -> Pair | None:
@@ -125,8 +119,3 @@ def _started(source: str | None, digest: str | None) -> str:
         return "random weights"
     pinned = f"sha256 {digest[:12]}" if digest and digest != "None" else "not pinned"
     return f"{source} ({pinned})"
-
-
-def _answers(key: str) -> pd.DataFrame:
-    path = existing(REPORTS / key / "predictions.csv", made_by=f"unveil evaluate {key}")
-    return pd.read_csv(path, dtype=str, keep_default_na=False)

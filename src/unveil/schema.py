@@ -115,9 +115,9 @@ class Training:
     """What all architectures of a recipe have in common while they learn.
 
     ``mixup`` is the parameter of the Beta distribution by which faces are mixed, 0 for none.
-    ``precision`` is in what a training
-    multiplies: ``float32``, ``bfloat16``, or ``auto``, bfloat16 on a GPU that has it; weights,
-    their averages and the saved network are float32 in any case.
+    ``precision`` is in what a training multiplies: ``float32``, ``bfloat16``, or ``auto``, bfloat16
+    where the GPU or the processor has it; weights, their averages and the saved network are float32
+    in any case.
     """
 
     seed: Seed

@@ -1,4 +1,4 @@
-"""One architecture trained from several seeds: the mean, and how far they lie apart.
+"""One architecture trained from several seeds: how far they lie apart, and what they say together.
 
 The first seed's training is the pipeline's own, ``data/04_models/ARCH``; the others lie in
 ``data/09_seeds/ARCH/SEED``. Makes ``data/05_reports/seeds/ARCH.json``. Command:
@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from unveil import checkpoint, recorded
+from unveil import checkpoint, predictions, recorded
 from unveil.files import read_json, sha256, write_json
-from unveil.measures import Estimate
+from unveil.measures import Estimate, interval, macro_f1, paired_difference
 from unveil.params import Params
 from unveil.paths import PACKED, SPREADS, Place, of_seed, pipeline
+from unveil.schema import SPLITS
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,26 @@ def train(key: str, params: Params, count: int) -> dict[str, Any]:
         "recipe": params.recipe,
         "test_macro_f1": asdict(spread([row["test_macro_f1"]["value"] for row in rows])),
         "seeds": rows,
+        "ensemble": ensemble(rows, [_place(key, params, row["seed"]) for row in rows], params),
     }
     write_json(SPREADS / f"{key}.json", told)
     return told
+
+
+def ensemble(rows: list[dict[str, Any]], places: list[Place], params: Params) -> dict[str, Any]:
+    """Give the test macro-F1 of the networks' mean answer, and by how much it leads one of them.
+
+    That one is the best on validation: who takes one network alone takes this.
+    """
+    answers = [predictions.read(place.report, params.classes) for place in places]
+    mean, classes = predictions.together(answers), len(params.classes)
+    best = max(range(len(rows)), key=lambda at: rows[at]["validation_macro_f1"]["value"])
+    lead = paired_difference(mean.truth, mean.predicted, answers[best].predicted, classes=classes)
+    return {
+        "test_macro_f1": asdict(interval(macro_f1, mean.confusion)),
+        "best_seed": rows[best]["seed"],
+        "lead": asdict(lead),
+    }
 
 
 def spread(values: list[float]) -> Spread:
@@ -56,7 +74,7 @@ def spread(values: list[float]) -> Spread:
 
 
 def table(told: dict[str, Any]) -> str:
-    """Write what `train` gives as lines for people, one for each seed and one for all."""
+    """Write what `train` gives as lines for people: one for each seed, two for all."""
     over, key = told["test_macro_f1"], told["architecture"]
     lines = [
         f"{key}, seed {row['seed']}: test macro-F1 {Estimate(**row['test_macro_f1'])}"
@@ -64,11 +82,15 @@ def table(told: dict[str, Any]) -> str:
     ]
     interval = f"95 % interval of the mean [{over['low']:.4f}, {over['high']:.4f}]"
     mean = f"mean {over['mean']:.4f}, standard deviation {over['sd']:.4f}, {interval}"
-    return "\n".join([*lines, f"{key}, {len(lines)} seeds: {mean}"])
+    together = told["ensemble"]
+    lead = f"{Estimate(**together['lead'])} more than seed {together['best_seed']}"
+    mean_answer = f"their mean answer {Estimate(**together['test_macro_f1'])}, {lead}"
+    count = f"{key}, {len(lines)} seeds:"
+    return "\n".join([*lines, f"{count} {mean}", f"{count} {mean_answer}, the best on validation"])
 
 
 def _row(key: str, params: Params, seed: int) -> dict[str, Any]:
-    place = pipeline(key) if seed == params.training.seed else of_seed(key, seed)
+    place = _place(key, params, seed)
     # mypy does not know pydantic's dataclasses for dataclasses.
     training = replace(params.training, seed=seed)  # type: ignore[type-var]
     seeded = replace(params, training=training)
@@ -80,9 +102,13 @@ def _row(key: str, params: Params, seed: int) -> dict[str, Any]:
     named = ("model_digest", "epochs", "seconds")
     return {
         "seed": seed,
-        "test_macro_f1": metrics["test"]["macro_f1"],
+        **{f"{split}_macro_f1": metrics[split]["macro_f1"] for split in SPLITS},
         **{name: metrics[name] for name in named},
     }
+
+
+def _place(key: str, params: Params, seed: int) -> Place:
+    return pipeline(key) if seed == params.training.seed else of_seed(key, seed)
 
 
 def _trained(key: str, params: Params, folder: Path) -> bool:

@@ -155,9 +155,16 @@ def test_faces_are_cut_to_what_the_devices_can_share():
     assert packed.even(faces, 4).labels.tolist() == list(range(8))
 
 
-def test_auto_is_float32_without_a_gpu():
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("fma avx512f avx512_bf16", "bfloat16"), ("amx_bf16", "bfloat16"), ("fma avx512f", "float32")],
+)
+def test_auto_is_what_the_processor_multiplies(tmp_path, monkeypatch, flags, precision):
+    monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
     assert devices.resolved("auto") == "float32"
-    assert devices.resolved("bfloat16") == "bfloat16"
+    (tmp_path / "cpuinfo").write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
+    assert devices.resolved("auto") == precision
+    assert devices.resolved("float32") == "float32"
 
 
 def test_an_unknown_backend_names_those_there_are(place):

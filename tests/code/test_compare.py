@@ -5,14 +5,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from unveil import measures, params
+from unveil import measures, params, predictions
 from unveil.compare import compare
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
 from unveil.paths import LEADERBOARD, MODELS, PACKED, REPORTS
+from unveil.predictions import Answers
 from unveil.schema import SPLITS
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
@@ -73,9 +73,8 @@ def report(
     folder = REPORTS / key
     folder.mkdir(parents=True)
     write_json(folder / "metrics.json", metrics)
-    names = np.array(classes)
-    table = pd.DataFrame({"actual": names[truth], "predicted": names[predicted]})
-    table.to_csv(folder / "predictions.csv", index=False)
+    answers = Answers(truth, np.eye(len(classes), dtype=np.float32)[predicted])
+    predictions.table(answers, classes).to_csv(folder / predictions.FILE, index=False)
 
 
 def three(*, second: np.ndarray | None = None) -> dict:

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from tests.conftest import rows
 
-from unveil import compare, evaluate, params
-from unveil.assessment import Answers
+from unveil import compare, evaluate, params, predictions
 from unveil.files import sha256, write_json
 from unveil.paths import MODELS, PACKED, REPORTS
+from unveil.predictions import Answers
 
 COUNTS = {"train": 20_181, "validation": 1_287, "test": 1_283}
 KEYS = ("cnn3", "cnn3_gray", "cnn4", "cnn4_gray", "cnn5_gray", "vgg16", "resnetv2", "efficientnet")
@@ -58,7 +58,7 @@ def test_a_report_takes_under_a_minute_and_a_comparison_under_ten_seconds(place)
     with within(60, "everything about one network beyond inference"):
         metrics = evaluate.assessed("cnn3", answers, loaded)
         metrics |= {"architecture": "cnn3", "recipe": "full"}
-        table = evaluate.predictions(answers["test"], loaded.classes)
+        table = predictions.table(answers["test"], loaded.classes)
         evaluate._write(REPORTS / "cnn3", metrics, table, HISTORY)
     costs = dict.fromkeys(("parameters", "bytes", "epochs", "seconds_per_epoch", "seconds"), 1)
     for key in KEYS:

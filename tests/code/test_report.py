@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.browser import page as opened
 
-from unveil import assessment, compare, params, plots, report
-from unveil.assessment import Answers
+from unveil import assessment, compare, params, plots, predictions, report
 from unveil.errors import UserError
-from unveil.evaluate import predictions
 from unveil.files import sha256, write_json
 from unveil.paths import EXPLANATIONS, MODELS, PACKED, PROMOTION, REPORT, REPORTS, VERDICT
+from unveil.predictions import Answers
 from unveil.report.words import counted, marked, number, percent
 
 WRONG = {"cnn3": range(10), "cnn4": range(10, 24), "vgg16": range(120)}
@@ -55,7 +54,7 @@ def evaluated(key: str, loaded: params.Params) -> None:
     splits = dict.fromkeys(("train", "validation", "test"), split)
     more = sections(answers, loaded) if key == "cnn3" else {}
     write_json(folder / "metrics.json", {**named, **digests, **splits, **cost, **more})
-    predictions(answers, classes).to_csv(folder / "predictions.csv", index=False)
+    predictions.table(answers, classes).to_csv(folder / "predictions.csv", index=False)
     plots.confusion(folder / "confusion.png", split["confusion"], classes)
     history = {"epoch": [0, 1], "stage": [1, 2]}
     measures = ("loss", "macro_f1", "val_loss", "val_macro_f1")

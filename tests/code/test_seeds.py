@@ -2,15 +2,20 @@
 
 import json
 import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.training import toy
 
-from unveil import checkpoint, registry, seeds
+from unveil import checkpoint, params, predictions, registry, seeds
 from unveil.callbacks import Draws
-from unveil.paths import SPREADS, of_seed, pipeline
+from unveil.paths import SPREADS, Place, of_seed, pipeline
+from unveil.predictions import Answers
 
 KEY = "cnn3_gray"
 
@@ -40,7 +45,9 @@ def test_each_seed_is_trained_once_and_its_numbers_are_kept_together(packed, mon
         seeds.train(KEY, loaded, 3)
     with pytest.raises(AssertionError, match="trained again"):
         seeds.train(KEY, toy(KEY, rate=0.01), 2)
-    assert seeds.table(told).splitlines()[-1].startswith(f"{KEY}, 2 seeds: mean 0.")
+    lines = seeds.table(told).splitlines()
+    assert lines[-2].startswith(f"{KEY}, 2 seeds: mean 0.")
+    assert lines[-1].startswith(f"{KEY}, 2 seeds: their mean answer 0.")
 
 
 def test_one_seed_is_trained_while_another_is(packed):
@@ -63,3 +70,30 @@ def test_the_interval_is_students():
     # Three values one apart: t(0.975; 2) = 4.303, over the root of three.
     spread = seeds.spread([0.1, 0.2, 0.3])
     assert spread.high - spread.mean == pytest.approx(0.1 * 4.303 / 3**0.5, abs=1e-4)
+
+
+CLASSES = ("happy", "sad")
+
+
+def reported(folder: Path, sad: list[float], score: float) -> tuple[dict[str, Any], Place]:
+    """Write what one network says of two happy and two sad faces."""
+    said = np.array([[1 - share, share] for share in sad], np.float32)
+    folder.mkdir(parents=True)
+    table = predictions.table(Answers(np.array([0, 0, 1, 1]), said), CLASSES)
+    table.to_csv(folder / predictions.FILE, index=False)
+    row = {"seed": int(folder.name), "validation_macro_f1": {"value": score}}
+    return row, Place(folder, folder, folder)
+
+
+def test_the_ensemble_answers_the_mean_and_is_set_against_the_best_on_validation(tmp_path):
+    # Each is wrong about another face, and unsure there.
+    told = [
+        reported(tmp_path / "0", [0.6, 0.1, 0.9, 0.9], score=0.7),
+        reported(tmp_path / "1", [0.1, 0.6, 0.9, 0.9], score=0.8),
+        reported(tmp_path / "2", [0.1, 0.1, 0.4, 0.4], score=0.6),
+    ]
+    rows, places = map(list, zip(*told, strict=True))
+    found = seeds.ensemble(rows, places, replace(params.load(), classes=CLASSES))
+    assert found["test_macro_f1"]["value"] == 1.0
+    assert found["best_seed"] == 1
+    assert found["lead"]["value"] == pytest.approx(1 - (2 / 3 + 4 / 5) / 2)

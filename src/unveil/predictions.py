@@ -1,0 +1,74 @@
+"""What networks say of the images of a split, and how that of the test split is kept.
+
+Makes and reads ``predictions.csv`` of a report: one row for each test image, in packed order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unveil import measures
+from unveil.files import existing
+from unveil.measures import Counts, Labels
+
+Probabilities = NDArray[np.float32]
+
+FILE = "predictions.csv"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is true of the images of a split, ``(n,)``, and a network's ``(n, classes)`` for it."""
+
+    truth: Labels
+    probabilities: Probabilities
+
+    @property
+    def predicted(self) -> Labels:
+        """The class with the largest probability."""
+        labels: Labels = self.probabilities.argmax(1)
+        return labels
+
+    @property
+    def confusion(self) -> Counts:
+        """How often each class was called which."""
+        return measures.confusion(self.truth, self.predicted, self.probabilities.shape[1])
+
+    def part(self, chosen: NDArray[Any]) -> "Answers":
+        """Take some images, by a mask or by their places."""
+        return Answers(self.truth[chosen], self.probabilities[chosen])
+
+
+def together(networks: Sequence[Answers]) -> Answers:
+    """Give the mean of what several networks say of the same images.
+
+    Lakshminarayanan et al. (2017, arXiv:1612.01474, section 2.4).
+    """
+    said: Probabilities = np.stack([one.probabilities for one in networks]).mean(0)
+    return Answers(networks[0].truth, said)
+
+
+def table(answers: Answers, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Give one row for each image: actual, predicted, probabilities, which are not calibrated."""
+    names = np.array(classes)
+    return pd.DataFrame(
+        {
+            "actual": names[answers.truth],
+            "predicted": names[answers.predicted],
+            **{f"p_{name}": answers.probabilities[:, i] for i, name in enumerate(classes)},
+        }
+    )
+
+
+def read(report: Path, classes: tuple[str, ...]) -> Answers:
+    """Read back what a network said of the test split, from the folder of its report."""
+    path = existing(report / FILE, made_by=f"unveil evaluate {report.name}")
+    rows = pd.read_csv(path, dtype={"actual": str}, na_filter=False)
+    places = {name: place for place, name in enumerate(classes)}
+    columns = rows[[f"p_{name}" for name in classes]]
+    return Answers(rows["actual"].map(places).to_numpy(), columns.to_numpy(np.float32))
