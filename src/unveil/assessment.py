@@ -13,7 +13,7 @@ from unveil import calibration, certainty, measures, slices
 from unveil.fairness import disparities
 from unveil.measures import Labels
 from unveil.params import Params
-from unveil.predictions import Answers, together
+from unveil.predictions import Predictions, together
 from unveil.schema import TWIN
 
 Section = dict[str, Any]
@@ -21,7 +21,7 @@ Section = dict[str, Any]
 TWINS = ("none", "left out", "learned")
 
 
-def scores(answers: Answers, classes: tuple[str, ...]) -> Section:
+def scores(answers: Predictions, classes: tuple[str, ...]) -> Section:
     """Give a split's accuracy, F1 and kappa with intervals, and the classes' own."""
     return {
         "images": len(answers.truth),
@@ -31,7 +31,7 @@ def scores(answers: Answers, classes: tuple[str, ...]) -> Section:
     }
 
 
-def flip_averaged(test: Answers, mirrored: Answers) -> Section:
+def flip_averaged(test: Predictions, mirrored: Predictions) -> Section:
     """Give accuracy and macro-F1 of answers averaged over each image and its mirror image.
 
     Simonyan and Zisserman (2015, arXiv:1409.1556, section 3.2). No network is chosen by it, and
@@ -40,7 +40,7 @@ def flip_averaged(test: Answers, mirrored: Answers) -> Section:
     return _measured(together([test, mirrored]), "accuracy", "macro_f1")
 
 
-def certain(validation: Answers, test: Answers, target_risk: float) -> Section:
+def certain(validation: Predictions, test: Predictions, target_risk: float) -> Section:
     """Choose temperature and threshold on validation, and measure on test what they give.
 
     ``abstain_below`` is ``None`` where no threshold keeps the target: then all is answered, and
@@ -70,7 +70,7 @@ def certain(validation: Answers, test: Answers, target_risk: float) -> Section:
     }
 
 
-def sliced(test: Answers, rows: pd.DataFrame, train: pd.DataFrame, params: Params) -> Section:
+def sliced(test: Predictions, rows: pd.DataFrame, train: pd.DataFrame, params: Params) -> Section:
     """Give macro-F1 of each slice, the worst of them, and how unlike groups are treated."""
     parts = slices.of(rows, train, params)
     answers, setting = (test.truth, test.predicted), params.slices
@@ -84,7 +84,7 @@ def sliced(test: Answers, rows: pd.DataFrame, train: pd.DataFrame, params: Param
     }
 
 
-def gaps(learned: Answers, validation: Answers) -> Section:
+def gaps(learned: Predictions, validation: Predictions) -> Section:
     """Give by how much images that were learned from are answered better than validation's."""
     return {
         "images": len(learned.truth),
@@ -97,7 +97,7 @@ def gaps(learned: Answers, validation: Answers) -> Section:
     }
 
 
-def twins(test: Answers, rows: pd.DataFrame, *, min_images: int) -> Section:
+def twins(test: Predictions, rows: pd.DataFrame, *, min_images: int) -> Section:
     """Give the accuracy of test images by their near twin in train, and of learned minus none.
 
     Memorised twins are answered better than images without. What fewer than ``min_images`` speak
@@ -117,7 +117,7 @@ def twins(test: Answers, rows: pd.DataFrame, *, min_images: int) -> Section:
     } | {"difference": asdict(measures.gap(measures.accuracy, *both)) if len(both) == 2 else None}
 
 
-def _measured(answers: Answers, *names: str) -> Section:
+def _measured(answers: Predictions, *names: str) -> Section:
     matrix = answers.confusion
     return {name: asdict(measures.interval(getattr(measures, name), matrix)) for name in names}
 

@@ -29,12 +29,18 @@ def spread(asked: Precision) -> Iterator[int]:
     Gives their number. Each has all weights and its part of each batch; JAX computes as one device
     would (`keras.distribution.DataParallel`), TensorFlow's mirrors each draw the same dropout.
     """
+    with precisely(asked), _shared():
+        yield len(visible())
+
+
+@contextmanager
+def precisely(asked: Precision) -> Iterator[None]:
+    """Let what is built in the block multiply in this precision."""
     before = keras.config.dtype_policy()
     policy = {"bfloat16": "mixed_bfloat16"}.get(resolved(asked), "float32")
     keras.config.set_dtype_policy(policy)
     try:
-        with _shared():
-            yield len(visible())
+        yield
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -19,7 +19,7 @@ from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, write_json
 from unveil.params import Params
 from unveil.paths import PACKED, Place, pipeline
-from unveil.predictions import Answers, Probabilities
+from unveil.predictions import Predictions, Probabilities
 from unveil.schema import SPLITS
 
 
@@ -33,7 +33,7 @@ def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, 
     network = train.load(path)
     splits = {name: packed.load(name) for name in SPLITS}
     answers = {
-        name: Answers(faces.labels, probabilities(network, faces.images))
+        name: Predictions(faces.labels, probabilities(network, faces.images))
         for name, faces in splits.items()
     }
     mirrored = probabilities(network, splits["test"].images[:, :, ::-1])
@@ -45,14 +45,14 @@ def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, 
         "model_digest": sha256(path),
         "test_digest": sha256(PACKED / "test.npz"),
         **assessed(key, answers, params),
-        "flip_averaged": assessment.flip_averaged(test, Answers(test.truth, mirrored)),
+        "flip_averaged": assessment.flip_averaged(test, Predictions(test.truth, mirrored)),
         **cost(network, history, size=path.stat().st_size),
     }
     _write(place.report, metrics, predictions.table(test, params.classes), history)
     return metrics
 
 
-def assessed(key: str, answers: dict[str, Answers], params: Params) -> dict[str, Any]:
+def assessed(key: str, answers: dict[str, Predictions], params: Params) -> dict[str, Any]:
     """Give all that a report says of a network's answers to the packed splits."""
     train, test = (packed.rows(name) for name in ("train", "test"))
     count, seed = params.schedules[key].train_images, params.training.seed

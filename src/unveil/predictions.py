@@ -22,7 +22,7 @@ FILE = "predictions.csv"
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What is true of the images of a split, ``(n,)``, and a network's ``(n, classes)`` for it."""
 
     truth: Labels
@@ -39,21 +39,21 @@ class Answers:
         """How often each class was called which."""
         return measures.confusion(self.truth, self.predicted, self.probabilities.shape[1])
 
-    def part(self, chosen: NDArray[Any]) -> "Answers":
+    def part(self, chosen: NDArray[Any]) -> "Predictions":
         """Take some images, by a mask or by their places."""
-        return Answers(self.truth[chosen], self.probabilities[chosen])
+        return Predictions(self.truth[chosen], self.probabilities[chosen])
 
 
-def together(networks: Sequence[Answers]) -> Answers:
+def together(networks: Sequence[Predictions]) -> Predictions:
     """Give the mean of what several networks say of the same images.
 
     Lakshminarayanan et al. (2017, arXiv:1612.01474, section 2.4).
     """
     said: Probabilities = np.stack([one.probabilities for one in networks]).mean(0)
-    return Answers(networks[0].truth, said)
+    return Predictions(networks[0].truth, said)
 
 
-def table(answers: Answers, classes: tuple[str, ...]) -> pd.DataFrame:
+def table(answers: Predictions, classes: tuple[str, ...]) -> pd.DataFrame:
     """Give one row for each image: actual, predicted, probabilities, which are not calibrated."""
     names = np.array(classes)
     return pd.DataFrame(
@@ -65,10 +65,10 @@ def table(answers: Answers, classes: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
-def read(report: Path, classes: tuple[str, ...]) -> Answers:
+def read(report: Path, classes: tuple[str, ...]) -> Predictions:
     """Read back what a network said of the test split, from the folder of its report."""
     path = existing(report / FILE, made_by=f"unveil evaluate {report.name}")
     rows = pd.read_csv(path, dtype={"actual": str}, na_filter=False)
     places = {name: place for place, name in enumerate(classes)}
     columns = rows[[f"p_{name}" for name in classes]]
-    return Answers(rows["actual"].map(places).to_numpy(), columns.to_numpy(np.float32))
+    return Predictions(rows["actual"].map(places).to_numpy(), columns.to_numpy(np.float32))

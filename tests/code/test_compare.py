@@ -12,7 +12,7 @@ from unveil.compare import compare
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
 from unveil.paths import LEADERBOARD, MODELS, PACKED, REPORTS
-from unveil.predictions import Answers
+from unveil.predictions import Predictions
 from unveil.schema import SPLITS
 
 PARAMS = params.load(Path(__file__).parents[2] / "params.yaml")
@@ -73,7 +73,7 @@ def report(
     folder = REPORTS / key
     folder.mkdir(parents=True)
     write_json(folder / "metrics.json", metrics)
-    answers = Answers(truth, np.eye(len(classes), dtype=np.float32)[predicted])
+    answers = Predictions(truth, np.eye(len(classes), dtype=np.float32)[predicted])
     predictions.table(answers, classes).to_csv(folder / predictions.FILE, index=False)
 
 

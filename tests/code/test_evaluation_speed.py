@@ -14,7 +14,7 @@ from tests.conftest import rows
 from unveil import compare, evaluate, params, predictions
 from unveil.files import sha256, write_json
 from unveil.paths import MODELS, PACKED, REPORTS
-from unveil.predictions import Answers
+from unveil.predictions import Predictions
 
 COUNTS = {"train": 20_181, "validation": 1_287, "test": 1_283}
 KEYS = ("cnn3", "cnn3_gray", "cnn4", "cnn4_gray", "cnn5_gray", "vgg16", "resnetv2", "efficientnet")
@@ -37,7 +37,7 @@ def within(seconds: float, what: str) -> Iterator[None]:
     assert work < seconds
 
 
-def answered(name: str, count: int) -> Answers:
+def answered(name: str, count: int) -> Predictions:
     """Write the rows of so many faces with six attributes, and answer mostly right."""
     generator = np.random.default_rng(count)
     labels = np.arange(count) % 4
@@ -46,7 +46,7 @@ def answered(name: str, count: int) -> Answers:
     table.assign(**groups).to_parquet(PACKED / f"{name}.parquet")
     logits = generator.normal(size=(count, 4)) + 2 * np.eye(4)[labels]
     powers = np.exp(logits)
-    return Answers(labels, (powers / powers.sum(1, keepdims=True)).astype(np.float32))
+    return Predictions(labels, (powers / powers.sum(1, keepdims=True)).astype(np.float32))
 
 
 @pytest.mark.slow

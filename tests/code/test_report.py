@@ -13,21 +13,21 @@ from unveil import assessment, compare, params, plots, predictions, report
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
 from unveil.paths import EXPLANATIONS, MODELS, PACKED, PROMOTION, REPORT, REPORTS, VERDICT
-from unveil.predictions import Answers
+from unveil.predictions import Predictions
 from unveil.report.words import counted, marked, number, percent
 
 WRONG = {"cnn3": range(10), "cnn4": range(10, 24), "vgg16": range(120)}
 """Which of the images each network gets wrong: the first two are a tie."""
 
 
-def answered(key: str) -> Answers:
+def answered(key: str) -> Predictions:
     truth = np.arange(200) % 4
     named = truth.copy()
     named[WRONG[key]] = (truth[WRONG[key]] + 1) % 4
-    return Answers(truth, (0.1 + 0.6 * np.eye(4)[named]).astype(np.float32))
+    return Predictions(truth, (0.1 + 0.6 * np.eye(4)[named]).astype(np.float32))
 
 
-def sections(answers: Answers, loaded: params.Params) -> dict:
+def sections(answers: Predictions, loaded: params.Params) -> dict:
     """What a report of today has beside its scores; older ones do without."""
     count = len(answers.truth)
     draws = np.random.default_rng(0).random((3, count))

@@ -15,7 +15,7 @@ from tests.training import toy
 from unveil import checkpoint, params, predictions, registry, seeds
 from unveil.callbacks import Draws
 from unveil.paths import SPREADS, Place, of_seed, pipeline
-from unveil.predictions import Answers
+from unveil.predictions import Predictions
 
 KEY = "cnn3_gray"
 
@@ -79,7 +79,7 @@ def reported(folder: Path, sad: list[float], score: float) -> tuple[dict[str, An
     """Write what one network says of two happy and two sad faces."""
     said = np.array([[1 - share, share] for share in sad], np.float32)
     folder.mkdir(parents=True)
-    table = predictions.table(Answers(np.array([0, 0, 1, 1]), said), CLASSES)
+    table = predictions.table(Predictions(np.array([0, 0, 1, 1]), said), CLASSES)
     table.to_csv(folder / predictions.FILE, index=False)
     row = {"seed": int(folder.name), "validation_macro_f1": {"value": score}}
     return row, Place(folder, folder, folder)

@@ -43,7 +43,7 @@ class Watched(Protocol):
         """Count it."""
 
 
-class Looked(Protocol):
+class Witness(Protocol):
     """What is told, after the answers are out, of faces ``(n, s, s, 1)`` and what was said."""
 
     def __call__(self, bundle: Bundle, images: NDArray[np.uint8], answers: Answers) -> None:
@@ -75,7 +75,7 @@ class Batcher:
     Nothing here bounds how many wait: the turnstile does, before a face is found.
     """
 
-    def __init__(self, live: Current, watched: Watched, looked: Looked | None = None) -> None:
+    def __init__(self, live: Current, watched: Watched, looked: Witness | None = None) -> None:
         """Start to answer with whatever bundle ``live`` has at the time."""
         self._live = live
         self._watched = watched

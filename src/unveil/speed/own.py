@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from unveil import packed
+from unveil import devices, packed
 from unveil import train as trains
 from unveil.callbacks import BestWeights, Epochs, Record, Row
 from unveil.checkpoint import Checkpoints
@@ -62,6 +62,11 @@ class EveryEpoch(Course):
 
     def _learner(self, stage: Stage) -> Any:
         return super()._learner(replace(stage, trainable_from="all"))  # type: ignore[type-var]
+
+
+def _quickly(key: str, params: Params, epochs: int) -> None:
+    with devices.precisely("auto"):
+        _learn(Course, key, params, epochs)
 
 
 def _learn(kind: type[Course], key: str, params: Params, epochs: int) -> None:
@@ -128,6 +133,7 @@ def _changed(params: Params, **changes: Any) -> Params:
 
 WAYS: dict[str, Callable[[str, Params, int], None]] = {
     "unveil": functools.partial(_learn, Course),
+    "auto": _quickly,
     "input": functools.partial(_learn, WithoutInput),
     "augmentation": _without_augmentation,
     "optimizer": functools.partial(_learn, WithoutOptimizer),

@@ -72,7 +72,10 @@ def _opening(params: Params, plan: Plan) -> str:
 
 def _epochs(folder: Path, keys: list[str], params: Params, plan: Plan) -> Iterator[str]:
     compared, parts, peaks = [], [], []
-    with crew(folder, ("usual", "unveil", *LEFT_OUT)) as ways, crew(folder, ["peak"]) as counting:
+    with (
+        crew(folder, ("usual", "unveil", "auto", *LEFT_OUT)) as ways,
+        crew(folder, ["peak"]) as counting,
+    ):
         for key in keys:
             rows: dict[str, list[Row]] = {name: [] for name in ways}
             for _ in range(plan.repeats):
@@ -83,8 +86,14 @@ def _epochs(folder: Path, keys: list[str], params: Params, plan: Plan) -> Iterat
             peaks.append(counted["peak"])
             compared.append(_compared(key, quickest))
             parts.append((key, counted, quickest))
-    yield "An epoch with its validation, against the usual way.\n\n" + markdown(
-        ("architecture", "usual, s", "unveil, s", "times as fast", "checkpoint, s", "cores busy"),
+    yield (
+        "An epoch with its validation, against the usual way, both in float32; and in the "
+        "precision that `auto` takes here.\n\n"
+    ) + markdown(
+        (
+            *("architecture", "usual, s", "unveil, s", "times as fast"),
+            *("precision auto, s", "checkpoint, s", "cores busy"),
+        ),
         compared,
     )
     shares = [_share(*part, plan=plan, peak=max(peaks)) for part in parts]
@@ -106,6 +115,7 @@ def _compared(key: str, quickest: dict[str, Row]) -> tuple[str, ...]:
         f"{usual['seconds']:.2f}",
         f"{ours['seconds']:.2f}",
         f"{usual['seconds'] / ours['seconds']:.2f}",
+        f"{quickest['auto']['seconds']:.2f}",
         f"{ours['kept']:.2f}",
         " and ".join(busy),
     )
