@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from unveil.search import LIMITS, Person
 
 NAMING = ("file", "member", "sha256")
 """Columns of a table by which a row is about a picture."""
+NUMBER = re.compile(r"\d{7}-(?=[^/]*$)")
+"""What `unveil data export` puts before a name: who asks to be erased need not know it."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ def cleaned(path: Path, person: Person) -> None:
 
 
 def _ending(members: list[str], name: str) -> list[str]:
-    found = [one for one in members if f"/{one}".endswith(f"/{name}")]
+    found = [one for one in members if f"/{one}".endswith(f"/{name}")] or [
+        one for one in members if f"/{NUMBER.sub('', one)}".endswith(f"/{name}")
+    ]
     if name in found:
         return [name]
     if len(found) > 1:

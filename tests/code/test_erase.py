@@ -22,7 +22,7 @@ from unveil.errors import UserError
 from unveil.files import sha256, write_json
 from unveil.images import decode, resize
 from unveil.paths import ARCHIVE, MANIFEST, VERDICT
-from unveil.request import cleaned
+from unveil.request import Request, cleaned, named
 
 # What DVC's `add` uses, called here and not by the product.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -230,6 +230,24 @@ def test_someone_in_an_older_version_alone_is_found_there(two_versions):
     erased("--member", EARLIER)
     assert holders(3) == []
     assert holders(0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("feedback-ab.png", ["train/sad/0000012-feedback-ab.png"]),
+        ("sad/feedback-ab.png", ["train/sad/0000012-feedback-ab.png"]),
+        ("0000012-feedback-ab.png", ["train/sad/0000012-feedback-ab.png"]),
+        ("a.png", ["train/sad/a.png"]),
+        ("back-ab.png", []),
+    ],
+)
+def test_a_member_is_found_with_and_without_the_number_that_an_export_gave_it(asked, found):
+    names = ["train/sad/0000012-feedback-ab.png", "train/sad/a.png", "train/sad/0000013-a.png"]
+    with zipfile.ZipFile(io.BytesIO(), "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+        assert named(archive, Request(asked, None, "subject"))[0] == found
 
 
 def test_a_dry_run_changes_nothing(two_versions):
