@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.conftest import ROOT
+from tests.data.conftest import ABSENT, FACES
 
 from unveil import ingest, manifest, params
 
-ROOT = Path(__file__).parents[2]
-FACES = ROOT.parent / "shared" / "data" / "Facial_emotion_images.zip"
 SHA256 = "28ff896f05a989092de62f1b3fff7877fb463736b44688af04aa3b514765d045"
 COUNTS = {
     "train": {"happy": 7215, "neutral": 4965, "sad": 4830, "surprise": 3171},
@@ -26,7 +26,7 @@ LEAKS = ("across_splits", "with_two_labels")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not FACES.exists(), reason=f"the real faces are not at {FACES}"),
+    pytest.mark.skipif(not FACES.exists(), reason=ABSENT),
 ]
 
 

@@ -1,0 +1,46 @@
+"""Every architecture, as large as it is, answers in ONNX as in Keras on all real test faces."""
+
+from dataclasses import replace
+
+import keras
+import pytest
+from tests.conftest import ROOT
+
+from unveil import export, packed, params
+from unveil.architectures import Transfer
+
+pytestmark = pytest.mark.slow
+
+LEARNED = 512
+"""Faces that a network learns from: enough that it does not say the same of all."""
+
+
+def network(key: str, loaded: params.Params) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    entry = loaded.architectures[key]
+    if isinstance(entry, Transfer):
+        entry = replace(entry, weights="none")
+    made = entry.build(loaded.data.image_size, len(loaded.classes))
+    made.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy")
+    faces = packed.subset(packed.load("train"), LEARNED, seed=0)
+    made.fit(faces.images, faces.labels, batch_size=32, epochs=2, verbose=0)
+    return made
+
+
+@pytest.mark.parametrize("key", params.load(ROOT / "params.yaml").architectures)
+def test_it_answers_alike_on_the_whole_test_split(real, key):
+    loaded = params.load()
+    source = export.Source(
+        network=network(key, loaded),
+        architecture=key,
+        classes=loaded.classes,
+        image_size=loaded.data.image_size,
+        calibration={},
+        lineage={},
+    )
+    made = export.export(source, real / key)
+    print(f"\n{export.told(made)}")
+    exact, rough = (made.card.parity[precision] for precision in ("float32", "int8"))
+    assert exact["images"] == rough["images"] == len(packed.load("test")) == 1281
+    assert exact["max_difference"] < export.TOLERANCE
+    assert exact["changed_labels"] <= 1
