@@ -22,11 +22,21 @@ from unveil import backend
 
 backend.load()
 
-from unveil import checkpoint, devices, evaluate, packed, params, provenance, train  # noqa: E402
+from unveil import (  # noqa: E402
+    assessment,
+    checkpoint,
+    devices,
+    evaluate,
+    packed,
+    params,
+    provenance,
+    train,
+)
 from unveil.architectures import Transfer  # noqa: E402
 from unveil.errors import UserError  # noqa: E402
 from unveil.files import read_json, replacing, sha256, write_json  # noqa: E402
 from unveil.pairs import percent  # noqa: E402
+from unveil.predictions import Predictions  # noqa: E402
 
 RESULT = "result.json"
 COLUMNS = (
@@ -134,7 +144,7 @@ def _measured(
         "weights": getattr(entry, "weights", "none"),
         "images": images,
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
-        "test": evaluate.scores(test.labels, answers, loaded.classes),
+        "test": assessment.scores(Predictions(test.labels, answers), loaded.classes),
         "model_digest": sha256(path),
         **evaluate.cost(trained.network, trained.history, size=path.stat().st_size),
     }

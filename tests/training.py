@@ -1,7 +1,7 @@
 """A training at toy size in a process of its own: prints its epochs and the digest of its weights.
 
-``python -m tests.training KEY`` in a folder with packed faces. ``DIE_AT=N`` kills it with SIGKILL
-``DIE_AFTER`` seconds after its N-th epoch began; ``STARVE_AT=N`` leaves it no memory
+``python -m tests.training KEY DECAY PRECISION`` in a folder with packed faces. ``DIE_AT=N`` kills it
+with SIGKILL ``DIE_AFTER`` seconds after its N-th epoch began; ``STARVE_AT=N`` leaves it no memory
 from then on. ``RECORDED=1`` trains as `unveil train` does, which prints nothing.
 """
 
@@ -19,11 +19,18 @@ import psutil
 
 from unveil import checkpoint, params, train
 from unveil.architectures import Transfer
+from unveil.schema import Precision
 
 FACES = 32
 
 
-def toy(key: str, *, decay: str = "cosine", rate: float | None = None) -> params.Params:
+def toy(
+    key: str,
+    *,
+    decay: str = "cosine",
+    rate: float | None = None,
+    precision: Precision = "float32",
+) -> params.Params:
     """The project's parameters with short stages, a tiny network and few faces."""
     loaded = params.load()
     entry = loaded.architectures[key]
@@ -46,7 +53,9 @@ def toy(key: str, *, decay: str = "cosine", rate: float | None = None) -> params
         schedule, stages=(first, second), train_images=FACES
     )
     drawn = dataclasses.replace(loaded.training.augmentation, erasing=0.5)
-    training = dataclasses.replace(loaded.training, batch_size=8, mixup=0.2, augmentation=drawn)
+    training = dataclasses.replace(
+        loaded.training, batch_size=8, mixup=0.2, augmentation=drawn, precision=precision
+    )
     return dataclasses.replace(loaded, training=training)
 
 
@@ -92,10 +101,10 @@ def kept_apart(key: str, loaded: params.Params) -> None:
 
 
 if __name__ == "__main__":
-    key, decay = sys.argv[1:]
+    key, decay, precision = sys.argv[1:]
     if "DIE_AT" in os.environ:
         at(int(os.environ["DIE_AT"]), die)
-    loaded = toy(key, decay=decay)
+    loaded = toy(key, decay=decay, precision=precision)
     if "STARVE_AT" in os.environ:
         at(int(os.environ["STARVE_AT"]), starve)
         wide = dataclasses.replace(loaded.architectures[key], filters=(512, 8))

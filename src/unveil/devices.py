@@ -5,6 +5,7 @@ from a training by ``CUDA_VISIBLE_DEVICES``.
 """
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -18,8 +19,8 @@ from unveil.schema import Precision
 TENSOR_CORES = 8
 """The compute capability, its first number, from which on a GPU multiplies bfloat16 itself."""
 CPUINFO = Path("/proc/cpuinfo")
-INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
-"""With one of these a processor does, through oneDNN."""
+MULTIPLIES = {"avx512_bf16", "amx_bf16"}
+"""Instructions, with one of which a processor does, where TensorFlow uses oneDNN."""
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def precisely(asked: Precision) -> Iterator[None]:
 
 
 def resolved(asked: Precision) -> str:
-    """Say in which precision a training computes here: `auto` is bfloat16 where it is quicker."""
+    """Say in which precision a training computes here: `auto` asks what the devices multiply."""
     if asked != "auto":
         return asked
     on_gpu = any("gpu" in name for name in visible())
@@ -109,8 +110,8 @@ def _gpus_have_it() -> bool:
 
         gpus = [device for device in jax.devices() if device.platform == "gpu"]
         # Where another maker's GPU has none, we do not know.
-        said = [str(getattr(gpu, "compute_capability", "0")) for gpu in gpus]
-        return min(int(one.split(".")[0]) for one in said) >= TENSOR_CORES
+        said = [str(getattr(gpu, "compute_capability", "")).split(".")[0] for gpu in gpus]
+        return min(int(one) if one.isdigit() else 0 for one in said) >= TENSOR_CORES
     import tensorflow as tf
 
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
@@ -119,7 +120,7 @@ def _gpus_have_it() -> bool:
 
 
 def _processor_has_it() -> bool:
-    # JAX multiplies it on a CPU as float32, and turns it to and fro.
-    if keras.backend.backend() != "tensorflow" or not CPUINFO.exists():
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
+    if keras.backend.backend() != "tensorflow" or not onednn or not CPUINFO.exists():
         return False
-    return not INSTRUCTIONS.isdisjoint(CPUINFO.read_text().split())
+    return not MULTIPLIES.isdisjoint(CPUINFO.read_text().split())

@@ -32,7 +32,10 @@ def pair(first: str, second: str, classes: tuple[str, ...]) -> Pair:
 
 def difference(first: str, second: str, classes: tuple[str, ...]) -> Estimate:
     """Give the test macro-F1 of one architecture minus another's, on the same images."""
-    one, other = (predictions.read(REPORTS / key, classes) for key in (first, second))
+    one, other = (
+        predictions.read(REPORTS / key, classes, made_by=f"unveil evaluate {key}")
+        for key in (first, second)
+    )
     return paired_difference(one.truth, one.predicted, other.predicted, classes=len(classes))
 
 
@@ -85,7 +88,11 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 def said(outcome: Pair) -> str:
     """Say the difference with its interval: ``+0.0123 [-0.0040, +0.0290]``."""
-    apart = Estimate(**outcome["difference"])
+    return signed(Estimate(**outcome["difference"]))
+
+
+def signed(apart: Estimate) -> str:
+    """Write a difference with its sign, and its interval."""
     return f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
 
 

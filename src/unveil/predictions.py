@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unveil import measures
+from unveil.errors import UserError
 from unveil.files import existing
 from unveil.measures import Counts, Labels
 
@@ -65,10 +66,19 @@ def table(answers: Predictions, classes: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
-def read(report: Path, classes: tuple[str, ...]) -> Predictions:
-    """Read back what a network said of the test split, from the folder of its report."""
-    path = existing(report / FILE, made_by=f"unveil evaluate {report.name}")
-    rows = pd.read_csv(path, dtype={"actual": str}, na_filter=False)
+def rows(report: Path, *, made_by: str) -> pd.DataFrame:
+    """Read the table of a report's folder back."""
+    path = existing(report / FILE, made_by=made_by)
+    return pd.read_csv(path, dtype={"actual": str, "predicted": str}, na_filter=False)
+
+
+def read(report: Path, classes: tuple[str, ...], *, made_by: str) -> Predictions:
+    """Read back what a network said of the test split; ``UserError`` where of other classes."""
+    found = rows(report, made_by=made_by)
+    columns = [f"p_{name}" for name in classes]
+    if columns != [name for name in found if name.startswith("p_")]:
+        known = ", ".join(name.removeprefix("p_") for name in found if name.startswith("p_"))
+        raise UserError(f"{report / FILE} is of the classes {known}; `{made_by}` makes it anew")
     places = {name: place for place, name in enumerate(classes)}
-    columns = rows[[f"p_{name}" for name in classes]]
-    return Predictions(rows["actual"].map(places).to_numpy(), columns.to_numpy(np.float32))
+    said = found[columns].to_numpy(np.float32)
+    return Predictions(found["actual"].map(places).to_numpy(), said)

@@ -19,7 +19,7 @@ from unveil.search import LIMITS, Person
 
 NAMING = ("file", "member", "sha256")
 """Columns of a table by which a row is about a picture."""
-NUMBER = re.compile(r"\d{7}-(?=[^/]*$)")
+NUMBER = re.compile(r"(?<![^/])\d{7,}-(?=[^/]*$)")
 """What `unveil data export` puts before a name: who asks to be erased need not know it."""
 
 

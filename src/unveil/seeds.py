@@ -15,6 +15,7 @@ import numpy as np
 from unveil import checkpoint, predictions, recorded
 from unveil.files import read_json, sha256, write_json
 from unveil.measures import Estimate, interval, macro_f1, paired_difference
+from unveil.pairs import signed
 from unveil.params import Params
 from unveil.paths import PACKED, SPREADS, Place, of_seed, pipeline
 from unveil.schema import SPLITS
@@ -50,7 +51,8 @@ def ensemble(rows: list[dict[str, Any]], places: list[Place], params: Params) ->
 
     That one is the best on validation: who takes one network alone takes this.
     """
-    answers = [predictions.read(place.report, params.classes) for place in places]
+    by = "unveil train --seeds"
+    answers = [predictions.read(place.report, params.classes, made_by=by) for place in places]
     mean, classes = predictions.together(answers), len(params.classes)
     best = max(range(len(rows)), key=lambda at: rows[at]["validation_macro_f1"]["value"])
     lead = paired_difference(mean.truth, mean.predicted, answers[best].predicted, classes=classes)
@@ -80,10 +82,10 @@ def table(told: dict[str, Any]) -> str:
         f"{key}, seed {row['seed']}: test macro-F1 {Estimate(**row['test_macro_f1'])}"
         for row in told["seeds"]
     ]
-    interval = f"95 % interval of the mean [{over['low']:.4f}, {over['high']:.4f}]"
-    mean = f"mean {over['mean']:.4f}, standard deviation {over['sd']:.4f}, {interval}"
+    bounds = f"95 % interval of the mean [{over['low']:.4f}, {over['high']:.4f}]"
+    mean = f"mean {over['mean']:.4f}, standard deviation {over['sd']:.4f}, {bounds}"
     together = told["ensemble"]
-    lead = f"{Estimate(**together['lead'])} more than seed {together['best_seed']}"
+    lead = f"{signed(Estimate(**together['lead']))} to seed {together['best_seed']}"
     mean_answer = f"their mean answer {Estimate(**together['test_macro_f1'])}, {lead}"
     count = f"{key}, {len(lines)} seeds:"
     return "\n".join([*lines, f"{count} {mean}", f"{count} {mean_answer}, the best on validation"])

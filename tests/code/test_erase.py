@@ -240,10 +240,13 @@ def test_someone_in_an_older_version_alone_is_found_there(two_versions):
         ("0000012-feedback-ab.png", ["train/sad/0000012-feedback-ab.png"]),
         ("a.png", ["train/sad/a.png"]),
         ("back-ab.png", []),
+        ("b.png", []),
+        ("c.png", ["test/sad/10000000-c.png"]),
     ],
 )
 def test_a_member_is_found_with_and_without_the_number_that_an_export_gave_it(asked, found):
     names = ["train/sad/0000012-feedback-ab.png", "train/sad/a.png", "train/sad/0000013-a.png"]
+    names += ["train/sad/a1234567-b.png", "test/sad/10000000-c.png"]
     with zipfile.ZipFile(io.BytesIO(), "w") as archive:
         for name in names:
             archive.writestr(name, b"")

@@ -21,12 +21,16 @@ from unveil.paths import MODELS
 from unveil.registry import connection
 
 ROOT = Path(__file__).parents[2]
-TRAININGS = [("cnn3_gray", "plateau"), ("vgg16", "cosine")]
+TRAININGS = [
+    ("cnn3_gray", "plateau", "float32"),
+    ("vgg16", "cosine", "float32"),
+    ("cnn3_gray", "plateau", "bfloat16"),
+]
 
 
-def start(folder: Path, key: str, decay: str, **kill: str) -> subprocess.Popen:
+def start(folder: Path, *training: str, **kill: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.training", key, decay],
+        [sys.executable, "-m", "tests.training", *training],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **kill},
         stdout=subprocess.PIPE,
@@ -46,7 +50,7 @@ def uninterrupted() -> dict:
     return {}
 
 
-def whole(uninterrupted: dict, place: Path, training: tuple[str, str]) -> str:
+def whole(uninterrupted: dict, place: Path, training: tuple[str, ...]) -> str:
     """What the training says when nothing kills it; asked once for each."""
     if training not in uninterrupted:
         uninterrupted[training] = ended(start(place, *training))
@@ -61,6 +65,7 @@ def whole(uninterrupted: dict, place: Path, training: tuple[str, str]) -> str:
         (TRAININGS[0], 0),
         pytest.param(TRAININGS[0], 1, marks=pytest.mark.slow),
         pytest.param(TRAININGS[1], 0, marks=pytest.mark.slow),
+        pytest.param(TRAININGS[2], 0, marks=pytest.mark.slow),
     ],
 )
 def test_killed_twice_in_each_stage_it_ends_with_the_same_weights(

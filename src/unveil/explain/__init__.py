@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from unveil import packed, train
+from unveil import packed, predictions, train
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
 from unveil.explain import faithful, maps, pictures, sheets
@@ -46,9 +46,7 @@ def _answers(key: str, digest: str) -> pd.DataFrame:
     report = read_json(REPORTS / key / "metrics.json", made_by=f"unveil evaluate {key}")
     if report["model_digest"] != digest:
         raise UserError(f"the report of {key} is of another network; `unveil evaluate {key}`")
-    answers = pd.read_csv(
-        REPORTS / key / "predictions.csv", dtype={"actual": str, "predicted": str}, na_filter=False
-    )
+    answers = predictions.rows(REPORTS / key, made_by=f"unveil evaluate {key}")
     return answers.assign(member=packed.rows("test")["member"])
 
 

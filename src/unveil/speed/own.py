@@ -22,7 +22,7 @@ from unveil.callbacks import BestWeights, Epochs, Record, Row
 from unveil.checkpoint import Checkpoints
 from unveil.course import Course
 from unveil.params import Params
-from unveil.schema import Stage, Training
+from unveil.schema import Precision, Stage, Training
 from unveil.speed import peak
 from unveil.speed.networks import built, stage
 from unveil.speed.telling import Teller, say
@@ -64,18 +64,15 @@ class EveryEpoch(Course):
         return super()._learner(replace(stage, trainable_from="all"))  # type: ignore[type-var]
 
 
-def _quickly(key: str, params: Params, epochs: int) -> None:
-    with devices.precisely("auto"):
-        _learn(Course, key, params, epochs)
-
-
-def _learn(kind: type[Course], key: str, params: Params, epochs: int) -> None:
+def _learn(
+    kind: type[Course], key: str, params: Params, epochs: int, precision: Precision = "float32"
+) -> None:
     teller = Teller(epochs)
 
     def record(row: Row) -> None:
         teller.tell(row["seconds"], kept=time.time() - row["timestamp"] / 1000)
 
-    with _course(kind, key, params, record) as course:
+    with _course(kind, key, params, record, precision) as course:
         course.run(stage(params, key, epochs=epochs), 1, None)
 
 
@@ -107,12 +104,19 @@ def _pass_seconds(course: Course, first: Stage) -> float:
 
 
 @contextmanager
-def _course(kind: type[Course], key: str, params: Params, record: Record) -> Iterator[Course]:
+def _course(
+    kind: type[Course],
+    key: str,
+    params: Params,
+    record: Record,
+    precision: Precision = "float32",
+) -> Iterator[Course]:
     keras.utils.clear_session()
     trains.repeat_to_the_bit()
     keras.utils.set_random_seed(params.training.seed)
-    network = built(params, key)
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    # Not before: a session that is cleared forgets in what precision it computes.
+    with devices.precisely(precision), tempfile.TemporaryDirectory(dir=".") as folder:
+        network = built(params, key)
         yield kind(
             network=network,
             faces=packed.load("train"),
@@ -133,7 +137,7 @@ def _changed(params: Params, **changes: Any) -> Params:
 
 WAYS: dict[str, Callable[[str, Params, int], None]] = {
     "unveil": functools.partial(_learn, Course),
-    "auto": _quickly,
+    "auto": functools.partial(_learn, Course, precision="auto"),
     "input": functools.partial(_learn, WithoutInput),
     "augmentation": _without_augmentation,
     "optimizer": functools.partial(_learn, WithoutOptimizer),

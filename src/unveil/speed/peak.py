@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from unveil.course import set_trainable
+from unveil.devices import resolved
 from unveil.params import Params
 from unveil.speed.networks import built, stage
 from unveil.speed.telling import say
@@ -38,6 +39,7 @@ def tell(key: str, params: Params, epochs: int) -> None:
         peak=measured(),
         learned=operations(learned, faces) / size,
         judged=operations(network, faces) / size,
+        bfloat16=float(resolved("auto") == "bfloat16"),
     )
 
 

@@ -86,13 +86,14 @@ def _epochs(folder: Path, keys: list[str], params: Params, plan: Plan) -> Iterat
             peaks.append(counted["peak"])
             compared.append(_compared(key, quickest))
             parts.append((key, counted, quickest))
+    auto = "bfloat16" if counted["bfloat16"] else "float32"
     yield (
-        "An epoch with its validation, against the usual way, both in float32; and in the "
-        "precision that `auto` takes here.\n\n"
+        "An epoch with its validation, against the usual way, both in float32; and in what "
+        f"`precision: auto` takes here, {auto}.\n\n"
     ) + markdown(
         (
             *("architecture", "usual, s", "unveil, s", "times as fast"),
-            *("precision auto, s", "checkpoint, s", "cores busy"),
+            *("auto, s", "checkpoint, s", "cores busy"),
         ),
         compared,
     )
