@@ -91,7 +91,7 @@ def _params(asked: argparse.Namespace) -> params.Params:
     return dataclasses.replace(
         loaded,
         architectures=entries,
-        training=dataclasses.replace(loaded.training, precision=precision),
+        training=dataclasses.replace(loaded.training, precision=precision),  # type: ignore[type-var]
         schedules={
             key: _schedule(schedule, asked, whole=isinstance(entries.get(key), Transfer))
             for key, schedule in loaded.schedules.items()

@@ -1,8 +1,8 @@
 """A training at toy size in a process of its own: prints its epochs and the digest of its weights.
 
-``python -m tests.training KEY DECAY PRECISION`` in a folder with packed faces. ``DIE_AT=N`` kills it
-with SIGKILL ``DIE_AFTER`` seconds after its N-th epoch began; ``STARVE_AT=N`` leaves it no memory
-from then on. ``RECORDED=1`` trains as `unveil train` does, which prints nothing.
+``python -m tests.training KEY DECAY PRECISION`` in a folder with packed faces. ``DIE_AT=N`` kills
+it with SIGKILL ``DIE_AFTER`` seconds after its N-th epoch began; ``STARVE_AT=N`` leaves it no
+memory from then on. ``RECORDED=1`` trains as `unveil train` does, which prints nothing.
 """
 
 import dataclasses

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -142,6 +143,21 @@ def test_the_turnstile_refuses_the_one_too_many():
         pass
     with turnstile.passed():
         assert turnstile.inside == 1
+
+
+def test_a_batch_counts_as_its_pictures_and_one_for_each_core_is_let_in():
+    now, cores = [0.0], len(os.sched_getaffinity(0))
+    turnstile = Turnstile(64, patience=0.1, clock=lambda: now[0])
+    batches = [turnstile.passed(64) for _ in range(cores)]
+    for one in batches:
+        one.__enter__()
+    assert turnstile.inside == 64 * cores
+    with pytest.raises(Full), turnstile.passed():
+        pass
+    for one in batches:  # 5 ms a picture
+        now[0] += 0.32
+        one.__exit__(None, None, None)
+    assert turnstile.allowed == (20 if cores > 1 else 64)
 
 
 def test_a_quiet_server_is_not_taken_for_a_slow_one():

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from PIL import Image
 from tests.bundles import CLASSES
@@ -24,11 +25,13 @@ from tests.bundles import quarter as bright
 from tests.hostile import HOSTILE, encoded
 from tests.scenes import scene
 from tests.servers import BIN, free_port, serving, unveil_server
+from tests.workplace import within
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from unveil.errors import UserError
 from unveil.serving import bench, tokens
+from unveil.serving.app import PAGE
 from unveil.serving.run import serve
 from unveil.serving.settings import Settings
 
@@ -249,6 +252,23 @@ def test_a_slow_client_is_let_go(client, url, sent, said):
     began = time.monotonic()
     assert said in raw(url, sent)
     assert time.monotonic() - began < 10 * BODY_SECONDS
+
+
+@pytest.mark.fault("a client that does not read")
+def test_a_client_that_does_not_read_its_answer_is_let_go(client, url):
+    host, port = url.removeprefix("http://").split(":")
+    path = max(PAGE.rglob("*.wasm"), key=lambda one: one.stat().st_size).relative_to(PAGE)
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect((host, int(port)))
+        deaf.sendall(f"GET /static/{path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        ours = deaf.getsockname()
+
+        def is_let_go() -> bool:
+            held = [one for one in psutil.net_connections("tcp") if one.raddr == ours and one.pid]
+            return deaf.recv(1, socket.MSG_PEEK) == b"H" and not held
+
+        within(10 * BODY_SECONDS, is_let_go, lambda: "it still holds the connection")
 
 
 @pytest.mark.fault("a client gone while it waits")
@@ -626,7 +646,7 @@ def test_it_does_not_start_on_a_mistake(place, changed, said):
 
 def test_the_benchmark_measures_all_it_promises(tmp_path):
     served = bench.server(bundle(tmp_path / "b"), seconds=0.5, requests=100)
-    assert min(served.in_process, served.batches, served.singles, served.answered) > 0
+    assert min(served.in_process, served.batches, served.capacity, served.answered) > 0
     assert served.refused_share < 1
     assert "| p99 of those answered |" in bench.table(served)
 

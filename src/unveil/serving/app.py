@@ -163,7 +163,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         telling.cancel()
         state.live.close()
         await asyncio.to_thread(state.pipeline.batcher.close)
-        state.pipeline.threads.shutdown()
+        state.pipeline.threads.shutdown(cancel_futures=True)
         audit.note(state.settings.audit, "stop", answered=state.metrics.tally())
 
 

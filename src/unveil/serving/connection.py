@@ -1,9 +1,9 @@
 """How many connections there are, and how long one may take to say what it wants.
 
 Uvicorn waits for ever for the head of a request; here a connection that has none within some
-seconds is closed, whether it is silent, trickles, or still sends a body that was refused. Between
-two requests it may be idle for longer (``IDLE``). One connection too many is told to come back,
-without a look at what it wants.
+seconds is closed, whether it is silent, trickles, or still sends a body that was refused; so is one
+that does not read its answer. Between two requests it may be idle for longer (``IDLE``). One
+connection too many is told to come back, without a look at what it wants.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ class Connection(H11Protocol):
     sent_away: ClassVar[set["Connection"]]
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or send away."""
@@ -55,8 +56,20 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._forget()
+        self._read()
         self.sent_away.discard(self)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read on, but not for ever."""
+        super().pause_writing()
+        self._read()
+        self._unread = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        super().resume_writing()
+        self._read()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, but not for the rest of a body that was refused."""
@@ -72,6 +85,11 @@ class Connection(H11Protocol):
             self._forget()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _forget(self) -> None:
         if self._deadline is not None:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
+from unveil.answer import answer
 from unveil.images import Pixels
 from unveil.serving.live import digest
 from unveil.serving.messages import asked, described
@@ -120,15 +121,18 @@ async def infer(request: Request) -> JSONResponse:
     size = state.live.bundle.image_size
     wanted = await asked(request, Inference, most=MOST * size * size + _BESIDES)
     faces = _faces(wanted.inputs[0], size)
-    with state.pipeline.turnstile.passed():
+    with state.pipeline.turnstile.passed(len(faces)):
         answered = await state.pipeline.batcher.ask(faces)
+    bundle = answered.bundle
+    for row in answered.probabilities:
+        state.metrics.face(answer(row, bundle.classes, bundle.abstain_below).emotion or "unsure")
     output = {
         "name": "probabilities",
         "datatype": "FP32",
         "shape": list(answered.probabilities.shape),
         "data": answered.probabilities.ravel().tolist(),
     }
-    told = {"model_name": NAME, "model_version": digest(answered.bundle), "outputs": [output]}
+    told = {"model_name": NAME, "model_version": digest(bundle), "outputs": [output]}
     return JSONResponse(told if wanted.id is None else {**told, "id": wanted.id})
 
 

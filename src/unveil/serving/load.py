@@ -2,7 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+CONNECTIONS = 192
+"""From which requests are offered; a server takes 256 by default."""
+AGAIN = 0.05
+"""Seconds until a client that was told to come back does."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +72,22 @@ async def saturate(url: str, request: bytes, clients: int, seconds: float) -> li
     return answers
 
 
-async def count(url: str, request: bytes, count: int) -> None:
-    """Ask so many times, with eight clients."""
+async def count(url: str, requests: Sequence[bytes], count: int) -> None:
+    """Have so many requests answered, these in turn, by eight clients; told to, they come back."""
     waiting = iter(range(count))
 
     async def ask() -> None:
         client = _Client(url)
-        for _ in waiting:
-            await client.ask(request)
+        for number in waiting:
+            while await client.ask(requests[number % len(requests)]) == 429:
+                await asyncio.sleep(AGAIN)
         client.close()
 
     await asyncio.gather(*(ask() for _ in range(8)))
 
 
 async def offer(url: str, request: bytes, *, rate: float, seconds: float) -> list[Answer]:
-    """Ask at a rate, answered or not, or as near to it as 64 connections come."""
+    """Ask at a rate, answered or not, or as near to it as ``CONNECTIONS`` come."""
     began, answers = time.perf_counter(), []
     due = iter(began + number / rate for number in range(int(rate * seconds)))
 
@@ -95,5 +102,16 @@ async def offer(url: str, request: bytes, *, rate: float, seconds: float) -> lis
             answers.append(Answer(status, time.perf_counter() - sent))
         client.close()
 
-    await asyncio.gather(*(ask() for _ in range(64)))
+    await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
     return answers
+
+
+async def capacity(url: str, request: bytes, *, rate: float, seconds: float) -> float:
+    """Give the most answers a second that are had by asking ever faster, from ``rate`` on."""
+    best = 0.0
+    while True:
+        answers = await offer(url, request, rate=rate, seconds=seconds)
+        answered = sum(one.status == 200 for one in answers) / seconds
+        if answered < 1.1 * best:
+            return max(best, answered)
+        best, rate = answered, 1.5 * rate

@@ -83,7 +83,7 @@ def described(model: type[BaseModel]) -> dict[str, Any]:
 
 async def asked(request: Request, model: type[Model], *, most: int) -> Model:
     """Read a body of JSON with ``most`` values; what does not fit is ``Refused``, not quoted."""
-    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise Refused(415, "content-type is to be application/json")
     body = await request.body()
     # Reading holds up everybody, whatever thread does it: 6 MB of `[],` took 7 s and 600 MB.

@@ -58,7 +58,7 @@ class Pipeline:
     async def _look(
         self, pictures: Sequence[bytes], detect: Detect, *, watched: bool
     ) -> list[Looked]:
-        with self.turnstile.passed():
+        with self.turnstile.passed(len(pictures)):
             loop = asyncio.get_running_loop()
             found = await loop.run_in_executor(self.threads, self._find_all, pictures, detect)
             crops = [crop for one in found if not isinstance(one, str) for _, crop in one]

@@ -140,7 +140,7 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     )
     state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
     metrics.watch_all(watch)
-    metrics.watch("unveil_inside", "Requests worked on.", lambda: pipeline.turnstile.inside)
+    metrics.watch("unveil_inside", "Pictures worked on.", lambda: pipeline.turnstile.inside)
     metrics.watch("unveil_allowed", "How many may be.", lambda: pipeline.turnstile.allowed)
     metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)
     metrics.watch("unveil_ready", "1 when requests are answered.", lambda: state.is_ready)

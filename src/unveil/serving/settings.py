@@ -50,8 +50,8 @@ class Settings:
     max_bytes: Annotated[int, "The largest body, in bytes."] = 8_000_000
     max_pixels: Annotated[int, "The largest picture, in pixels."] = 12_000_000
     body_seconds: Annotated[float, "How long a client may take for its request."] = 10.0
-    waiting: Annotated[int, "How many requests are worked on at once, at most."] = 64
-    patience: Annotated[float, "Seconds a request may wait before others are sent away."] = 0.05
+    waiting: Annotated[int, "How many pictures are worked on at once, at most."] = 64
+    patience: Annotated[float, "Seconds a picture may wait before others are sent away."] = 0.05
     connections: Annotated[int, "How many connections there may be."] = 256
     streams: Annotated[int, "How many of them may be video streams."] = 16
     watched: Annotated[int, "Over how many of the last faces drift is measured."] = 1000

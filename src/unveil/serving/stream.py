@@ -47,6 +47,7 @@ class Newest:
     def __init__(self) -> None:
         """Hold none."""
         self.dropped = 0
+        self._said = 0
         self._count = 0
         self._held: tuple[int, bytes] | None = None
         self._there = asyncio.Event()
@@ -57,6 +58,11 @@ class Newest:
         self._held = (self._count, frame)
         self._count += 1
         self._there.set()
+
+    def newly_dropped(self) -> int:
+        """How many were dropped since this was last asked."""
+        new, self._said = self.dropped - self._said, self.dropped
+        return new
 
     async def take(self) -> tuple[int, bytes]:
         """Wait for a frame; gives its number, too."""
@@ -94,7 +100,7 @@ async def _serve(socket: WebSocket, state: State) -> None:
     for task in tasks:
         task.cancel()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
-    state.metrics.frame("dropped", newest.dropped)
+    state.metrics.frame("dropped", newest.newly_dropped())
     code = next((end for end in ends if isinstance(end, int)), 1011)
     with suppress(WebSocketDisconnect, RuntimeError):
         await socket.close(code)
@@ -129,7 +135,10 @@ async def _answer(socket: WebSocket, state: State, newest: Newest) -> None:
         watched = (now := time.monotonic()) >= due
         due = now + WATCHED if watched else due
         answer = await _looked(state, newest, frame, watched=watched)
-        await socket.send_text(json.dumps({"frame": number, "dropped": newest.dropped, **answer}))
+        state.metrics.frame("dropped", newest.newly_dropped())
+        line = json.dumps({"frame": number, "dropped": newest.dropped, **answer})
+        # Who does not read is not waited for.
+        await asyncio.wait_for(socket.send_text(line), IDLE)
         if answer.get("reason") == BUSY:
             await asyncio.sleep(PAUSE)
 
