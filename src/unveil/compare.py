@@ -55,6 +55,7 @@ def table(result: dict[str, Any]) -> str:
         "",
         verdict(result),
     ]
+    lines += _averaged(reports)
     if result["missing"]:
         lines.append(f"Not evaluated, or out of date: {', '.join(result['missing'])}.")
     lines += pairs.lines(result)
@@ -104,6 +105,16 @@ def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, 
         return None
     first, second = (report["architecture"] for report in ranking[:2])
     return pairs.pair(first, second, classes)
+
+
+def _averaged(reports: list[dict[str, Any]]) -> list[str]:
+    told = [
+        f"`{report['architecture']}` {pairs.percent(report['flip_averaged']['macro_f1'])}"
+        for report in reports
+        if "flip_averaged" in report
+    ]
+    about = "Answers averaged over a face and its mirror image, which takes twice the time and is"
+    return [f"{about} not what is ranked or served: {', '.join(told)}."] if told else []
 
 
 def _row(report: dict[str, Any]) -> str:

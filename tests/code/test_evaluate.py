@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,16 +26,25 @@ HISTORY = pd.DataFrame(
 )
 
 
+def spread_answers(network: keras.Model, images: np.ndarray) -> None:
+    features = keras.Model(network.input, network.get_layer("features").output)
+    found, end = features.predict(images, verbose=0), network.layers[-1]
+    kernel = end.get_weights()[0] / found.std(0)[:, np.newaxis]
+    end.set_weights([kernel, -found.mean(0) @ kernel])
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A place with an evaluated network that knows nothing."""
+    """A place with an evaluated network that knows nothing, and does not say the same of all."""
     folder = tmp_path_factory.mktemp("evaluated")
     shutil.copy(ROOT / "params.yaml", folder)
     pack(folder, train=160, validation=120, test=120)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         loaded = toy(KEY)
+        keras.utils.set_random_seed(0)
         network = loaded.architectures[KEY].build(48, 4)
+        spread_answers(network, packed.load("test").images)
         train.save(train.Trained(network, HISTORY), MODELS / KEY)
         evaluate.evaluate(KEY, loaded)
     return folder
@@ -94,6 +104,17 @@ def test_slices_groups_and_overfitting_are_in_it():
     assert twins["none"]["images"] == 120
     assert twins["learned"] == {"images": 0, "accuracy": None}
     assert twins["difference"] is None
+
+
+def test_the_flip_averaged_score_is_of_the_mean_over_face_and_mirror_image():
+    network, test = train.load(MODELS / KEY / "model.keras"), packed.load("test")
+    both = sum(
+        network.predict(images, verbose=0) for images in (test.images, np.flip(test.images, axis=2))
+    )
+    matrix = measures.confusion(test.labels, both.argmax(1), 4)
+    found = report()["flip_averaged"]["macro_f1"]["value"]
+    assert found == pytest.approx(float(measures.macro_f1(matrix)))
+    assert found != pytest.approx(report()["test"]["macro_f1"]["value"])
 
 
 def test_the_flat_numbers_have_the_same_few_names_and_an_older_report_has_fewer():

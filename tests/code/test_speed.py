@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.training import toy
 
-from unveil import packed, params
+from unveil import packed as packs
+from unveil import params
 from unveil.errors import UserError
 from unveil.schema import Augmentation
 from unveil.speed import project, report, turns
@@ -22,9 +24,9 @@ def test_the_project_has_drawn_faces_packed_and_the_same_as_pictures(place, tmp_
     loaded = params.load(folder / "params.yaml")
     assert loaded.recipe == "full"
     assert params.load().recipe == "sample"
-    faces = packed.load("train", folder / "data/03_packed")
+    faces = packs.load("train", folder / "data/03_packed")
     assert np.bincount(faces.labels).tolist() == [10, 10, 10, 10]
-    assert len(packed.load("validation", folder / "data/03_packed")) == 32
+    assert len(packs.load("validation", folder / "data/03_packed")) == 32
     for label, name in enumerate(loaded.classes):
         pictures = sorted((folder / "pictures/train" / name).iterdir())
         assert len(pictures) == 10
@@ -38,8 +40,6 @@ def test_the_project_can_have_the_faces_that_are_packed_here(packed, tmp_path):
     folder.mkdir()
     project.make(folder, images=20, recipe="", drawn=False)
     grown = project.grown(folder, 3)
-    from unveil import packed as packs
-
     here, there = (packs.load("train", one / "data/03_packed") for one in (folder, grown))
     assert (len(here), len(there)) == (20, 60)
     assert np.array_equal(there.images, np.concatenate([here.images] * 3))
@@ -79,6 +79,16 @@ def test_a_way_that_ends_is_named_with_its_last_words(place):
         ways["usual"].begin("cnn3_gray", epochs=1)
     assert "learning the way 'usual' ended: " in str(ended.value)
     assert "pictures/train" in str(ended.value)
+
+
+def test_a_way_builds_its_network_in_the_precision_it_is_asked_for(packed):
+    from unveil.course import Course
+    from unveil.speed import own
+
+    loaded = toy("cnn3_gray")
+    for precision in ("bfloat16", "float32"):
+        with own._course(Course, "cnn3_gray", loaded, lambda row: None, precision) as course:
+            assert course.network.get_layer("block1_conv1").compute_dtype == precision
 
 
 def test_a_table_has_a_line_for_each_row():

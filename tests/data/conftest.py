@@ -1,4 +1,4 @@
-"""What tests on real faces share: where they are, and the splits packed once."""
+"""What tests on real faces share: where they are, and the splits packed once for a module."""
 
 import shutil
 import subprocess

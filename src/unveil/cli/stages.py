@@ -134,7 +134,7 @@ def train(
 
     With --seeds N it is trained, evaluated and told to MLflow N times, with training.seed of the
     recipe and those after it. The first is the pipeline's own, data/04_models/ARCH; it is trained
-    only where that is not as params.yaml, data and code have it now. The others lie in
+    only where that is not as params.yaml, data, code and processor have it now. The others lie in
     data/09_seeds/ARCH/SEED, which no stage of dvc.yaml knows, and are kept for as long. Mean and
     spread of the test macro-F1, and that of their mean answer, are written to
     data/05_reports/seeds/ARCH.json.
