@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.bundles import made as bundle
 from tests.bundles import quarter as bright
+from tests.conftest import ROOT
 
+from unveil.bundle import FILES
 from unveil.errors import UserError
 from unveil.serving import audit, notice, tokens
 from unveil.serving.batching import Batcher, ModelFailed
@@ -258,6 +260,15 @@ def test_the_last_good_copy_is_started_from(tmp_path, told):
     bundle(folder, sharpness=30.0)
     live.look()
     assert live.bundle.digest != digest
+
+
+def test_the_smaller_network_answers_where_it_is_asked_for(tmp_path):
+    faces = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
+    exact, small = (
+        Live(ROOT / "models/starter", tmp_path / one, lambda *_: None, one).bundle for one in FILES
+    )
+    apart = np.abs(exact.probabilities(faces) - small.probabilities(faces)).max()
+    assert 1e-4 < apart < 0.2
 
 
 def test_other_classes_need_a_new_start(tmp_path, told):

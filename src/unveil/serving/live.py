@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unveil.bundle import Bundle, load
+from unveil.bundle import Bundle, Precision, load
 from unveil.errors import UserError
 from unveil.files import replacing
 from unveil.images import resize
@@ -31,17 +31,20 @@ Signature = tuple[tuple[str, int, int, int], ...]
 class Live:
     """What is asked now; ``bundle`` may be another one at any time."""
 
-    def __init__(self, folder: Path, keep: Path, told: Told) -> None:
+    def __init__(
+        self, folder: Path, keep: Path, told: Told, precision: Precision = "float32"
+    ) -> None:
         """Load the bundle, or the kept one; ``UserError`` where neither works."""
         self._folder, self._keep, self._told = folder, keep, told
+        self._precision = precision
         self._seen = _signature(folder)
         self._end = threading.Event()
         try:
-            self.bundle = proven(folder)
+            self.bundle = proven(folder, precision)
         except UserError as error:
             if not keep.exists():
                 raise
-            self.bundle = proven(keep)
+            self.bundle = proven(keep, precision)
             told("last_good", str(error))
         else:
             self._took()
@@ -61,7 +64,7 @@ class Live:
             return
         self._seen = signature
         try:
-            bundle = proven(self._folder)
+            bundle = proven(self._folder, self._precision)
             if bundle.classes != self.bundle.classes:
                 raise UserError(f"classes {', '.join(bundle.classes)}: start the server anew")
         except UserError as error:
@@ -93,13 +96,13 @@ def digest(bundle: Bundle) -> str:
     return bundle.digest[:12]
 
 
-def proven(folder: Path) -> Bundle:
+def proven(folder: Path, precision: Precision = "float32") -> Bundle:
     """Load a bundle whose answers are probabilities; ``UserError`` says what is wrong with it.
 
     Asked about drawn faces: finite, of sum 1, the same for a face alone and among others, and not
     the same for all faces.
     """
-    bundle = load(folder)
+    bundle = load(folder, precision=precision)
     faces = _drawn(bundle.image_size)
     try:
         together, alone = bundle.probabilities(faces), bundle.probabilities(faces[:1])

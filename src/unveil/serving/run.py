@@ -125,7 +125,7 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
         audit.note(settings.audit, f"bundle_{outcome}", said=what)
 
     audit.record(settings.audit, "start", **asdict(purpose))
-    live = Live(_folder(settings), settings.keep, told)
+    live = Live(_folder(settings), settings.keep, told, settings.precision)
     watch = Watch(live, settings.watched)
     cores = len(os.sched_getaffinity(0))
     finds = partial(detector, settings.detector, settings.detector_digest or YUNET)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from unveil.bundle import Precision
 from unveil.errors import UserError
 from unveil.paths import AUDIT_LOG, LAST_GOOD
 
@@ -31,6 +32,9 @@ class Settings:
     bundle: Annotated[
         Path | None, "The folder of `unveil export`; a new one there is taken at once."
     ] = None
+    precision: Annotated[Precision, "int8: the smaller network of the bundle, and quicker."] = (
+        "float32"
+    )
     detector: Annotated[Path | None, "A YuNet file that finds faces, instead of the cascade."] = (
         None
     )
