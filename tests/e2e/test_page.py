@@ -459,6 +459,18 @@ def test_the_example_starts_one_camera_and_lets_it_go(url, opened):
     assert tab.evaluate("given.map((track) => track.readyState)") == ["ended"]
 
 
+def test_the_page_of_the_documents_says_what_its_camera_sees(url, opened):
+    (html,) = re.findall(r"```html\n(.*?)```", (ROOT / "docs/integrate.md").read_text(), re.DOTALL)
+    tab, sent = opened(url)
+    tab.route(f"{url}/call", lambda route: route.fulfill(body=html, content_type="text/html"))
+    # The starter is unsure of drawn faces.
+    card = httpx.get(f"{url}/v1/device").json() | {"abstain_below": None}
+    tab.context.route(f"{url}/v1/device", lambda route: route.fulfill(json=card))
+    tab.goto(f"{url}/call")
+    expect(tab.locator("#looks")).to_have_text(re.compile("^looks (happy|neutral|sad|surprise)$"))
+    assert {method for method, _ in sent.requests} == {"GET"}
+
+
 def test_a_change_of_mind_while_it_loads_is_heeded(url, opened):
     tab, _ = opened(url)
     tab.locator("#private").uncheck()
