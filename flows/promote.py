@@ -6,25 +6,24 @@ from prefect.states import Completed, Failed
 
 from flows.announce import announce
 from flows.stages import unveil
+from unveil.cli.champion import NOT_EXPORTED, REFUSED
 from unveil.files import read_json
 from unveil.paths import COMPARISON, LEADERBOARD, PROMOTION
 from unveil.registry import log_files
 
-REFUSED = 1
-
 
 @task
 def promote() -> State:
-    """Promote by rule, keep the decision with the parent run, tell Prefect, export a champion."""
+    """Promote by rule and export, keep the decision with the parent run, tell Prefect."""
     if status := unveil("publish"):
         return Failed(message=f"unveil publish failed, exit code {status}")
     status = unveil("promote")
-    if status not in (0, REFUSED):
+    if status not in (0, REFUSED, NOT_EXPORTED):
         return Failed(message=f"unveil promote failed, exit code {status}")
     announce()
     log_files(COMPARISON, LEADERBOARD, PROMOTION)
     decision = read_json(PROMOTION, made_by="unveil promote")
-    if decision["promoted"] and (status := unveil("export")):
-        return Failed(message=f"unveil export failed, exit code {status}")
+    if status == NOT_EXPORTED:
+        return Failed(message=f"{decision['candidate']} is champion, but was not exported")
     verb = "is champion" if decision["promoted"] else "was not promoted"
     return Completed(message=f"{decision['candidate']} {verb}: {decision['reason']}")

@@ -14,19 +14,25 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 Source = bytes | Path
 """The bytes of an image file, or where it lies on this machine."""
 
 _OFTEN = 5
 """Times a busy server is asked, at most."""
+
+_OTHER = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
+"""What reading an answer of another form raises."""
+
+T = TypeVar("T")
 
 
 class ServerError(Exception):
@@ -78,28 +84,23 @@ class Client:
         # Said here and without it: whoever sends such a header quotes it in the error.
         if not re.fullmatch(r"[!-~]*", token):
             raise ValueError("the token has a character that no token has")
-        parts = urlsplit(url)
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.path not in ("", "/")
-        ):
-            raise ValueError(f"{url!r} is no address of a server, like http://127.0.0.1:8000")
-        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout
-        self._trust = None
-        if parts.scheme == "https":
-            self._trust = trust or ssl.create_default_context()
+        parts = _server(url)
+        self._host, self._port, self._timeout = parts.hostname or "", parts.port, timeout
+        encrypted = parts.scheme == "https"
+        self._trust = (trust or ssl.create_default_context()) if encrypted else None
         self._address = parts.netloc
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def predict(self, picture: Source) -> Picture:
         """Say what the faces of a picture look like; ``ServerError`` where it cannot be read."""
-        return _picture(self._ask("POST", "/v1/predict", _content(picture), "image/*"))
+        return self._ask("/v1/predict", _content(picture), "image/*", _picture)
 
     def predict_batch(self, pictures: Sequence[Source]) -> list[Picture]:
         """Answer for up to 64 pictures; one that cannot be read has its ``reason``."""
-        said = self._json("/v1/predict/batch", {"pictures": [_encoded(one) for one in pictures]})
-        return [_picture(one) for one in said["pictures"]]
+        asked = {"pictures": [_encoded(one) for one in pictures]}
+        return self._json(
+            "/v1/predict/batch", asked, lambda said: [*map(_picture, said["pictures"])]
+        )
 
     def feedback(
         self, emotion: str, *, answered: str | None = None, consented: Source | None = None
@@ -112,7 +113,7 @@ class Client:
         said: dict[str, Any] = {"emotion": emotion, "answered": answered}
         if consented is not None:
             said |= {"picture": _encoded(consented), "consent": True}
-        kept: str | None = self._json("/v1/feedback", said)["picture"]
+        kept: str | None = self._json("/v1/feedback", said, itemgetter("picture"))
         return kept
 
     def ready(self) -> bool:
@@ -132,15 +133,9 @@ class Client:
         from websockets.sync.client import connect
 
         url = f"ws{'s' if self._trust else ''}://{self._address}/v1/stream"
-        trust: dict[str, Any] = {"ssl": self._trust} if self._trust else {}
+        known: dict[str, Any] = {"additional_headers": self._headers, "ssl": self._trust}
         with _streamed(self._address):
-            opened = connect(
-                url,
-                additional_headers=self._headers,
-                proxy=None,
-                open_timeout=self._timeout,
-                **trust,
-            )
+            opened = connect(url, proxy=None, open_timeout=self._timeout, **known)
         with opened as socket:
             for number, frame in enumerate(frames):
                 content = _content(frame)
@@ -150,24 +145,24 @@ class Client:
                 if answer:
                     yield answer
 
-    def _json(self, path: str, content: Mapping[str, Any]) -> Any:
-        return self._ask("POST", path, json.dumps(content).encode(), "application/json")
+    def _json(self, path: str, content: Mapping[str, Any], read: Callable[[Any], T]) -> T:
+        return self._ask(path, json.dumps(content).encode(), "application/json", read)
 
-    def _ask(self, method: str, path: str, body: bytes, kind: str) -> Any:
+    def _ask(self, path: str, body: bytes, kind: str, read: Callable[[Any], T]) -> T:
         for left in reversed(range(_OFTEN)):
-            status, answer, later = self._once(method, path, body, kind)
+            status, answer, later = self._once("POST", path, body, kind)
             if status == 200:
-                return self._read(answer)
+                return self._read(answer, read)
             if status != 429 or not left or later > self._timeout:
                 break
             time.sleep(later)
         raise ServerError(_reason(answer), status)
 
-    def _read(self, answer: bytes) -> Any:
+    def _read(self, answer: bytes, read: Callable[[Any], T]) -> T:
         try:
-            return json.loads(answer)
-        except ValueError:
-            raise ServerError(f"{self._address} answers with what is no JSON", 200) from None
+            return read(json.loads(answer))
+        except _OTHER:
+            raise ServerError(f"{self._address} answers otherwise than unveil does", 200) from None
 
     def _once(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes, float]:
         """Give status, body, and in how many seconds to ask again."""
@@ -186,6 +181,17 @@ class Client:
                 self._host, self._port, timeout=self._timeout, context=self._trust
             )
         return HTTPConnection(self._host, self._port, timeout=self._timeout)
+
+
+def _server(url: str) -> SplitResult:
+    """Take an address apart; what it says beyond the server, such as a password, is not quoted."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        beyond = parts.path.strip("/") or "?" in url or "#" in url or "@" in url
+        if named and not beyond:
+            return parts
+    raise ValueError("the url is no address of a server alone, like http://127.0.0.1:8000")
 
 
 @contextmanager
@@ -210,6 +216,8 @@ def _answer(socket: Any, number: int, timeout: float) -> Picture | None:
                 return _picture({"faces": [], "reason": said.get("error"), **said})
     except TimeoutError:
         return None
+    except _OTHER:
+        raise ValueError("an answer is otherwise than those of unveil") from None
 
 
 def _content(source: Source) -> bytes:

@@ -19,8 +19,7 @@ from unveil.calibration import calibrated
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
 from unveil.files import existing, read_json, replacing, sha256, write_json
-from unveil.leaflet import leaflet
-from unveil.measures import Estimate
+from unveil.leaflet import NOT_STATED, is_calibrated, leaflet, score
 from unveil.params import Params
 from unveil.paths import BUNDLE, MANIFEST, MODELS, PACKED, REPORTS, STARTER
 
@@ -39,7 +38,10 @@ STARTER_BYTES = 8_000_000
 
 @dataclass(frozen=True)
 class Source:
-    """A trained network, what it was trained for, and where it is from."""
+    """A trained network, what it was trained for, and where it is from.
+
+    ``tested_on`` is the digest of the test images of its report; None: those that are packed.
+    """
 
     network: "keras.Model"
     architecture: str
@@ -47,6 +49,7 @@ class Source:
     image_size: int
     calibration: dict[str, Any]
     lineage: dict[str, Any]
+    tested_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,15 @@ def champion() -> Source:
             "there is no champion yet; `make train-all` trains and promotes one, or "
             "`unveil export --architecture ARCH` takes a trained network"
         )
+    report = registry.report(version)
     return Source(
         network=registry.load(version),
         architecture=version.architecture,
         classes=version.classes,
         image_size=version.image_size,
-        calibration=registry.report(version).get("calibration", {}),
+        calibration=report.get("calibration", {}),
         lineage={"origin": version.origin, "version": version.number},
+        tested_on=report.get("test_digest", "unknown"),
     )
 
 
@@ -90,48 +95,59 @@ def trained(key: str, params: Params) -> Source:
         image_size=params.data.image_size,
         calibration=metrics.get("calibration", {}) if ours else {},
         lineage={"origin": registry.origin(folder), "version": None},
+        tested_on=metrics.get("test_digest") if ours else None,
     )
 
 
 def export(source: Source, target: Path = BUNDLE) -> Bundle:
-    """Write a bundle whole or not at all, and give it back, loaded."""
+    """Write a bundle whole or not at all, and give it back, loaded.
+
+    Of one that was tested on other images than those that are packed no number is stated.
+    """
     test, shown = packed.load("test"), packed.subset(packed.load("train"), SHOWN, seed=0)
     _refuse_other_images(source, test.images)
-    calibration = source.calibration
-    temperature = float(calibration.get("temperature", 1.0))
-    expected = calibrated(probabilities(source.network, test.images), temperature)
+    card = _card(source)
+    expected = calibrated(probabilities(source.network, test.images), card.temperature)
     with replacing(target) as folder:
         folder.mkdir()
-        convert.to_onnx(source.network, folder / FILES["float32"], temperature=temperature)
+        convert.to_onnx(source.network, folder / FILES["float32"], temperature=card.temperature)
         convert.quantize(folder / FILES["float32"], folder / FILES["int8"], shown.images)
         _refuse_large(folder / FILES["float32"], target)
-        card = Card(
-            format=FORMAT,
-            classes=source.classes,
-            image_size=source.image_size,
-            temperature=temperature,
-            abstain_below=calibration.get("abstain_below"),
-            digests={name: sha256(folder / name) for name in FILES.values()},
-            architecture=source.architecture,
-            numbers={},
-            lineage={
-                **source.lineage,
-                "data": _data(),
-                "test_digest": sha256(PACKED / "test.npz"),
-            },
-        )
+        card = replace(card, digests={name: sha256(folder / name) for name in FILES.values()})
         write_json(folder / CARD, asdict(card))
         numbers, compared = _measured(folder, test, expected)
-        known = _reference(bundle.load(folder))
-        card = replace(card, numbers=numbers, parity=compared, reference=known)
+        card = replace(card, parity=compared)
+        if card.lineage["test_digest"] == sha256(PACKED / "test.npz"):
+            known = _reference(bundle.load(folder))
+            card = replace(card, numbers=numbers, reference=known)
         write_json(folder / CARD, asdict(card))
         (folder / "README.md").write_text(leaflet(card))
     return bundle.load(target)
 
 
+def _card(source: Source) -> Card:
+    now = sha256(PACKED / "test.npz")
+    tested_on = source.tested_on or now
+    return Card(
+        format=FORMAT,
+        classes=source.classes,
+        image_size=source.image_size,
+        temperature=float(source.calibration.get("temperature", 1.0)),
+        abstain_below=source.calibration.get("abstain_below"),
+        digests={},
+        architecture=source.architecture,
+        numbers={},
+        lineage={
+            **source.lineage,
+            "data": _data() if tested_on == now else NOT_STATED,
+            "test_digest": tested_on,
+        },
+    )
+
+
 def _data() -> str:
     if not MANIFEST.exists():
-        return "not stated"
+        return NOT_STATED
     drawn = sample.is_drawn(pd.read_parquet(MANIFEST, columns=["member"])["member"])
     return "synthetic: drawn by `unveil sample`" if drawn else "faces of real pictures"
 
@@ -148,14 +164,20 @@ def parity(expected: NDArray[np.floating], found: NDArray[np.floating]) -> Parit
 def told(made: Bundle) -> str:
     """Say in one line each what the files are and how near they come to Keras."""
     card = made.card
-    lines = [f"{made.folder}: {card.architecture}, {card.numbers['images']} test faces"]
+    lines = [f"{made.folder}: {card.architecture}, {card.parity['float32']['images']} test faces"]
+    if not is_calibrated(card):
+        lines.append("not calibrated, and never unsure: it has no report of its own")
+    if not card.numbers:
+        lines.append(
+            f"no numbers, and nothing to hold drift against: {PACKED}/test.npz is not what it was "
+            "tested on; `git checkout` and `dvc checkout` of its data, then `unveil export`"
+        )
     for precision, name in FILES.items():
         size = (made.folder / name).stat().st_size / 1e6
-        score = Estimate(**card.numbers["macro_f1" if precision == "float32" else "macro_f1_int8"])
         near = card.parity[precision]
         lines.append(
-            f"{name}: {size:.1f} MB, macro-F1 {score}, {near['max_difference']:.1e} from Keras, "
-            f"{near['changed_labels']} labels changed"
+            f"{name}: {size:.1f} MB, macro-F1 {score(card, precision)}, "
+            f"{near['max_difference']:.1e} from Keras, {near['changed_labels']} labels changed"
         )
     return "\n".join(lines)
 

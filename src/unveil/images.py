@@ -97,12 +97,16 @@ def resize(pixels: Pixels, size: int) -> Pixels:
     return np.asarray(image)
 
 
-def _refuse_by_header(image: Image.Image, limits: Limits) -> None:
-    width, height = image.size
+def refuse_size(width: int, height: int, limits: Limits) -> None:
+    """Raise ``UnreadableImage`` where a picture is larger or smaller than it may be."""
     if width * height > limits.max_pixels:
         raise UnreadableImage(f"{width}x{height} pixels, more than {limits.max_pixels} in all")
     if min(width, height) < limits.min_side:
         raise UnreadableImage(f"{width}x{height} pixels, a side under {limits.min_side}")
+
+
+def _refuse_by_header(image: Image.Image, limits: Limits) -> None:
+    refuse_size(*image.size, limits)
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise UnreadableImage(f"{frames} frames, not a still image")

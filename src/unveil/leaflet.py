@@ -6,6 +6,8 @@ The bundle travels without the project, so what one has to know of it travels al
 from unveil.bundle import Card
 from unveil.measures import Estimate
 
+NOT_STATED = "not stated"
+
 TEXT = """# {architecture}: apparent expression of a face
 
 Says which of {classes} a gray face of {size}x{size} pixels looks like to the network. That is no
@@ -17,7 +19,7 @@ statement about what a person feels, wants or is.
 | `model.int8.onnx` | {int8} | {changed_int8} |
 
 - Data: {data}
-- Calibrated with temperature {temperature:.3f}. {abstaining}
+- {calibrated} {abstaining}
 - Faces it learned from: see the data sheet of the project that made it. What it was not shown
   (other ages, skin tones, poses, light, cameras, cultures) it may name wrongly with confidence.
 - Not for decisions about people; not at work or in education (Regulation (EU) 2024/1689, Art.
@@ -29,20 +31,37 @@ statement about what a person feels, wants or is.
 
 def leaflet(card: Card) -> str:
     """Write the page; its numbers are those of ``card``."""
-    numbers, parity = card.numbers, card.parity
+    parity = card.parity
     return TEXT.format(
         architecture=card.architecture,
         classes=", ".join(card.classes),
         size=card.image_size,
-        images=numbers["images"],
-        float32=Estimate(**numbers["macro_f1"]),
-        int8=Estimate(**numbers["macro_f1_int8"]),
+        images=parity["float32"]["images"],
+        float32=score(card, "float32"),
+        int8=score(card, "int8"),
         changed_float32=parity["float32"]["changed_labels"],
         changed_int8=parity["int8"]["changed_labels"],
-        data=card.lineage.get("data", "not stated"),
-        temperature=card.temperature,
+        data=card.lineage.get("data", NOT_STATED),
+        calibrated=_calibrated(card),
         abstaining=_abstaining(card.abstain_below),
     )
+
+
+def score(card: Card, precision: str) -> str:
+    """Give macro-F1 with its interval, of one of the files, where it is known."""
+    found = card.numbers.get("macro_f1" if precision == "float32" else f"macro_f1_{precision}")
+    return str(Estimate(**found)) if found else NOT_STATED
+
+
+def is_calibrated(card: Card) -> bool:
+    """Whether a report of its own said how sure it may be."""
+    return card.temperature != 1 or card.abstain_below is not None
+
+
+def _calibrated(card: Card) -> str:
+    if is_calibrated(card):
+        return f"Calibrated with temperature {card.temperature:.3f}."
+    return "Not calibrated."
 
 
 def _abstaining(threshold: float | None) -> str:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ def predict(paths: Iterable[Path], asked: Asked) -> Iterator[Seen | UserError]:
     """
     cores = len(os.sched_getaffinity(0))
     waiting: deque[Future[list[Seen | UserError]]] = deque()
-    names = pictures(paths)
+    names = _named(paths)
     with ThreadPoolExecutor(cores) as pool:
         while some := list(islice(names, TOGETHER)):
             waiting.append(pool.submit(_together, some, asked))
@@ -101,8 +101,8 @@ def watch(frames: Iterable[Frame], source: str, asked: Asked) -> Iterator[list[S
         yield seen
 
 
-def _together(paths: Sequence[Path], asked: Asked) -> list[Seen | UserError]:
-    read = [(path, _read(path, asked.limits)) for path in paths]
+def _together(named: Sequence[tuple[Path, str]], asked: Asked) -> list[Seen | UserError]:
+    read = [(path, _read(path, asked.limits)) for path, _ in named]
     found = [[] if isinstance(one, UserError) else _found(one, asked) for _, one in read]
     cuts = [
         _faces(one, faces, asked)
@@ -111,7 +111,7 @@ def _together(paths: Sequence[Path], asked: Asked) -> list[Seen | UserError]:
     ]
     shares = iter(asked.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
     told: list[Seen | UserError] = []
-    for (path, picture), faces in zip(read, found, strict=True):
+    for (path, name), (_, picture), faces in zip(named, read, found, strict=True):
         if isinstance(picture, UserError):
             told.append(picture)
             continue
@@ -119,7 +119,7 @@ def _together(paths: Sequence[Path], asked: Asked) -> list[Seen | UserError]:
             Seen(str(path), _said(next(shares), asked), place, _box(one, picture))
             for place, one in enumerate(faces)
         ] or [Seen(str(path), NO_FACE)]
-        _annotate(picture, seen, _name(path), asked)
+        _annotate(picture, seen, name, asked)
         told += seen
     return told
 
@@ -157,13 +157,25 @@ def _box(found: Found, picture: Pixels) -> Box | None:
     return None if found == detect.whole(picture) else found.box
 
 
-def _name(path: Path) -> str:
-    # Of the whole path: two folders may hold files of one name.
-    name = "_".join(part for part in path.parts if part not in ("/", ".."))
-    return name if name.endswith(".png") else f"{name}.png"
+def _named(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Give each picture with a name of its own for what is written about it."""
+    taken: set[str] = set()
+    for path in pictures(paths):
+        # Of the whole path: two folders may hold files of one name.
+        stem = "_".join(part for part in path.parts if part not in ("/", "..")).removesuffix(".png")
+        # And still a/b.png and a_b.png would have one.
+        others = (f"{stem}-{number}.png" for number in count(2))
+        name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
+        taken.add(name)
+        yield path, name
 
 
 def _annotate(picture: Pixels, seen: Sequence[Seen], name: str, asked: Asked) -> None:
     if asked.annotated:
-        labels = [(one.box, str(one.answer).split("  ")[0]) for one in seen if one.box]
+        height, width = picture.shape
+        labels = [
+            (one.box or (0, 0, width, height), str(one.answer).split("  ")[0])
+            for one in seen
+            if one.face is not None
+        ]
         annotate(picture, labels, asked.annotated / name)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import UserError
-from unveil.images import Pixels
+from unveil.images import Limits, Pixels, UnreadableImage, refuse_size
 
+LIMITS = Limits()
 RATE = 30.0
 """Frames per second, where the source does not say."""
 
@@ -24,10 +25,11 @@ class Frame:
 
 
 @contextmanager
-def opened(source: Path | int) -> Iterator[Iterator[Frame]]:
+def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Iterator[Frame]]:
     """Give the frames of a file or of a camera by its number; ``UserError`` where there are none.
 
-    The camera is free again at the end.
+    So it is where a frame has more or fewer pixels than ``limits`` let a picture have. The camera
+    is free again at the end.
     """
     import cv2
 
@@ -40,12 +42,19 @@ def opened(source: Path | int) -> Iterator[Iterator[Frame]]:
     try:
         if not capture.isOpened():
             raise UserError(f"{name} cannot be opened as a video")
-        yield _frames(capture, live=isinstance(source, int))
+        # A file says so before a frame of it takes memory.
+        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        width, height = (int(capture.get(side)) for side in sides)
+        if width and height:
+            refuse_size(width, height, limits)
+        yield _frames(capture, limits, live=isinstance(source, int))
+    except UnreadableImage as error:
+        raise UserError(f"{name}: frames of {error}") from None
     finally:
         capture.release()
 
 
-def _frames(capture: Any, *, live: bool) -> Iterator[Frame]:
+def _frames(capture: Any, limits: Limits, *, live: bool) -> Iterator[Frame]:
     import cv2
 
     rate, number, began = capture.get(cv2.CAP_PROP_FPS), 0, time.monotonic()
@@ -54,6 +63,7 @@ def _frames(capture: Any, *, live: bool) -> Iterator[Frame]:
         there, pixels = capture.read()
         if not there:
             return
+        refuse_size(pixels.shape[1], pixels.shape[0], limits)
         gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
         # A camera gives a frame when it is asked, a file at the rate it was made.
         when = time.monotonic() - began if live else number / rate

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.bundles import CLASSES, made, quarter
 from tests.hostile import encoded
 from tests.servers import free_port, unveil_server
+from websockets.sync.server import serve
 
 from unveil.client import Client, ServerError, _reason
 from unveil.serving import tokens
@@ -116,10 +117,18 @@ def test_a_server_that_is_away_is_one_line():
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://here", "http://", "http://here/v1"])
-def test_what_is_no_address_is_refused(url):
-    with pytest.raises(ValueError, match="no address of a server"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "127.0.0.1:8000", "ftp://here", "http://", "http://here/secret", "http://[secret"),
+        *("http://me:secret@here", "http://secret@here:8000/", "http://here:secret"),
+        *("http://here?token=secret", "http://here/#secret", "http://here/?", "http://@here"),
+    ],
+)
+def test_what_is_no_address_is_refused_and_not_quoted(url):
+    with pytest.raises(ValueError, match="no address of a server") as refused:
         Client(url)
+    assert "secret" not in str(refused.value)
 
 
 @contextmanager
@@ -184,9 +193,39 @@ def test_no_picture_and_no_token_goes_elsewhere():
 @pytest.mark.fault("another server's page")
 def test_an_answer_that_is_no_json_is_an_error_of_the_server():
     page = (200, "", b"<html>please log in</html>")
-    with saying(page) as (url, _), pytest.raises(ServerError, match="no JSON") as refused:
+    with saying(page) as (url, _), pytest.raises(ServerError, match="answers otherwise") as refused:
         Client(url).predict(b"face")
     assert refused.value.status == 200
+
+
+OTHERS = (b"[]", b"null", b"7", b'"text"', b"{}", b'{"faces": [7], "pictures": 7, "reason": null}')
+
+
+@pytest.mark.fault("another server's answer")
+@pytest.mark.parametrize("body", OTHERS)
+def test_json_of_another_form_is_an_error_of_the_server(body):
+    with saying(*[(200, "", body)] * 2) as (url, _):
+        client = Client(url)
+        for ask in (lambda: client.predict(b"face"), lambda: client.predict_batch([b"face"])):
+            with pytest.raises(ServerError, match="answers otherwise than unveil") as refused:
+                ask()
+            assert refused.value.status == 200
+
+
+@pytest.mark.fault("another server's answer")
+def test_feedback_and_a_stream_of_another_form_are_errors_of_the_server():
+    with saying((200, "", b"[]")) as (url, _), pytest.raises(ServerError, match="otherwise"):
+        Client(url).feedback("happy")
+
+    def another(socket):
+        for _ in socket:
+            socket.send("[]")
+
+    with serve(another, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = Client(f"http://127.0.0.1:{server.socket.getsockname()[1]}")
+        with pytest.raises(ServerError, match="an answer is otherwise"):
+            list(client.stream([b"face"]))
 
 
 @given(st.binary(max_size=300))

@@ -18,7 +18,7 @@ from unveil import bundle, convert, export, params, promote, registry
 from unveil.architectures import Transfer
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
-from unveil.paths import BUNDLE, COMPARISON, MODELS, REPORTS, STARTER, VERDICT
+from unveil.paths import BUNDLE, COMPARISON, MODELS, PACKED, REPORTS, STARTER, VERDICT
 from unveil.registry import runs
 
 CALIBRATION = {"temperature": 1.7, "abstain_below": 0.6, "target_risk": 0.1, "coverage": 0.9}
@@ -164,6 +164,29 @@ def test_the_champion_is_exported_with_the_calibration_of_its_own_report(made):
     source = export.champion()
     assert source.calibration == CALIBRATION
     assert (source.architecture, source.lineage["version"]) == ("cnn3", "1")
+    assert source.tested_on == report["test_digest"] == sha256(PACKED / "test.npz")
+
+
+def test_of_who_was_tested_on_other_images_no_number_is_stated(made, tmp_path):
+    source = dataclasses.replace(export.trained("cnn3", params.load()), tested_on="f" * 64)
+    other = export.export(source, tmp_path / "other")
+    assert (other.card.numbers, other.card.reference) == ({}, None)
+    assert (other.card.lineage["data"], other.card.lineage["test_digest"]) == (
+        "not stated",
+        "f" * 64,
+    )
+    assert other.card.parity["float32"]["changed_labels"] == 0
+    assert "macro-F1 not stated" in export.told(other)
+    assert "test.npz is not what it was tested on; `git checkout`" in export.told(other)
+    assert "| `model.onnx` | not stated | 0 |" in (other.folder / "README.md").read_text()
+
+
+def test_one_without_a_report_of_its_own_is_said_to_be_not_calibrated(made, tmp_path):
+    source = dataclasses.replace(export.trained("cnn3", params.load()), calibration={})
+    other = export.export(source, tmp_path / "other")
+    assert "not calibrated, and never unsure" in export.told(other)
+    assert "not calibrated" not in export.told(made)
+    assert "- Not calibrated. It never abstains" in (other.folder / "README.md").read_text()
 
 
 def toys(key: str):

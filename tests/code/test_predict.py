@@ -15,6 +15,7 @@ from tests import bundles, scenes
 
 from unveil import bundle, detect, lines, predict, video
 from unveil.errors import UserError
+from unveil.images import Limits
 from unveil.paths import BUNDLE, STARTER
 from unveil.predict import Asked, Seen
 
@@ -97,6 +98,43 @@ def test_annotated_pictures_have_a_box_where_the_face_is(asked):
     assert pixels.shape == (480, 640, 3)
     assert tuple(pixels[y, x + width // 2]) == (255, 210, 0)
     assert path.exists()
+
+
+def test_a_picture_that_is_a_face_has_its_label_too_and_one_without_a_face_has_none(asked):
+    import dataclasses
+
+    face, wall = bundles.quarter(3), np.full((200, 300), 99, np.uint8)
+    marked = dataclasses.replace(asked, annotated=Path("shown"))
+    list(predict.predict([saved("face.png", face), saved("wall.png", wall)], marked))
+    for name, inks in (("face", 2), ("wall", 0)):
+        with Image.open(f"shown/{name}.png") as image:
+            pixels = np.asarray(image)
+        assert (pixels == (255, 210, 0)).all(2).sum(1)[20] == 2 * inks
+
+
+def test_no_annotated_picture_takes_the_place_of_another(asked):
+    import dataclasses
+
+    names = ("a/b.png", "a_b.png", "a_b-2.png", "a_b.jpg", "a_b.jpg.png")
+    paths = [saved(name, bundles.quarter(place % 4)) for place, name in enumerate(names)]
+    marked = dataclasses.replace(asked, annotated=Path("shown"))
+    list(predict.predict([*paths, Path("../") / Path.cwd().name / "a_b.png"], marked))
+    assert len(list(Path("shown").iterdir())) == 6
+
+
+def test_frames_larger_or_smaller_than_a_picture_may_be_are_refused(place):
+    path = scenes.film(Path("film.avi"), [np.zeros((48, 64), np.uint8)] * 2)
+    for limits, said in (
+        (Limits(max_pixels=3000), "more than 3000"),
+        (Limits(min_side=50), "side"),
+    ):
+        with (
+            pytest.raises(UserError, match=rf"film\.avi: frames of 64x48 pixels.*{said}"),
+            video.opened(path, limits) as frames,
+        ):
+            list(frames)
+    with video.opened(path, Limits(max_pixels=64 * 48)) as frames:
+        assert len(list(frames)) == 2
 
 
 def moving() -> list[np.ndarray]:

@@ -31,10 +31,29 @@ from unveil.serving.turnstile import Full, Turnstile
     [
         ("watch the mood of our employees", "employees"),
         ("judge job applicants on video", "job"),
-        ("Stimmung der Mitarbeiter messen", "Mitarbeiter"),
+        ("mood of people while they work", "they work"),
+        ("mood at  work of our people", "at work"),
+        ("the mood at\u2010work, measured", "at work"),
+        ("mood at \uff57\uff4f\uff52\uff4b of our people", "at work"),
+        ("smiles of co-workers on Friday", "co workers"),
+        ("call centre operators mood tracking", "call centre"),
+        ("how our operators look today", "operators"),
+        ("stress during the night shift", "night shift"),
+        ("Stimmung der Mitarbeiter messen", "mitarbeiter"),
+        ("Stimmung im Buero messen heute", "buero"),
+        ("Stimmung im Büro messen heute", "buro"),
+        ("Stimmung im Bu\u0308ro messen heute", "buro"),
+        ("GROSSRAUMBÜRO UND SEINE STIMMUNG", "grossraumburo"),
+        ("humeur des salariés au bureau", "salaries"),
         ("attention of pupils in a lesson", "pupils"),
-        ("Proctoring of an online exam", "Proctoring"),
-        ("émotions des élèves en cours", "élèves"),
+        ("attention of people in our online lessons", "lessons"),
+        ("course participants attention score", "course"),
+        ("trainees in our training room", "trainees"),
+        ("attention of people in class", "in class"),
+        ("people who are learning at home", "who are learning"),
+        ("Proctoring of an online exam", "proctoring"),
+        ("Aufmerksamkeit in der Hochschule messen", "hochschule"),
+        ("émotions des élèves en cours", "eleves"),
     ],
 )
 def test_work_and_education_are_refused(text, word):
@@ -66,9 +85,28 @@ def test_a_declaration_that_says_too_little_is_refused(arguments, said):
         declared(*arguments)
 
 
-def test_an_ordinary_purpose_is_served():
-    for text in ("smiles of visitors trigger a photo booth", "show me my own face in a video call"):
-        assert declared(text, None, None).text == text
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smiles of visitors trigger a photo booth",
+        "a photo booth at a fair works by itself",
+        "show me my own face in a video call",
+        "captions for the faces in a video-call",
+        "measure the server itself",
+        "see that the server works",
+        "visitors of our shop who agreed at the door",
+        "an artwork that shows people works of art",
+        "my own face, of course, and nobody's else",
+        "faces over the course of an evening among friends",
+        "training data of my own face",
+        "personal use with my own camera",
+        "which class of expression actors show",
+        "a study of the audience of films",
+        "Bildverarbeitung an der eigenen Schulter",
+    ],
+)
+def test_an_ordinary_purpose_is_served(text):
+    assert declared(text, None, None).text == text
 
 
 def test_the_notice_says_what_is_done_and_for_what():

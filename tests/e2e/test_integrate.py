@@ -59,7 +59,7 @@ def run(folder):
 
 def test_the_page_has_the_snippets_that_are_tested():
     assert (len(PYTHON), len(CURL), len(PREFECT)) == (len(SAID), 2, 1)
-    assert [kind for kind, _ in BLOCKS].count("html") == 1
+    assert [kind for kind, _ in BLOCKS].count("html") == 1  # opened in test_page
 
 
 @pytest.mark.parametrize("place", range(len(SAID)))

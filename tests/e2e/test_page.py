@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import re
+import shutil
 import sys
 import time
 
@@ -22,6 +23,7 @@ from tests.hostile import encoded
 from tests.servers import answers, free_port, serving, unveil_server
 
 from unveil import detect
+from unveil.files import write_json
 from unveil.serving import tokens
 
 WAIT = 60_000  # milliseconds in which the page has to show something, on a busy machine
@@ -339,6 +341,70 @@ def test_a_frame_that_is_dropped_or_fails_is_not_waited_for(url, opened):
     assert late < 3000
 
 
+def test_an_image_is_looked_at_as_large_as_it_is_not_as_it_is_shown(url, opened):
+    tab, _ = opened(url)
+    tab.route("**/static/seen.png", pictured)
+    seen = tab.evaluate(
+        f"""async (picture) => {{
+        {OPEN}
+        const bitmap = await createImageBitmap(await (await fetch(picture)).blob());
+        const image = Object.assign(new Image(), {{width: 40, src: picture}});
+        const asker = {{look: async () => ({{faces: [], reason: 'no_face'}})}};
+        const early = await look(new Image(), asker).catch((error) => error.message);
+        await image.decode();
+        const {{frame}} = await look(image, asker);
+        return [early, image.width, bitmap.width, frame.data.width];
+    }}""",
+        "/static/seen.png",
+    )
+    assert seen == ["the picture is empty, or not there yet", 40, 640, 640]
+
+
+def pictured(route) -> None:
+    picture = encoded(Image.fromarray(scenes.scene((150, 60, 300))))
+    route.fulfill(body=picture, content_type="image/png")
+
+
+def test_who_asks_a_device_that_was_closed_is_told(url, opened):
+    tab, _ = opened(url)
+    said = tab.evaluate(
+        f"""async () => {{
+        {OPEN}
+        const asker = await open();
+        const face = new Uint8Array(asker.imageSize ** 2);
+        const before = (await asker.ask([face])).length;
+        asker.close();
+        return [before, await asker.ask([face]).catch((error) => error.message)];
+    }}"""
+    )
+    assert said == [1, "stopped"]
+
+
+def test_what_cannot_be_sent_or_read_is_refused_in_words(url, opened):
+    tab, _ = opened(url)
+    other = {"pictures": [{"faces": [], "reason": "not an image"}]}
+    tab.route("**/v1/predict/batch", lambda route: route.fulfill(json=other))
+    said = tab.evaluate(
+        """async () => {
+        const {open, Refused} = await import('/static/unveil.js');
+        const asker = await open({private: false});
+        const canvas = Object.assign(document.createElement('canvas'), {width: 0, height: 0});
+        const asked = [asker.ask([new Uint8Array(48 * 48)]), asker.look({canvas}, {})];
+        return Promise.all(asked.map((one) => one.catch((error) =>
+            [error instanceof Refused, error.message])));
+    }"""
+    )
+    assert said == [
+        [True, "the server cannot read a covered face: not an image"],
+        [True, "no picture can be made of it"],
+    ]
+
+
+def test_page_and_server_agree_how_small_a_picture_is_a_face():
+    script = (ROOT / "src/unveil/serving/static/remote.js").read_text()
+    assert f"const FACE_SIDE = {detect.FACE_SIDE};" in script
+
+
 @pytest.mark.parametrize("address", ["/unveil", "ftp://here", "http://here/v1", "http://here?a=1"])
 def test_what_is_no_address_of_a_server_is_refused(url, opened, address):
     tab, _ = opened(url)
@@ -391,6 +457,18 @@ def test_the_example_starts_one_camera_and_lets_it_go(url, opened):
     expect(tab.locator("#word")).to_have_text(re.compile("^(Looks|No face)"))
     tab.locator("#start").click()
     assert tab.evaluate("given.map((track) => track.readyState)") == ["ended"]
+
+
+def test_the_page_of_the_documents_says_what_its_camera_sees(url, opened):
+    (html,) = re.findall(r"```html\n(.*?)```", (ROOT / "docs/integrate.md").read_text(), re.DOTALL)
+    tab, sent = opened(url)
+    tab.route(f"{url}/call", lambda route: route.fulfill(body=html, content_type="text/html"))
+    # The starter is unsure of drawn faces.
+    card = httpx.get(f"{url}/v1/device").json() | {"abstain_below": None}
+    tab.context.route(f"{url}/v1/device", lambda route: route.fulfill(json=card))
+    tab.goto(f"{url}/call")
+    expect(tab.locator("#looks")).to_have_text(re.compile("^looks (happy|neutral|sad|surprise)$"))
+    assert {method for method, _ in sent.requests} == {"GET"}
 
 
 def test_a_change_of_mind_while_it_loads_is_heeded(url, opened):
@@ -451,6 +529,17 @@ def embedder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def hesitant(tmp_path_factory):
+    """A server whose bundle is to be surer than it is before it names a class."""
+    folder = tmp_path_factory.mktemp("hesitant")
+    made = shutil.copytree(STARTER, folder / "bundle")
+    card = json.loads((made / "bundle.json").read_text())
+    write_json(made / "bundle.json", card | {"abstain_below": 0.99})
+    with unveil_server(folder, made) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def guarded(tmp_path_factory, embedder):
     """A server with tokens, which the embedder's page may ask: its URL and a token."""
     folder = tmp_path_factory.mktemp("guarded")
@@ -493,6 +582,25 @@ def test_a_page_asks_for_the_token_where_one_is_needed(guarded, opened):
     field.fill(token)
     field.press("Enter")
     started(tab)
+
+
+def test_the_example_takes_a_token_from_its_field(guarded, opened):
+    url, token = guarded
+    tab, _ = opened(f"{url}/static/example.html")
+    tab.locator("#start").click()
+    expect(tab.locator("#word")).to_have_text(re.compile("^No answer: .*token"))
+    tab.get_by_label("Token, where the server wants one").fill(f"{token} ")
+    tab.locator("#start").click()
+    expect(tab.locator("#word")).to_have_text(re.compile("^(Looks|No face)"))
+
+
+@pytest.mark.parametrize("is_private", [True, False], ids=["device", "server"])
+def test_below_its_threshold_the_page_names_no_class(hesitant, opened, tmp_path, is_private):
+    tab, _ = opened(hesitant)
+    tab.locator("#private").set_checked(is_private)
+    Image.fromarray(scenes.scene((150, 60, 300))).save(tmp_path / "face.png")
+    tab.locator("#file").set_input_files(tmp_path / "face.png")
+    expect(tab.locator("#answer")).to_have_text("unsure")
 
 
 def test_the_network_is_given_to_who_may_have_it(url, guarded):

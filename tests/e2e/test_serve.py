@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -148,10 +149,11 @@ def test_a_client_of_the_open_inference_protocol_is_answered(client):
 @pytest.mark.fault("hostile images over HTTP")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_image_is_refused_with_its_reason(client, name):
-    content, _ = HOSTILE[name]
+    content, reason = HOSTILE[name]
     answer = client.post("/v1/predict", content=content, headers=PNG)
     assert answer.status_code == 422
     assert list(answer.json()) == ["error"]
+    assert re.search(reason, answer.json()["error"])
     assert len(answer.text) < 300
 
 
@@ -629,6 +631,15 @@ def test_only_who_has_a_token_may_ask(secure):
     folder = kept.parent
     said = (folder / "log").read_text() + (folder / "data/08_serving/audit.jsonl").read_text()
     assert kiosk not in said
+
+
+def test_an_exception_is_logged_with_its_reason(tmp_path):
+    reason = "tells a tired driver to rest"
+    options = ["--exception", "safety", "--reason", reason]
+    with unveil_server(tmp_path, bundle(tmp_path / "b"), *options):
+        lines = (tmp_path / "data/08_serving/audit.jsonl").read_text().splitlines()
+    start = json.loads(lines[0])
+    assert (start["event"], start["exception"], start["reason"]) == ("start", "safety", reason)
 
 
 @pytest.mark.fault("a server that may not start")

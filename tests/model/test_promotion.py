@@ -9,14 +9,15 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import typer
 from tests.candidates import compared, distracted, quadrants, score, trained
 from tests.conftest import rows
 
-from unveil import export, params, promote, registry
+from unveil import bundle, export, params, promote, registry
 from unveil.cli import champion as verbs
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
-from unveil.paths import PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
+from unveil.paths import BUNDLE, PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
 from unveil.schema import Slicing
 
 
@@ -323,6 +324,34 @@ def test_a_rollback_restores_who_was_champion_and_the_next_goes_further_back(cha
     assert promote.rollback().version == registry.aliased() == "1"
     with pytest.raises(UserError, match="nothing to roll back to"):
         promote.rollback()
+
+
+def test_what_servers_take_is_the_champion_of_now_after_a_promotion_and_a_rollback(champion):
+    trained("cnn4", quadrants(30.0), champion)
+    compared("cnn4", 1.0)
+    verbs.promote(force=True, reason="newer")
+    assert (bundle.load(BUNDLE).card.architecture, registry.aliased()) == ("cnn4", "2")
+    verbs.rollback()
+    assert (bundle.load(BUNDLE).card.architecture, registry.aliased()) == ("cnn3", "1")
+
+
+@pytest.mark.fault("a champion that cannot be exported")
+def test_a_rollback_stands_and_the_bundle_stays_where_the_export_fails(
+    champion, monkeypatch, capsys
+):
+    trained("cnn4", quadrants(30.0), champion)
+    compared("cnn4", 1.0)
+    assert promote.promote(champion, force="newer").promoted
+    before = export.export(export.champion()).digest
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    capsys.readouterr()
+    with pytest.raises(typer.Exit) as ended:
+        verbs.rollback()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("not exported: model.onnx does not answer as Keras does")
+    assert ended.value.exit_code == verbs.NOT_EXPORTED
+    assert bundle.load(BUNDLE).digest == before
+    assert registry.champion().number == registry.aliased() == "1"
 
 
 def test_a_champion_deleted_from_mlflow_is_named_and_can_be_rolled_back(champion):

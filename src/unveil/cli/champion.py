@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+REFUSED, NOT_EXPORTED = 1, 3
+"""Exit codes: the champion is who it was; or it is another, and servers answer with who it was."""
+
 
 @app.command()
 def promote(
@@ -22,7 +25,10 @@ def promote(
     force: Annotated[bool, typer.Option(help="Promote although it was judged not to.")] = False,
     reason: Annotated[str, typer.Option(help="Why it is forced; kept with the decision.")] = "",
 ) -> None:
-    """Make the best candidate champion, if the gate lets it; exit code 1 when refused."""
+    """Make the best candidate champion, if the gate lets it; and export it.
+
+    Exit code 1 when refused, 3 when it is champion but could not be exported.
+    """
     if force != bool(reason.strip()):
         raise UserError("--force needs --reason TEXT, and --reason stands with --force alone")
     backend.load()
@@ -39,7 +45,20 @@ def promote(
     if not dry_run:
         _announce()
     if decision.act == "refused":
-        raise typer.Exit(1)
+        raise typer.Exit(REFUSED)
+    if decision.promoted:
+        _export()
+
+
+def _export() -> None:
+    """Write the bundle that servers take; the decision stands where that fails."""
+    from unveil import export
+
+    try:
+        print(export.told(export.export(export.champion())))
+    except (UserError, OSError) as error:
+        print(f"not exported: {error}; then `unveil export`", file=sys.stderr)
+        raise typer.Exit(NOT_EXPORTED) from None
 
 
 def _describe() -> None:
@@ -74,13 +93,14 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="A version that was champion before.")] = None,
     reason: Annotated[str, typer.Option(help="Why; kept with the decision.")] = "",
 ) -> None:
-    """Make the champion of before champion again."""
+    """Make the champion of before champion again, and export it; exit code as of promote."""
     backend.load()
 
     from unveil import promote as promotes
 
     print(_sentence(promotes.rollback(to, reason=reason)))
     _announce()
+    _export()
 
 
 @app.command()

@@ -67,7 +67,7 @@ def _seen(asked: "Asked", paths: list[Path], watched: str | None) -> "Iterator[S
         yield from predicts.predict(paths, asked)
         return
     source = int(watched) if watched.isdecimal() else Path(watched)
-    with video.opened(source) as frames:
+    with video.opened(source, asked.limits) as frames:
         for seen in predicts.watch(frames, watched, asked):
             yield from seen
 

@@ -34,8 +34,9 @@ export async function onDevice({ url, token }) {
 function worker() {
   const { made, forget } = opened(new URL("./worker.js", import.meta.url));
   const waiting = new Map();
-  let count = 0;
-  const failAll = (error) => {
+  let [count, over] = [0, null];
+  const end = (error) => {
+    over ??= error;
     waiting.forEach(({ reject }) => reject(error));
     waiting.clear();
   };
@@ -45,11 +46,12 @@ function worker() {
     if (data.error === undefined) resolve?.(data.result);
     else reject?.(new Refused(data.error, data.status));
   });
-  made.addEventListener("error", () => failAll(new Error("private mode does not run here")));
+  made.addEventListener("error", () => end(new Error("private mode does not run here")));
   return {
     run(task, values) {
       const id = count++;
       return new Promise((resolve, reject) => {
+        if (over) throw over;
         waiting.set(id, { resolve, reject });
         made.postMessage({ id, task, ...values });
       });
@@ -57,7 +59,7 @@ function worker() {
     close() {
       made.terminate();
       forget();
-      failAll(new Error("stopped"));
+      end(new Error("stopped"));
     },
   };
 }

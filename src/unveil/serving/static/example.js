@@ -3,7 +3,7 @@
 import { cleared, outline } from "./draw.js";
 import { watch } from "./unveil.js";
 
-const [video, over, start, word] = ["call", "over", "start", "word"].map((id) =>
+const [video, over, start, word, token] = ["call", "over", "start", "word", "token"].map((id) =>
   document.getElementById(id),
 );
 let stop = null;
@@ -23,7 +23,8 @@ start.addEventListener("click", async () => {
   }
   start.textContent = "Stop";
   word.textContent = "Loading the network…";
-  stop = watch(video, { onAnswer, onError: (error) => end(`No answer: ${error.message}`) });
+  const onError = (error) => end(`No answer: ${error.message}`);
+  stop = watch(video, { token: token.value.trim(), onAnswer, onError });
 });
 
 function onAnswer(answer) {

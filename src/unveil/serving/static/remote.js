@@ -4,7 +4,7 @@ import { Refused } from "./answers.js";
 
 const LATE = 3000; // milliseconds after which a frame counts as dropped
 const PATIENCE = 5; // times to come back to a server that is busy
-const FACE_SIDE = 64; // pixels: a picture that is not larger is a face already
+const FACE_SIDE = 64; // pixels: a picture that is not larger is a face already; as in detect.py
 const QUALITY = 0.85; // of the JPEG of a frame
 
 /** Ask whether the server answers; gives `{look, ask, close, ...}`. */
@@ -24,7 +24,10 @@ export async function onServer({ url, token }) {
       // Covered faces are no faces of anybody: they are not to count as such.
       const body = new Blob([JSON.stringify({ pictures, watched: false })], { type: "application/json" });
       const told = await posted(`${url}/v1/predict/batch`, token, body);
-      return told.pictures.map(({ faces: [face] }) => Object.values(face.probabilities));
+      return told.pictures.map(({ faces: [face], reason }) => {
+        if (!face) throw new Refused(`the server cannot read a covered face: ${reason}`);
+        return Object.values(face.probabilities);
+      });
     },
     close: () => stream.close(),
   };
@@ -103,7 +106,10 @@ function base64(face) {
 }
 
 function encoded(canvas, type) {
-  return new Promise((resolve) => canvas.toBlob(resolve, type, QUALITY));
+  return new Promise((resolve, reject) => {
+    const made = (file) => (file ? resolve(file) : reject(new Refused("no picture can be made of it")));
+    canvas.toBlob(made, type, QUALITY);
+  });
 }
 
 const posted = (url, token, body) =>

@@ -54,7 +54,10 @@ export function watch(video, { asker, onAnswer, onError, onOpen, ...options }) {
 
 /** Look at one picture: an image, a bitmap, a canvas. Gives the answer and the frame it is of. */
 export async function look(picture, asker) {
-  const frame = grab(picture, [picture.width, picture.height], 2 * LARGEST);
+  // An image in a page has a width of its own there.
+  const { naturalWidth: width = picture.width, naturalHeight: height = picture.height } = picture;
+  if (!width || !height) throw new Refused("the picture is empty, or not there yet");
+  const frame = grab(picture, [width, height], 2 * LARGEST);
   return { answer: sized(await asker.look(frame, { isMoving: false }), frame), frame };
 }
 
