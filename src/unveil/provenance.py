@@ -62,7 +62,8 @@ def parameters(key: str, params: Params) -> dict[str, Any]:
 def requirements() -> list[str]:
     """Pin what a saved network needs to be loaded: Keras and the backends that are here."""
     named = ("keras", "numpy", "tensorflow-cpu", "tensorflow", "jax")
-    here = {distribution.name for distribution in distributions()}
+    # A wheel may spell its name with an underscore.
+    here = {distribution.name.lower().replace("_", "-") for distribution in distributions()}
     return [f"{name}=={version(name)}" for name in named if name in here]
 
 

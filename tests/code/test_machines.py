@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,9 @@ def test_the_gpus_are_those_that_are_visible(tmp_path, monkeypatch, visible, nam
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert provenance.hardware()["gpu"] == (", ".join("AB"[:named]) or "none")
+
+
+def test_what_a_network_needs_names_the_backend_it_learned_by():
+    needed = {one.split("==")[0] for one in provenance.requirements()}
+    assert {"keras", "numpy"} < needed
+    assert needed & ({"tensorflow", "tensorflow-cpu"} if find_spec("tensorflow") else {"jax"})
