@@ -40,7 +40,8 @@ from unveil.predictions import Predictions  # noqa: E402
 
 RESULT = "result.json"
 COLUMNS = (
-    *("entry", "weights", "parameters", "epochs", "seconds per epoch", "images/s", "minutes"),
+    *("entry", "weights", "precision", "parameters", "epochs", "seconds per epoch", "images/s"),
+    "minutes",
     *("validation macro-F1", "test macro-F1", "test accuracy"),
 )
 
@@ -142,6 +143,7 @@ def _measured(
     return {
         "architecture": key,
         "weights": getattr(entry, "weights", "none"),
+        "precision": devices.precision(key, loaded),
         "images": images,
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
         "test": assessment.scores(Predictions(test.labels, answers), loaded.classes),
@@ -152,7 +154,8 @@ def _measured(
 
 def _table(loaded: params.Params, folder: Path, failed: dict[str, str]) -> str:
     machine = ", ".join(f"{name} {value}" for name, value in provenance.hardware().items())
-    computed = ", ".join(devices.described(loaded.training.precision).values())
+    told = devices.described(loaded.training.precision)
+    computed = f"{told['backend']}, {told['devices']}"
     done = [folder / key / RESULT for key in loaded.architectures if key not in failed]
     results = [read_json(path, made_by="this script") for path in done if path.exists()]
     results.sort(key=lambda result: -result["test"]["macro_f1"]["value"])
@@ -176,6 +179,7 @@ def _row(result: dict[str, Any]) -> str:
     cells = [
         f"`{result['architecture']}`",
         result["weights"],
+        result["precision"],
         f"{result['parameters']:,}",
         str(result["epochs"]),
         f"{result['seconds_per_epoch']:.2f}",

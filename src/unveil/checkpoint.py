@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_jsonable_python as plain
 
-from unveil.devices import resolved
+from unveil.devices import precision
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, sweep
 from unveil.locks import alone
@@ -182,7 +182,7 @@ def identity(key: str, params: Params) -> str:
         "weights": sha256(weights) if weights.is_file() else None,
         "schedule": plain(params.schedules[key]),
         "training": plain(params.training),
-        "precision": resolved(params.training.precision),
+        "precision": precision(key, params),
         "classes": params.classes,
         "image_size": params.data.image_size,
         "code": [sha256(path) for path in _sources()],

@@ -1,7 +1,7 @@
 """Where a training computes, and how exactly: all GPUs that are visible, or else the CPU.
 
-Takes ``training.precision``; gives the number of devices that share each batch. A GPU is hidden
-from a training by ``CUDA_VISIBLE_DEVICES``.
+Takes ``training.precision``, whose ``auto`` becomes one of the others; gives the number of devices
+that share each batch. A GPU is hidden from a training by ``CUDA_VISIBLE_DEVICES``.
 """
 
 import importlib
@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from unveil.errors import UserError
+from unveil.params import Params
 from unveil.schema import Precision
 
 TENSOR_CORES = 8
@@ -24,34 +25,39 @@ MULTIPLIES = {"avx512_bf16", "amx_bf16"}
 
 
 @contextmanager
-def spread(asked: Precision) -> Iterator[int]:
+def spread(chosen: Precision) -> Iterator[int]:
     """Let what is built and trained in the block share its batches among all devices.
 
     Gives their number. Each has all weights and its part of each batch; JAX computes as one device
     would (`keras.distribution.DataParallel`), TensorFlow's mirrors each draw the same dropout.
     """
-    with precisely(asked), _shared():
+    with precisely(chosen), _shared():
         yield len(visible())
 
 
 @contextmanager
-def precisely(asked: Precision) -> Iterator[None]:
+def precisely(chosen: Precision) -> Iterator[None]:
     """Let what is built in the block multiply in this precision."""
     before = keras.config.dtype_policy()
-    policy = {"bfloat16": "mixed_bfloat16"}.get(resolved(asked), "float32")
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy("mixed_bfloat16" if chosen == "bfloat16" else "float32")
     try:
         yield
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def resolved(asked: Precision) -> str:
-    """Say in which precision a training computes here: `auto` asks what the devices multiply."""
+def precision(key: str, params: Params) -> Precision:
+    """Say in which precision an architecture is trained here: ``auto`` asks what devices multiply.
+
+    A processor is no help to depthwise convolutions: they stay float32 there.
+    """
+    asked = params.training.precision
     if asked != "auto":
         return asked
     on_gpu = any("gpu" in name for name in visible())
-    return "bfloat16" if (_gpus_have_it() if on_gpu else _processor_has_it()) else "float32"
+    depthwise = params.architectures[key].depthwise
+    has_it = _gpus_have_it() if on_gpu else not depthwise and _processor_has_it()
+    return "bfloat16" if has_it else "float32"
 
 
 def visible() -> list[str]:
@@ -64,13 +70,13 @@ def visible() -> list[str]:
     return [device.name.split("device:")[-1].lower() for device in found]
 
 
-def described(asked: Precision) -> dict[str, str]:
+def described(chosen: Precision) -> dict[str, str]:
     """Say on what a training computes: backend with its version, devices, precision."""
     name = keras.backend.backend()
     return {
         "backend": f"{name} {importlib.import_module(name).__version__}",
         "devices": ", ".join(visible()),
-        "precision": resolved(asked),
+        "precision": chosen,
     }
 
 

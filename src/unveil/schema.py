@@ -116,8 +116,8 @@ class Training:
 
     ``mixup`` is the parameter of the Beta distribution by which faces are mixed, 0 for none.
     ``precision`` is in what a training multiplies: ``float32``, ``bfloat16``, or ``auto``, bfloat16
-    where the GPU or the processor has it; weights, their averages and the saved network are float32
-    in any case.
+    where the GPU has it, or the processor and no convolution is depthwise; weights, their averages
+    and the saved network are float32 in any case.
     """
 
     seed: Seed

@@ -42,7 +42,7 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
     """
     params.named(key)
     repeat_to_the_bit()
-    with devices.spread(params.training.precision) as shares:
+    with devices.spread(devices.precision(key, params)) as shares:
         devices.require_shares(params.training.batch_size, shares)
         course = _course(key, params, kept, record, shares)
         _run(course, key, params)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import ROOT, pack
+from tests.training import toy
 
 from unveil import devices, packed, params
 from unveil.errors import UserError
@@ -161,11 +162,17 @@ def test_faces_are_cut_to_what_the_devices_can_share():
     [("fma avx512f avx512_bf16", "bfloat16"), ("amx_bf16", "bfloat16"), ("fma avx512f", "float32")],
 )
 def test_auto_is_what_the_processor_multiplies(tmp_path, monkeypatch, flags, precision):
+    def chosen(key: str, asked: str = "auto") -> str:
+        return devices.precision(key, toy(CNN, precision=asked))
+
+    monkeypatch.setattr(devices, "visible", lambda: ["cpu:0"])
     monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
-    assert devices.resolved("auto") == "float32"
+    assert chosen(CNN) == "float32"
     (tmp_path / "cpuinfo").write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
-    assert devices.resolved("auto") == precision
-    assert devices.resolved("float32") == "float32"
+    assert chosen(CNN) == precision
+    assert chosen("efficientnet") == chosen(CNN, "float32") == "float32"
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert chosen(CNN) == "float32"
 
 
 def test_an_unknown_backend_names_those_there_are(place):

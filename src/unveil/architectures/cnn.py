@@ -27,6 +27,7 @@ class Cnn:
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
     pretrained = False
+    depthwise = False
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
         """Make the network with random weights."""

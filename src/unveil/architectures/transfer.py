@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     import keras
 
 
+DEPTHWISE = frozenset(
+    {
+        *("convnext", "efficientnet", "efficientnet_v2", "mobilenet", "mobilenet_v2"),
+        *("mobilenet_v3", "nasnet", "xception"),
+    }
+)
+"""The modules of keras.applications whose networks convolve channel by channel."""
+
+
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Transfer:
     """``backbone`` is ``module.Class`` in keras.applications; its preprocessing comes with it.
@@ -36,6 +45,11 @@ class Transfer:
     def pretrained(self) -> bool:
         """Whether the backbone starts from learned weights, so that its batch-norm stays frozen."""
         return self.weights != weights.RANDOM
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether it convolves channel by channel, which no processor is quick at in bfloat16."""
+        return self.backbone.split(".")[0] in DEPTHWISE
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
         """Make the network; ``UserError`` where the backbone or its weights cannot be had."""

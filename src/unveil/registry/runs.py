@@ -81,7 +81,7 @@ def described(key: str, params: Params, origin: str) -> Described:
     above = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     return {
         "origin": origin,
-        "tags": {"architecture": key, **_made_with(), **_computed(params), **above},
+        "tags": {"architecture": key, **_made_with(), **_computed(key, params), **above},
         "parameters": {name: str(value) for name, value in parameters(key, params).items()},
         "data": _data(),
         "classes": list(params.classes),
@@ -187,10 +187,10 @@ def _made_with() -> dict[str, str]:
     return {"git_commit": git_commit(), **machine}
 
 
-def _computed(params: Params) -> dict[str, str]:
+def _computed(key: str, params: Params) -> dict[str, str]:
     from unveil import devices
 
-    told = devices.described(params.training.precision)
+    told = devices.described(devices.precision(key, params))
     return {f"computed.{name}": value for name, value in told.items()}
 
 

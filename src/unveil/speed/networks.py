@@ -19,6 +19,12 @@ def built(params: Params, key: str) -> "keras.Model":
     return entry.build(params.data.image_size, len(params.classes))
 
 
+def automatic(params: Params) -> Params:
+    """Let the machine say in which precision it trains."""
+    training = replace(params.training, precision="auto")  # type: ignore[type-var]
+    return replace(params, training=training)
+
+
 def stage(params: Params, key: str, *, epochs: int, number: int = -1) -> Stage:
     """Give a stage of an architecture that takes so many epochs, whatever is learned.
 

@@ -24,7 +24,7 @@ from unveil.course import Course
 from unveil.params import Params
 from unveil.schema import Precision, Stage, Training
 from unveil.speed import peak
-from unveil.speed.networks import built, stage
+from unveil.speed.networks import automatic, built, stage
 from unveil.speed.telling import Teller, say
 
 
@@ -74,6 +74,10 @@ def _learn(
 
     with _course(kind, key, params, record, precision) as course:
         course.run(stage(params, key, epochs=epochs), 1, None)
+
+
+def _automatically(key: str, params: Params, epochs: int) -> None:
+    _learn(Course, key, params, epochs, devices.precision(key, automatic(params)))
 
 
 def _without_augmentation(key: str, params: Params, epochs: int) -> None:
@@ -137,7 +141,7 @@ def _changed(params: Params, **changes: Any) -> Params:
 
 WAYS: dict[str, Callable[[str, Params, int], None]] = {
     "unveil": functools.partial(_learn, Course),
-    "auto": functools.partial(_learn, Course, precision="auto"),
+    "auto": _automatically,
     "input": functools.partial(_learn, WithoutInput),
     "augmentation": _without_augmentation,
     "optimizer": functools.partial(_learn, WithoutOptimizer),
