@@ -1,7 +1,7 @@
 """What was measured, as tables in Markdown with the machine and the date.
 
 Takes networks of ``params.yaml`` and faces that are drawn or packed; gives a table at a time, since
-all of them take a quarter of an hour.
+all of them take half an hour on two cores.
 """
 
 import tempfile
