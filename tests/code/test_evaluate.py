@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import ROOT, pack
-from tests.training import toy
+from tests.training import spread_answers, toy
 
 from unveil import evaluate, measures, packed, train
 from unveil.errors import UserError
@@ -24,13 +24,6 @@ HISTORY = pd.DataFrame(
         **dict.fromkeys(("loss", "val_loss", "macro_f1", "val_macro_f1"), 0.5),
     }
 )
-
-
-def spread_answers(network: keras.Model, images: np.ndarray) -> None:
-    features = keras.Model(network.input, network.get_layer("features").output)
-    found, end = features.predict(images, verbose=0), network.layers[-1]
-    kernel = end.get_weights()[0] / found.std(0)[:, np.newaxis]
-    end.set_weights([kernel, -found.mean(0) @ kernel])
 
 
 @pytest.fixture(scope="module")

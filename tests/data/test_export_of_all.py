@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import pytest
 from tests.conftest import ROOT
+from tests.training import spread_answers
 
 from unveil import export, packed, params
 from unveil.architectures import Transfer
@@ -12,7 +13,7 @@ from unveil.architectures import Transfer
 pytestmark = pytest.mark.slow
 
 LEARNED = 512
-"""Faces that a network learns from: enough that it does not say the same of all."""
+"""Faces that a network learns a little from."""
 
 
 def network(key: str, loaded: params.Params) -> keras.Model:
@@ -24,6 +25,7 @@ def network(key: str, loaded: params.Params) -> keras.Model:
     made.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy")
     faces = packed.subset(packed.load("train"), LEARNED, seed=0)
     made.fit(faces.images, faces.labels, batch_size=32, epochs=2, verbose=0)
+    spread_answers(made, faces.images)
     return made
 
 
@@ -42,5 +44,6 @@ def test_it_answers_alike_on_the_whole_test_split(real, key):
     print(f"\n{export.told(made)}")
     exact, rough = (made.card.parity[precision] for precision in ("float32", "int8"))
     assert exact["images"] == rough["images"] == len(packed.load("test")) == 1281
+    assert len(set(made.probabilities(packed.load("test").images).argmax(1))) > 1
     assert exact["max_difference"] < export.TOLERANCE
     assert exact["changed_labels"] <= 1
