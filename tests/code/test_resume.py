@@ -128,9 +128,9 @@ def origin(key: str) -> str:
 def test_killed_before_dvc_has_its_files_it_makes_them_again_and_trains_nothing(
     packed, monkeypatch
 ):
-    key, decay = TRAININGS[0]
+    key, decay, _ = TRAININGS[0]
     away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{servers.free_port()}"}
-    killed = start(packed, key, decay, RECORDED="1", **away)
+    killed = start(packed, *TRAININGS[0], RECORDED="1", **away)
     within(120, (MODELS / key / "run.json").exists)
     killed.kill()
     killed.communicate(timeout=60)
