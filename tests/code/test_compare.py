@@ -94,6 +94,8 @@ def test_the_ranking_is_by_macro_f1_and_names_what_is_missing():
     assert list(result["reports"]) == result["ranking"]
     assert json.loads(Path("data/05_reports/comparison.json").read_text()) == result
     assert "Not evaluated, or out of date: cnn3_gray, cnn4_gray," in LEADERBOARD.read_text()
+    averaged = ", ".join(f"`{key}` 76.54 [75.0, 78.0]" for key in result["ranking"])
+    assert f"not what is ranked or served: {averaged}.\n" in LEADERBOARD.read_text()
 
 
 def test_the_ranking_is_not_by_accuracy():

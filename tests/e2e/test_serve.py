@@ -124,12 +124,14 @@ def test_pictures_that_are_not_to_be_watched_are_answered_and_count_for_nothing(
 
     before = counted()
     body = {"pictures": [base64.b64encode(FACES[0]).decode()], "watched": False}
-    told = client.post("/v1/predict/batch", json=body).json()["pictures"]
+    kind = {"content-type": "Application/JSON"}
+    told = client.post("/v1/predict/batch", json=body, headers=kind).json()["pictures"]
     assert told[0]["faces"][0]["emotion"] == "happy"
     assert counted() == before
 
 
-def test_a_client_of_the_open_inference_protocol_is_answered(client):
+def test_a_client_of_the_open_inference_protocol_is_answered_and_its_faces_count(client, url):
+    before = metric(url, 'unveil_faces_total{answer="neutral"}')
     model = client.get("/v2/models/facial-emotion").json()
     assert model["inputs"][0]["shape"] == [-1, 48, 48, 1]
     tensor = {"name": "faces", "datatype": "UINT8", "shape": [2, 48, 48, 1]}
@@ -142,6 +144,7 @@ def test_a_client_of_the_open_inference_protocol_is_answered(client):
     assert output["shape"] == [2, 4]
     assert output["data"][1] > 0.9
     assert output["data"][7] > 0.9
+    assert metric(url, 'unveil_faces_total{answer="neutral"}') == before + 1
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/models/facial-emotion/ready").json()["ready"] is True
 

@@ -1,11 +1,11 @@
 """The networks that are measured, and the stage in which: random weights, the last stage."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unveil.architectures.transfer import Transfer
 from unveil.params import Params
-from unveil.schema import Stage
+from unveil.schema import Stage, Training
 
 if TYPE_CHECKING:
     import keras
@@ -19,9 +19,9 @@ def built(params: Params, key: str) -> "keras.Model":
     return entry.build(params.data.image_size, len(params.classes))
 
 
-def automatic(params: Params) -> Params:
-    """Let the machine say in which precision it trains."""
-    training = replace(params.training, precision="auto")  # type: ignore[type-var]
+def changed(params: Params, **changes: Any) -> Params:
+    """Give the parameters with another word in ``training``."""
+    training: Training = replace(params.training, **changes)  # type: ignore[type-var]
     return replace(params, training=training)
 
 

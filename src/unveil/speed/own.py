@@ -22,9 +22,9 @@ from unveil.callbacks import BestWeights, Epochs, Record, Row
 from unveil.checkpoint import Checkpoints
 from unveil.course import Course
 from unveil.params import Params
-from unveil.schema import Precision, Stage, Training
+from unveil.schema import Precision, Stage
 from unveil.speed import peak
-from unveil.speed.networks import automatic, built, stage
+from unveil.speed.networks import built, changed, stage
 from unveil.speed.telling import Teller, say
 
 
@@ -77,14 +77,14 @@ def _learn(
 
 
 def _automatically(key: str, params: Params, epochs: int) -> None:
-    _learn(Course, key, params, epochs, devices.precision(key, automatic(params)))
+    _learn(Course, key, params, epochs, devices.precision(key, changed(params, precision="auto")))
 
 
 def _without_augmentation(key: str, params: Params, epochs: int) -> None:
     amounts = ("rotation", "shift", "zoom", "contrast", "erasing")
     amount = params.training.augmentation
     still = replace(amount, flip=False, **dict.fromkeys(amounts, 0.0))  # type: ignore[type-var]
-    _learn(Course, key, _changed(params, augmentation=still), epochs)
+    _learn(Course, key, changed(params, augmentation=still), epochs)
 
 
 def _frozen(kind: type[Course], key: str, params: Params, epochs: int) -> None:
@@ -132,11 +132,6 @@ def _course(
             kept=Checkpoints(Path(folder) / "bench"),
             record=record,
         )
-
-
-def _changed(params: Params, **changes: Any) -> Params:
-    training: Training = replace(params.training, **changes)  # type: ignore[type-var]
-    return replace(params, training=training)
 
 
 WAYS: dict[str, Callable[[str, Params, int], None]] = {

@@ -14,7 +14,7 @@ import tensorflow as tf
 from unveil.course import set_trainable
 from unveil.devices import precision
 from unveil.params import Params
-from unveil.speed.networks import automatic, built, stage
+from unveil.speed.networks import built, changed, stage
 from unveil.speed.telling import say
 
 SIDE = 2048
@@ -39,7 +39,7 @@ def tell(key: str, params: Params, epochs: int) -> None:
         peak=measured(),
         learned=operations(learned, faces) / size,
         judged=operations(network, faces) / size,
-        bfloat16=float(precision(key, automatic(params)) == "bfloat16"),
+        bfloat16=float(precision(key, changed(params, precision="auto")) == "bfloat16"),
     )
 
 
