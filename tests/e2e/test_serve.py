@@ -380,6 +380,8 @@ def test_json_of_many_values_holds_up_nobody(client, path):
 
 def test_stale_frames_are_dropped_and_the_newest_is_answered(url, client):
     slow = encoded(Image.fromarray(bright(3, 900)), "JPEG")
+    counter = 'unveil_stream_frames_total{outcome="dropped"}'
+    before = metric(url, counter)
     with connect(socket_url(url)) as stream:
         for _ in range(40):
             stream.send(slow)
@@ -390,6 +392,8 @@ def test_stale_frames_are_dropped_and_the_newest_is_answered(url, client):
             frame, answers = told["frame"], answers + 1
         assert told["dropped"] == 40 - answers
         assert told["reason"] == "no_face"
+        # While it is open: a call may last for hours.
+        assert metric(url, counter) == before + told["dropped"]
 
 
 @pytest.mark.fault("a stream of what is no frame")
