@@ -194,6 +194,15 @@ def test_class_names_that_look_like_numbers_or_nothing_are_names():
     assert compare(odd)["ranking"] == ["cnn4", "cnn3"]
 
 
+def test_predictions_of_other_classes_name_theirs_and_the_command():
+    report("cnn3", answered(0.2))
+    report("cnn4", answered(0.1))
+    other = replace(PARAMS, classes=("joy", *PARAMS.classes[1:]))
+    line = r"of the classes happy, neutral, sad, surprise; `unveil evaluate cnn4` makes it anew$"
+    with pytest.raises(UserError, match=line):
+        compare(other)
+
+
 def test_a_report_without_its_predictions_names_the_command():
     report("cnn3", answered(0.2))
     report("cnn4", answered(0.1))
