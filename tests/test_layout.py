@@ -21,6 +21,8 @@ ORDER = [
         "validate",
         "packed",
         "pack",
+        "memory",
+        "adamw",
         "augmentation",
         "batches",
         "callbacks",

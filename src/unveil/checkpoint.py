@@ -34,8 +34,9 @@ from unveil.params import Params
 from unveil.paths import PACKED, pipeline
 
 CODE = (
-    *("architectures", "augmentation", "batches", "callbacks", "checkpoint", "course", "devices"),
-    *("errors", "files", "locks", "packed", "params", "paths", "schema", "train"),
+    *("adamw", "architectures", "augmentation", "batches", "callbacks", "checkpoint", "course"),
+    *("devices", "errors", "files", "locks", "memory", "packed", "params", "paths", "schema"),
+    "train",
 )
 """The modules that decide what a training gives."""
 

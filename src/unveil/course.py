@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from unveil.adamw import AdamW
 from unveil.augmentation import augmentation
 from unveil.batches import Batches, Lots, one_hot
 from unveil.callbacks import BestWeights, Draws, Epochs, Norms, Patience, Record
@@ -168,9 +169,9 @@ class Course:
 
     def _optimizer(self, stage: Stage, *, steps: int) -> keras.optimizers.Optimizer:
         rate = stage.learning_rate if stage.decay == "plateau" else _cosine(stage, steps)
-        return keras.optimizers.AdamW(
+        return AdamW(
             rate,
-            weight_decay=self.training.weight_decay,
+            decay=self.training.weight_decay,
             use_ema=stage.ema > 0,
             ema_momentum=stage.ema,
         )

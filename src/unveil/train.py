@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from unveil import devices, packed
+from unveil import devices, memory, packed
 from unveil.callbacks import BestWeights, Epochs, Record
 from unveil.checkpoint import Checkpoints, Diverged
 from unveil.course import Course, set_trainable
@@ -41,6 +41,7 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
     the loss or a weight is no longer finite.
     """
     params.named(key)
+    memory.keep()
     repeat_to_the_bit()
     with devices.spread(devices.precision(key, params)) as shares:
         devices.require_shares(params.training.batch_size, shares)

@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from unveil import devices, packed
+from unveil import devices, memory, packed
 from unveil import train as trains
 from unveil.callbacks import BestWeights, Epochs, Record, Row
 from unveil.checkpoint import Checkpoints
@@ -116,6 +116,7 @@ def _course(
     precision: Precision = "float32",
 ) -> Iterator[Course]:
     keras.utils.clear_session()
+    memory.keep()
     trains.repeat_to_the_bit()
     keras.utils.set_random_seed(params.training.seed)
     # Not before: a session that is cleared forgets in what precision it computes.
