@@ -27,6 +27,7 @@ ORDER = [
         "batches",
         "callbacks",
         "devices",
+        "norms",
         "checkpoint",
         "course",
     ),

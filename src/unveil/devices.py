@@ -70,6 +70,11 @@ def visible() -> list[str]:
     return [device.name.split("device:")[-1].lower() for device in found]
 
 
+def one_cpu() -> bool:
+    """Say whether TensorFlow computes on a processor alone, and not as several devices."""
+    return keras.backend.backend() == "tensorflow" and visible() == ["cpu:0"]
+
+
 def described(chosen: Precision) -> dict[str, str]:
     """Say on what a training computes: backend with its version, devices, precision."""
     name = keras.backend.backend()

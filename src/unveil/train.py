@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from unveil import devices, memory, packed
+from unveil import devices, memory, norms, packed
 from unveil.callbacks import BestWeights, Epochs, Record
 from unveil.checkpoint import Checkpoints, Diverged
 from unveil.course import Course, set_trainable
@@ -47,9 +47,7 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
         devices.require_shares(params.training.batch_size, shares)
         course = _course(key, params, kept, record, shares)
         _run(course, key, params)
-        alone = shares == 1 and keras.config.dtype_policy().name == "float32"
-    network = course.network if alone else _plain(course.network, key, params)
-    return Trained(network=network, history=course.epochs.table())
+    return Trained(_plain(course.network, key, params), history=course.epochs.table())
 
 
 def _run(course: Course, key: str, params: Params) -> None:
@@ -72,7 +70,7 @@ def _run(course: Course, key: str, params: Params) -> None:
 
 
 def _plain(learned: keras.Model, key: str, params: Params) -> keras.Model:
-    """Give the network as it is saved: float32, and of no devices."""
+    """Give the network as it is saved: float32, of Keras's layers alone, and of no devices."""
     network = _built(key, params)
     network.set_weights(learned.get_weights())
     return network
@@ -98,7 +96,7 @@ def load(path: Path) -> keras.Model:
 def _course(key: str, params: Params, kept: Checkpoints, record: Record, shares: int) -> Course:
     training, schedule = params.training, params.schedules[key]
     keras.utils.set_random_seed(training.seed)
-    network = _built(key, params)
+    network = norms.fused(_built(key, params))
     devices.synchronized(network)
     faces = packed.subset(packed.load("train"), schedule.train_images, seed=training.seed)
     return Course(

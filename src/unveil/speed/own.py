@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from unveil import devices, memory, packed
+from unveil import devices, memory, norms, packed
 from unveil import train as trains
 from unveil.callbacks import BestWeights, Epochs, Record, Row
 from unveil.checkpoint import Checkpoints
@@ -121,7 +121,7 @@ def _course(
     keras.utils.set_random_seed(params.training.seed)
     # Not before: a session that is cleared forgets in what precision it computes.
     with devices.precisely(precision), tempfile.TemporaryDirectory(dir=".") as folder:
-        network = built(params, key)
+        network = norms.fused(built(params, key))
         yield kind(
             network=network,
             faces=packed.load("train"),
