@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from unveil import memory
 from unveil.errors import unknown
 
 BACKENDS = ("tensorflow", "jax")
@@ -13,10 +14,12 @@ BACKENDS = ("tensorflow", "jax")
 def load() -> None:
     """Import Keras without the lines TensorFlow writes before any of its log levels holds.
 
+    Memory is kept from here on (`memory`), before any thread of TensorFlow has its own.
     Over JAX TensorFlow is not imported, also where it is installed. Raises ``UserError`` for a
     backend of another name.
     """
     chosen = _chosen()
+    memory.keep()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Off by default without AVX-512, where a step of the small networks takes 1.5 to 1.7 times less
     # processor time with it.

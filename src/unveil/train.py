@@ -16,12 +16,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from unveil import devices, memory, norms, packed
+from unveil import devices, packed
 from unveil.callbacks import BestWeights, Epochs, Record
 from unveil.checkpoint import Checkpoints, Diverged
 from unveil.course import Course, set_trainable
 from unveil.errors import UserError
 from unveil.files import replacing
+from unveil.fused_norm import fused_norm
 from unveil.params import Params
 from unveil.schema import Stage
 
@@ -41,13 +42,15 @@ def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Traine
     the loss or a weight is no longer finite.
     """
     params.named(key)
-    memory.keep()
     repeat_to_the_bit()
     with devices.spread(devices.precision(key, params)) as shares:
         devices.require_shares(params.training.batch_size, shares)
         course = _course(key, params, kept, record, shares)
-        _run(course, key, params)
-    return Trained(_plain(course.network, key, params), history=course.epochs.table())
+        with fused_norm():
+            _run(course, key, params)
+        alone = shares == 1 and keras.config.dtype_policy().name == "float32"
+    network = course.network if alone else _plain(course.network, key, params)
+    return Trained(network=network, history=course.epochs.table())
 
 
 def _run(course: Course, key: str, params: Params) -> None:
@@ -70,7 +73,7 @@ def _run(course: Course, key: str, params: Params) -> None:
 
 
 def _plain(learned: keras.Model, key: str, params: Params) -> keras.Model:
-    """Give the network as it is saved: float32, of Keras's layers alone, and of no devices."""
+    """Give the network as it is saved: float32, and of no devices."""
     network = _built(key, params)
     network.set_weights(learned.get_weights())
     return network
@@ -96,7 +99,7 @@ def load(path: Path) -> keras.Model:
 def _course(key: str, params: Params, kept: Checkpoints, record: Record, shares: int) -> Course:
     training, schedule = params.training, params.schedules[key]
     keras.utils.set_random_seed(training.seed)
-    network = norms.fused(_built(key, params))
+    network = _built(key, params)
     devices.synchronized(network)
     faces = packed.subset(packed.load("train"), schedule.train_images, seed=training.seed)
     return Course(

@@ -170,6 +170,25 @@ def test_auto_is_what_the_processor_multiplies(tmp_path, monkeypatch, flags, pre
     assert chosen(CNN) == "float32"
 
 
+@pytest.mark.parametrize(
+    ("capable", "precision"),
+    [
+        ([(9, 0), (8, 0)], "bfloat16"),
+        ([(9, 0), (7, 5)], "float32"),  # the batch is shared by both
+        ([None], "float32"),
+    ],
+)
+def test_auto_is_what_all_gpus_multiply_depthwise_or_not(monkeypatch, capable, precision):
+    import tensorflow as tf
+
+    said = [{"compute_capability": one} if one else {} for one in capable]
+    monkeypatch.setattr(devices, "visible", lambda: ["gpu:0", "gpu:1"])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: range(len(said)))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", said.__getitem__)
+    for key in (CNN, "efficientnet"):
+        assert devices.precision(key, toy(CNN, precision="auto")) == precision
+
+
 def test_an_unknown_backend_names_those_there_are(place):
     said = subprocess.run(
         [sys.executable, "-m", "unveil", "train", CNN],

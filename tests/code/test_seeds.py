@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.training import toy
+from typer.testing import CliRunner
 
 from unveil import checkpoint, params, predictions, registry, seeds
 from unveil.callbacks import Draws
+from unveil.cli import app
 from unveil.paths import SPREADS, Place, of_seed, pipeline
 from unveil.predictions import Predictions
 
@@ -45,7 +47,10 @@ def test_each_seed_is_trained_once_and_its_numbers_are_kept_together(packed, mon
         seeds.train(KEY, loaded, 3)
     with pytest.raises(AssertionError, match="trained again"):
         seeds.train(KEY, toy(KEY, rate=0.01), 2)
-    lines = seeds.table(told).splitlines()
+    monkeypatch.setattr(params, "load", lambda: loaded)
+    said = CliRunner().invoke(app, ["train", KEY, "--seeds", "2"], catch_exceptions=False)
+    assert said.output == seeds.table(told) + "\n"
+    lines = said.output.splitlines()
     assert lines[-2].startswith(f"{KEY}, 2 seeds: mean 0.")
     assert lines[-1].startswith(f"{KEY}, 2 seeds: their mean answer 0.")
 

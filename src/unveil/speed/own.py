@@ -16,11 +16,12 @@ from typing import Any
 
 import keras
 
-from unveil import devices, memory, norms, packed
+from unveil import devices, packed
 from unveil import train as trains
 from unveil.callbacks import BestWeights, Epochs, Record, Row
 from unveil.checkpoint import Checkpoints
 from unveil.course import Course
+from unveil.fused_norm import fused_norm
 from unveil.params import Params
 from unveil.schema import Precision, Stage
 from unveil.speed import peak
@@ -116,12 +117,15 @@ def _course(
     precision: Precision = "float32",
 ) -> Iterator[Course]:
     keras.utils.clear_session()
-    memory.keep()
     trains.repeat_to_the_bit()
     keras.utils.set_random_seed(params.training.seed)
     # Not before: a session that is cleared forgets in what precision it computes.
-    with devices.precisely(precision), tempfile.TemporaryDirectory(dir=".") as folder:
-        network = norms.fused(built(params, key))
+    with (
+        devices.precisely(precision),
+        fused_norm(),
+        tempfile.TemporaryDirectory(dir=".") as folder,
+    ):
+        network = built(params, key)
         yield kind(
             network=network,
             faces=packed.load("train"),
