@@ -2,7 +2,7 @@
 
 Operations are counted by TensorFlow's profiler in the graph of one step of learning: additions and
 multiplications of convolutions and products, forward and back, and of what is done element by
-element. The optimizer and the augmentation are not in it.
+element, batch-norm as Keras writes it. The optimizer and the augmentation are not in it.
 """
 
 import time
