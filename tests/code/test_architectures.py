@@ -84,6 +84,15 @@ def test_each_stage_unfreezes_what_it_names(key, network, recipe, place):
     course.set_trainable(network, "all", frozen_norm=False)
 
 
+@pytest.mark.parametrize("key", [key for key in KEYS if key.startswith("cnn")], indirect=True)
+def test_light_alone_changes_no_answer_of_a_network_of_our_own(network):
+    dim = FACES // 4
+    faces = [dim, 3 * dim + 20, np.full_like(dim, 77)]
+    dim, bright, empty = (network.predict(one, verbose=0) for one in faces)
+    assert np.abs(dim - bright).max() < 1e-3
+    assert np.isfinite(empty).all()
+
+
 def test_backbone_and_head_are_the_network_cut_in_two(network):
     backbone, head = course.split_at_features(network)
     joined = head.predict(backbone.predict(FACES, verbose=0), verbose=0)
