@@ -21,14 +21,12 @@ backend.load()
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from tests.training import toy  # noqa: E402
+from tests.training import STILL, toy  # noqa: E402
 
 from unveil import checkpoint, devices, evaluate, packed, params, train  # noqa: E402
 from unveil.architectures import Cnn, Transfer  # noqa: E402
-from unveil.schema import Augmentation  # noqa: E402
 
 CLOCK = ("seconds", "timestamp")
-STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0, erasing=0)
 
 
 def start(network: keras.Model) -> keras.Model:

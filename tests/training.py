@@ -20,9 +20,10 @@ import psutil
 
 from unveil import checkpoint, params, train
 from unveil.architectures import Transfer
-from unveil.schema import Precision
+from unveil.schema import Augmentation, Precision
 
 FACES = 32
+STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0, blur=0, erasing=0)
 
 
 def toy(

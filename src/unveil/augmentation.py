@@ -5,6 +5,7 @@ values in training, and in use gives them back as they are.
 """
 
 import math
+from typing import Any
 
 import keras
 
@@ -12,6 +13,8 @@ from unveil.schema import Augmentation
 
 EXACT = "float32"
 """Of gray values, whatever the network computes in."""
+REACH = 2
+"""Pixels to each side that a blurred one is made of: twice the widest blur's."""
 
 
 class Moved(keras.layers.Layer):  # type: ignore[misc]
@@ -55,6 +58,22 @@ class Moved(keras.layers.Layer):  # type: ignore[misc]
         return keras.random.uniform((count,), -most, most, seed=self._generator)
 
 
+class Blurred(keras.layers.RandomGaussianBlur):  # type: ignore[misc]
+    """Blur as many faces as the chance says; each side and batch have a width of their own."""
+
+    def __init__(self, chance: float) -> None:
+        super().__init__((chance, chance), kernel_size=1 + 2 * REACH, sigma=1.0, dtype=EXACT)
+
+    def transform_images(
+        self, images: keras.KerasTensor, *arguments: Any, **settings: Any
+    ) -> keras.KerasTensor:
+        """Blur each face with itself beyond its edge, where Keras would have black."""
+        beyond = [[0, 0], [REACH, REACH], [REACH, REACH], [0, 0]]
+        wide = keras.ops.pad(images, beyond, mode="symmetric")
+        wide = super().transform_images(wide, *arguments, **settings)
+        return wide[:, REACH:-REACH, REACH:-REACH]
+
+
 class Rounded(keras.layers.Layer):  # type: ignore[misc]
     """Round to whole gray values; without it they would be cut, half a gray darker."""
 
@@ -72,6 +91,8 @@ def augmentation(amount: Augmentation) -> keras.Sequential:
         layers.append(
             keras.layers.RandomContrast(amount.contrast, value_range=(0, 255), dtype=EXACT)
         )
+    if amount.blur:
+        layers.append(Blurred(amount.blur))
     if amount.erasing:
         # A single number would be the most of a chance that is drawn itself.
         layers.append(keras.layers.RandomErasing((amount.erasing, amount.erasing), dtype=EXACT))

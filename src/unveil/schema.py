@@ -98,7 +98,8 @@ class Augmentation:
     """Random changes of a training image, each uniform in ``-x..x``.
 
     ``rotation`` in turns, ``shift`` and ``zoom`` in shares of the image, ``contrast`` as a factor;
-    ``erasing`` is the chance that a rectangle of 2 to 33 % is filled with noise (Zhong et al.,
+    ``blur`` is the chance that a face loses what is sharp, by a Gaussian of up to one pixel, and
+    ``erasing`` the chance that a rectangle of 2 to 33 % is filled with noise (Zhong et al.,
     2017, arXiv:1708.04896).
     """
 
@@ -107,6 +108,7 @@ class Augmentation:
     shift: Share
     zoom: Share
     contrast: Share
+    blur: Share
     erasing: Share
 
 

@@ -5,11 +5,10 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from tests.training import STILL
 
 from unveil.augmentation import augmentation
-from unveil.schema import Augmentation
 
-STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0, erasing=0)
 FACES = np.random.default_rng(0).integers(0, 256, (64, 48, 48, 1)).astype("float32")
 
 
@@ -20,7 +19,7 @@ def changed(faces: np.ndarray = FACES, *, training: bool = True, **amounts: floa
 
 def test_faces_change_in_training_alone():
     amounts = {"flip": True, "rotation": 0.1, "shift": 0.1, "zoom": 0.1, "contrast": 0.3}
-    assert np.array_equal(changed(training=False, **amounts, erasing=0.5), FACES)
+    assert np.array_equal(changed(training=False, **amounts, blur=1, erasing=0.5), FACES)
     moved = changed(**amounts)
     assert not np.allclose(moved, FACES)
     assert np.array_equal(moved, np.round(moved))
@@ -65,6 +64,17 @@ def test_a_rotation_turns_about_the_middle_by_no_more_than_its_share_of_a_turn()
 def test_a_zoom_moves_away_from_the_middle_by_no_more_than_its_share():
     away = centres(changed(blob(40, 24), zoom=0.1))[:, 0] - 23.5
     assert 16.5 / 1.1 - 0.3 <= away.min() < away.max() <= 16.5 / 0.9 + 0.3
+
+
+def test_a_blur_smooths_as_many_faces_as_its_chance_says_and_darkens_no_edge():
+    blurred = augmentation(dataclasses.replace(STILL, blur=0.25))
+    batches = [keras.ops.convert_to_numpy(blurred(FACES, training=True)) for _ in range(8)]
+    left = np.stack([batch.std(axis=(1, 2, 3)) for batch in batches]) / FACES.std(axis=(1, 2, 3))
+    share = (left < 0.99).mean(axis=1)
+    assert 0.1 < share.max() < 0.4  # the width of one batch may be next to none
+    assert 0.2 < left.min() < 0.7 < left.max() == 1
+    gray = np.full((64, 48, 48, 1), 90, np.float32)
+    assert np.array_equal(changed(gray, blur=1), gray)
 
 
 def test_erasing_fills_2_to_33_percent_of_as_many_faces_as_its_chance_says():

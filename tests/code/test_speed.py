@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.training import toy
+from tests.training import STILL, toy
 
 from unveil import packed as packs
 from unveil import params
 from unveil.errors import UserError
 from unveil.schema import Augmentation
 from unveil.speed import project, report, turns
-
-STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0, erasing=0)
 
 
 def test_the_project_has_drawn_faces_packed_and_the_same_as_pictures(place, tmp_path):
@@ -50,8 +48,10 @@ def test_the_usual_way_changes_faces_by_a_layer_for_each_amount():
     from unveil.speed import usual
 
     assert usual.layers(STILL) == []
-    every = Augmentation(flip=True, rotation=0.1, shift=0.1, zoom=0.1, contrast=0.1, erasing=0.1)
-    assert len(usual.layers(every)) == 6
+    every = Augmentation(
+        flip=True, rotation=0.1, shift=0.1, zoom=0.1, contrast=0.1, blur=0.1, erasing=0.1
+    )
+    assert len(usual.layers(every)) == 7
 
 
 def test_operations_of_a_graph_are_counted():

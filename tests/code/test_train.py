@@ -8,15 +8,14 @@ import keras
 import numpy as np
 import pytest
 from tests import training
+from tests.training import STILL
 
 from unveil import checkpoint, course, params, train
 from unveil import packed as packs
 from unveil.batches import Batches, Lots, one_hot
 from unveil.callbacks import BestWeights, Norms, Patience, Row
 from unveil.errors import UserError
-from unveil.schema import Augmentation, Stage
-
-STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0, erasing=0)
+from unveil.schema import Stage
 
 
 def trained(key: str, loaded: params.Params, record=lambda row: None) -> train.Trained:

@@ -82,7 +82,7 @@ def _automatically(key: str, params: Params, epochs: int) -> None:
 
 
 def _without_augmentation(key: str, params: Params, epochs: int) -> None:
-    amounts = ("rotation", "shift", "zoom", "contrast", "erasing")
+    amounts = ("rotation", "shift", "zoom", "contrast", "blur", "erasing")
     amount = params.training.augmentation
     still = replace(amount, flip=False, **dict.fromkeys(amounts, 0.0))  # type: ignore[type-var]
     _learn(Course, key, changed(params, augmentation=still), epochs)

@@ -48,6 +48,7 @@ def layers(amount: Augmentation) -> list[keras.layers.Layer]:
         (shift, lambda: made.RandomTranslation(shift, shift, fill_mode=edge)),
         (zoom, lambda: made.RandomZoom(zoom, zoom, fill_mode=edge)),
         (amount.contrast, lambda: made.RandomContrast(amount.contrast, value_range=(0, 255))),
+        (amount.blur, lambda: made.RandomGaussianBlur((amount.blur, amount.blur), 5, 1.0)),
         (amount.erasing, lambda: made.RandomErasing((amount.erasing, amount.erasing))),
     ]
     return [layer() for wanted, layer in offered if wanted]
