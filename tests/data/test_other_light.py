@@ -68,3 +68,6 @@ def test_light_alone_costs_little(real):
     light = [name for name in CHANGES if name.startswith(("half", "darker", "brighter", "gamma"))]
     assert len(light) == 6
     assert all(best - found[name].value < 0.05 for name in light)
+    contrast = [name for name in CHANGES if "contrast" in name]
+    assert len(contrast) == 3
+    assert all(best - found[name].value < 0.01 for name in contrast)
