@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Cnn:
     """One block for each of ``filters``: convolutions, batch-norm, ReLU, then halved in size.
 
-    Each face comes to a mean of 0 and a variance of 1 before, so that its light says nothing.
+    Each face comes to a mean of 0 and a variance of 1 before, so that its light says nothing
+    (layer normalization of the pixels, Ba et al., 2016, arXiv:1607.06450, section 3).
     ``convolutions`` is their number in every block but the first, which has one: it works at full
     resolution and would cost as much as the rest together. ``dropout`` is a share, before the
     last layer.
