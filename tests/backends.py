@@ -21,10 +21,11 @@ backend.load()
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from tests.training import STILL, toy  # noqa: E402
+from tests.training import toy  # noqa: E402
 
 from unveil import checkpoint, devices, evaluate, packed, params, train  # noqa: E402
 from unveil.architectures import Cnn, Transfer  # noqa: E402
+from unveil.schema import STILL  # noqa: E402
 
 CLOCK = ("seconds", "timestamp")
 

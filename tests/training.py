@@ -20,10 +20,9 @@ import psutil
 
 from unveil import checkpoint, params, train
 from unveil.architectures import Transfer
-from unveil.schema import Augmentation, Precision
+from unveil.schema import Precision
 
 FACES = 32
-STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0, blur=0, erasing=0)
 
 
 def toy(

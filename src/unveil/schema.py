@@ -112,6 +112,12 @@ class Augmentation:
     erasing: Share
 
 
+STILL = Augmentation(  # type: ignore[call-arg]  # mypy does not know pydantic's dataclasses here
+    flip=False, rotation=0, shift=0, zoom=0, contrast=0, blur=0, erasing=0
+)
+"""No change at all."""
+
+
 @_strict
 class Training:
     """What all architectures of a recipe have in common while they learn.

@@ -5,9 +5,9 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from tests.training import STILL
 
 from unveil.augmentation import augmentation
+from unveil.schema import STILL
 
 FACES = np.random.default_rng(0).integers(0, 256, (64, 48, 48, 1)).astype("float32")
 

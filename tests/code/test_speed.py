@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.training import STILL, toy
+from tests.training import toy
 
 from unveil import packed as packs
 from unveil import params
 from unveil.errors import UserError
-from unveil.schema import Augmentation
+from unveil.schema import STILL, Augmentation
 from unveil.speed import project, report, turns
 
 

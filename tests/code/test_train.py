@@ -8,14 +8,13 @@ import keras
 import numpy as np
 import pytest
 from tests import training
-from tests.training import STILL
 
 from unveil import checkpoint, course, params, train
 from unveil import packed as packs
 from unveil.batches import Batches, Lots, one_hot
 from unveil.callbacks import BestWeights, Norms, Patience, Row
 from unveil.errors import UserError
-from unveil.schema import Stage
+from unveil.schema import STILL, Stage
 
 
 def trained(key: str, loaded: params.Params, record=lambda row: None) -> train.Trained:

@@ -23,7 +23,7 @@ from unveil.checkpoint import Checkpoints
 from unveil.course import Course
 from unveil.fused_norm import fused_norm
 from unveil.params import Params
-from unveil.schema import Precision, Stage
+from unveil.schema import STILL, Precision, Stage
 from unveil.speed import peak
 from unveil.speed.networks import built, changed, stage
 from unveil.speed.telling import Teller, say
@@ -82,10 +82,7 @@ def _automatically(key: str, params: Params, epochs: int) -> None:
 
 
 def _without_augmentation(key: str, params: Params, epochs: int) -> None:
-    amounts = ("rotation", "shift", "zoom", "contrast", "blur", "erasing")
-    amount = params.training.augmentation
-    still = replace(amount, flip=False, **dict.fromkeys(amounts, 0.0))  # type: ignore[type-var]
-    _learn(Course, key, changed(params, augmentation=still), epochs)
+    _learn(Course, key, changed(params, augmentation=STILL), epochs)
 
 
 def _frozen(kind: type[Course], key: str, params: Params, epochs: int) -> None:
