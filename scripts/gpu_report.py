@@ -40,8 +40,8 @@ from unveil.predictions import Predictions  # noqa: E402
 
 RESULT = "result.json"
 COLUMNS = (
-    *("entry", "weights", "precision", "parameters", "epochs", "seconds per epoch", "images/s"),
-    "minutes",
+    *("entry", "weights", "machine", "precision", "parameters", "epochs"),
+    *("seconds per epoch", "images/s", "minutes"),
     *("validation macro-F1", "test macro-F1", "test accuracy"),
 )
 
@@ -49,7 +49,7 @@ COLUMNS = (
 def main() -> int:
     """Train what is asked for, in its order, and write the table after each entry."""
     asked = _arguments()
-    os.chdir(asked.project)
+    _enter(asked.project)
     loaded = _params(asked)
     failed = {}
     for key in [loaded.named(key) for key in asked.entries or loaded.architectures]:
@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--to", type=Path, default=Path("gpu_report"), help="in that folder")
     parser.add_argument("--recipe", default="full")
     parser.add_argument("--entries", nargs="+", help="some of the architectures; else all")
-    parser.add_argument("--epochs", type=int, help="of each stage, at most")
+    parser.add_argument("--epochs", type=_positive, help="of each stage, at most")
     parser.add_argument("--precision", choices=("float32", "bfloat16", "auto"))
     parser.add_argument(
         "--random-weights", action="store_true", help="backbones learn all layers from scratch"
@@ -79,8 +79,22 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _positive(said: str) -> int:
+    if not said.isdecimal() or int(said) < 1:
+        raise argparse.ArgumentTypeError(f"{said!r} is no whole number from 1 on")
+    return int(said)
+
+
+def _enter(project: Path) -> None:
+    try:
+        os.chdir(project)
+    except OSError as error:
+        raise UserError(f"no project in {str(project)!r}: {error.strerror}") from None
+
+
 def _params(asked: argparse.Namespace) -> params.Params:
     """Load the project's parameters in the recipe asked for, its own file untouched."""
+    params.require_recipe(asked.recipe)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy("params.yaml", folder))
         params.choose_recipe(asked.recipe, copy)
@@ -94,7 +108,7 @@ def _params(asked: argparse.Namespace) -> params.Params:
         architectures=entries,
         training=dataclasses.replace(loaded.training, precision=precision),  # type: ignore[type-var]
         schedules={
-            key: _schedule(schedule, asked, whole=isinstance(entries.get(key), Transfer))
+            key: _schedule(schedule, asked.epochs, scratch=_from_nothing(entries.get(key), asked))
             for key, schedule in loaded.schedules.items()
         },
     )
@@ -106,14 +120,16 @@ def _from_scratch(entry: Any) -> Any:
     return dataclasses.replace(entry, weights="none", sha256=None)
 
 
-def _schedule(schedule: Any, asked: argparse.Namespace, *, whole: bool) -> Any:
-    """Cut the stages; a backbone with random weights learns in all layers, at the first's rate."""
+def _from_nothing(entry: Any, asked: argparse.Namespace) -> bool:
+    return asked.random_weights and isinstance(entry, Transfer)
+
+
+def _schedule(schedule: Any, most: int | None, *, scratch: bool) -> Any:
+    """Cut the stages; a backbone ``scratch`` learns in all layers, at the first stage's rate."""
     rate = schedule.stages[0].learning_rate
-    most = asked.epochs or sys.maxsize
-    scratch = whole and asked.random_weights
     changes = {"trainable_from": "all", "learning_rate": rate} if scratch else {}
     stages = [
-        dataclasses.replace(stage, epochs=min(stage.epochs, most), **changes)
+        dataclasses.replace(stage, epochs=min(stage.epochs, most or stage.epochs), **changes)
         for stage in schedule.stages
     ]
     return dataclasses.replace(schedule, stages=tuple(stages))
@@ -121,14 +137,14 @@ def _schedule(schedule: Any, asked: argparse.Namespace, *, whole: bool) -> Any:
 
 def _result(key: str, loaded: params.Params, folder: Path) -> None:
     """Train and measure an entry, unless this very training is done."""
-    identity = checkpoint.identity(key, loaded)
-    done = folder / RESULT
-    if done.exists() and read_json(done, made_by="this script")["identity"] == identity:
+    if _done(key, loaded, folder):
         return
     with checkpoint.opened(key, loaded) as kept:
         trained = train.train(key, loaded, kept, lambda row: None)
         train.save(trained, folder)
-        write_json(done, {"identity": identity, **_measured(key, loaded, trained, folder)})
+        result = _measured(key, loaded, trained, folder)
+        identity = checkpoint.identity(key, loaded)
+        write_json(folder / RESULT, {"identity": identity, **result})
         kept.remove()
 
 
@@ -139,12 +155,13 @@ def _measured(
     test = packed.load("test")
     answers = evaluate.probabilities(trained.network, test.images)
     entry = loaded.architectures[key]
-    images = loaded.schedules[key].train_images or len(packed.load("train"))
+    count, seed = loaded.schedules[key].train_images, loaded.training.seed
     return {
         "architecture": key,
         "weights": getattr(entry, "weights", "none"),
         "precision": devices.precision(key, loaded),
-        "images": images,
+        "machine": _machine(),
+        "images": len(packed.subset(packed.load("train"), count, seed=seed)),
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
         "test": assessment.scores(Predictions(test.labels, answers), loaded.classes),
         "model_digest": sha256(path),
@@ -152,19 +169,32 @@ def _measured(
     }
 
 
+def _machine() -> str:
+    known = provenance.hardware()
+    on_gpu = any("gpu" in name for name in devices.visible())
+    return known["gpu"] if on_gpu else f"{known['cpu']}, {known['cores']} cores"
+
+
+def _done(key: str, loaded: params.Params, folder: Path) -> dict[str, Any] | None:
+    """Read what is known of this very training; another recipe's or cut is none of it."""
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    result = dict(read_json(path, made_by="this script"))
+    return result if result["identity"] == checkpoint.identity(key, loaded) else None
+
+
 def _table(loaded: params.Params, folder: Path, failed: dict[str, str]) -> str:
-    machine = ", ".join(f"{name} {value}" for name, value in provenance.hardware().items())
     told = devices.described(loaded.training.precision)
-    computed = f"{told['backend']}, {told['devices']}"
-    done = [folder / key / RESULT for key in loaded.architectures if key not in failed]
-    results = [read_json(path, made_by="this script") for path in done if path.exists()]
+    asked = [key for key in loaded.architectures if key not in failed]
+    results = [found for key in asked if (found := _done(key, loaded, folder / key))]
     results.sort(key=lambda result: -result["test"]["macro_f1"]["value"])
     return "\n".join(
         [
             f"{datetime.now(UTC):%Y-%m-%d}, recipe `{loaded.recipe}`, commit "
-            f"`{provenance.git_commit()[:12]}`; {machine}; {computed}. One seed; seconds per epoch "
-            "are the median of fine-tuning, compilation and validation included; in brackets "
-            "95 % intervals.",
+            f"`{provenance.git_commit()[:12]}`, {told['backend']}. One seed; seconds per epoch are "
+            "the median of fine-tuning, compilation and validation included; in brackets 95 % "
+            "intervals.",
             "",
             f"| {' | '.join(COLUMNS)} |",
             "|" + "---|" * len(COLUMNS),
@@ -179,6 +209,7 @@ def _row(result: dict[str, Any]) -> str:
     cells = [
         f"`{result['architecture']}`",
         result["weights"],
+        result["machine"],
         result["precision"],
         f"{result['parameters']:,}",
         str(result["epochs"]),

@@ -164,9 +164,10 @@ def test_files_functions_and_arguments_stay_small():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 where = f"{path}:{node.lineno}"
-                assert node.end_lineno - node.lineno < 60, where
+                assert node.end_lineno - node.lineno < 50, where
                 names = [arg.arg for arg in node.args.args if arg.arg not in ("self", "cls")]
-                assert len(names) + len(node.args.kwonlyargs) <= 6, where
+                most = 6 if path.parent.name == "cli" else 5  # a verb's are the user's options
+                assert len(names) + len(node.args.kwonlyargs) <= most, where
 
 
 def test_no_picture_array_or_database_is_in_git():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of ``(inputs, targets, weights)`` without end, every row once in ``steps`` of them.
+    """Batches of ``arrays``, inputs first, without end, every row once in ``steps`` of them.
 
     With ``mixup`` each row is mixed with another of its batch, in a share drawn from
     Beta(mixup, mixup) (Zhang et al., 2018, arXiv:1710.09412, section 2); 0 mixes none.
@@ -23,20 +23,17 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __init__(
         self,
-        inputs: NDArray[Any],
-        targets: NDArray[Any],
-        *,
-        weights: NDArray[Any],
+        *arrays: NDArray[Any],
         batch_size: int,
         lot: tuple[int, int],
         mixup: float = 0,
     ) -> None:
         super().__init__()
         self._mixup = mixup
-        self._arrays = (inputs, targets, weights)
+        self._arrays = arrays
         self._batch_size = batch_size
         self._seed, self._first = lot
-        self.steps = -(-len(inputs) // batch_size)
+        self.steps = -(-len(arrays[0]) // batch_size)
         self._order = functools.lru_cache(maxsize=2)(self._drawn)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:

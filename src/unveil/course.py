@@ -154,7 +154,7 @@ class Course:
         return Batches(
             inputs,
             self._targets(self.faces),
-            weights=class_weights(
+            class_weights(
                 self.faces.labels,
                 classes=self.network.output_shape[-1],
                 even=self.training.class_weights,
@@ -215,5 +215,5 @@ def _restore(learner: keras.Model, values: list[NDArray[Any]]) -> None:
 
 def _jit() -> str | bool:
     # XLA on a CPU trained EfficientNetB0 seven times slower than TensorFlow's own kernels (30
-    # against 214 images/s) and compiled for longer.
+    # against 214 images/s) and compiled for longer; on a GPU it was not tried.
     return False if keras.backend.backend() == "tensorflow" else "auto"

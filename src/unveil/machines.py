@@ -4,10 +4,12 @@ Takes the evaluated trainings MLflow knows, makes ``data/05_reports/hardware.md`
 ``unveil compare --by hardware``.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from unveil import registry
 from unveil.errors import UserError, unknown
@@ -26,8 +28,22 @@ class Place:
     precision: str
 
 
-Task = tuple[str, str, str, str]
-"""Architecture, recipe, number of training images, md5 of the packed faces."""
+ELSEWHERE = {"training.seed", "training.precision"}
+"""Parameters that make no other training: one is chance, the other a part of the place."""
+
+
+class Task(NamedTuple):
+    """A training that may run anywhere; ``settings`` and ``data`` are digests.
+
+    The first is of all parameters but ``ELSEWHERE``, the other the md5 of the packed faces.
+    """
+
+    architecture: str
+    recipe: str
+    images: str
+    settings: str
+    data: str
+
 
 Groups = dict[Task, dict[Place, list[Training]]]
 
@@ -86,7 +102,7 @@ def table(groups: Groups, prices: Mapping[str, float]) -> str:
     rows = [
         row
         for task in sorted(groups)
-        for row in _rows(task, groups[task], prices, several=len({t[3] for t in groups}) > 1)
+        for row in _rows(task, _told(task, groups), groups[task], prices)
     ]
     lines = [
         "# The same training on different hardware",
@@ -104,19 +120,16 @@ def table(groups: Groups, prices: Mapping[str, float]) -> str:
 
 def _rows(
     task: Task,
+    told: str,
     places: Mapping[Place, list[Training]],
     prices: Mapping[str, float],
-    *,
-    several: bool,
 ) -> list[str]:
-    architecture, recipe, images, data = task
     taken = {place: _seconds(trainings) for place, trainings in places.items()}
-    told = f"{recipe}, {images} images" + (f" of {data[:8]}" if several else "")
     rows = []
     for place in sorted(taken, key=taken.__getitem__):
         seconds, price = taken[place], prices.get(place.machine)
         cells = [
-            *(f"`{architecture}`", told, place.machine, place.backend, place.precision),
+            *(f"`{task.architecture}`", told, place.machine, place.backend, place.precision),
             *(str(len(places[place])), f"{seconds:.2f}"),
             f"{seconds / min(taken.values()):.2f}",
             *_scores(places[place][0]),
@@ -124,6 +137,17 @@ def _rows(
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
+
+
+def _told(task: Task, tasks: Iterable[Task]) -> str:
+    """Name a task's recipe and images, and of its digests those that tell it from the others."""
+    alike = [other for other in tasks if other[:3] == task[:3]]
+    digests = [
+        f", {name} {getattr(task, name)[:8]}"
+        for name in ("settings", "data")
+        if len({getattr(other, name) for other in alike}) > 1
+    ]
+    return f"{task.recipe}, {task.images} images" + "".join(digests)
 
 
 def _scores(training: Training) -> list[str]:
@@ -139,10 +163,15 @@ def _seconds(trainings: Sequence[Training]) -> float:
 
 
 def _task(training: Training) -> Task:
-    recipe, images = (
-        training.parameters.get(name, "unknown") for name in ("recipe", "train_images")
+    known = {name: value for name, value in training.parameters.items() if name not in ELSEWHERE}
+    settings = hashlib.sha256(repr(sorted(known.items())).encode()).hexdigest()
+    return Task(
+        training.tags.get("architecture", "unknown"),
+        known.get("recipe", "unknown"),
+        known.get("train_images", "unknown"),
+        settings,
+        training.data,
     )
-    return training.tags.get("architecture", "unknown"), recipe, images, training.data
 
 
 def _place(training: Training) -> Place:

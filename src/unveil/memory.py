@@ -2,7 +2,7 @@
 
 Every step takes and gives back the same arrays. The malloc of glibc hands them to the kernel in
 between, and each page of them comes back empty, by a fault: 54,000 of them in a step of
-EfficientNetB0, a tenth of its time on two cores (docs/experiments.md).
+EfficientNetB0, a sixth of its time on two cores (docs/experiments.md).
 """
 
 import ctypes

@@ -26,7 +26,8 @@ _strict = dataclass(frozen=True, config=_STRICT)
 
 Split = Literal["train", "validation", "test"]
 Positive = Annotated[int, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+SEEDS = 2**32
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["float32", "bfloat16", "auto"]
 Drifting = Literal["brightness", "sharpness", "face_size", "label", "confidence", "embedding"]

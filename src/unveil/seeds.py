@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from unveil import checkpoint, predictions, recorded
+from unveil.errors import UserError
 from unveil.files import read_json, sha256, write_json
 from unveil.measures import Estimate, interval, macro_f1, paired_difference
 from unveil.pairs import signed
 from unveil.params import Params
 from unveil.paths import PACKED, SPREADS, Place, of_seed, pipeline
-from unveil.schema import SPLITS
+from unveil.schema import SEEDS, SPLITS
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,13 @@ class Spread:
 
 
 def train(key: str, params: Params, count: int) -> dict[str, Any]:
-    """Train and evaluate ``count`` seeds, two or more, and write what they say together."""
+    """Train and evaluate ``count`` seeds, two or more, and write what they say together.
+
+    A ``UserError`` says so where there are not as many from ``training.seed`` on.
+    """
     first = params.training.seed
+    if first + count > SEEDS:
+        raise UserError(f"training.seed {first} leaves no {count} seeds under {SEEDS}")
     rows = [_row(key, params, seed) for seed in range(first, first + count)]
     told = {
         "architecture": key,

@@ -1,6 +1,9 @@
 """Every architecture of params.yaml gets every test, at toy size and without downloads."""
 
+import contextlib
 import dataclasses
+import inspect
+import itertools
 
 import keras
 import numpy as np
@@ -134,10 +137,37 @@ def test_an_unknown_layer_names_the_layers():
         course.set_trainable(network, "blok1", frozen_norm=False)
 
 
-def test_an_unknown_backbone_names_some_that_there_are():
-    entry = dataclasses.replace(small(params.load().architectures["vgg16"]), backbone="vgg16.VGG61")
-    with pytest.raises(UserError, match=r"unknown backbone 'vgg16.VGG61'.*vgg16\.VGG16"):
+@pytest.mark.parametrize("named", ["vgg16.VGG61", "vgg16.MobileNetV3Small", "vgg61.VGG16"])
+def test_an_unknown_backbone_names_some_that_there_are(named):
+    entry = dataclasses.replace(small(params.load().architectures["vgg16"]), backbone=named)
+    with pytest.raises(UserError, match=rf"unknown backbone '{named}'.*vgg16\.VGG16"):
         entry.build(48, 4)
+
+
+def test_every_network_of_keras_applications_is_a_backbone():
+    applications, entry = vars(keras.applications), params.load().architectures["vgg16"]
+    families = [name for name, one in applications.items() if inspect.ismodule(one)]
+    names = {name for name, one in applications.items() if inspect.isfunction(one)}
+    found = set()
+    for family, name in itertools.product(families, names):
+        with contextlib.suppress(UserError):
+            network, _ = dataclasses.replace(entry, backbone=f"{family}.{name}").application()
+            assert network is applications[name]
+            found.add(name)
+    assert len(names) > 30
+    assert found == names
+
+
+def test_an_input_too_small_for_a_backbone_is_refused():
+    entry = dataclasses.replace(
+        small(params.load().architectures["vgg16"]),
+        backbone="inception_v3.InceptionV3",
+        input_size=48,
+    )
+    said = r"^input_size 48 is too small for inception_v3\.InceptionV3; choose a larger one"
+    for weights in ("none", "imagenet"):
+        with pytest.raises(UserError, match=said):
+            dataclasses.replace(entry, weights=weights).build(48, 4)
 
 
 def test_another_backbone_of_keras_needs_an_entry_alone(place):

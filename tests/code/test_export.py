@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT, pack
 from tests.training import toy
 
-from unveil import bundle, convert, export, params, promote, registry
+from unveil import bundle, convert, export, leaflet, params, promote, registry
 from unveil.architectures import Transfer
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
@@ -144,6 +144,16 @@ def test_the_starter_is_small_enough_for_git(made, monkeypatch):
     with pytest.raises(UserError, match="models/starter takes 100 at most"):
         export.export(export.trained("cnn3", params.load()), STARTER)
     assert not STARTER.exists()
+
+
+def test_the_starter_says_what_its_card_says_and_is_small_enough_for_git():
+    starter = ROOT / STARTER
+    card, told = bundle.load(starter).card, (starter / "README.md").read_text()
+    for precision in ("float32", "int8"):
+        assert leaflet.score(card, precision) in told
+    assert f"Under a probability of {card.abstain_below:.3f} " in told
+    assert f"temperature {card.temperature:.3f}" in told
+    assert (starter / "model.onnx").stat().st_size <= export.STARTER_BYTES
 
 
 def test_faces_of_another_size_are_refused(made):

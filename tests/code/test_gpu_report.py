@@ -23,10 +23,28 @@ def report(place: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_an_unknown_entry_or_recipe_names_those_there_are(place):
-    said = report(place, "--recipe", "huge")
+WRONG = {
+    ("--recipe", "huge"): "unknown recipe 'huge'; choose from sample, modest, full\n",
+    ("--entries", "vgg61"): "unknown architecture 'vgg61'; choose from cnn3, ",
+    ("--project", "absent"): "no project in 'absent': No such file or directory\n",
+    ("--project", "empty"): "no params.yaml in ",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_what_cannot_be_had_is_one_line_with_the_choices(place, arguments):
+    (place / "empty").mkdir()
+    said = report(place, *arguments)
     assert said.returncode == 2
-    assert said.stderr == "gpu_report: unknown recipe 'huge'; choose from sample, modest, full\n"
+    assert said.stderr.startswith(f"gpu_report: {WRONG[arguments]}")
+    assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "many"])
+def test_epochs_are_a_number_from_1_on(place, said):
+    ended = report(place, "--epochs", said)
+    assert ended.returncode == 2
+    assert f"argument --epochs: '{said}' is no whole number from 1 on" in ended.stderr
 
 
 @pytest.mark.slow
@@ -50,3 +68,7 @@ def test_it_trains_what_can_be_trained_says_what_failed_and_goes_on_when_run_aga
     before = (folder / "cnn3_gray/model.keras").stat().st_mtime_ns
     assert report(packed, *asked).returncode == 1
     assert (folder / "cnn3_gray/model.keras").stat().st_mtime_ns == before
+
+    said = report(packed, "--entries", "vgg16", "--epochs", "1")
+    assert "`vgg16` failed" in said.stdout
+    assert "| `cnn3_gray`" not in said.stdout, "those were two epochs of each stage"

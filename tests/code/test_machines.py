@@ -1,5 +1,6 @@
 """Trainings of one task, put together by the machine they ran on: real runs in a real MLflow."""
 
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -23,11 +24,13 @@ def client(place) -> MlflowClient:
     return registry.connect()
 
 
-def ran(client: MlflowClient, key: str, seconds: float, tags: dict, *, known: bool = True) -> None:
-    """A training that was evaluated there."""
+def ran(
+    client: MlflowClient, key: str, seconds: float, tags: dict, *, known: bool = True, **other: str
+) -> None:
+    """A training that was evaluated there, with ``other`` parameters."""
     experiment = client.get_experiment_by_name("facial-emotion").experiment_id
     run = client.create_run(experiment, tags={"architecture": key, **KERAS, **tags}).info.run_id
-    for name, value in {"recipe": "full", "train_images": "all"}.items():
+    for name, value in {"recipe": "full", "train_images": "all", **other}.items():
         client.log_param(run, name, value)
     scores = {"test_macro_f1": 0.7, "test_accuracy": 0.75, "seconds_per_epoch": seconds}
     for name, value in scores.items():
@@ -66,6 +69,25 @@ def test_the_same_training_on_two_machines_is_told_with_interval_and_cost(client
             *("1", "20.00", "1.00", "75.00", "70.00", ""),
         ],
     ]
+
+
+def test_another_recipe_line_is_another_training_and_another_seed_is_not(client):
+    first, second = {"network.filters": "(8, 8)"}, {"network.filters": "(16, 16)"}
+    ran(client, "cnn3", 9.0, CPU, known=False, **first, **{"training.seed": "0"})
+    ran(client, "cnn3", 7.0, CPU, known=False, **first, **{"training.seed": "1"})
+    ran(client, "cnn3", 30.0, CPU, known=False, **second, **{"training.seed": "0"})
+    ran(client, "cnn4", 20.0, CPU, known=False)
+    rows = {row[6]: row for row in cells(machines.compare({}))}
+    assert {seconds: row[5] for seconds, row in rows.items()} == {
+        "8.00": "2",
+        "30.00": "1",
+        "20.00": "1",
+    }
+    assert {row[7] for row in rows.values()} == {"1.00"}
+    told = [rows[seconds][1] for seconds in ("8.00", "30.00")]
+    assert all(re.fullmatch(r"full, all images, settings [0-9a-f]{8}", one) for one in told)
+    assert told[0] != told[1]
+    assert rows["20.00"][1] == "full, all images"
 
 
 def test_a_price_of_a_machine_that_is_none_names_those_there_are(client):

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from unveil import checkpoint, params, predictions, registry, seeds
 from unveil.callbacks import Draws
 from unveil.cli import app
+from unveil.errors import UserError
 from unveil.paths import SPREADS, Place, of_seed, pipeline
 from unveil.predictions import Predictions
 
@@ -53,6 +54,15 @@ def test_each_seed_is_trained_once_and_its_numbers_are_kept_together(packed, mon
     lines = said.output.splitlines()
     assert lines[-2].startswith(f"{KEY}, 2 seeds: mean 0.")
     assert lines[-1].startswith(f"{KEY}, 2 seeds: their mean answer 0.")
+
+
+def test_there_are_not_more_seeds_than_a_parameter_may_have():
+    last = 2**32 - 1
+    loaded = toy(KEY)
+    beyond = replace(loaded, training=replace(loaded.training, seed=last))
+    said = rf"^training\.seed {last} leaves no 2 seeds under {2**32}$"
+    with pytest.raises(UserError, match=said):
+        seeds.train(KEY, beyond, 2)
 
 
 def test_one_seed_is_trained_while_another_is(packed):

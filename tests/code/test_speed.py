@@ -33,15 +33,25 @@ def test_the_project_has_drawn_faces_packed_and_the_same_as_pictures(place, tmp_
         assert np.abs(shown - first).mean() < 5
 
 
-def test_the_project_can_have_the_faces_that_are_packed_here(packed, tmp_path):
+def test_the_project_can_have_the_faces_that_are_packed_here(packed, tmp_path, monkeypatch):
     folder = tmp_path / "made"
     folder.mkdir()
+    monkeypatch.setattr(project, "judged", lambda images: images)
     project.make(folder, images=20, recipe="", drawn=False)
     grown = project.grown(folder, 3)
     here, there = (packs.load("train", one / "data/03_packed") for one in (folder, grown))
     assert (len(here), len(there)) == (20, 60)
     assert np.array_equal(there.images, np.concatenate([here.images] * 3))
     assert np.array_equal(there.labels, np.tile(here.labels, 3))
+
+
+def test_more_faces_than_are_packed_are_refused(packed, tmp_path):
+    here = len(packs.load("train"))
+    said = rf"^{here + 1} faces of train are asked for, data/03_packed has {here}$"
+    folder = tmp_path / "made"
+    folder.mkdir()
+    with pytest.raises(UserError, match=said):
+        project.make(folder, images=here + 1, recipe="", drawn=False)
 
 
 def test_the_usual_way_changes_faces_by_a_layer_for_each_amount():

@@ -26,7 +26,7 @@ def trained(key: str, loaded: params.Params, record=lambda row: None) -> train.T
 
 def order(seed: int, epoch: int) -> list[int]:
     rows = np.arange(10)
-    batches = Batches(rows, rows, weights=rows, batch_size=4, lot=(seed, epoch))
+    batches = Batches(rows, rows, rows, batch_size=4, lot=(seed, epoch))
     return np.concatenate([batches[index][0] for index in range(batches.steps)]).tolist()
 
 
@@ -39,7 +39,7 @@ def test_every_epoch_has_each_row_once_in_an_order_of_its_own():
 
 def test_a_batch_is_a_function_of_its_number_alone():
     rows = np.arange(10)
-    batches = Batches(rows, rows, weights=rows, batch_size=4, lot=(0, 0))
+    batches = Batches(rows, rows, rows, batch_size=4, lot=(0, 0))
     ahead = batches[4][0].tolist()
     assert batches[0][0].tolist() == order(0, 0)[:4]
     assert batches[4][0].tolist() == ahead == order(0, 1)[4:8]
@@ -86,7 +86,7 @@ def test_what_is_saved_is_the_average_that_validation_measured(packed):
 
 def test_mixup_mixes_faces_and_labels_in_one_share():
     rows = np.arange(10, dtype=np.float32)
-    batches = Batches(rows, 2 * rows, weights=rows, batch_size=4, lot=(0, 0), mixup=0.4)
+    batches = Batches(rows, 2 * rows, rows, batch_size=4, lot=(0, 0), mixup=0.4)
     inputs, targets, _ = batches[0]
     assert np.allclose(targets, 2 * inputs)
     assert not np.array_equal(inputs, np.round(inputs))
@@ -96,8 +96,7 @@ def test_mixup_mixes_faces_and_labels_in_one_share():
 def test_mixup_of_an_epoch_is_the_same_when_the_training_begins_with_it():
     rows = np.arange(10, dtype=np.float32)
     whole, resumed = (
-        Batches(rows, rows, weights=rows, batch_size=4, lot=(0, first), mixup=0.4)
-        for first in (0, 2)
+        Batches(rows, rows, rows, batch_size=4, lot=(0, first), mixup=0.4) for first in (0, 2)
     )
     for place in range(whole.steps):
         assert np.array_equal(whole[2 * whole.steps + place][0], resumed[place][0])

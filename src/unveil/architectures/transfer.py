@@ -55,7 +55,7 @@ class Transfer:
         """Make the network; ``UserError`` where the backbone or its weights cannot be had."""
         import keras
 
-        network, preprocess = self._application()
+        network, preprocess = self.application()
         faces = gray_input(image_size)
         x = keras.layers.Rescaling(1.0, name="as_float", dtype="float32")(faces)
         if self.input_size != image_size:
@@ -71,11 +71,17 @@ class Transfer:
         x = keras.layers.Dense(self.head, "relu", name="head_dense")(x)
         return classified(faces, x, classes=classes, dropout=self.dropout)
 
-    def _application(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def application(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Give the function that makes the backbone, and the one that prepares faces for it."""
+        import keras
+
         family, name = self.backbone.split(".")
         try:
             module = importlib.import_module(f"keras.applications.{family}")
-            return getattr(module, name), module.preprocess_input
+            # Keras has these two beside their module, not in it.
+            beside = self.backbone.startswith("mobilenet_v3.MobileNetV3")
+            network = getattr(keras.applications if beside else module, name)
+            return network, module.preprocess_input
         except (ImportError, AttributeError):
             raise UserError(
                 f"unknown backbone {self.backbone!r}; keras.applications has for example "
@@ -84,8 +90,22 @@ class Transfer:
 
     def _loaded(self, network: Callable[..., Any], x: "keras.KerasTensor") -> Any:
         given = None if self.weights == weights.RANDOM else self.weights
-        with weights.pinned(self.weights, self.sha256, owner=self.backbone):
-            return network(include_top=False, weights=given, input_tensor=x)
+        try:
+            with weights.pinned(self.weights, self.sha256, owner=self.backbone):
+                return network(include_top=False, weights=given, input_tensor=x)
+        except (UserError, ValueError):
+            self._require_size(network, x)
+            raise
+
+    def _require_size(self, network: Callable[..., Any], x: "keras.KerasTensor") -> None:
+        # Keras has a least size for each, which it does not look at where it is given a tensor.
+        try:
+            network(include_top=False, weights=None, input_tensor=x)
+        except ValueError:
+            raise UserError(
+                f"input_size {self.input_size} is too small for {self.backbone}; choose a larger "
+                "one, 512 at most"
+            ) from None
 
 
 def _follow_quickly(backbone: "keras.Model") -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from unveil import packed, params, sample
+from unveil.errors import UserError
 from unveil.images import resize
 from unveil.packed import Faces
 from unveil.params import Params
@@ -22,7 +23,10 @@ def judged(images: int) -> int:
 
 
 def make(folder: Path, *, images: int, recipe: str, drawn: bool) -> None:
-    """Make a project in a folder: parameters, packed faces, and the same faces as pictures."""
+    """Make a project in a folder: parameters, packed faces, and the same faces as pictures.
+
+    A ``UserError`` says how many are packed where that is too few.
+    """
     shutil.copy(PARAMS, folder)
     if recipe:
         params.choose_recipe(recipe, folder / PARAMS)
@@ -62,7 +66,10 @@ def _drawn(count: int, params: Params, name: str) -> Faces:
 
 
 def _some(count: int, name: str) -> Faces:
-    return packed.subset(packed.load(name), count, seed=0)
+    faces = packed.load(name)
+    if count > len(faces):
+        raise UserError(f"{count} faces of {name} are asked for, {PACKED} has {len(faces)}")
+    return packed.subset(faces, count, seed=0)
 
 
 def _write(folder: Path, faces: Faces, classes: tuple[str, ...]) -> None:

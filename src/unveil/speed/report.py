@@ -49,7 +49,8 @@ def pages(keys: list[str], plan: Plan) -> Iterator[str]:
         heads = [key for key in keys if params.schedules[key].stages[0].trainable_from == "head"]
         if heads:
             yield _frozen(folder, heads)
-        yield _rows(folder, params, plan)
+        if any(isinstance(one, Cnn) for one in params.architectures.values()):
+            yield _rows(folder, params, plan)
 
 
 def markdown(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
