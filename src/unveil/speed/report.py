@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from tqdm import tqdm
+
 from unveil import params as parameters
 from unveil.architectures.cnn import Cnn
 from unveil.params import Params
@@ -141,7 +143,7 @@ def _share(
 def _frozen(folder: Path, keys: list[str]) -> str:
     rows = []
     with crew(folder, ("cached", "every epoch")) as ways:
-        for key in keys:
+        for key in tqdm(keys, desc="stage 1", unit=" networks"):
             told = {name: one.begin(key, epochs=FROZEN_EPOCHS) for name, one in ways.items()}
             cached, every = told["cached"], told["every epoch"]
             whole = cached["passed"] + FROZEN_EPOCHS * cached["seconds"]

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
 from unveil.errors import UserError
 
 Row = dict[str, float]
@@ -78,11 +80,14 @@ def crew(folder: Path, names: Iterable[str]) -> Iterator[dict[str, Way]]:
 def alternate(ways: dict[str, Way], key: str, *, epochs: int) -> dict[str, list[Row]]:
     """Let each way learn ``epochs`` epochs beside one that counts for nothing, turn by turn."""
     rows: dict[str, list[Row]] = {name: [] for name in ways}
-    for one in ways.values():
-        one.begin(key, epochs=epochs + 1)
-    for _ in range(epochs):
-        for name, one in ways.items():
-            rows[name].append(one.epoch())
+    with tqdm(total=(epochs + 1) * len(ways), desc=key, unit=" epochs") as progress:
+        for one in ways.values():
+            one.begin(key, epochs=epochs + 1)
+            progress.update()
+        for _ in range(epochs):
+            for name, one in ways.items():
+                rows[name].append(one.epoch())
+                progress.update()
     return rows
 
 
