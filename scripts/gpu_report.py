@@ -101,27 +101,23 @@ def _params(asked: argparse.Namespace) -> params.Params:
         loaded = params.load(copy)
     precision = asked.precision or loaded.training.precision
     entries = loaded.architectures
-    if asked.random_weights:
-        entries = {key: _from_scratch(entry) for key, entry in entries.items()}
+    backbones = {key: entry for key, entry in entries.items() if isinstance(entry, Transfer)}
+    scratch = backbones if asked.random_weights else {}
     return dataclasses.replace(
         loaded,
-        architectures=entries,
+        architectures={
+            **entries,
+            **{
+                key: dataclasses.replace(entry, weights="none", sha256=None)
+                for key, entry in scratch.items()
+            },
+        },
         training=dataclasses.replace(loaded.training, precision=precision),  # type: ignore[type-var]
         schedules={
-            key: _schedule(schedule, asked.epochs, scratch=_from_nothing(entries.get(key), asked))
+            key: _schedule(schedule, asked.epochs, scratch=key in scratch)
             for key, schedule in loaded.schedules.items()
         },
     )
-
-
-def _from_scratch(entry: Any) -> Any:
-    if not isinstance(entry, Transfer):
-        return entry
-    return dataclasses.replace(entry, weights="none", sha256=None)
-
-
-def _from_nothing(entry: Any, asked: argparse.Namespace) -> bool:
-    return asked.random_weights and isinstance(entry, Transfer)
 
 
 def _schedule(schedule: Any, most: int | None, *, scratch: bool) -> Any:
@@ -156,23 +152,18 @@ def _measured(
     answers = evaluate.probabilities(trained.network, test.images)
     entry = loaded.architectures[key]
     count, seed = loaded.schedules[key].train_images, loaded.training.seed
+    on_gpu = any("gpu" in name for name in devices.visible())
     return {
         "architecture": key,
         "weights": getattr(entry, "weights", "none"),
         "precision": devices.precision(key, loaded),
-        "machine": _machine(),
+        "machine": provenance.machine(provenance.hardware(), on_gpu=on_gpu),
         "images": len(packed.subset(packed.load("train"), count, seed=seed)),
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
         "test": assessment.scores(Predictions(test.labels, answers), loaded.classes),
         "model_digest": sha256(path),
         **evaluate.cost(trained.network, trained.history, size=path.stat().st_size),
     }
-
-
-def _machine() -> str:
-    known = provenance.hardware()
-    on_gpu = any("gpu" in name for name in devices.visible())
-    return known["gpu"] if on_gpu else f"{known['cpu']}, {known['cores']} cores"
 
 
 def _done(key: str, loaded: params.Params, folder: Path) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from unveil import registry
+from unveil import provenance, registry
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
 from unveil.pairs import percent
@@ -184,7 +184,5 @@ def _place(training: Training) -> Place:
         for name in names
     }
     on_gpu = "gpu" in known["devices"] or known["devices"] == "unknown"
-    processor = f"{known['cpu']}, {known['cores']} cores"
-    here = on_gpu and known["gpu"] not in ("none", "unknown")
-    machine = known["gpu"] if here else processor
+    machine = provenance.machine(known, on_gpu=on_gpu)
     return Place(machine, known["backend"], known["precision"])

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ def hardware() -> dict[str, str]:
         "memory_gib": str(round(memory / 2**30)),
         "gpu": ", ".join(_gpus()) or "none",
     }
+
+
+def machine(known: Mapping[str, str], *, on_gpu: bool) -> str:
+    """Name what of `hardware` computes: its GPUs, or else the processor with its cores."""
+    if on_gpu and known["gpu"] not in ("none", "unknown"):
+        return known["gpu"]
+    return f"{known['cpu']}, {known['cores']} cores"
 
 
 def dvc_hash(path: Path) -> str:
