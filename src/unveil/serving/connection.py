@@ -68,7 +68,7 @@ class Connection(H11Protocol):
                 self,
                 context,
                 server_side=True,
-                ssl_handshake_timeout=self.seconds,
+                ssl_handshake_timeout=self.seconds if self in self.greeting else _LINGER,
                 ssl_shutdown_timeout=_LINGER,
             )
         except OSError:
