@@ -1,29 +1,35 @@
 """Bytes of a picture -> its faces, and what each looks like; nothing of them is kept.
 
 A picture is measured first, by its header and what its file is made of. The decoder and the
-detector run in processes (`pool.py`), which are killed when it takes too long; the model has a
-thread of its own.
+detector run in processes (`pool.py`), which are killed when it takes too long, but for pictures as
+small as a face; the model has a thread of its own.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from unveil.answer import Answer, answer
 from unveil.bundle import LARGEST
+from unveil.detect import FACE_SIDE
+from unveil.detect import Found as Face
 from unveil.images import Limits, Measured, Pixels, UnreadableImage, measured
 from unveil.serving.batching import Batcher
-from unveil.serving.pool import Box, Found, GivenUp, Pool
+from unveil.serving.pool import GivenUp, Pool
 from unveil.serving.turnstile import Turnstile
-from unveil.serving.worker import How
+from unveil.serving.worker import Box, Found, How, found
 
 HEAVY = 4_000_000
 """Pixels, times the scans they are read in, from which a request waits with others of its kind."""
 HEAVY_BYTES = 1_000_000
 """So it does from these on: formats without compression, and those that Pillow reads in Python."""
 
-Size = Measured | str
-"""Of a picture before it is decoded, or why it cannot be read."""
+SMALL_BYTES = 64_000
+"""Up to which a picture of one face is decoded in the server itself."""
+
+First = Measured | Found | str
+"""What a first look gives: how large a picture is; its face if it is one; why it is unreadable."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,8 @@ class Pipeline:
 
     async def face(self, picture: bytes) -> Pixels:
         """Cut the one face out of a picture as the model sees it; else ``UnreadableImage``."""
-        sizes = await self._measured([picture])
-        with self._gate(sizes).passed():
-            (found,) = await self._find_all([picture], sizes, moving=False)
+        async with self._inside([picture]) as first:
+            (found,) = await self._find_all([picture], first, moving=False)
         if isinstance(found, str):
             raise UnreadableImage(found)
         if len(found) != 1:
@@ -91,9 +96,8 @@ class Pipeline:
     async def _look(
         self, pictures: Sequence[bytes], *, moving: bool, watched: bool
     ) -> list[Looked]:
-        sizes = await self._measured(pictures)
-        with self._gate(sizes).passed(len(pictures)):
-            found = await self._find_all(pictures, sizes, moving=moving)
+        async with self._inside(pictures) as first:
+            found = await self._find_all(pictures, first, moving=moving)
             faces = [face for one in found if not isinstance(one, str) for face in one]
             answers = iter(await self._answers([crop for _, crop in faces], watched=watched))
         if watched and faces:
@@ -107,28 +111,34 @@ class Pipeline:
             told.append(Looked(faces=named, reason=None if named else "no_face"))
         return told
 
-    async def _measured(self, pictures: Sequence[bytes]) -> list[Size]:
-        """Measure pictures; one that cannot be read has its reason."""
-        sizes = await asyncio.to_thread(_measure_all, pictures, self.bounds.picture)
-        pixels = sum(one.width * one.height for one in sizes if not isinstance(one, str))
-        if len(sizes) > 1 and pixels > self.bounds.batch_pixels:
-            most = self.bounds.batch_pixels
-            raise UnreadableImage(f"{pixels} pixels in all pictures, more than {most}")
-        return sizes
-
-    def _gate(self, sizes: Sequence[Size]) -> Turnstile:
-        return self.gates.heavy if _is_heavy(sizes) else self.gates.light
+    @asynccontextmanager
+    async def _inside(self, pictures: Sequence[bytes]) -> AsyncIterator[list[First]]:
+        """Be inside with pictures that are measured; what costs much has a gate of its own."""
+        with ExitStack() as gate:
+            gate.enter_context(self.gates.light.passed(len(pictures)))
+            limits, size = self.bounds.picture, self.batcher.image_size
+            first = await asyncio.to_thread(_first_all, pictures, limits, size)
+            pixels = sum(one.width * one.height for one in first if isinstance(one, Measured))
+            if len(first) > 1 and pixels > self.bounds.batch_pixels:
+                most = self.bounds.batch_pixels
+                raise UnreadableImage(f"{pixels} pixels in all pictures, more than {most}")
+            if _is_heavy(first):
+                gate.close()
+                gate.enter_context(self.gates.heavy.passed(len(pictures)))
+            yield first
 
     async def _find_all(
-        self, pictures: Sequence[bytes], sizes: Sequence[Size], *, moving: bool
+        self, pictures: Sequence[bytes], first: Sequence[First], *, moving: bool
     ) -> list[Found | str]:
-        how, heavy = How(moving, self.batcher.image_size), _is_heavy(sizes)
+        how, heavy = How(moving, self.batcher.image_size), _is_heavy(first)
         try:
             async with asyncio.timeout(self.bounds.batch_seconds):
                 # One after the other: a batch is not to have all processes.
                 return [
-                    size if isinstance(size, str) else await self._find(one, how, heavy=heavy)
-                    for one, size in zip(pictures, sizes, strict=True)
+                    await self._find(picture, how, heavy=heavy)
+                    if isinstance(one, Measured)
+                    else one
+                    for picture, one in zip(pictures, first, strict=True)
                 ]
         except TimeoutError:
             raise GivenUp(f"it took more than {self.bounds.batch_seconds:g} seconds") from None
@@ -150,19 +160,27 @@ class Pipeline:
         return told
 
 
-def _measure_all(pictures: Sequence[bytes], limits: Limits) -> list[Size]:
-    return [_measure(one, limits) for one in pictures]
+def _first_all(pictures: Sequence[bytes], limits: Limits, size: int) -> list[First]:
+    return [_first(one, limits, size) for one in pictures]
 
 
-def _measure(picture: bytes, limits: Limits) -> Size:
+def _first(picture: bytes, limits: Limits, size: int) -> First:
     try:
-        return measured(picture, limits)
+        one = measured(picture, limits)
+        if max(one.width, one.height) > FACE_SIDE or one.content > SMALL_BYTES:
+            return one
+        # A face already: to have it cut out elsewhere would take longer than to do it.
+        return found(picture, _none, limits, size)
     except UnreadableImage as error:
         return str(error)
 
 
-def _is_heavy(sizes: Sequence[Size]) -> bool:
-    read = [one for one in sizes if not isinstance(one, str)]
+def _none(picture: Pixels) -> list[Face]:
+    return []
+
+
+def _is_heavy(first: Sequence[First]) -> bool:
+    read = [one for one in first if isinstance(one, Measured)]
     work = sum(one.width * one.height * max(1, one.scans) for one in read)
     return work > HEAVY or sum(one.content for one in read) > HEAVY_BYTES
 

@@ -22,13 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from unveil.images import Pixels, UnreadableImage
-from unveil.serving.worker import How, Task
-
-Box = tuple[int, int, int, int]
-"""Of a face in its upright picture: left, top, width, height in pixels."""
-Found = list[tuple[Box, Pixels]]
-"""The faces of a picture: where each is, and cut out."""
+from unveil.images import UnreadableImage
+from unveil.serving.worker import Box, Found, How, Task
 
 STARTING = 60.0
 """Seconds that a process may take to import what it needs."""

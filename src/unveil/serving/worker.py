@@ -22,6 +22,11 @@ from unveil.detect import MOVING, STILL, Detect, cut, detector, is_face, whole
 from unveil.errors import UserError
 from unveil.images import Limits, Pixels, UnreadableImage, decode
 
+Box = tuple[int, int, int, int]
+"""Of a face in its upright picture: left, top, width, height in pixels."""
+Found = list[tuple[Box, Pixels]]
+"""The faces of a picture: where each is, and cut out."""
+
 MOST = 32
 """Faces in one picture that are answered, the largest: a picture may not ask for more work."""
 
@@ -76,21 +81,20 @@ def _looked(
     picture: bytes, detect: Detect, limits: Limits, size: int
 ) -> tuple[dict[str, Any], bytes]:
     try:
-        boxes, faces = found(picture, detect, limits, size)
+        faces = found(picture, detect, limits, size)
     except UnreadableImage as error:
         return {"reason": str(error)}, b""
     except Exception as error:  # of OpenCV, or no memory left: the next picture is answered
         return {"failed": type(error).__name__}, b""
-    return {"boxes": boxes, "size": size}, np.array(faces, np.uint8).tobytes()
+    cuts = np.array([face for _, face in faces], np.uint8)
+    return {"boxes": [box for box, _ in faces], "size": size}, cuts.tobytes()
 
 
-def found(
-    picture: bytes, detect: Detect, limits: Limits, size: int
-) -> tuple[list[tuple[int, ...]], list[Pixels]]:
-    """Give the boxes of a picture's faces and each cut out, ``(size, size)``."""
+def found(picture: bytes, detect: Detect, limits: Limits, size: int) -> Found:
+    """Give the faces of a picture, each cut out ``(size, size)``."""
     pixels = decode(picture, limits).pixels
     faces = [whole(pixels)] if is_face(pixels) else detect(pixels)[:MOST]
-    return [one.box for one in faces], [cut(pixels, one, size) for one in faces]
+    return [(one.box, cut(pixels, one, size)) for one in faces]
 
 
 def _bound_memory(more: int) -> None:
