@@ -14,7 +14,17 @@ SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("errors", "memory", "backend", "files", "page", "locks", "paths", "architectures", "schema"),
     *("rules", "expectations"),
-    *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
+    *(
+        "params",
+        "containers",
+        "images",
+        "strip",
+        "sample",
+        "archive",
+        "attributes",
+        "fer2013",
+        "ingest",
+    ),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
     *(
         "datadocs",

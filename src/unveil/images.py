@@ -1,18 +1,22 @@
 """The one decoder, for training, evaluation and serving alike.
 
 Takes the bytes of an image file and gives a gray ``uint8`` array. The limits hold before a pixel
-is decoded, so that a small file which claims to be huge costs nothing.
+is decoded, so that a small file which claims to be huge, or asks for much work, costs nothing.
 """
 
 import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from unveil.containers import MOST_FRAMES, Counts, counted
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
@@ -45,11 +49,28 @@ class UnreadableImage(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What an image may be: bytes as stored, pixels in all, pixels on its shorter side."""
+    """What an image may be: bytes as stored, pixels in all and on its sides, and of what parts.
+
+    ``max_scans`` are a JPEG's: the usual progressive one has 10. ``max_parts`` are segments,
+    chunks, blocks and tags: each costs time, as a pixel does.
+    """
 
     max_bytes: int = 20_000_000
     max_pixels: int = 25_000_000
     min_side: int = 16
+    max_side: int = 20_000
+    max_scans: int = 100
+    max_parts: int = 100_000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An image before it is decoded: its size in pixels, its scans, its bytes."""
+
+    width: int
+    height: int
+    scans: int
+    content: int
 
 
 @dataclass(frozen=True)
@@ -66,27 +87,19 @@ def decode(content: bytes, limits: Limits = Limits()) -> Decoded:
     Transparent pixels lie on black, 16-bit values are scaled to 0..255, EXIF rotation is applied
     and all other metadata left behind. Raises ``UnreadableImage`` with the reason.
     """
-    if not content:
-        raise UnreadableImage("empty file")
-    if len(content) > limits.max_bytes:
-        raise UnreadableImage(f"{len(content)} bytes, more than {limits.max_bytes}")
-    try:
-        with warnings.catch_warnings():
-            # Pillow only warns of a bomb; our own limit on the next line refuses it.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _refuse_by_header(image, limits)
-                mode = image.mode
-                gray = _gray(_upright(image))
-    except UnreadableImage:
-        raise
-    except UnidentifiedImageError:
-        raise UnreadableImage("not an image") from None
-    except Image.DecompressionBombError:
-        raise UnreadableImage(f"more than {limits.max_pixels} pixels") from None
-    except _DAMAGE as error:
-        raise UnreadableImage(f"damaged: {str(error)[:80]}") from None
-    return Decoded(pixels=gray, mode=mode)
+    _counted(content, limits)
+    with _refusing(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _refuse_by_header(image, limits)
+        mode = image.mode
+        return Decoded(pixels=_gray(_upright(image)), mode=mode)
+
+
+def measured(content: bytes, limits: Limits = Limits()) -> Measured:
+    """Say how large an image is, without decoding it; raises ``UnreadableImage`` as ``decode``."""
+    counts = _counted(content, limits)
+    with _refusing(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _refuse_by_header(image, limits)
+        return Measured(*image.size, scans=counts.scans, content=len(content))
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
@@ -103,6 +116,43 @@ def refuse_size(width: int, height: int, limits: Limits) -> None:
         raise UnreadableImage(f"{width}x{height} pixels, more than {limits.max_pixels} in all")
     if min(width, height) < limits.min_side:
         raise UnreadableImage(f"{width}x{height} pixels, a side under {limits.min_side}")
+    if max(width, height) > limits.max_side:
+        raise UnreadableImage(f"{width}x{height} pixels, a side over {limits.max_side}")
+
+
+@contextmanager
+def _refusing(limits: Limits) -> Iterator[None]:
+    """Turn whatever Pillow raises into ``UnreadableImage``."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of a bomb; our own limit refuses it.
+            warnings.simplefilter("ignore")
+            yield
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImage("not an image") from None
+    except Image.DecompressionBombError:
+        raise UnreadableImage(f"more than {limits.max_pixels} pixels") from None
+    except _DAMAGE as error:
+        raise UnreadableImage(f"damaged: {str(error)[:80]}") from None
+
+
+def _counted(content: bytes, limits: Limits) -> Counts:
+    """Count what a file is made of; one that asks for too much work is refused unopened."""
+    if not content:
+        raise UnreadableImage("empty file")
+    if len(content) > limits.max_bytes:
+        raise UnreadableImage(f"{len(content)} bytes, more than {limits.max_bytes}")
+    counts = counted(content, limits.max_parts)
+    if counts.frames > 1:
+        more = " or more" if counts.frames == MOST_FRAMES else ""
+        raise UnreadableImage(f"{counts.frames} frames{more}, not a still image")
+    if counts.scans > limits.max_scans:
+        raise UnreadableImage(f"{counts.scans} scans, more than {limits.max_scans}")
+    if counts.parts > limits.max_parts:
+        raise UnreadableImage(f"more than {limits.max_parts} segments, chunks or tags")
+    return counts
 
 
 def _refuse_by_header(image: Image.Image, limits: Limits) -> None:

@@ -22,7 +22,8 @@ from unveil import archive as archives
 from unveil.images import SUFFIXES, Limits, Pixels, UnreadableImage, decode, resize
 from unveil.looks import digest
 
-LIMITS = Limits(max_bytes=1 << 30, max_pixels=1 << 28, min_side=1)
+_ANY = 1 << 30
+LIMITS = Limits(_ANY, max_pixels=1 << 28, min_side=1, max_side=_ANY, max_scans=_ANY, max_parts=_ANY)
 """A picture is looked for whether or not it would be accepted today."""
 PIECE = 64  # bytes of a picture's file that no other file has by chance
 

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from unveil import bundle
 from unveil.serving.app import build
 from unveil.serving.batching import Batcher
+from unveil.serving.pipeline import Gates
 from unveil.serving.purpose import Purpose
 from unveil.serving.run import assemble
 from unveil.serving.settings import Settings
@@ -67,7 +68,8 @@ def answered(state, *frames: bytes) -> list[dict]:
 
 @pytest.mark.fault("a full server")
 def test_a_frame_for_which_there_is_no_time_is_said_to_be_dropped(state):
-    state.pipeline = replace(state.pipeline, turnstile=Turnstile(0, patience=0.1))
+    closed = Turnstile(0, patience=0.1)
+    state.pipeline = replace(state.pipeline, gates=Gates(closed, closed))
     assert answered(state, FACE, FACE) == [
         {"frame": 0, "dropped": 1, "faces": [], "reason": "busy"},
         {"frame": 1, "dropped": 2, "faces": [], "reason": "busy"},

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import time
+from dataclasses import asdict
 
 import httpx
 import numpy as np
@@ -169,7 +170,7 @@ def test_the_page_finds_the_faces_the_server_finds(url, opened, reach):
         {"pixels": base64.b64encode(one.tobytes()).decode(), "width": 520, "height": 333}
         for one in drawn
     ]
-    asked = {"smallest": reach.smallest, "window": reach.window}
+    asked = asdict(reach)
     finds = detect.detector(reach=reach)
     expected = [[list(found.box) for found in finds(picture)] for picture in drawn]
     assert sum(map(len, expected)) >= 4

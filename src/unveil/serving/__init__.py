@@ -11,6 +11,7 @@ socket to an answer a request passes
 ``app.py``         the routes, ``stream.py`` and ``inference.py`` those of video and of version 2
                    of the Open Inference Protocol, ``feedback.py`` that of what people say it was
 ``pipeline.py``    bytes -> pixels -> faces -> answers, by
+``pool.py``        processes that decode and find faces (``worker.py``), killed when it takes long
 ``batching.py``    one thread that asks the model about all faces that wait, of
 ``live.py``        the bundle of now, which a better one replaces while it answers
 ``watch.py``       how far the faces of late are from those it was trained on

@@ -1,6 +1,7 @@
 """The routes: pictures in, answers out; health, numbers, and the notice for exposed people."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from unveil.serving.messages import (
     told,
 )
 from unveil.serving.pipeline import Looked
+from unveil.serving.pool import GivenUp
 from unveil.serving.refusal import Refused, documented, refuse
 from unveil.serving.state import State, state_of
 from unveil.serving.turnstile import Full
@@ -163,7 +165,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         telling.cancel()
         state.live.close()
         await asyncio.to_thread(state.pipeline.batcher.close)
-        state.pipeline.threads.shutdown(cancel_futures=True)
+        await asyncio.to_thread(state.pipeline.pool.close)
         audit.note(state.settings.audit, "stop", answered=state.metrics.tally())
 
 
@@ -191,6 +193,16 @@ def _refusals(app: FastAPI) -> None:
     @app.exception_handler(ModelFailed)
     async def failed(_: Request, error: ModelFailed) -> Response:
         return refuse(Refused(503, str(error), retry_after="1"))
+
+    @app.exception_handler(GivenUp)
+    async def given_up(_: Request, error: GivenUp) -> Response:
+        return refuse(Refused(503, str(error), retry_after=str(error.retry_after)))
+
+    @app.exception_handler(OSError)
+    async def no_room(_: Request, error: OSError) -> Response:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise error
+        return refuse(Refused(503, "too many files are open", retry_after="1"))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:

@@ -16,9 +16,9 @@ from starlette.responses import FileResponse, Response
 from unveil import detect
 from unveil.bundle import FILES, Bundle
 from unveil.files import sha256
-from unveil.serving.pipeline import MOST
 from unveil.serving.refusal import Refused, documented
 from unveil.serving.state import State, state_of
+from unveil.serving.worker import MOST
 
 NETWORK = FILES["float32"]
 _REFUSED = documented(401, 404, 503)

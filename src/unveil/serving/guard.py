@@ -65,10 +65,12 @@ class Labelled:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began = time.perf_counter()
+        began, started = time.perf_counter(), False
 
         async def sent(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
                 if scope["path"].startswith(KEPT):
@@ -80,7 +82,14 @@ class Labelled:
                 self._state.metrics.request(route, message["status"], time.perf_counter() - began)
             await send(message)
 
-        await self.app(scope, receive, sent)
+        try:
+            await self.app(scope, receive, sent)
+        except asyncio.CancelledError:
+            # Uvicorn has no more time for it, and would say 500.
+            if started:
+                raise
+            stopped = Refused(503, "the server stops", retry_after="1", connection="close")
+            await refuse(stopped)(scope, receive, sent)
 
 
 class Door:

@@ -121,7 +121,7 @@ async def infer(request: Request) -> JSONResponse:
     size = state.live.bundle.image_size
     wanted = await asked(request, Inference, most=MOST * size * size + _BESIDES)
     faces = _faces(wanted.inputs[0], size)
-    with state.pipeline.turnstile.passed(len(faces)):
+    with state.pipeline.gates.light.passed(len(faces)):
         answered = await state.pipeline.batcher.ask(faces)
     bundle = answered.bundle
     for row in answered.probabilities:

@@ -32,7 +32,7 @@ REASONS = {
     415: "Not a type of content that is taken here.",
     422: "The content cannot be read; the line says why.",
     429: "More is asked than can be answered in time; come back after Retry-After seconds.",
-    503: "The model failed on these faces, or is not ready.",
+    503: "The picture took too long, the model failed on its faces, or is not ready.",
 }
 """Statuses other than 200, and what they say in the OpenAPI document."""
 

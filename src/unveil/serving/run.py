@@ -6,11 +6,10 @@ import os
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from unveil import bundle
-from unveil.detect import MOVING, STILL, YUNET, detector
+from unveil.detect import YUNET, detector
 from unveil.errors import UserError
 from unveil.feedback import Folder
 from unveil.images import Limits
@@ -28,16 +27,18 @@ from unveil.paths import BUNDLE
 from unveil.serving import audit, tokens
 from unveil.serving.app import build
 from unveil.serving.batching import Batcher
-from unveil.serving.connection import IDLE, limited
+from unveil.serving.connection import IDLE, Complaints, affordable, limited
 from unveil.serving.guard import Door, Intake, Labelled
 from unveil.serving.live import Live
 from unveil.serving.metrics import Metrics
-from unveil.serving.pipeline import Pipeline
+from unveil.serving.pipeline import Bounds, Gates, Pipeline
+from unveil.serving.pool import Pool
 from unveil.serving.purpose import Purpose, declared
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State
 from unveil.serving.turnstile import Turnstile
 from unveil.serving.watch import Watch
+from unveil.serving.worker import Task
 
 _LINGER = 0.5
 """Seconds after SIGTERM in which clients are still answered and told that it was the last time."""
@@ -57,16 +58,24 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._state = state
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        asyncio.get_running_loop().set_exception_handler(Complaints())
+        await super().startup(sockets)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer on, with `connection: close`, then let what is under way end."""
+        """Answer on, with `connection: close`, then let what is under way end, but not for long."""
         self._state.draining = True
+        until = time.monotonic() + self._state.settings.drain_seconds
         await asyncio.sleep(_LINGER)
         await self._close_doors(sockets or [])
         # Uvicorn cuts off a connection whose first request is still on its way.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST):
-                while self.server_state.connections:
+            async with asyncio.timeout(min(_LAST, max(0.0, until - time.monotonic()))):
+                while self.server_state.connections or self._kind.greeting:
                     await asyncio.sleep(0.01)
+        left: Any = max(0.0, until - time.monotonic())
+        self.config.timeout_graceful_shutdown = left
         await super().shutdown(sockets)
 
     async def _close_doors(self, sockets: list[socket.socket]) -> None:
@@ -80,11 +89,14 @@ class Server(uvicorn.Server):
             server.close()
         for client in waiting:
             with suppress(OSError):
-                await loop.connect_accepted_socket(self._protocol, client, ssl=self.config.ssl)
+                await loop.connect_accepted_socket(self._protocol, client)
+
+    @property
+    def _kind(self) -> Any:
+        return self.config.http_protocol_class
 
     def _protocol(self) -> asyncio.Protocol:
-        kind: Any = self.config.http_protocol_class
-        made: asyncio.Protocol = kind(
+        made: asyncio.Protocol = self._kind(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return made
@@ -127,24 +139,39 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     audit.record(settings.audit, "start", **asdict(purpose))
     live = Live(_folder(settings), settings.keep, told, settings.precision)
     watch = Watch(live, settings.watched)
-    cores = len(os.sched_getaffinity(0))
-    finds = partial(detector, settings.detector, settings.detector_digest or YUNET)
+    gates = Gates(*(Turnstile(settings.waiting, settings.patience) for _ in range(2)))
     pipeline = Pipeline(
-        detect=finds(reach=STILL),
-        follow=finds(reach=MOVING),
+        pool=_pool(settings),
         batcher=Batcher(live, metrics.batch, watch.looked),
-        turnstile=Turnstile(settings.waiting, settings.patience),
-        threads=ThreadPoolExecutor(cores, thread_name_prefix="picture"),
-        limits=Limits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels),
+        gates=gates,
+        bounds=Bounds(_limits(settings), settings.max_batch_pixels, settings.batch_seconds),
         sized=watch.sized,
     )
     state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
     metrics.watch_all(watch)
-    metrics.watch("unveil_inside", "Pictures worked on.", lambda: pipeline.turnstile.inside)
-    metrics.watch("unveil_allowed", "How many may be.", lambda: pipeline.turnstile.allowed)
+    inside = "Pictures worked on."
+    metrics.watch("unveil_inside", inside, lambda: gates.light.inside + gates.heavy.inside)
+    metrics.watch("unveil_allowed", "How many may be.", lambda: gates.light.allowed)
     metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)
     metrics.watch("unveil_ready", "1 when requests are answered.", lambda: state.is_ready)
     return state
+
+
+def _pool(settings: Settings) -> Pool:
+    file, digest = settings.detector, settings.detector_digest or YUNET
+    # Said here, in one line, what is wrong with the file.
+    detector(file, digest)
+    task = Task(_limits(settings), str(file.absolute()) if file else None, digest)
+    return Pool(task, cores=len(os.sched_getaffinity(0)), seconds=settings.picture_seconds)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_bytes=settings.max_bytes,
+        max_pixels=settings.max_pixels,
+        max_side=settings.max_side,
+        max_scans=settings.max_scans,
+    )
 
 
 def _feedback(settings: Settings) -> Folder | None:
@@ -167,7 +194,7 @@ def guarded(state: State) -> ASGIApp:
     paths = routes.openapi()["paths"]
     app: ASGIApp = Intake(
         routes,
-        turnstile=state.pipeline.turnstile,
+        turnstile=state.pipeline.gates.light,
         max_bytes=settings.max_bytes,
         seconds=settings.body_seconds,
     )
@@ -195,10 +222,11 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    kind = limited(affordable(settings.connections), settings.body_seconds)
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http=limited(settings.connections, settings.body_seconds),
+        http=kind,
         ws_max_size=settings.max_bytes,
         # A message that inflates is a bomb of its own.
         ws_per_message_deflate=False,
@@ -210,10 +238,11 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
         timeout_keep_alive=IDLE,
-        timeout_graceful_shutdown=int(settings.drain_seconds),
     )
     try:
         config.load()
     except (ssl.SSLError, OSError) as error:
         raise UserError(f"{settings.certificate} and its key cannot be used: {error}") from None
+    # A connection does its handshake itself, so that it is counted.
+    kind.context, config.ssl = config.ssl, None
     return config

@@ -12,8 +12,8 @@ LEAST = 200
 """Faces under which no drift is said: chance alone would make some 0.01 bits of fewer."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 POSITIVE = (
-    *("max_bytes", "max_pixels", "body_seconds", "waiting", "patience", "connections"),
-    "feedback_most",
+    *("max_bytes", "max_pixels", "max_side", "max_scans", "max_batch_pixels", "picture_seconds"),
+    *("batch_seconds", "body_seconds", "waiting", "patience", "connections", "feedback_most"),
 )
 
 
@@ -53,6 +53,11 @@ class Settings:
     key: Annotated[Path | None, "The PEM file of the certificate's key."] = None
     max_bytes: Annotated[int, "The largest body, in bytes."] = 8_000_000
     max_pixels: Annotated[int, "The largest picture, in pixels."] = 12_000_000
+    max_side: Annotated[int, "The longest side of a picture, in pixels."] = 20_000
+    max_scans: Annotated[int, "The most scans of a JPEG; most have 1 or 10."] = 100
+    max_batch_pixels: Annotated[int, "Pixels of all pictures of a batch."] = 48_000_000
+    picture_seconds: Annotated[float, "Seconds of work on a picture; more is given up."] = 5.0
+    batch_seconds: Annotated[float, "Seconds until all of a batch is given up."] = 20.0
     body_seconds: Annotated[float, "How long a client may take for its request."] = 10.0
     waiting: Annotated[int, "How many pictures are worked on at once, at most."] = 64
     patience: Annotated[float, "Seconds a picture may wait before others are sent away."] = 0.05

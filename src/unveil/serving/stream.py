@@ -4,8 +4,9 @@ A client sends each frame as one binary message, an image file's bytes, and need
 frame is looked at the newest one waits and replaces any that waited before it. Each answer is a
 text message, JSON of a ``Picture`` with the number of its frame (from 0) and how many were dropped:
 ``{"frame", "dropped", "faces", "reason"}``. Where the server has too much to do the frame is one of
-these, and the reason is ``busy``; ``{"frame", "dropped", "error"}`` says that it cannot be read or
-that the model failed. Only a frame that was replaced has no answer, but the newer one has.
+these, and the reason is ``busy``; ``{"frame", "dropped", "error"}`` says that it cannot be read,
+took too long or that the model failed. Only a frame that was replaced has no answer, but the newer
+one has.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from unveil.serving.batching import ModelFailed
 from unveil.serving.guard import WELCOME
 from unveil.serving.messages import told
 from unveil.serving.pipeline import Looked
+from unveil.serving.pool import GivenUp
 from unveil.serving.refusal import Refused, refuse
 from unveil.serving.state import State, state_of
 from unveil.serving.turnstile import Full
@@ -149,7 +151,7 @@ async def _looked(state: State, newest: Newest, frame: bytes, *, watched: bool) 
     except Full:
         newest.dropped += 1
         return told(Looked(reason=BUSY))
-    except ModelFailed as error:
+    except (ModelFailed, GivenUp) as error:
         newest.dropped += 1
         return {"error": str(error)}
     except UnreadableImage as error:

@@ -15,9 +15,10 @@ const ALIKE = 0.2;
 export function detector(xml) {
   const cascade = parsed(xml);
   const sheets = new Map();
-  return (picture, { smallest, window }) => {
-    const shorter = Math.min(picture.width, picture.height);
-    const scale = Math.max(1, (shorter * smallest) / window);
+  return (picture, { smallest, window, most = Infinity }) => {
+    const { width, height } = picture;
+    const wanted = (Math.min(width, height) * smallest) / window;
+    const scale = Math.max(1, wanted, Math.sqrt((width * height) / most));
     const boxes = grouped(candidates(cascade, reduced(picture, scale), window, sheets));
     return boxes
       .map((box) => inside(box.map((value) => value * scale), picture))
