@@ -12,8 +12,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *("errors", "memory", "backend", "files", "page", "locks", "paths", "architectures", "schema"),
-    *("rules", "expectations"),
+    *("errors", "memory", "backend", "files", "page", "locks", "paths", "architectures", "names"),
+    *("schema", "rules", "expectations", "strict_yaml"),
     *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
     *(

@@ -37,7 +37,7 @@ class Transfer:
     backbone: Annotated[str, Field(pattern=r"^[a-z_0-9]+\.[A-Za-z0-9]+$")]
     weights: str
     input_size: Annotated[int, Field(ge=32, le=512)]
-    head: Annotated[int, Field(gt=0)]
+    head: Annotated[int, Field(gt=0, le=65_536)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
