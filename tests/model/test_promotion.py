@@ -54,8 +54,8 @@ def test_the_first_candidate_becomes_champion_reloads_and_predicts_the_same(cham
 
 
 def test_a_better_candidate_takes_the_place(loaded):
-    trained("cnn3", quadrants(-20.0), loaded)
-    compared("cnn3", 0.0)
+    trained("cnn3", distracted(150), loaded)
+    compared("cnn3", score(distracted(150)))
     assert promote.promote(loaded).promoted
     trained("cnn4", quadrants(20.0), loaded)
     compared("cnn4", 1.0)

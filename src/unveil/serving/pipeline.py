@@ -6,9 +6,10 @@ The decoder and the detector run in threads, one for each core; the model has it
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unveil.answer import Answer, answer
+from unveil.bundle import Bundle
 from unveil.detect import Detect, cut, is_face, whole
 from unveil.images import Limits, Pixels, UnreadableImage, decode, resize
 from unveil.serving.batching import Batcher
@@ -23,10 +24,14 @@ MOST = 32
 
 @dataclass(frozen=True)
 class Looked:
-    """A picture's faces with their boxes, or why there are none: ``no_face`` or what is damaged."""
+    """A picture's faces with their boxes, or why there are none: ``no_face`` or what is damaged.
+
+    ``bundle`` is who answered; ``None`` where nobody had to be asked.
+    """
 
     faces: tuple[tuple[Box, Answer], ...] = ()
     reason: str | None = None
+    bundle: Bundle | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Pipeline:
             self.sized([max(box[2:]) for box in boxes])
         bundle = asked.bundle
         answers = (answer(row, bundle.classes, bundle.abstain_below) for row in asked.probabilities)
-        return [_looked(one, answers) for one in found]
+        return [replace(_looked(one, answers), bundle=bundle) for one in found]
 
     async def face(self, picture: bytes) -> Pixels:
         """Cut the one face out of a picture as the model sees it; else ``UnreadableImage``."""

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,7 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from unveil import bundle
+from unveil import lineage
 from unveil.detect import MOVING, STILL, YUNET, detector
 from unveil.errors import UserError
 from unveil.feedback import Folder
@@ -123,9 +124,12 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     def told(outcome: str, what: str) -> None:
         metrics.found(outcome, what if outcome == "taken" else None)
         audit.note(settings.audit, f"bundle_{outcome}", said=what)
+        if outcome != "taken":
+            print(f"unveil: bundle {outcome}: {what}", file=sys.stderr, flush=True)
 
     audit.record(settings.audit, "start", **asdict(purpose))
     live = Live(_folder(settings), settings.keep, told, settings.precision)
+    print(f"unveil: {lineage.sentence(live.bundle)}", file=sys.stderr, flush=True)
     watch = Watch(live, settings.watched)
     cores = len(os.sched_getaffinity(0))
     finds = partial(detector, settings.detector, settings.detector_digest or YUNET)
@@ -157,8 +161,9 @@ def _feedback(settings: Settings) -> Folder | None:
 
 
 def _folder(settings: Settings) -> Path:
-    known = BUNDLE.exists() or settings.keep.exists()
-    return settings.bundle or (BUNDLE if known else bundle.found())
+    if settings.bundle is None and not BUNDLE.exists() and lineage.is_kept(settings.keep):
+        return BUNDLE
+    return lineage.chosen(settings.bundle)
 
 
 def guarded(state: State) -> ASGIApp:
