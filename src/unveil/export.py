@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil import bundle, convert, measures, packed, reference, registry, train
+from unveil.answer import bound
 from unveil.bundle import CARD, FILES, FORMAT, Bundle, Card
 from unveil.calibration import calibrated
 from unveil.errors import UserError
@@ -164,7 +165,9 @@ def told(made: Bundle) -> str:
     card = made.card
     lines = [f"{made.folder}: {card.architecture}, {card.parity['float32']['images']} test faces"]
     if not is_calibrated(card):
-        lines.append("not calibrated, and never unsure: it has no report of its own")
+        lines.append(
+            f"not calibrated, and unsure under {bound(None):g} alone: it has no report of its own"
+        )
     if not card.numbers:
         lines.append(
             f"no numbers, and nothing to hold drift against: {PACKED}/test.npz is not what it was "

@@ -224,9 +224,9 @@ CONDITIONS: tuple[Callable[[Contest], Check], ...] = (
     reported,
     finite,
     reproduced,
-    useful,
-    real,
     better,
     fair,
+    useful,
+    real,
     deployable,
 )

@@ -32,6 +32,11 @@ class Cnn:
 
     pretrained = False
     depthwise = False
+    exports = True
+
+    def untrained(self) -> "Cnn":
+        """Give the same without learned weights: it has none."""
+        return self
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
         """Make the network with random weights."""

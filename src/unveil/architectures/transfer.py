@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -22,6 +23,15 @@ DEPTHWISE = frozenset(
     }
 )
 """The modules of keras.applications whose networks convolve channel by channel."""
+
+EXPORTED = frozenset(
+    {
+        *("convnext", "densenet", "efficientnet", "efficientnet_v2", "inception_resnet_v2"),
+        *("inception_v3", "mobilenet", "mobilenet_v2", "mobilenet_v3", "nasnet", "resnet"),
+        *("resnet50", "resnet_v2", "vgg16", "vgg19", "xception"),
+    }
+)
+"""The modules of which a network was exported to ONNX and answered as in Keras."""
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
@@ -50,6 +60,15 @@ class Transfer:
     def depthwise(self) -> bool:
         """Whether it convolves channel by channel, which no processor is quick at in bfloat16."""
         return self.backbone.split(".")[0] in DEPTHWISE
+
+    @property
+    def exports(self) -> bool:
+        """Whether a network of its family is known to be exported as it is."""
+        return self.backbone.split(".")[0] in EXPORTED
+
+    def untrained(self) -> "Transfer":
+        """Give the same without learned weights, which need not be downloaded for it."""
+        return replace(self, weights=weights.RANDOM, sha256=None)
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
         """Make the network; ``UserError`` where the backbone or its weights cannot be had."""

@@ -141,6 +141,10 @@ def train(
     """
     loaded = _ready_for(architecture)
 
+    from unveil import convert
+
+    entry, size = loaded.architectures[architecture], loaded.data.image_size
+    convert.require_exportable(entry, size, len(loaded.classes))
     if count > 1:
         from unveil import seeds
 
