@@ -96,7 +96,7 @@ def parsed(said: Sequence[str]) -> dict[str, float]:
 
 def by_machine(prices: Mapping[str, float], machines: set[str]) -> dict[str, float]:
     """Give each machine its price; a name that is part of none's is a ``UserError``."""
-    found = {}
+    found: dict[str, float] = {}
     for name, price in prices.items():
         meant = [machine for machine in machines if name.lower() in machine.lower()]
         if not meant:
