@@ -18,7 +18,7 @@ def made(
     folder: Path,
     *,
     size: int = 48,
-    abstain_below: float | None = None,
+    abstain_below: float | None = 0.0,
     sharpness: float = 12.0,
     **changes,
 ) -> Path:

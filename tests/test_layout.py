@@ -12,14 +12,15 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *("errors", "memory", "backend", "files", "page", "locks", "paths", "architectures", "schema"),
-    *("rules", "expectations"),
+    *("errors", "memory", "backend", "files", "page", "locks", "paths", "architectures", "names"),
+    *("schema", "rules", "expectations", "strict_yaml"),
     *(
         "params",
         "containers",
         "images",
         "strip",
         "sample",
+        "origins",
         "archive",
         "attributes",
         "fer2013",
@@ -53,7 +54,7 @@ ORDER = [
     *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "pairs"),
     *("compare", "drift", "card", "provenance", "reference"),
     *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
-    *("bundle", "leaflet"),
+    *("bundle", "lineage", "leaflet"),
     *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),
     *("contact", "audit", "machines", "history", "objects", "search", "request", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
@@ -176,7 +177,7 @@ def test_files_functions_and_arguments_stay_small():
                 where = f"{path}:{node.lineno}"
                 assert node.end_lineno - node.lineno < 50, where
                 names = [arg.arg for arg in node.args.args if arg.arg not in ("self", "cls")]
-                most = 6 if path.parent.name == "cli" else 5  # a verb's are the user's options
+                most = 7 if path.parent.name == "cli" else 5  # a verb's are the user's options
                 assert len(names) + len(node.args.kwonlyargs) <= most, where
 
 

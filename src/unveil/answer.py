@@ -31,6 +31,9 @@ class Answer:
         return f"{said}  ({shares})" if shares else said
 
 
+NEVER_BELOW = 0.5
+"""The probability under which no class is named where a bundle brings no threshold of its own."""
+
 NO_FACE = Answer(emotion=None, reason="no_face")
 
 
@@ -39,10 +42,15 @@ def answer(
 ) -> Answer:
     """Name the likeliest of ``classes``, or be unsure where its share is under ``abstain_below``.
 
-    ``probabilities (classes,)`` of one face; ``None`` never abstains.
+    ``probabilities (classes,)`` of one face; ``None`` is ``NEVER_BELOW``.
     """
     shares = dict(zip(classes, map(float, probabilities), strict=True))
     likeliest = max(shares, key=shares.__getitem__)
-    if abstain_below is not None and shares[likeliest] < abstain_below:
+    if shares[likeliest] < bound(abstain_below):
         return Answer(emotion=None, reason="unsure", probabilities=shares)
     return Answer(emotion=likeliest, probabilities=shares)
+
+
+def bound(abstain_below: float | None) -> float:
+    """Give the probability from which on a class is named."""
+    return NEVER_BELOW if abstain_below is None else abstain_below

@@ -40,26 +40,28 @@ def flip_averaged(test: Predictions, mirrored: Predictions) -> Section:
     return _measured(together([test, mirrored]), "accuracy", "macro_f1")
 
 
-def certain(validation: Predictions, test: Predictions, target_risk: float) -> Section:
+def certain(
+    validation: Predictions, test: Predictions, target_risk: float, never_below: float = 0.5
+) -> Section:
     """Choose temperature and threshold on validation, and measure on test what they give.
 
-    ``abstain_below`` is ``None`` where no threshold keeps the target: then all is answered, and
-    ``target_kept`` is false.
+    ``target_kept`` is false where no threshold keeps the target; ``abstain_below`` is then what
+    `calibration.named_from` gives.
     """
     heat = calibration.temperature(validation.probabilities, validation.truth)
     chosen = calibration.calibrated(validation.probabilities, heat)
-    threshold = calibration.abstain_below(chosen, validation.truth, target_risk)
+    found = calibration.abstain_below(chosen, validation.truth, target_risk)
+    threshold = calibration.named_from(found, target_risk, never_below)
     sure = calibration.calibrated(test.probabilities, heat)
     selected = (
-        partial(measure, threshold=threshold or 0.0)
-        for measure in (certainty.coverage, certainty.risk)
+        partial(measure, threshold=threshold) for measure in (certainty.coverage, certainty.risk)
     )
     coverage, risk = (certainty.interval(one, sure, test.truth) for one in selected)
     raw = calibration.calibrated(test.probabilities, 1.0)
     return {
         "temperature": heat,
         "target_risk": target_risk,
-        "target_kept": threshold is not None,
+        "target_kept": found is not None,
         "abstain_below": threshold,
         "coverage": coverage.value,
         "risk": risk.value,

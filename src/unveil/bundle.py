@@ -16,7 +16,6 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from unveil.errors import UserError
-from unveil.paths import BUNDLE, STARTER
 from unveil.reference import Reference
 
 if TYPE_CHECKING:
@@ -98,16 +97,6 @@ class Bundle:
         parts = [self.session.run(None, {"faces": images[at : at + LARGEST]}) for at in starts]
         probabilities, *embeddings = map(np.concatenate, zip(*parts, strict=True))
         return Answers(probabilities, embeddings[0] if embeddings else None)
-
-
-def found() -> Path:
-    """Choose the bundle to ask: the one exported here, else the one that came along."""
-    for folder in (BUNDLE, STARTER):
-        if (folder / CARD).exists():
-            return folder
-    raise UserError(
-        f"no bundle in {BUNDLE} or {STARTER}; `unveil export` makes one of the champion"
-    )
 
 
 def load(folder: Path, *, precision: Precision = "float32", threads: int = 0) -> Bundle:

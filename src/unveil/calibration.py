@@ -69,6 +69,15 @@ def abstain_below(probabilities: Probabilities, labels: Labels, target_risk: flo
     return float(order[kept - 1]) if kept < len(labels) else 0.0
 
 
+def named_from(threshold: float | None, target_risk: float, never_below: float) -> float:
+    """Give the confidence from which on a class is named, 0 to 1; under it the answer is *unsure*.
+
+    Where no ``threshold`` keeps the target, an answer goes out whose own confidence says that it
+    is wrong with a chance of at most ``target_risk``. Under ``never_below`` none does.
+    """
+    return max(never_below, 1 - target_risk if threshold is None else threshold)
+
+
 def highest_risk(errors: int, answers: int, doubt: float) -> float:
     """Give the largest share of errors in truth that so many would not contradict.
 

@@ -35,8 +35,8 @@ from unveil.paths import PACKED, pipeline
 
 CODE = (
     *("adamw", "architectures", "augmentation", "batches", "callbacks", "checkpoint", "course"),
-    *("devices", "errors", "files", "fused_norm", "locks", "packed", "params", "paths", "schema"),
-    "train",
+    *("devices", "errors", "files", "fused_norm", "locks", "names", "packed", "params", "paths"),
+    *("schema", "strict_yaml", "train"),
 )
 """The modules that decide what a training gives."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from unveil import measures, packed, registry, slices, train
+from unveil import measures, origins, packed, registry, slices, train
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
 from unveil.packed import Faces
@@ -68,6 +68,21 @@ class Contest:
                 f"{', '.join(version.classes)} at {version.image_size} pixels"
             )
         return probabilities(registry.load(version), self.test.images)
+
+    @property
+    def faces(self) -> str:
+        """Where the faces are from that the candidate learned from, by `origins`."""
+        return registry.faces(MODELS / self.key)
+
+    @property
+    def champion_faces(self) -> str:
+        """Likewise of the champion; ``UNKNOWN`` where nobody recorded it."""
+        version = self.reign.version
+        if version is None or version.faces != origins.UNKNOWN:
+            return version.faces if version else origins.UNKNOWN
+        folder = MODELS / version.architecture
+        ours = folder.exists() and registry.origin(folder) == version.origin
+        return registry.faces(folder) if ours else origins.UNKNOWN
 
     @cached_property
     def slices(self) -> list[Slice]:

@@ -5,7 +5,11 @@ ranges measured on training faces.
 """
 
 import logging
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +21,8 @@ from unveil.errors import UserError
 
 if TYPE_CHECKING:
     import keras
+
+    from unveil.architectures import Architecture
 
 BATCH = 64
 OUTPUTS = ("probabilities", "embeddings")
@@ -36,13 +42,92 @@ def to_onnx(network: "keras.Model", path: Path, *, temperature: float) -> None:
             f"export needs KERAS_BACKEND=tensorflow, not {keras.backend.backend()!r}; a network "
             "that learned on either loads in both"
         )
-    # tf2onnx warns of what it leaves out, and numpy of tf2onnx.
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    whole = _calibrated(network, temperature)
-    with warnings.catch_warnings():
+    # tf2onnx warns of what it leaves out, and of what is replaced below; numpy of tf2onnx.
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    with warnings.catch_warnings(), _depthwise(network), _as_a_line("exported to ONNX"):
         warnings.simplefilter("ignore")
+        whole = _calibrated(network, temperature)
         whole.export(str(path), format="onnx", verbose=False)
-    _complete(path, _captured(whole))
+        _complete(path, _captured(whole))
+
+
+def require_exportable(entry: "Architecture", image_size: int, classes: int) -> None:
+    """Refuse an architecture that could be trained and never served, by exporting it untrained.
+
+    Those of `EXPORTED` families were tried before, and on another backend nothing is exported.
+    """
+    import keras
+
+    if entry.exports or keras.backend.backend() != "tensorflow":
+        return
+    network = entry.untrained().build(image_size, classes)
+    with tempfile.TemporaryDirectory(prefix="unveil-export-") as folder:
+        path = Path(folder) / "model.onnx"
+        to_onnx(network, path, temperature=1.0)
+        _require_runs(path)
+
+
+@contextmanager
+def _as_a_line(what: str) -> Iterator[None]:
+    """Turn whatever TensorFlow, tf2onnx, onnx or ONNX Runtime raise into one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:160] or "no reason given"
+        raise UserError(
+            f"the network cannot be {what}: {type(error).__name__}: {said}; choose another backbone"
+        ) from error
+
+
+def _require_runs(path: Path) -> None:
+    import onnxruntime
+
+    with _as_a_line("run by ONNX Runtime"):
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _depthwise(network: "keras.Model") -> Iterator[None]:
+    """Let ConvNeXt's convolutions, of one channel in each group, be depthwise ones meanwhile.
+
+    On a processor Keras compiles those in groups by XLA, of which tf2onnx knows nothing.
+    """
+    import keras
+
+    grouped = [
+        layer
+        for layer in network._flatten_layers()
+        if isinstance(layer, keras.layers.Conv2D) and layer.groups > 1
+    ]
+    for layer in grouped:
+        if layer.kernel.shape[-2] > 1:
+            raise UserError(
+                f"the network cannot be exported to ONNX: {layer.name} convolves in "
+                f"{layer.groups} groups of {layer.kernel.shape[-2]} channels; choose another "
+                "backbone"
+            )
+        layer.convolution_op = partial(_by_channel, layer)
+    try:
+        yield
+    finally:
+        for layer in grouped:
+            del layer.convolution_op
+
+
+def _by_channel(layer: Any, inputs: Any, kernel: Any) -> Any:
+    from keras import ops
+
+    height, width, _, filters = kernel.shape
+    return ops.depthwise_conv(
+        inputs,
+        ops.reshape(kernel, (height, width, layer.groups, filters // layer.groups)),
+        strides=layer.strides,
+        padding=layer.padding,
+        dilation_rate=layer.dilation_rate,
+        data_format=layer.data_format,
+    )
 
 
 def quantize(source: Path, target: Path, faces: NDArray[np.uint8]) -> None:
@@ -51,19 +136,20 @@ def quantize(source: Path, target: Path, faces: NDArray[np.uint8]) -> None:
     from onnxruntime.quantization import shape_inference
 
     prepared = target.with_suffix(".prepared")
-    # Without symbolic shapes, which would need sympy.
-    shape_inference.quant_pre_process(source, prepared, skip_symbolic_shape=True)
-    quantization.quantize_static(
-        prepared,
-        target,
-        _Batches(faces),
-        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-        per_channel=True,
-        # Processors without VNNI add two products of 8 bits in 16, and saturate.
-        reduce_range=True,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-    )
+    with _as_a_line("written in 8 bits"):
+        # Without symbolic shapes, which would need sympy.
+        shape_inference.quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            target,
+            _Batches(faces),
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            per_channel=True,
+            # Processors without VNNI add two products of 8 bits in 16, and saturate.
+            reduce_range=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
     prepared.unlink()
 
 
@@ -115,11 +201,28 @@ def _complete(path: Path, captured: list[NDArray[np.generic]]) -> None:
         graph.input.remove(value)
     for value, name in zip(graph.output, OUTPUTS, strict=True):
         _rename(graph, value, name)
+    _replace_erfc(graph)
     for value in (graph.input[0], *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     graph.name, model.doc_string, graph.doc_string = "unveil", "", ""
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def _replace_erfc(graph: Any) -> None:
+    """Write ``erfc(x)``, which TensorFlow's GELU is made of and ONNX lacks, as ``1 - erf(x)``."""
+    import onnx
+
+    nodes = list(graph.node)
+    del graph.node[:]
+    for node in nodes:
+        graph.node.append(node)
+        if node.op_type == "Erfc":
+            erf, name = graph.node[-1], node.output[0]
+            erf.op_type, erf.domain, erf.output[0] = "Erf", "", f"{name}/erf"
+            one = onnx.numpy_helper.from_array(np.array(1, np.float32), f"{name}/one")
+            graph.initializer.append(one)
+            graph.node.append(onnx.helper.make_node("Sub", [one.name, erf.output[0]], [name]))
 
 
 def _rename(graph: Any, output: Any, new: str) -> None:

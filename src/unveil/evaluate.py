@@ -60,7 +60,10 @@ def assessed(key: str, answers: dict[str, Predictions], params: Params) -> dict[
     return {
         **{name: assessment.scores(answers[name], params.classes) for name in SPLITS},
         "calibration": assessment.certain(
-            answers["validation"], answers["test"], params.decision.target_risk
+            answers["validation"],
+            answers["test"],
+            params.decision.target_risk,
+            params.decision.never_below,
         ),
         "slices": assessment.sliced(answers["test"], test, train, params),
         "overfitting": {

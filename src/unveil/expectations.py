@@ -132,7 +132,7 @@ RULES = (
         "In no split is the largest class too many times the smallest.",
         "cells",
         at_most("times_smaller", "max_imbalance"),
-        max_imbalance=Annotated[float, Field(ge=1)],
+        max_imbalance=Annotated[float, Field(ge=1, le=1_000_000)],
     ),
     about_sets(
         "class_share",

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from unveil import bundle, convert, measures, packed, reference, registry, sample, train
+from unveil import bundle, convert, measures, packed, reference, registry, train
+from unveil.answer import bound
 from unveil.bundle import CARD, FILES, FORMAT, Bundle, Card
 from unveil.calibration import calibrated
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
 from unveil.files import existing, read_json, replacing, sha256, write_json
-from unveil.leaflet import NOT_STATED, is_calibrated, leaflet, score
+from unveil.leaflet import is_calibrated, leaflet, score
 from unveil.params import Params
-from unveil.paths import BUNDLE, MANIFEST, MODELS, PACKED, REPORTS, STARTER
+from unveil.paths import BUNDLE, MODELS, PACKED, REPORTS, STARTER
 
 if TYPE_CHECKING:
     import keras
@@ -32,6 +32,8 @@ SHOWN = 512
 """Training faces on which the ranges of the 8-bit network are measured."""
 KNOWN = 20_000
 """Training faces whose looks are the reference of those that are served."""
+DECIDED = ("target_risk", "target_kept")
+"""What a report says of its threshold, and the page beside a bundle repeats."""
 STARTER_BYTES = 8_000_000
 """How large the network in ``models/starter`` may be: git keeps it for ever."""
 
@@ -76,7 +78,7 @@ def champion() -> Source:
         classes=version.classes,
         image_size=version.image_size,
         calibration=report.get("calibration", {}),
-        lineage={"origin": version.origin, "version": version.number},
+        lineage={"origin": version.origin, "version": version.number, "data": version.faces},
         tested_on=report.get("test_digest", "unknown"),
     )
 
@@ -94,7 +96,11 @@ def trained(key: str, params: Params) -> Source:
         classes=params.classes,
         image_size=params.data.image_size,
         calibration=metrics.get("calibration", {}) if ours else {},
-        lineage={"origin": registry.origin(folder), "version": None},
+        lineage={
+            "origin": registry.origin(folder),
+            "version": None,
+            "data": registry.faces(folder),
+        },
         tested_on=metrics.get("test_digest") if ours else None,
     )
 
@@ -139,17 +145,10 @@ def _card(source: Source) -> Card:
         numbers={},
         lineage={
             **source.lineage,
-            "data": _data() if tested_on == now else NOT_STATED,
             "test_digest": tested_on,
+            **{name: source.calibration[name] for name in DECIDED if name in source.calibration},
         },
     )
-
-
-def _data() -> str:
-    if not MANIFEST.exists():
-        return NOT_STATED
-    drawn = sample.is_drawn(pd.read_parquet(MANIFEST, columns=["member"])["member"])
-    return "synthetic: drawn by `unveil sample`" if drawn else "faces of real pictures"
 
 
 def parity(expected: NDArray[np.floating], found: NDArray[np.floating]) -> Parity:
@@ -166,7 +165,9 @@ def told(made: Bundle) -> str:
     card = made.card
     lines = [f"{made.folder}: {card.architecture}, {card.parity['float32']['images']} test faces"]
     if not is_calibrated(card):
-        lines.append("not calibrated, and never unsure: it has no report of its own")
+        lines.append(
+            f"not calibrated, and unsure under {bound(None):g} alone: it has no report of its own"
+        )
     if not card.numbers:
         lines.append(
             f"no numbers, and nothing to hold drift against: {PACKED}/test.npz is not what it was "

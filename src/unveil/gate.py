@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil import bundle, export, measures, slices
+from unveil import bundle, export, measures, origins, slices
 from unveil.bundle import Bundle
 from unveil.contest import Check, Contest
 from unveil.errors import UserError
@@ -83,6 +83,42 @@ def reproduced(contest: Contest) -> Check:
     verb = "reproduces" if passed else "does not reproduce"
     said = f"it {verb} its report: {own:.4f} instead of {stated:.4f}"
     return Check("reproduced", passed, said, {"macro_f1": own, "reported_macro_f1": stated})
+
+
+def useful(contest: Contest) -> Check:
+    """It beats chance by its interval, and its macro-F1 is not below the floor."""
+    names = contest.params.classes
+    matrix = measures.confusion(contest.test.labels, contest.answers.argmax(1), len(names))
+    own = measures.interval(measures.macro_f1, matrix)
+    counts = matrix.sum(1)
+    share = float(counts.max() / counts.sum())
+    # Guessing reaches 1 / classes at most; one class alone has an F1 above 0.
+    always, chance = 2 * share / (1 + share) / len(names), 1 / len(names)
+    floor = chance + contest.params.promotion.floor * (1 - chance)
+    numbers = {"macro_f1_low": own.low, "chance": chance, "majority": always, "floor": floor}
+    trivial = f"guessing reaches {chance:.4f}, always {names[int(counts.argmax())]} {always:.4f}"
+    said = f"macro-F1 {own} is better than chance: {trivial}; the floor is {floor:.4f}"
+    if own.low <= max(chance, always):
+        said = f"macro-F1 {own} is not better than chance by its interval: {trivial}"
+    elif own.value < floor:
+        said = f"macro-F1 {own} is below {floor:.4f}, the promotion.floor of {len(names)} classes"
+    passed = own.low > max(chance, always) and own.value >= floor
+    return Check("useful", passed, said, numbers)
+
+
+def real(contest: Contest) -> Check:
+    """It learned from real faces, or no champion did."""
+    if contest.faces != origins.DRAWN:
+        return Check("real", passed=True, said=f"it learned from: {contest.faces}")
+    reign = contest.reign
+    if reign.champion is None or contest.champion_faces == origins.DRAWN:
+        said = "it learned from synthetic faces, and no champion of real ones is there"
+        return Check("real", passed=True, said=said)
+    said = (
+        f"it learned from synthetic faces, the champion, version {reign.champion}, did not: "
+        f"{contest.champion_faces}"
+    )
+    return Check("real", passed=False, said=said)
 
 
 def better(contest: Contest) -> Check:
@@ -190,5 +226,7 @@ CONDITIONS: tuple[Callable[[Contest], Check], ...] = (
     reproduced,
     better,
     fair,
+    useful,
+    real,
     deployable,
 )

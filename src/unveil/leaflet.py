@@ -3,6 +3,7 @@
 The bundle travels without the project, so what one has to know of it travels along.
 """
 
+from unveil.answer import bound
 from unveil.bundle import Card
 from unveil.measures import Estimate
 
@@ -43,7 +44,7 @@ def leaflet(card: Card) -> str:
         changed_int8=parity["int8"]["changed_labels"],
         data=card.lineage.get("data", NOT_STATED),
         calibrated=_calibrated(card),
-        abstaining=_abstaining(card.abstain_below),
+        abstaining=_abstaining(card),
     )
 
 
@@ -64,7 +65,8 @@ def _calibrated(card: Card) -> str:
     return "Not calibrated."
 
 
-def _abstaining(threshold: float | None) -> str:
-    if threshold is None:
-        return "It never abstains: no threshold is known that would keep a target for its errors."
-    return f"Under a probability of {threshold:.3f} it names no class."
+def _abstaining(card: Card) -> str:
+    said = f"Under a probability of {bound(card.abstain_below):.3f} it names no class."
+    if card.abstain_below is not None and card.lineage.get("target_kept", True):
+        return said
+    return f"{said} No threshold is known that would keep a target for its errors."

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from unveil.predict import Seen
@@ -11,23 +11,32 @@ from unveil.predict import Seen
 Format = Literal["text", "jsonl", "csv"]
 
 COLUMNS = ("source", "time", "face", "x", "y", "width", "height", "emotion", "reason")
-"""Of the CSV; the probabilities of the classes follow as ``p_CLASS``."""
+"""Of the CSV; the probabilities of the classes follow as ``p_CLASS``, then ``MODEL``."""
+MODEL = ("model_architecture", "model_version", "model_trained_on", "model_digest")
 
 
 def head(kind: Format, classes: Sequence[str]) -> str | None:
     """Give the line before all others, if there is one."""
-    return _row([*COLUMNS, *(f"p_{name}" for name in classes)]) if kind == "csv" else None
+    named = [f"p_{name}" for name in classes]
+    return _row([*COLUMNS, *named, *MODEL]) if kind == "csv" else None
 
 
-def line(seen: Seen, kind: Format, classes: Sequence[str]) -> str:
-    """Give the one line that tells of a face."""
+def line(
+    seen: Seen,
+    kind: Format,
+    classes: Sequence[str],
+    model: Mapping[str, str | None] | None = None,
+) -> str:
+    """Give the one line that tells of a face, and of the ``model`` that was asked."""
+    model = model or {}
     if kind == "csv":
         box = seen.box or ("",) * 4
         shares = (seen.answer.probabilities.get(name, "") for name in classes)
         when = "" if seen.time is None else round(seen.time, 3)
         said = (seen.answer.emotion or "", seen.answer.reason or "")
         face = "" if seen.face is None else seen.face
-        return _row([seen.source, when, face, *box, *said, *shares])
+        named = [model.get(name.removeprefix("model_")) or "" for name in MODEL]
+        return _row([seen.source, when, face, *box, *said, *shares, *named])
     if kind == "jsonl":
         return json.dumps(
             {
@@ -38,6 +47,7 @@ def line(seen: Seen, kind: Format, classes: Sequence[str]) -> str:
                 "emotion": seen.answer.emotion,
                 "reason": seen.answer.reason,
                 "probabilities": seen.answer.probabilities,
+                "model": model,
             }
         )
     return f"{_place(seen)}: {seen.answer}"

@@ -45,6 +45,9 @@ class Task(NamedTuple):
     data: str
 
 
+MOST = 100_000.0
+"""EUR for an hour of a machine; more is a slip of the pen."""
+
 Groups = dict[Task, dict[Place, list[Training]]]
 
 
@@ -75,25 +78,35 @@ def grouped(trainings: Sequence[Training]) -> Groups:
 def parsed(said: Sequence[str]) -> dict[str, float]:
     """Read prices given as ``NAME=EUR_PER_HOUR``."""
     prices = {}
-    for one in said:
+    for place, one in enumerate(said, start=1):
         name, _, value = one.rpartition("=")
         try:
             prices[name] = float(value)
         except ValueError:
             prices[name] = -1
-        if not name or not 0 <= prices[name] < float("inf"):
-            raise UserError(f"unknown price {one!r}; write NAME=EUR_PER_HOUR, such as H100=2.50")
+        if not name or not 0 <= prices[name] <= MOST:
+            raise UserError(
+                f"unknown price {one!r}, from 0 to {MOST:,.0f}; write NAME=EUR_PER_HOUR, such as "
+                "H100=2.50"
+            )
+        if len(prices) < place:
+            raise UserError(f"two prices for {name!r}: {', '.join(said)}; give one")
     return prices
 
 
 def by_machine(prices: Mapping[str, float], machines: set[str]) -> dict[str, float]:
     """Give each machine its price; a name that is part of none's is a ``UserError``."""
-    found = {}
+    found: dict[str, float] = {}
     for name, price in prices.items():
         meant = [machine for machine in machines if name.lower() in machine.lower()]
         if not meant:
             raise unknown("machine", name, sorted(machines))
-        found.update(dict.fromkeys(meant, price))
+        for machine in meant:
+            if found.setdefault(machine, price) != price:
+                raise UserError(
+                    f"two prices for {machine!r}: {found[machine]:g} and {price:g}, by {name!r}; "
+                    "name machines by more of their names"
+                )
     return found
 
 

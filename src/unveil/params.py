@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from unveil import names, strict_yaml
 from unveil.architectures import Architecture
 from unveil.errors import UserError, unknown
 from unveil.expectations import RULES
@@ -69,12 +69,9 @@ class Params:
 
 def load(path: Path = PARAMS) -> Params:
     """Read and check the parameters; ``UserError`` names the key, the value and the choices."""
-    content = _yaml(_text(path), path)
-    file = _checked(TypeAdapter(File), content, str(path))
+    file = _file(path)
     if file.recipe not in file.recipes:
         raise unknown(f"recipe in {path}", file.recipe, file.recipes)
-    if len(set(file.classes)) < len(file.classes):
-        raise UserError(f"{path}: classes: a name stands twice in {', '.join(file.classes)}")
     if sum(file.data.splits.values()) >= 1:
         raise UserError(f"{path}: data.splits: {file.data.splits} leave nothing to train on")
     recipe = file.recipes[file.recipe]
@@ -103,7 +100,7 @@ def load(path: Path = PARAMS) -> Params:
 
 def require_recipe(recipe: str, path: Path = PARAMS) -> None:
     """Refuse a recipe that the file does not have."""
-    choices = _yaml(_text(path), path).get("recipes", {})
+    choices = _file(path).recipes
     if recipe not in choices:
         raise unknown("recipe", recipe, choices)
 
@@ -117,27 +114,32 @@ def choose_recipe(recipe: str, path: Path = PARAMS) -> None:
         raise UserError(f"{path} has no line `recipe: ...`")
     if turned != text:
         with replacing(path) as temporary:
-            temporary.write_text(turned)
+            temporary.write_text(turned, encoding="utf-8")
 
 
 def _text(path: Path) -> str:
     if not path.exists():
         raise UserError(f"no {path.name} in {path.parent.absolute()}; run in the project's folder")
-    return path.read_text()
-
-
-def _yaml(text: str, path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(text)
-        # Through JSON, so that a date or a set, which YAML knows and we do not, is refused here.
-        checked = json.loads(json.dumps(content, allow_nan=False))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: {error}") from None
-    if not isinstance(checked, dict):
-        raise UserError(f"{path}: expected keys and values, found {type(content).__name__}")
-    return checked
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        said = f"byte {error.start} is not UTF-8; `git checkout {path}` brings the last version"
+        raise UserError(f"{path}: {said}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {str(error.strerror).lower()}") from None
+
+
+def _file(path: Path) -> File:
+    content = strict_yaml.parsed(_text(path), str(path))
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: no keys; `git checkout {path}` brings the last version")
+    file = _checked(TypeAdapter(File), content, str(path))
+    names.require_classes(file.classes, f"{path}: classes")
+    names.require_keys(file.architectures, f"{path}: architectures")
+    names.require_keys(file.recipes, f"{path}: recipes")
+    for name, recipe in file.recipes.items():
+        names.require_keys(recipe.schedules, f"{path}: recipes.{name}.schedules")
+    return file
 
 
 def _architecture(key: str, entry: dict[str, Any], *, recipe: Recipe, where: str) -> Architecture:
@@ -193,7 +195,8 @@ def _said(error: Any) -> str:
         return "missing key"
     if error["type"] in _UNKNOWN:
         return "unknown key"
-    said = f"{error['msg'].lower()}, found {value!r}"
+    found = repr(value)
+    said = f"{error['msg'].lower()}, found {found if len(found) <= 120 else f'{found[:117]}...'}"
     if isinstance(value, str) and re.fullmatch(r"-?[\d.]+[eE][+-]?\d+", value):
         return f"{said}: write it with a point and a sign, 1.0e-3"
     return said

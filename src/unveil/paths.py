@@ -69,4 +69,4 @@ def pipeline(key: str) -> Place:
 def of_seed(key: str, seed: int) -> Place:
     """Name the place of another training of an architecture; no stage knows it."""
     folder = SEEDS / key / str(seed)
-    return Place(folder / "model", folder / "report", CHECKPOINTS / f"{key}-{seed}")
+    return Place(folder / "model", folder / "report", CHECKPOINTS / f"{key}@{seed}")

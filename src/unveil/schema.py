@@ -5,8 +5,10 @@ Takes nothing; a key that is not here is unknown, a type that is not this one il
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from unveil.names import address
 
 SPLITS = ("train", "validation", "test")
 
@@ -25,7 +27,9 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 _strict = dataclass(frozen=True, config=_STRICT)
 
 Split = Literal["train", "validation", "test"]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
+Epochs = Annotated[int, Field(gt=0, le=10_000)]
+Faces = Annotated[int, Field(gt=0, le=1_000_000)]
 SEEDS = 2**32
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -64,7 +68,7 @@ class Audit:
     """How labels are doubted: in how many folds, and how many faces a contact sheet shows."""
 
     folds: Annotated[int, Field(ge=2, le=20)]
-    shown: Positive
+    shown: Faces
 
 
 @_strict
@@ -75,15 +79,19 @@ class Report:
     """
 
     thumbnails: bool
-    shown: Positive
-    explained: Annotated[int, Field(ge=2)]
+    shown: Faces
+    explained: Annotated[int, Field(ge=2, le=1_000_000)]
 
 
 @_strict
 class Decision:
-    """When an answer goes out: of those that do, at most ``target_risk`` may be wrong."""
+    """When an answer goes out: of those that do, at most ``target_risk`` may be wrong.
+
+    Under a probability of ``never_below`` none does, whatever the target allows.
+    """
 
     target_risk: Annotated[float, Field(gt=0, lt=1)]
+    never_below: Share = 0.5
 
 
 @_strict
@@ -130,10 +138,10 @@ class Training:
     """
 
     seed: Seed
-    batch_size: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
+    batch_size: Annotated[int, Field(gt=0, le=65_536)]
+    weight_decay: Annotated[float, Field(ge=0, le=100)]
     label_smoothing: Share
-    mixup: Annotated[float, Field(ge=0)]
+    mixup: Annotated[float, Field(ge=0, le=100)]
     class_weights: bool
     precision: Precision
     augmentation: Augmentation
@@ -150,9 +158,9 @@ class Stage:
     """
 
     trainable_from: str
-    epochs: Positive
-    learning_rate: Annotated[float, Field(gt=0)]
-    patience: Positive
+    epochs: Epochs
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    patience: Epochs
     decay: Literal["cosine", "plateau"] = "cosine"
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -172,10 +180,7 @@ class Schedule:
 
 @_strict
 class Recipe:
-    """One position of the dial.
-
-    ``near_twins`` is the number of bits of a perceptual hash in which near twins may differ.
-    """
+    """One position of the dial; near twins may differ in ``near_twins`` bits of their hash."""
 
     near_twins: Annotated[int, Field(ge=0, le=64)]
     training: Training
@@ -187,12 +192,13 @@ class Promotion:
     """What a candidate has to keep to become champion, besides its lead.
 
     ``slice_tolerance`` in macro-F1, ``latency`` in milliseconds for one face on one core, ``size``
-    in megabytes of the exported network.
+    in megabytes of the exported network, ``floor`` as a share of the way from chance to 1.
     """
 
     slice_tolerance: Share
-    latency: Annotated[float, Field(gt=0)]
-    size: Annotated[float, Field(gt=0)]
+    latency: Annotated[float, Field(gt=0, le=60_000)]
+    size: Annotated[float, Field(gt=0, le=2000)]
+    floor: Share = 0.33
 
 
 @_strict
@@ -203,15 +209,15 @@ class Monitoring:
     in ``cooldown_hours`` train-all is started once for drift.
     """
 
-    url: Annotated[str, Field(pattern="^https?://")]
+    url: Annotated[str, AfterValidator(address)]
     min_faces: Positive
-    cooldown_hours: Annotated[float, Field(ge=0)]
+    cooldown_hours: Annotated[float, Field(ge=0, le=8784)]
     thresholds: Annotated[dict[Drifting, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
 
 
 @_strict
 class Provenance:
-    """What only the person who brought the faces knows of them; empty is *not stated*."""
+    """What only who brought the faces knows of them; empty is *not stated*."""
 
     title: Told = ""
     creators: Told = ""
@@ -238,7 +244,7 @@ class File:
     slices: Slicing
     promotion: Promotion
     monitoring: Monitoring
-    sample: dict[Split, Positive]
-    architectures: dict[str, dict[str, Any]]
+    sample: dict[Split, Faces]
+    architectures: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     recipes: dict[str, Recipe]
     provenance: Provenance = Field(default_factory=Provenance)

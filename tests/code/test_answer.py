@@ -28,6 +28,12 @@ def test_under_the_threshold_it_is_unsure_and_names_none():
     assert str(said).startswith("unsure  (")
 
 
+def test_without_a_threshold_none_is_named_that_is_less_likely_than_the_others_together():
+    said = answer(shares(0.35, 0.25, 0.2, 0.2), CLASSES, None)
+    assert (said.emotion, said.reason) == (None, "unsure")
+    assert answer(shares(5, 2, 2, 1), CLASSES, None).emotion == "happy"
+
+
 def test_no_face_is_an_answer_without_probabilities():
     assert (NO_FACE.emotion, NO_FACE.reason, NO_FACE.probabilities) == (None, "no_face", {})
     assert str(NO_FACE) == "no face"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import helper
 from tests import bundles
 
-from unveil import bundle
+from unveil import bundle, lineage, origins
 from unveil.errors import UserError
 from unveil.files import write_json
 from unveil.paths import BUNDLE, STARTER
@@ -122,11 +122,11 @@ def test_no_card_whatever_is_in_it_ends_in_another_error(tmp_path_factory, conte
 
 def test_the_exported_one_is_found_before_the_one_that_came_along(place):
     with pytest.raises(UserError, match="no bundle in data/07_bundle or models/starter; `unveil"):
-        bundle.found()
+        lineage.chosen(None)
     bundles.made(STARTER)
-    assert bundle.found() == STARTER
-    bundles.made(BUNDLE)
-    assert bundle.found() == BUNDLE
+    assert lineage.chosen(None) == STARTER
+    bundles.made(BUNDLE, lineage={"data": origins.REAL})
+    assert lineage.chosen(None) == BUNDLE
 
 
 def test_asking_a_bundle_loads_no_training_and_unpickles_nothing(folder):

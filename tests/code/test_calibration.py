@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from unveil.calibration import abstain_below, calibrated, highest_risk, temperature
+from unveil.calibration import abstain_below, calibrated, highest_risk, named_from, temperature
 
 
 def drawn(count: int, *, sharpness: float = 1.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +69,16 @@ def test_the_threshold_keeps_its_target_on_new_images_19_times_of_20():
         kept.append(wrong[confidence >= threshold].mean() <= 0.1)
         assert 0.3 < (confidence >= threshold).mean() < 0.9
     assert np.mean(kept) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("threshold", "target", "never_below", "bound"),
+    [(0.8, 0.1, 0.5, 0.8), (0.0, 0.1, 0.5, 0.5), (None, 0.1, 0.5, 0.9), (None, 0.8, 0.5, 0.5)],
+)
+def test_nothing_is_named_under_a_bound_whether_the_target_is_kept_or_not(
+    threshold, target, never_below, bound
+):
+    assert named_from(threshold, target, never_below) == pytest.approx(bound)
 
 
 def test_a_stricter_target_answers_less():

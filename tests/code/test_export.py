@@ -1,6 +1,7 @@
 """Export: what is written answers as Keras does, for every architecture, or is not written."""
 
 import dataclasses
+import inspect
 import json
 import shutil
 import subprocess
@@ -15,7 +16,8 @@ from tests.conftest import ROOT, pack
 from tests.training import toy
 
 from unveil import bundle, convert, export, leaflet, params, promote, registry
-from unveil.architectures import Transfer
+from unveil.architectures import Transfer, transfer
+from unveil.cli import stages
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
 from unveil.paths import BUNDLE, COMPARISON, MODELS, PACKED, REPORTS, STARTER, VERDICT
@@ -111,7 +113,7 @@ def test_the_page_beside_it_has_the_numbers_with_their_interval_and_the_limits(m
     assert "| `model.onnx` | 1.0000 [1.0000, 1.0000] | 0 |" in said
     assert "temperature 1.700. Under a probability of 0.600 it names no class" in said
     assert "no\nstatement about what a person feels" in said
-    assert "Data: not stated" in said
+    assert "Data: faces of real pictures" in said
 
 
 def test_a_report_about_another_network_calibrates_nothing(made):
@@ -182,7 +184,7 @@ def test_of_who_was_tested_on_other_images_no_number_is_stated(made, tmp_path):
     other = export.export(source, tmp_path / "other")
     assert (other.card.numbers, other.card.reference) == ({}, None)
     assert (other.card.lineage["data"], other.card.lineage["test_digest"]) == (
-        "not stated",
+        "faces of real pictures",
         "f" * 64,
     )
     assert other.card.parity["float32"]["changed_labels"] == 0
@@ -194,9 +196,12 @@ def test_of_who_was_tested_on_other_images_no_number_is_stated(made, tmp_path):
 def test_one_without_a_report_of_its_own_is_said_to_be_not_calibrated(made, tmp_path):
     source = dataclasses.replace(export.trained("cnn3", params.load()), calibration={})
     other = export.export(source, tmp_path / "other")
-    assert "not calibrated, and never unsure" in export.told(other)
+    assert "not calibrated, and unsure under 0.5 alone" in export.told(other)
     assert "not calibrated" not in export.told(made)
-    assert "- Not calibrated. It never abstains" in (other.folder / "README.md").read_text()
+    assert (
+        "- Not calibrated. Under a probability of 0.500 it names no class. No thr"
+        in (other.folder / "README.md").read_text()
+    )
 
 
 def toys(key: str):
@@ -226,6 +231,110 @@ def test_every_architecture_answers_in_onnx_as_in_keras(key, tmp_path):
     print(key, compared)
     assert compared.max_difference < export.TOLERANCE
     assert compared.changed_labels == 0
+
+
+def backbone(name: str) -> Transfer:
+    return Transfer(
+        builder="transfer", backbone=name, weights="none", input_size=32, head=8, dropout=0.1
+    )
+
+
+def test_convolutions_in_groups_and_gelu_answer_as_in_keras(tmp_path):
+    faces = keras.Input((32, 32, 1), dtype="uint8")
+    x = keras.layers.Conv2D(8, 3)(keras.layers.Rescaling(1 / 255)(faces))
+    x = keras.layers.Conv2D(16, 3, strides=2, padding="same", groups=8, activation="gelu")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
+    network = keras.Model(faces, keras.layers.Dense(4, "softmax")(x))
+    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 1)).astype(np.uint8)
+    before = network.predict(images, verbose=0)
+    convert.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
+    found = answers(tmp_path / "model.onnx", images)
+    assert export.parity(before, found).max_difference < 1e-5
+    assert np.array_equal(network.predict(images, verbose=0), before)
+
+
+@pytest.fixture
+def unexportable(monkeypatch) -> Transfer:
+    """A backbone whose convolution in groups ONNX cannot have, of a family never tried."""
+
+    def network(include_top, weights, input_tensor):
+        x = keras.layers.Conv2D(8, 3)(input_tensor)
+        x = keras.layers.Conv2D(8, 3, groups=4, name="in_groups")(x)
+        return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+
+    monkeypatch.setattr(keras.applications.vgg16, "Grouped", network, raising=False)
+    monkeypatch.setattr(transfer, "EXPORTED", frozenset())
+    return backbone("vgg16.Grouped")
+
+
+def test_a_backbone_that_cannot_be_exported_is_refused_before_it_is_trained(
+    packed, unexportable, monkeypatch
+):
+    loaded = params.load()
+    loaded.architectures["cnn3"] = unexportable
+    monkeypatch.setattr(params, "load", lambda: loaded)
+    with pytest.raises(UserError, match="exported to ONNX: in_groups convolves in 4 groups of 2"):
+        stages.train("cnn3")
+    assert not MODELS.exists()
+
+
+def test_whatever_the_exporter_raises_is_one_line(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("No Op registered\n\nfor it")
+
+    monkeypatch.setattr(keras.Model, "export", fails)
+    with pytest.raises(UserError) as raised:
+        convert.to_onnx(quarters(), tmp_path / "model.onnx", temperature=1.0)
+    assert str(raised.value) == (
+        "the network cannot be exported to ONNX: RuntimeError: No Op registered for it; choose "
+        "another backbone"
+    )
+    (tmp_path / "none.onnx").write_bytes(b"none")
+    with pytest.raises(UserError, match="the network cannot be written in 8 bits: "):
+        convert.quantize(
+            tmp_path / "none.onnx", tmp_path / "8.onnx", np.zeros((1, 48, 48, 1), "u1")
+        )
+
+
+SMALLEST = {
+    "convnext": "ConvNeXtTiny",
+    "densenet": "DenseNet121",
+    "efficientnet": "EfficientNetB0",
+    "efficientnet_v2": "EfficientNetV2B0",
+    "inception_resnet_v2": "InceptionResNetV2",
+    "inception_v3": "InceptionV3",
+    "mobilenet": "MobileNet",
+    "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v3": "MobileNetV3Small",
+    "nasnet": "NASNetMobile",
+    "resnet": "ResNet50",
+    "resnet50": "ResNet50",
+    "resnet_v2": "ResNet50V2",
+    "vgg16": "VGG16",
+    "vgg19": "VGG19",
+    "xception": "Xception",
+}
+
+
+def test_every_family_is_known_to_be_exported():
+    families = {name for name, one in vars(keras.applications).items() if inspect.ismodule(one)}
+    assert set(SMALLEST) == transfer.EXPORTED == families - {"imagenet_utils"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", SMALLEST)
+def test_the_smallest_network_of_each_family_answers_as_in_keras(family, tmp_path):
+    entry = dataclasses.replace(
+        backbone(f"{family}.{SMALLEST[family]}"), input_size=75 if "inception" in family else 32
+    )
+    network = entry.build(48, 4)
+    shake(network)
+    images = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
+    convert.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
+    found = answers(tmp_path / "model.onnx", images)
+    assert export.parity(network.predict(images, verbose=0), found).max_difference < 1e-4
+    convert.quantize(tmp_path / "model.onnx", tmp_path / "8.onnx", images)
+    assert np.isfinite(answers(tmp_path / "8.onnx", images)).all()
 
 
 def test_what_a_network_subtracts_is_inside_the_file_not_another_input(tmp_path):

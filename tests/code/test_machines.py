@@ -102,10 +102,21 @@ def test_runs_that_were_not_evaluated_are_none(client):
         machines.compare({})
 
 
-@pytest.mark.parametrize("said", ["H100", "=2", "H100=cheap", "H100=-1", "H100=nan", "H100=inf"])
+@pytest.mark.parametrize(
+    "said", ["H100", "=2", "H100=cheap", "H100=-1", "H100=nan", "H100=inf", "H100=1e9"]
+)
 def test_a_price_that_is_none_says_how_one_is_written(said):
     with pytest.raises(UserError, match=r"write NAME=EUR_PER_HOUR, such as H100=2\.50$"):
         machines.parsed([said])
+
+
+def test_two_prices_for_one_machine_are_refused():
+    with pytest.raises(UserError, match="two prices for 'H100': H100=2, H100=3; give one"):
+        machines.parsed(["H100=2", "H100=3"])
+    known = {"NVIDIA H100 80GB HBM3"}
+    with pytest.raises(UserError, match="two prices for 'NVIDIA H100 80GB HBM3': 2 and 3, by 'NV"):
+        machines.by_machine({"H100": 2.0, "NVIDIA": 3.0}, known)
+    assert machines.by_machine({"H100": 2.0, "NVIDIA": 2.0}, known) == dict.fromkeys(known, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,9 @@ def test_the_command_tells_of_pictures_and_ends_with_2_when_one_was_unreadable(p
     (place / "text.jpg").write_text("no face")
     said = unveil("face.png", "text.jpg")
     assert said.stdout.startswith("face.png: surprise  (happy 0.000")
-    assert said.stderr == "text.jpg: not an image\n"
+    asks, unreadable = said.stderr.splitlines()
+    assert asks.startswith("unveil: asks models/starter: quarters, trained on: real faces")
+    assert unreadable == "text.jpg: not an image"
     assert said.returncode == 2
 
 
@@ -203,7 +205,7 @@ def test_the_command_watches_a_video(place):
     assert said.returncode == 0, said.stderr
     assert [json.loads(line)["face"] for line in said.stdout.splitlines()] == [0, 0, 0]
     assert len(list(Path("shown").iterdir())) == 3
-    assert said.stderr == ""
+    assert len(said.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -236,6 +237,18 @@ def test_an_audit_log_that_cannot_be_written_is_one_line(tmp_path, capsys):
         ({"certificate": "here"}, "--certificate and --key go together"),
         ({"waiting": 0}, "--waiting 0 is not positive"),
         ({"body_seconds": -1.0}, "--body-seconds -1.0 is not positive"),
+        ({"body_seconds": math.nan}, "--body-seconds nan is no number; take 0.001 to 3,600"),
+        ({"patience": math.nan}, "--patience nan is no number"),
+        ({"patience": math.inf}, "--patience inf is more than 3600"),
+        ({"drain_seconds": math.nan}, "--drain-seconds nan is no number"),
+        ({"drain_seconds": math.inf}, "--drain-seconds inf is more than 3600"),
+        ({"drain_seconds": -1.0}, "--drain-seconds -1.0 is less than 0"),
+        ({"drain_seconds": 5_000_000.0}, "--drain-seconds 5000000.0 is more than 3600"),
+        ({"port": -1}, "--port -1 is less than 0; take 0 to 65,535"),
+        ({"port": 65_536}, "--port 65536 is more than 65535"),
+        ({"streams": -1}, "--streams -1 is less than 0"),
+        ({"watched": 10**9}, "--watched 1000000000 is more than 1e\\+07"),
+        ({"max_bytes": 10**13}, "--max-bytes 10000000000000 is more than"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(changed, said):

@@ -23,7 +23,7 @@ from unveil.serving.app import build
 from unveil.serving.batching import Batcher
 from unveil.serving.pipeline import Gates
 from unveil.serving.purpose import Purpose
-from unveil.serving.run import assemble
+from unveil.serving.assembly import assemble
 from unveil.serving.settings import Settings
 from unveil.serving.turnstile import Turnstile
 

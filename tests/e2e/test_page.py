@@ -508,6 +508,8 @@ def test_a_phone_shows_all_of_it_in_letters_that_can_be_read(url, opened, tmp_pa
     phone = {"viewport": {"width": 360, "height": 740}, "color_scheme": scheme}
     tab, _ = opened(f"{url}{path}", **phone)
     expect(tab.get_by_text("Emotion recognition is running here.")).to_be_visible()
+    if not path:
+        expect(tab.get_by_text("Model: cnn5_gray, trained on: real faces.")).to_be_visible()
     assert tab.locator("aside a").get_attribute("href") == "/notice"
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert tab.evaluate(NAMELESS) == []

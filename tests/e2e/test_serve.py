@@ -106,13 +106,17 @@ def test_every_face_of_a_picture_is_answered_with_its_place(client):
 def test_a_picture_without_a_face_is_an_answer_too(client):
     wall = encoded(Image.fromarray(bright(0, 640)), "JPEG")
     told = client.post("/v1/predict", content=wall, headers=PNG).json()
-    assert told == {"faces": [], "reason": "no_face"}
+    model = client.get("/v1/model").json()
+    assert (model["architecture"], model["trained_on"]) == ("quarters", "not stated")
+    assert told == {"faces": [], "reason": "no_face", "model": model}
 
 
 def test_a_batch_is_answered_in_its_order(client):
     pictures = [FACES[label] for label in (2, 0, 3)] + [b"no picture"]
     body = {"pictures": [base64.b64encode(picture).decode() for picture in pictures]}
-    told = client.post("/v1/predict/batch", json=body).json()["pictures"]
+    answer = client.post("/v1/predict/batch", json=body).json()
+    assert answer["model"] == client.get("/v1/model").json()
+    told = answer["pictures"]
     assert [one["faces"][0]["emotion"] for one in told[:3]] == ["sad", "happy", "surprise"]
     assert told[3] == {"faces": [], "reason": "not an image"}
 

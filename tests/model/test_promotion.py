@@ -6,18 +6,20 @@ import re
 import shutil
 from pathlib import Path
 
+import keras
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import typer
 from tests.candidates import compared, distracted, quadrants, score, trained
 from tests.conftest import rows
 
-from unveil import bundle, export, params, promote, registry
+from unveil import bundle, export, origins, params, promote, registry
 from unveil.cli import champion as verbs
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
-from unveil.paths import BUNDLE, PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
+from unveil.paths import BUNDLE, MODELS, PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
 from unveil.schema import Slicing
 
 
@@ -54,8 +56,8 @@ def test_the_first_candidate_becomes_champion_reloads_and_predicts_the_same(cham
 
 
 def test_a_better_candidate_takes_the_place(loaded):
-    trained("cnn3", quadrants(-20.0), loaded)
-    compared("cnn3", 0.0)
+    trained("cnn3", distracted(400), loaded)
+    compared("cnn3", score(distracted(400)))
     assert promote.promote(loaded).promoted
     trained("cnn4", quadrants(20.0), loaded)
     compared("cnn4", 1.0)
@@ -64,6 +66,84 @@ def test_a_better_candidate_takes_the_place(loaded):
     numbers = decision.numbers()
     assert numbers["champion_macro_f1"] < numbers["macro_f1"]
     assert registry.champion().architecture == "cnn4"
+
+
+def merged() -> keras.Model:
+    """A network that calls all but surprise happy: macro-F1 0.375."""
+    network = quadrants(20.0)
+    weights = 20 * np.eye(4, dtype="float32")
+    weights[:3] = weights[:3].sum(0) * np.array([1, 0, 0, 0])
+    weights[:3, 0], weights[3, 3] = 20.0, 30.0
+    network.layers[-1].set_weights([weights, np.array([0, 0, 0, 5], "float32")])
+    return network
+
+
+def test_a_first_candidate_that_knows_nothing_is_refused(loaded):
+    trained("cnn3", quadrants(0.0), loaded)
+    compared("cnn3", 0.1)
+    assert reason(loaded) == (
+        "macro-F1 0.1000 [0.1000, 0.1000] is not better than chance by its interval: guessing "
+        "reaches 0.2500, always happy 0.1000"
+    )
+
+
+def test_a_first_candidate_under_the_floor_is_refused_and_can_be_forced(loaded):
+    trained("cnn3", merged(), loaded)
+    found = score(merged())
+    assert 0.3 < found < 0.45
+    compared("cnn3", found)
+    said = f"macro-F1 {found:.4f} [{found:.4f}, {found:.4f}] is below 0.4975, the promotion.floor"
+    assert reason(loaded) == f"{said} of 4 classes"
+    low = dataclasses.replace(loaded.promotion, floor=0.1)
+    assert promote.promote(dataclasses.replace(loaded, promotion=low), dry_run=True).act == (
+        "would be promoted"
+    )
+    decision = promote.promote(loaded, force="to try the server")
+    assert (decision.act, decision.version) == ("forced", "1")
+    assert decision.numbers()["floor"] == pytest.approx(0.4975)
+
+
+def draw_the_packed_faces() -> None:
+    """Let the packed training faces be named as those of the sample."""
+    table = pd.read_parquet(PACKED / "train.parquet")
+    table["member"] = [f"sample/train/sad/train_sad_{one:04}.png" for one in range(len(table))]
+    table.to_parquet(PACKED / "train.parquet")
+
+
+def test_a_network_of_drawn_faces_never_follows_one_of_real_faces_unless_forced(loaded):
+    trained("cnn3", distracted(400), loaded)
+    compared("cnn3", score(distracted(400)))
+    assert promote.promote(loaded).promoted
+    assert registry.champion().faces == origins.REAL
+    draw_the_packed_faces()
+    trained("cnn4", quadrants(20.0), loaded)
+    compared("cnn4", 1.0)
+    assert reason(loaded) == (
+        "it learned from synthetic faces, the champion, version 1, did not: faces of real pictures"
+    )
+    assert promote.promote(loaded, force="to show it at a fair").act == "forced"
+    assert registry.champion().faces == origins.DRAWN
+    assert export.champion().lineage["data"] == origins.DRAWN
+
+
+def test_a_network_of_real_faces_follows_one_of_drawn_faces_and_drawn_follow_drawn(loaded):
+    draw_the_packed_faces()
+    for key, network in (("cnn3", distracted(400)), ("cnn4", quadrants(20.0))):
+        trained(key, network, loaded)
+        compared(key, score(network))
+        assert promote.promote(loaded).promoted
+        assert registry.champion().faces == origins.DRAWN
+
+
+def test_a_training_that_did_not_record_its_faces_is_known_by_what_is_packed(champion):
+    draw_the_packed_faces()
+    trained("cnn4", quadrants(30.0), champion)
+    path = MODELS / "cnn4/run.json"
+    made = json.loads(path.read_text())
+    del made["tags"]["faces"]
+    write_json(path, made)
+    compared("cnn4", 1.0)
+    assert "it learned from synthetic faces, the champion, version 1, did not" in reason(champion)
 
 
 def test_the_champion_itself_is_not_promoted_again(champion):

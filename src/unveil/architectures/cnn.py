@@ -24,12 +24,19 @@ class Cnn:
 
     builder: Literal["cnn"]
     color: Literal["rgb", "gray"]
-    filters: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1, max_length=6)]
+    filters: Annotated[
+        tuple[Annotated[int, Field(gt=0, le=8192)], ...], Field(min_length=1, max_length=6)
+    ]
     convolutions: Annotated[int, Field(ge=1, le=4)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
     pretrained = False
     depthwise = False
+    exports = True
+
+    def untrained(self) -> "Cnn":
+        """Give the same without learned weights: it has none."""
+        return self
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
         """Make the network with random weights."""

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -23,6 +24,15 @@ DEPTHWISE = frozenset(
 )
 """The modules of keras.applications whose networks convolve channel by channel."""
 
+EXPORTED = frozenset(
+    {
+        *("convnext", "densenet", "efficientnet", "efficientnet_v2", "inception_resnet_v2"),
+        *("inception_v3", "mobilenet", "mobilenet_v2", "mobilenet_v3", "nasnet", "resnet"),
+        *("resnet50", "resnet_v2", "vgg16", "vgg19", "xception"),
+    }
+)
+"""The modules of which a network was exported to ONNX and answered as in Keras."""
+
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Transfer:
@@ -37,7 +47,7 @@ class Transfer:
     backbone: Annotated[str, Field(pattern=r"^[a-z_0-9]+\.[A-Za-z0-9]+$")]
     weights: str
     input_size: Annotated[int, Field(ge=32, le=512)]
-    head: Annotated[int, Field(gt=0)]
+    head: Annotated[int, Field(gt=0, le=65_536)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
@@ -50,6 +60,15 @@ class Transfer:
     def depthwise(self) -> bool:
         """Whether it convolves channel by channel, which no processor is quick at in bfloat16."""
         return self.backbone.split(".")[0] in DEPTHWISE
+
+    @property
+    def exports(self) -> bool:
+        """Whether a network of its family is known to be exported as it is."""
+        return self.backbone.split(".")[0] in EXPORTED
+
+    def untrained(self) -> "Transfer":
+        """Give the same without learned weights, which need not be downloaded for it."""
+        return replace(self, weights=weights.RANDOM, sha256=None)
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
         """Make the network; ``UserError`` where the backbone or its weights cannot be had."""

@@ -15,8 +15,9 @@ def bench_serve(
     ] = 2000,
 ) -> None:
     """Time the bundle that `unveil predict` asks, in this process and behind `unveil serve`."""
-    from unveil import bundle, pace
+    from unveil import lineage, pace
     from unveil.serving import bench
 
-    print(pace.table(pace.measure(bundle.found(), calls=calls)))
-    print(f"\n{bench.table(bench.server(bundle.found(), requests=requests))}")
+    asked = lineage.chosen(None)
+    print(pace.table(pace.measure(asked, calls=calls)))
+    print(f"\n{bench.table(bench.server(asked, requests=requests))}")

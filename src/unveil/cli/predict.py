@@ -36,21 +36,24 @@ def predict(
         str | None,
         typer.Option(metavar="FILE[@SHA256]", help="YuNet, in place of the bundled cascade."),
     ] = None,
+    asks: Annotated[
+        Path | None, typer.Option("--bundle", metavar="DIR", help="Another bundle to ask.")
+    ] = None,
 ) -> None:
     """Name the apparent expression of every face: a class, `unsure`, or `no face`.
 
-    Pictures of 64 pixels or less are taken for faces. Asks data/07_bundle or, where nothing was
-    exported, models/starter.
+    Pictures of 64 pixels or less are taken for faces. Asks data/07_bundle where that was trained on
+    real faces, else models/starter; stderr says which.
     """
     if bool(paths) == (watched is not None):
         raise UserError("choose what to look at: PATHS, --video FILE or --camera N")
 
-    from unveil import bundle, detect
+    from unveil import bundle, detect, lineage
     from unveil.predict import Asked
 
     asked = Asked(
         # One thread for a picture where all cores have pictures.
-        bundle=bundle.load(bundle.found(), threads=1 if paths else 0),
+        bundle=bundle.load(lineage.chosen(asks), threads=1 if paths else 0),
         detect=detect.named(detector, reach=detect.STILL if paths else detect.MOVING),
         faces=faces,
         annotated=annotated,
@@ -74,9 +77,10 @@ def _seen(asked: "Asked", paths: list[Path], watched: str | None) -> "Iterator[S
 
 def _told(seen: "Iterator[Seen | UserError]", asked: "Asked", form: "lines.Format") -> bool:
     """Print it all; says whether something could not be read."""
-    from unveil import lines
+    from unveil import lineage, lines
 
     failed, classes = False, asked.bundle.classes
+    model, sentence = lineage.described(asked.bundle), lineage.sentence(asked.bundle)
     if first := lines.head(form, classes):
         print(first)
     for one in seen:
@@ -84,5 +88,8 @@ def _told(seen: "Iterator[Seen | UserError]", asked: "Asked", form: "lines.Forma
             failed = True
             print(one, file=sys.stderr)
         else:
-            print(lines.line(one, form, classes), flush=True)
+            if sentence:
+                print(f"unveil: {sentence}", file=sys.stderr)
+                sentence = ""
+            print(lines.line(one, form, classes, model), flush=True)
     return failed

@@ -141,6 +141,10 @@ def train(
     """
     loaded = _ready_for(architecture)
 
+    from unveil import convert
+
+    entry, size = loaded.architectures[architecture], loaded.data.image_size
+    convert.require_exportable(entry, size, len(loaded.classes))
     if count > 1:
         from unveil import seeds
 
@@ -168,11 +172,10 @@ def evaluate(architecture: Architecture) -> None:
         f"[{test['low']:.4f}, {test['high']:.4f}], n = {metrics['test']['images']}"
     )
     sure, worst = metrics["calibration"], metrics["slices"]["worst"]
-    if sure["target_kept"]:
-        held = f"the surest {sure['coverage']:.0%} are answered, {sure['risk']:.1%} of them wrongly"
-    else:
-        held = f"no confidence keeps the errors under {sure['target_risk']:.0%}: all are answered"
-    print(f"{architecture}: {held}")
+    held = f"the surest {sure['coverage']:.0%} are answered, {sure['risk']:.1%} of them wrongly"
+    print(f"{architecture}: {held}; under {sure['abstain_below']:.3f} it is unsure")
+    if not sure["target_kept"]:
+        print(f"{architecture}: no threshold keeps the errors under {sure['target_risk']:.0%}")
     if worst:
         value, name = worst["macro_f1"]["value"], f"{worst['dimension']}={worst['name']}"
         print(f"{architecture}: worst slice {name}, macro-F1 {value:.4f}, n = {worst['images']}")

@@ -14,7 +14,7 @@ from unveil.registry.description import page_of
 from unveil.registry.erasure import mark_erased
 from unveil.registry.evaluated import Training, evaluated, reported
 from unveil.registry.ledger import Entry, Overtaken
-from unveil.registry.publish import attach, origin, publish
+from unveil.registry.publish import attach, faces, origin, publish
 from unveil.registry.reporter import reporting
 from unveil.registry.reports import report
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
@@ -49,6 +49,7 @@ __all__ = [
     "connect",
     "crown",
     "evaluated",
+    "faces",
     "found",
     "load",
     "log_files",

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from unveil import origins
 from unveil.errors import UserError
 from unveil.files import existing, read_json, sha256
-from unveil.paths import Place, pipeline
-from unveil.provenance import requirements
+from unveil.paths import PACKED, Place, pipeline
+from unveil.provenance import dvc_hash, requirements
 from unveil.registry.connection import TRANSFER, answering, connect, patience, within
 from unveil.registry.runs import Described, describe, run_of, send
 
@@ -29,6 +30,21 @@ def described(folder: Path) -> Described:
 def origin(folder: Path) -> str:
     """Read by which tag a training's folder finds its run."""
     return str(described(folder)["origin"])
+
+
+def faces(folder: Path) -> str:
+    """Say where the faces of a training are from, by `origins`.
+
+    One that did not record it, of an older version or where no table of them was, may have learned
+    from those that are packed now.
+    """
+    made = described(folder)
+    known = str(made["tags"].get("faces", origins.UNKNOWN))
+    path = PACKED / "train.npz"
+    digest = made["data"].get("training", {}).get("md5")
+    if known == origins.UNKNOWN and path.exists() and digest == dvc_hash(path):
+        return origins.packed()
+    return known
 
 
 def publish(key: str, place: Place | None = None) -> str:

@@ -18,6 +18,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
+from unveil import origins
 from unveil.params import Params
 from unveil.paths import ARCHIVE, CARD, CARD_PLOTS, DATA_DOCS, PACKED, SUMMARY, VERDICT
 from unveil.provenance import dvc_hash, git_commit, hardware, parameters
@@ -81,7 +82,13 @@ def described(key: str, params: Params, origin: str) -> Described:
     above = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     return {
         "origin": origin,
-        "tags": {"architecture": key, **_made_with(), **_computed(key, params), **above},
+        "tags": {
+            "architecture": key,
+            "faces": origins.packed(),
+            **_made_with(),
+            **_computed(key, params),
+            **above,
+        },
         "parameters": {name: str(value) for name, value in parameters(key, params).items()},
         "data": _data(),
         "classes": list(params.classes),

@@ -11,12 +11,13 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from unveil import origins
 from unveil.errors import UserError
 from unveil.paths import MODELS
 from unveil.registry import artifact, ledger
 from unveil.registry.connection import NAME, answering, connect
 from unveil.registry.ledger import Entry
-from unveil.registry.publish import described, publish
+from unveil.registry.publish import described, faces, publish
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +32,7 @@ class Version:
     """A registered model: ``number`` as MLflow counts, and what it was registered with.
 
     ``digests`` is its tag with the sha256 of each file; ``seal`` what the ledger says the tag's
-    digest is, ``""`` where it never was champion.
+    digest is, ``""`` where it never was champion; ``faces`` what it learned from, by `origins`.
     """
 
     number: str
@@ -41,6 +42,7 @@ class Version:
     image_size: int
     digests: str = ""
     seal: str = ""
+    faces: str = origins.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def register(key: str) -> Version:
         "image_size": str(made["image_size"]),
         "recipe": made["parameters"]["recipe"],
         "origin": made["origin"],
+        "faces": faces(MODELS / key),
     }
     with answering():
         known = _registered(made["origin"])
@@ -220,4 +223,5 @@ def _version(known: Any) -> Version:
         classes=tuple(json.loads(tags.get("classes", "[]"))),
         image_size=int(tags.get("image_size", 0)),
         digests=tags.get(DIGESTS, ""),
+        faces=tags.get("faces", origins.UNKNOWN),
     )

@@ -14,13 +14,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from unveil import lineage
 from unveil.images import UnreadableImage
 from unveil.serving import audit, device, feedback, inference, notice, stream
 from unveil.serving.batching import ModelFailed
 from unveil.serving.messages import (
     LARGEST,
+    Answered,
     Batch,
-    Picture,
+    Named,
     Pictures,
     asked,
     decoded,
@@ -64,7 +66,7 @@ def build(state: State) -> FastAPI:
     app.post(
         "/v1/predict",
         summary="Faces of a picture",
-        response_model=Picture,
+        response_model=Answered,
         openapi_extra=_PICTURE,
         responses=_ASKED,
     )(predict)
@@ -75,16 +77,7 @@ def build(state: State) -> FastAPI:
         openapi_extra=described(Batch),
         responses=_ASKED,
     )(predict_batch)
-    app.get("/healthz", summary="Whether the server runs", responses=documented(503))(healthz)
-    app.get("/readyz", summary="Whether the server answers", responses=documented(503))(readyz)
-    text = PlainTextResponse
-    app.get(
-        "/metrics",
-        summary="Numbers for Prometheus",
-        responses=documented(401),
-        response_class=text,
-    )(metrics)
-    app.get("/notice", summary="For people who are looked at", response_class=text)(exposed)
+    _about(app)
     app.include_router(inference.router)
     app.include_router(stream.router)
     app.include_router(device.router)
@@ -96,6 +89,26 @@ def build(state: State) -> FastAPI:
     return app
 
 
+def _about(app: FastAPI) -> None:
+    """Add the routes about the server itself."""
+    app.get(
+        "/v1/model",
+        summary="Which model answers",
+        response_model=Named,
+        responses=documented(400, 401),
+    )(model)
+    app.get("/healthz", summary="Whether the server runs", responses=documented(503))(healthz)
+    app.get("/readyz", summary="Whether the server answers", responses=documented(503))(readyz)
+    text = PlainTextResponse
+    app.get(
+        "/metrics",
+        summary="Numbers for Prometheus",
+        responses=documented(401),
+        response_class=text,
+    )(metrics)
+    app.get("/notice", summary="For people who are looked at", response_class=text)(exposed)
+
+
 async def predict(request: Request) -> Response:
     """Find the faces of a picture and say what each looks like. Nothing of it is kept."""
     state = state_of(request)
@@ -104,7 +117,7 @@ async def predict(request: Request) -> Response:
         raise Refused(415, f"content-type is to be one of {', '.join(TYPES)}")
     looked = await state.pipeline.look(await request.body())
     _count(state, [looked])
-    return JSONResponse(told(looked))
+    return JSONResponse(told(looked) | {"model": _named(state, [looked])})
 
 
 async def predict_batch(request: Request) -> Response:
@@ -115,7 +128,13 @@ async def predict_batch(request: Request) -> Response:
     looked = await state.pipeline.look_at_all(pictures, watched=batch.watched)
     if batch.watched:
         _count(state, looked)
-    return JSONResponse({"pictures": [told(one) for one in looked]})
+    told_all = [told(one) for one in looked]
+    return JSONResponse({"pictures": told_all, "model": _named(state, looked)})
+
+
+async def model(request: Request) -> dict[str, str | None]:
+    """Name the model that answers now."""
+    return lineage.described(state_of(request).live.bundle)
 
 
 async def page() -> Response:
@@ -147,6 +166,12 @@ async def exposed(request: Request) -> str:
     """Give the text to show where faces are looked at."""
     state = state_of(request)
     return notice.text(state.purpose, state.settings, state.live.bundle.classes)
+
+
+def _named(state: State, looked: list[Looked]) -> dict[str, str | None]:
+    """Name who answered, which may have been replaced since."""
+    asked = (one.bundle for one in looked if one.bundle)
+    return lineage.described(next(asked, state.live.bundle))
 
 
 def _count(state: State, looked: list[Looked]) -> None:

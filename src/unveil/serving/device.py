@@ -13,7 +13,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from unveil import detect
+from unveil import detect, lineage
+from unveil.answer import bound
 from unveil.bundle import FILES, Bundle
 from unveil.files import sha256
 from unveil.serving.refusal import Refused, documented
@@ -34,8 +35,9 @@ async def card(request: Request) -> dict[str, Any]:
     return {
         "classes": told.classes,
         "image_size": told.image_size,
-        "abstain_below": told.abstain_below,
+        "abstain_below": bound(told.abstain_below),
         "architecture": told.architecture,
+        "model": lineage.described(bundle),
         "digest": told.digests[NETWORK],
         "face_side": detect.FACE_SIDE,
         "most": MOST,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unveil import lineage
 from unveil.bundle import Bundle, Precision, load
 from unveil.errors import UserError
 from unveil.files import replacing
@@ -67,6 +68,7 @@ class Live:
             bundle = proven(self._folder, self._precision)
             if bundle.classes != self.bundle.classes:
                 raise UserError(f"classes {', '.join(bundle.classes)}: start the server anew")
+            lineage.require_no_worse(self.bundle, bundle)
         except UserError as error:
             self._told("refused", str(error))
             return

@@ -21,6 +21,12 @@ _FACE = {
     "box": [212, 98, 160, 160],
 }
 _PICTURE = {"faces": [_FACE], "reason": None}
+_MODEL = {
+    "architecture": "cnn5_gray",
+    "version": "3",
+    "trained_on": "real faces",
+    "digest": "9f86d081884c",
+}
 
 
 def _example(content: dict[str, Any]) -> ConfigDict:
@@ -51,11 +57,31 @@ class Picture(BaseModel):
     )
 
 
-class Pictures(BaseModel):
-    """The answers of a batch, in the order of its pictures."""
+class Named(BaseModel):
+    """Which model answers."""
 
-    model_config = _example({"pictures": [_PICTURE, {"faces": [], "reason": "no_face"}]})
+    model_config = _example(_MODEL)
+    architecture: str
+    version: str | None = Field(description="Of the registry; null for one that never was in it.")
+    trained_on: str = Field(description="`real faces`, `synthetic faces` or `not stated`.")
+    digest: str = Field(description="The start of the SHA-256 of its card.")
+
+
+class Answered(Picture):
+    """The faces of a picture, and which model answered."""
+
+    model_config = _example({**_PICTURE, "model": _MODEL})
+    model: Named
+
+
+class Pictures(BaseModel):
+    """The answers of a batch, in the order of its pictures, and which model gave them."""
+
+    model_config = _example(
+        {"pictures": [_PICTURE, {"faces": [], "reason": "no_face"}], "model": _MODEL}
+    )
     pictures: list[Picture]
+    model: Named
 
 
 Encoded = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]

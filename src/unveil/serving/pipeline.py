@@ -11,7 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from unveil.answer import Answer, answer
-from unveil.bundle import LARGEST
+from unveil.bundle import LARGEST, Bundle
 from unveil.detect import FACE_SIDE
 from unveil.detect import Found as Face
 from unveil.images import Limits, Measured, Pixels, UnreadableImage, measured
@@ -34,10 +34,14 @@ First = Measured | Found | str
 
 @dataclass(frozen=True)
 class Looked:
-    """A picture's faces with their boxes, or why there are none: ``no_face`` or what is damaged."""
+    """A picture's faces with their boxes, or why there are none: ``no_face`` or what is damaged.
+
+    ``bundle`` is who answered; ``None`` where nobody had to be asked.
+    """
 
     faces: tuple[tuple[Box, Answer], ...] = ()
     reason: str | None = None
+    bundle: Bundle | None = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,12 @@ class Pipeline:
             if isinstance(one, str):
                 told.append(Looked(reason=one))
                 continue
-            named = tuple((box, next(answers)) for box, _ in one)
-            told.append(Looked(faces=named, reason=None if named else "no_face"))
+            named = [(box, *next(answers)) for box, _ in one]
+            answered = tuple((box, said) for box, said, _ in named)
+            if not named:
+                told.append(Looked(reason="no_face"))
+            else:
+                told.append(Looked(faces=answered, bundle=named[0][2]))
         return told
 
     @asynccontextmanager
@@ -149,14 +157,16 @@ class Pipeline:
         except UnreadableImage as error:
             return str(error)
 
-    async def _answers(self, crops: Sequence[Pixels], *, watched: bool) -> list[Answer]:
-        told: list[Answer] = []
+    async def _answers(
+        self, crops: Sequence[Pixels], *, watched: bool
+    ) -> list[tuple[Answer, Bundle]]:
+        told: list[tuple[Answer, Bundle]] = []
         # In parts: others' faces are asked about in between.
         for start in range(0, len(crops), LARGEST):
             asked = await self.batcher.ask(crops[start : start + LARGEST], watched=watched)
             bundle = asked.bundle
             rows = asked.probabilities
-            told += [answer(row, bundle.classes, bundle.abstain_below) for row in rows]
+            told += [(answer(row, bundle.classes, bundle.abstain_below), bundle) for row in rows]
         return told
 
 

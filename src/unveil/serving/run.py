@@ -2,15 +2,12 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -18,27 +15,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from unveil import bundle
-from unveil.detect import YUNET, detector
 from unveil.errors import UserError
-from unveil.feedback import Folder
-from unveil.images import Limits
-from unveil.paths import BUNDLE
-from unveil.serving import audit, tokens
+from unveil.serving import tokens
 from unveil.serving.app import build
-from unveil.serving.batching import Batcher
+from unveil.serving.assembly import assemble
 from unveil.serving.connection import IDLE, Complaints, affordable, limited
 from unveil.serving.guard import Door, Intake, Labelled
-from unveil.serving.live import Live
-from unveil.serving.metrics import Metrics
-from unveil.serving.pipeline import Bounds, Gates, Pipeline
-from unveil.serving.pool import Pool
-from unveil.serving.purpose import Purpose, declared
+from unveil.serving.purpose import declared
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State
-from unveil.serving.turnstile import Turnstile
-from unveil.serving.watch import Watch
-from unveil.serving.worker import Task
 
 _LINGER = 0.5
 """Seconds after SIGTERM in which clients are still answered and told that it was the last time."""
@@ -126,66 +111,6 @@ def serve(settings: Settings) -> None:
         host, port = listening.getsockname()[:2]
         print(f"unveil serves {scheme}://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
         Server(config, state).run(sockets=[listening])
-
-
-def assemble(settings: Settings, purpose: Purpose) -> State:
-    """Load the bundle, start what answers, and write into the audit log what for."""
-    metrics = Metrics()
-
-    def told(outcome: str, what: str) -> None:
-        metrics.found(outcome, what if outcome == "taken" else None)
-        audit.note(settings.audit, f"bundle_{outcome}", said=what)
-
-    audit.record(settings.audit, "start", **asdict(purpose))
-    live = Live(_folder(settings), settings.keep, told, settings.precision)
-    watch = Watch(live, settings.watched)
-    gates = Gates(*(Turnstile(settings.waiting, settings.patience) for _ in range(2)))
-    pipeline = Pipeline(
-        pool=_pool(settings),
-        batcher=Batcher(live, metrics.batch, watch.looked),
-        gates=gates,
-        bounds=Bounds(_limits(settings), settings.max_batch_pixels, settings.batch_seconds),
-        sized=watch.sized,
-    )
-    state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
-    metrics.watch_all(watch)
-    inside = "Pictures worked on."
-    metrics.watch("unveil_inside", inside, lambda: gates.light.inside + gates.heavy.inside)
-    metrics.watch("unveil_allowed", "How many may be.", lambda: gates.light.allowed)
-    metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)
-    metrics.watch("unveil_ready", "1 when requests are answered.", lambda: state.is_ready)
-    return state
-
-
-def _pool(settings: Settings) -> Pool:
-    file, digest = settings.detector, settings.detector_digest or YUNET
-    # Said here, in one line, what is wrong with the file.
-    detector(file, digest)
-    task = Task(_limits(settings), str(file.absolute()) if file else None, digest)
-    return Pool(task, cores=len(os.sched_getaffinity(0)), seconds=settings.picture_seconds)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_bytes=settings.max_bytes,
-        max_pixels=settings.max_pixels,
-        max_side=settings.max_side,
-        max_scans=settings.max_scans,
-    )
-
-
-def _feedback(settings: Settings) -> Folder | None:
-    if settings.feedback is None:
-        return None
-    what = "labels, and faces of who consents" if settings.feedback_pictures else "labels"
-    folder = Folder(settings.feedback, settings.feedback_most)
-    audit.record(settings.audit, "feedback", said=what)
-    return folder
-
-
-def _folder(settings: Settings) -> Path:
-    known = BUNDLE.exists() or settings.keep.exists()
-    return settings.bundle or (BUNDLE if known else bundle.found())
 
 
 def guarded(state: State) -> ASGIApp:

@@ -1,5 +1,6 @@
 """How the server is run: each choice with its default, and the line by which `--help` tells it."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,10 +12,25 @@ from unveil.paths import AUDIT_LOG, LAST_GOOD
 LEAST = 200
 """Faces under which no drift is said: chance alone would make some 0.01 bits of fewer."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-POSITIVE = (
-    *("max_bytes", "max_pixels", "max_side", "max_scans", "max_batch_pixels", "picture_seconds"),
-    *("batch_seconds", "body_seconds", "waiting", "patience", "connections", "feedback_most"),
-)
+RANGES: dict[str, tuple[float, float]] = {
+    "port": (0, 65_535),
+    "max_bytes": (1, 1_000_000_000),
+    "max_pixels": (1, 1_000_000_000),
+    "max_side": (1, 1_000_000),
+    "max_scans": (1, 1_000_000),
+    "max_batch_pixels": (1, 10_000_000_000),
+    "picture_seconds": (0.001, 3600),
+    "batch_seconds": (0.001, 3600),
+    "body_seconds": (0.001, 3600),
+    "waiting": (1, 100_000),
+    "patience": (0.001, 3600),
+    "connections": (1, 1_000_000),
+    "streams": (0, 1_000_000),
+    "watched": (LEAST, 10_000_000),
+    "drain_seconds": (0, 3600),
+    "feedback_most": (1, 1_000_000_000),
+}
+"""Of each number the least and the most; a server that drains for months does not end."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +101,21 @@ def checked(settings: Settings) -> Settings:
         raise UserError("--certificate and --key go together")
     if settings.feedback_pictures and settings.feedback is None:
         raise UserError("--feedback-pictures needs --feedback FOLDER")
-    for name in POSITIVE:
-        if getattr(settings, name) <= 0:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(settings, name)} is not positive")
-    if settings.watched < LEAST:
-        raise UserError(f"--watched {settings.watched} is less than {LEAST}, the fewest that count")
+    for name, (least, most) in RANGES.items():
+        value, option = getattr(settings, name), f"--{name.replace('_', '-')}"
+        if fault := _fault(value, least, most):
+            raise UserError(f"{option} {value} {fault}; take {least:,} to {most:,}")
     for path in (settings.certificate, settings.key, settings.detector):
         if path and not path.is_file():
             raise UserError(f"{path} is not there")
     return settings
+
+
+def _fault(value: float, least: float, most: float) -> str | None:
+    if least <= value <= most:
+        return None
+    if math.isnan(value):
+        return "is no number"
+    if value <= 0 < least:
+        return "is not positive"
+    return f"is less than {least:g}" if value < least else f"is more than {most:g}"

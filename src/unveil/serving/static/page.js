@@ -175,7 +175,17 @@ async function offerPrivate() {
   if (told?.ok) classes((await told.json()).classes);
 }
 
+/** Say which model answers, and what it learned from. */
+async function nameModel() {
+  const told = await fetch("/v1/model", { credentials: "omit" }).catch(() => null);
+  if (!told?.ok) return;
+  const { architecture, version, trained_on: faces } = await told.json();
+  const which = version === null ? architecture : `${architecture}, version ${version}`;
+  at("model").textContent = `Model: ${which}, trained on: ${faces}.`;
+}
+
 offerPrivate();
+nameModel();
 at("private").addEventListener("change", () => {
   const isPrivate = at("private").checked;
   at("private-said").textContent = isPrivate ? KEPT : SENT;
