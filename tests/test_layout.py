@@ -12,18 +12,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *(
-        "errors",
-        "memory",
-        "backend",
-        "files",
-        "page",
-        "locks",
-        "paths",
-        "tables",
-        "architectures",
-        "schema",
-    ),
+    *("errors", "memory", "backend", "files", "page", "locks", "paths", "leftovers", "tables"),
+    *("architectures", "schema"),
     *("rules", "expectations"),
     *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),

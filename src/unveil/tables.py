@@ -2,7 +2,7 @@
 
 What a spreadsheet would run as a formula is text in CSV: a cell that begins with ``=``, ``+``,
 ``-``, ``@``, a tab or a line break, also behind spaces or quotes, gets an apostrophe in front
-(OWASP, "CSV Injection"); a negative number stays a number. ``plain`` takes the apostrophe off again.
+(OWASP, "CSV Injection"); a negative number stays a number. ``plain`` takes the apostrophe off.
 """
 
 import csv
