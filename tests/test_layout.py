@@ -46,7 +46,8 @@ ORDER = [
     *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
     *("bundle", "leaflet"),
     *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),
-    *("contact", "audit", "machines", "history", "objects", "search", "request", "erase"),
+    *("contact", "audit", "machines", "history", "objects", "tables_inside", "numbers_inside"),
+    *("parts", "contents", "alike", "search", "request", "workspace", "findings", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
     *("lines", "pace", "client", "serving", "monitoring", "cli", "__main__"),
 ]

@@ -12,10 +12,11 @@ import pandas as pd
 from unveil import archive as archives
 from unveil import attributes, search, tables
 from unveil.archive import Listing
+from unveil.contents import LIMITS
 from unveil.errors import UserError
 from unveil.files import replacing
 from unveil.ingest import rewrite
-from unveil.search import LIMITS, Person
+from unveil.search import Person
 
 NAMING = ("file", "member", "sha256")
 """Columns of a table by which a row is about a picture."""

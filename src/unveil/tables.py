@@ -52,7 +52,7 @@ def text(table: "pd.DataFrame", *, float_format: str | None = None) -> str:
         if not pd.api.types.is_numeric_dtype(table[column]):
             cells = [harmless(cell) if isinstance(cell, str) else cell for cell in table[column]]
             safe.isetitem(place, pd.Series(cells, index=table.index, dtype=object))
-    words = [*safe.columns, *safe.select_dtypes("object").to_numpy().ravel()]
+    words = [*safe.columns, *(cell for _, cells in safe.items() for cell in cells)]
     quoting = csv.QUOTE_NONNUMERIC if any(map(_is_split, words)) else csv.QUOTE_MINIMAL
     written = safe.to_csv(
         index=False, lineterminator="\n", float_format=float_format, quoting=quoting
