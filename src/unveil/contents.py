@@ -194,7 +194,7 @@ def _words(content: Buffer) -> bytes | None:
 def _text(words: bytes, where: str, depth: int) -> Iterator[Part]:
     yield Text(words)
     words = words.replace(b"\\r", b"").replace(b"\\n", b"\n").replace(b"\\/", b"/")
-    if b"base64,"[:7] in words and b"%2" in words:
+    if b"base64" in words and b"%2" in words:
         words = unquote_to_bytes(words)
     for found in BASE64.finditer(words):
         written = re.sub(rb"[\r\n=]", b"", found[0])
