@@ -12,8 +12,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *("errors", "memory", "backend", "files", "page", "locks", "paths", "architectures", "names"),
-    *("schema", "rules", "expectations", "strict_yaml"),
+    *("errors", "memory", "backend", "files", "page", "locks", "paths", "leftovers", "tables"),
+    *("architectures", "names", "schema", "rules", "expectations", "strict_yaml"),
     *(
         "params",
         "containers",
@@ -56,7 +56,8 @@ ORDER = [
     *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
     *("bundle", "lineage", "leaflet"),
     *("convert", "export", "contest", "gate", "promote", "report", "model_card", "hog", "doubt"),
-    *("contact", "audit", "machines", "history", "objects", "search", "request", "erase"),
+    *("contact", "audit", "machines", "history", "objects", "tables_inside", "numbers_inside"),
+    *("parts", "contents", "alike", "search", "request", "workspace", "findings", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
     *("lines", "pace", "client", "serving", "monitoring", "cli", "__main__"),
 ]

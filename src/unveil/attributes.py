@@ -12,6 +12,7 @@ import pandas as pd
 from unveil import archive as archives
 from unveil.archive import MAX_TABLE_BYTES, Listing
 from unveil.errors import UserError
+from unveil.tables import plain, read_back
 
 
 def table(
@@ -36,6 +37,8 @@ def table(
         raise UserError(
             f"{listing.attributes}: the column {clash[0]!r} is one of the manifest's own"
         )
+    # A file may really be called with an apostrophe: `joined` tries both.
+    rows = read_back(rows).assign(file=rows["file"])
     twice = rows["file"][rows["file"].duplicated()]
     if len(twice):
         raise UserError(f"{listing.attributes}: {twice.iloc[0]!r} stands there twice")
@@ -49,7 +52,7 @@ def joined(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame
     same_name = faces.groupby(faces["member"].map(_base))["member"].agg(list).to_dict()
     rows: dict[str, int] = {}
     for row, file in enumerate(attributes["file"].fillna("")):
-        for member in (named := _ending(file, same_name.get(_base(file), []))):
+        for member in (named := _named(file, same_name) or _named(plain(file), same_name)):
             if len(named) > 1 or member in rows:
                 raise UserError(
                     f"attributes.csv: {file!r} is not one face alone, or one named before; "
@@ -67,5 +70,6 @@ def _base(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
-def _ending(file: str, members: list[str]) -> list[str]:
+def _named(file: str, same_name: dict[str, list[str]]) -> list[str]:
+    members = same_name.get(_base(file), [])
     return [member for member in members if f"/{member}".endswith(f"/{file}")]

@@ -20,7 +20,7 @@ import sklearn
 from cleanlab.rank import get_label_quality_scores
 
 from unveil import archive as archives
-from unveil import contact, corrections, doubt, hog
+from unveil import contact, corrections, doubt, hog, tables
 from unveil.doubt import Probabilities
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, sweep, write_json
@@ -59,7 +59,7 @@ def audit(source: Path, manifest: Path, params: Params) -> Audited:
         suspects = suspects[~suspects["sha256"].isin(decided)]
         suspects.insert(0, "rank", range(1, len(suspects) + 1))
         with replacing(SUSPECTS) as path:
-            suspects.to_csv(path, index=False, lineterminator="\n", float_format="%.4f")
+            path.write_text(tables.text(suspects, float_format="%.4f"), encoding="utf-8")
         shown = suspects.head(params.audit.shown)
         by_class = suspects.loc[suspects["suspected"] == "yes", "label"].value_counts().to_dict()
         doubted = sum(by_class.values())

@@ -8,12 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from unveil.errors import UserError
+from unveil.files import temporary
 from unveil.paths import PARAMS
 from unveil.provenance import hardware
 
@@ -31,8 +31,7 @@ class Cost:
 
 def data(source: Path) -> list[Cost]:
     """Take ``source`` from archive to arrays once; ``UserError`` names the stage that failed."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary("bench") as folder:
         shutil.copy(PARAMS, folder)
         command(folder, "dvc", "init", "--no-scm", "--quiet")
         arguments = {"ingest": [str(source.absolute())]}

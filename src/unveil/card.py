@@ -7,7 +7,6 @@ a face none. Command: ``unveil data card``. The headings are those of Gebru et a
 for Datasets" (CACM 64:12), section 3.
 """
 
-import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from unveil.files import existing, read_json, replacing, sha256
 from unveil.params import Params
 from unveil.paths import AUDITED, CARD, CARD_PLOTS, MANIFEST, SUMMARY, VERDICT
 from unveil.schema import COLUMNS, SPLITS
+from unveil.tables import cell
 
 OWN = {*COLUMNS, "quarantine"}
 
@@ -224,8 +224,3 @@ def _table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
     lines = [[cell(value) for value in row] for row in (header, *rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def cell(value: object) -> str:
-    """Write a value that may be anybody's text, so that it neither ends a cell nor is markup."""
-    return html.escape(" ".join(str(value).split()), quote=False).replace("|", "\\|")

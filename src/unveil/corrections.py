@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from unveil import tables
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
 from unveil.paths import CORRECTIONS
@@ -72,16 +73,17 @@ def review(
         )
     merged = pd.concat([read(classes, path), rows]).drop_duplicates("sha256", keep="last")
     with replacing(path) as temporary:
-        merged.sort_values("sha256").to_csv(temporary, index=False, lineterminator="\n")
+        temporary.write_text(tables.text(merged.sort_values("sha256")), encoding="utf-8")
     return {action: int((rows["action"] == action).sum()) for action in ACTIONS}
 
 
 def _table(path: Path, columns: Collection[str]) -> pd.DataFrame:
     try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        written = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read as a table: {said}") from None
+    rows = tables.read_back(written)
     if missing := [name for name in columns if name not in rows.columns]:
         raise UserError(f"{path} has no column {missing[0]!r}; it has {', '.join(rows.columns)}")
     # Lines are numbered as an editor shows them, below the header.

@@ -2,45 +2,39 @@
 
 Takes a member or a subject, as the archive or one of its older versions names it. The archive is
 written anew without it; what else holds it is deleted: in the workspace, the checkpoints, DVC's
-cache and remotes. Trained models are named and marked. A search at the end proves it. What is to be
-done lies in ``.dvc/tmp/erase.json`` until all of it is: killed and run again, it goes on.
+cache and remotes. Trained models are named and marked. A search at the end proves it, unless there
+is what it cannot look into, or may not delete. What is to be done lies in ``.dvc/tmp/erase.json``
+until all of it is: killed and run again, it goes on.
 Command: ``unveil data erase --member NAME`` or ``--subject ID``.
 """
 
 import base64
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
-from tqdm import tqdm
-
-from unveil import history, ingest, journal, objects, params, registry, search
+from unveil import history, ingest, journal, leftovers, objects, params, registry, search, workspace
 from unveil.archive import opened
 from unveil.errors import UserError
 from unveil.files import existing, read_json, write_json
+from unveil.findings import PLAN, Found, find, look, unseen
+from unveil.journal import Told
 from unveil.locks import LOCK, alone
 from unveil.objects import Store
 from unveil.paths import (
     ARCHIVE,
     AUDIT,
     CHECKPOINTS,
-    DATA,
     EXPLANATIONS,
-    JOURNAL,
     MODELS,
     SEEDS,
-    TRACKING,
 )
 from unveil.provenance import dvc_hash
 from unveil.request import Request, cleaned, named
 from unveil.search import Person
-
-PLAN = Path(".dvc/tmp/erase.json")
-T = TypeVar("T")
 
 
 @dataclass
@@ -69,19 +63,6 @@ class Plan:
         write_json(PLAN, asdict(self))
 
 
-@dataclass(frozen=True)
-class Found:
-    """Where somebody is: files of the workspace, and objects by store."""
-
-    files: list[Path]
-    objects: dict[str, list[str]]
-
-    @property
-    def identities(self) -> set[str]:
-        """Name the objects, wherever they are."""
-        return {one for ones in self.objects.values() for one in ones}
-
-
 def pending() -> Plan | None:
     """Give the erasure that was interrupted, if there is one."""
     return Plan(**read_json(PLAN, made_by="unveil data erase")) if PLAN.exists() else None
@@ -95,28 +76,34 @@ def plan(request: Request) -> tuple[Plan, Found]:
     existing(ARCHIVE, made_by="dvc pull")
     with objects.stores() as stores:
         person = _person(request, stores)
-        found = _search(person, stores)
+        found = find(person, stores)
     pictures = {one: base64.b64encode(file).decode() for one, file in person.pictures.items()}
     return Plan(len(person.members), sorted(person.members), pictures), found
 
 
-def carry_out(todo: Plan) -> list[str]:
-    """Erase what is planned and prove it, then mark the models; names the marked versions.
+def carry_out(todo: Plan, *, accept: bool = False) -> tuple[list[str], list[str]]:
+    """Erase what is planned and prove it, then mark the models.
 
-    Raises ``UserError`` with what could not be done; run again, it goes on from there.
+    Gives the marked versions, and what keeps it from being proved; with that the plan stays, unless
+    a person takes it on as it is (``accept``). Raises ``UserError`` with what could not be done;
+    run again, it goes on from there.
     """
+    unproved: list[str] = []
     with _nobody_learns():
         todo.save()
         if todo.members:
             clean_workspace(todo.person)
-            _delete(todo)
+            unproved = _delete(todo)
             held = dvc_hash(ARCHIVE)
-            journal.record("erase", images=todo.images, objects=todo.counts, archive=held)
-            todo.members, todo.pictures = [], {}
+            told: dict[str, Told] = {"images": todo.images, "objects": todo.counts}
+            journal.record("erase", **told, unproved=len(unproved), archive=held)
+            if accept or not unproved:
+                todo.members, todo.pictures = [], {}
             todo.save()
     versions = registry.mark_erased(todo.gone, f"{todo.date}: {todo.images} images")
-    PLAN.unlink()
-    return versions
+    if not todo.members:
+        PLAN.unlink()
+    return versions, unproved
 
 
 @contextmanager
@@ -128,12 +115,14 @@ def _nobody_learns() -> Iterator[None]:
         for key in sorted(keys):
             told = f"{key} is being trained in this checkout; wait until it ends, or stop it"
             held.enter_context(alone(CHECKPOINTS / key, told))
+        if made := leftovers.remove():
+            raise UserError(f"{made[0]} is being made in this checkout; wait until that ends")
         yield
 
 
-def _delete(todo: Plan) -> None:
+def _delete(todo: Plan) -> list[str]:
     with objects.stores() as stores:
-        found = _search(todo.person, stores)
+        found = find(todo.person, stores)
         # Kept before they are deleted: afterwards nothing would tell which models used them.
         todo.gone = sorted({*todo.gone, *found.identities})
         for store in stores:
@@ -141,10 +130,13 @@ def _delete(todo: Plan) -> None:
             todo.counts[store.name] = todo.counts.get(store.name, 0) + more
         todo.save()
         for store in stores:
+            for path in found.strays[store.name]:
+                store.remove(path)
             store.delete(todo.gone)
-        left = _search(todo.person, stores)
-    if where := [*map(str, left.files), *sorted(left.identities)]:
-        raise UserError(f"still there: {', '.join(where[:5])}; run unveil data erase again")
+        left = find(todo.person, stores)
+    if left.places:
+        raise UserError(f"still there: {', '.join(left.places[:5])}; run unveil data erase again")
+    return left.unproved
 
 
 def clean_workspace(person: Person) -> None:
@@ -154,8 +146,8 @@ def clean_workspace(person: Person) -> None:
     ingest.track(ARCHIVE)
     for folder in (AUDIT, EXPLANATIONS, *CHECKPOINTS.glob("*")):
         _emptied(folder)
-    for path in _files():
-        if path != ARCHIVE and search.holds(path, person):
+    for path in workspace.files(PLAN):
+        if path != ARCHIVE and workspace.is_ours(path) and look(path, person).held:
             if path.parent == ARCHIVE.parent and path.suffix == ".csv":
                 cleaned(path, person)
             else:
@@ -189,37 +181,11 @@ def _archives(stores: list[Store]) -> Iterator[Path]:
     yield ARCHIVE
     seen = {dvc_hash(ARCHIVE)}
     for store in stores:
-        for identity in _unseen(store, seen):
+        for identity in unseen(store, seen):
             seen.add(identity)
             with store.file(identity) as path:
                 if search.is_archive(path):
                     yield path
-
-
-def _search(person: Person, stores: list[Store]) -> Found:
-    verdicts: dict[str, bool] = {}
-    for store in stores:
-        for identity in _unseen(store, verdicts):
-            with store.file(identity) as path:
-                verdicts[identity] = search.holds(path, person)
-    held = {one for one, is_held in verdicts.items() if is_held}
-    files = [path for path in _shown(_files(), "files") if search.holds(path, person)]
-    return Found(files, {store.name: sorted(store.ids() & held) for store in stores})
-
-
-def _unseen(store: Store, seen: Collection[str]) -> Iterable[str]:
-    return _shown(sorted(store.ids() - set(seen)), f"objects in {store.name}")
-
-
-def _shown(all_of_them: list[T], what: str) -> Iterable[T]:
-    """Give them one after the other, and show how far one is where it takes long."""
-    return tqdm(all_of_them, desc="search", unit=f" {what}", delay=2)
-
-
-def _files() -> list[Path]:
-    places = (DATA, CHECKPOINTS, TRACKING / "artifacts")
-    found = (path for place in places for path in place.rglob("*"))
-    return sorted(path for path in found if path.is_file() and path != JOURNAL)
 
 
 def models(gone: Collection[str]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil import assessment, charts, packed, plots, predictions, train
+from unveil import assessment, charts, packed, plots, predictions, tables, train
 from unveil.batches import Lots
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, write_json
@@ -102,7 +102,7 @@ def _write(
     with replacing(target) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", metrics)
-        table.to_csv(folder / predictions.FILE, index=False)
+        (folder / predictions.FILE).write_text(tables.text(table), encoding="utf-8")
         names = list(metrics["test"]["classes"])
         plots.confusion(folder / "confusion.png", metrics["test"]["confusion"], names)
         plots.curves(folder / "curves.png", history, title=metrics["architecture"])

@@ -1,17 +1,21 @@
 """Files appear whole or not at all: write beside the target, then rename."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from unveil.errors import UserError
+
+HALF_MADE = ".unveil-"
+"""How the name of a folder begins in which something is made; .dvcignore knows it."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOCKED = {errno.EACCES, errno.EROFS}
@@ -42,18 +46,68 @@ def replacing(target: Path) -> Iterator[Path]:
 @contextmanager
 def _workspace(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    # .dvcignore knows the name: a kill may leave such a folder behind.
-    folder = Path(tempfile.mkdtemp(prefix=f".unveil-{target.name}-", dir=target.parent))
+    with temporary(target.name, target.parent) as folder:
+        yield folder
+
+
+@contextmanager
+def temporary(name: str, place: Path | None = None) -> Iterator[Path]:
+    """Give a folder below ``place``, or the system's temporary one, that is removed at the end.
+
+    It is locked as long as its process lives: `sweep` removes what a killed one left.
+    """
+    place = place or Path(tempfile.gettempdir())
+    sweep(place)
+    folder, lock = _locked_folder(name, place)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed processes left half-made in a folder that nobody else writes to now."""
-    for workspace in folder.glob(".unveil-*"):
-        shutil.rmtree(workspace, ignore_errors=True)
+def _locked_folder(name: str, place: Path) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{HALF_MADE}{name}-", dir=place))
+        # Before it is locked another process may sweep it: then another one is made.
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks, where nothing is swept either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def sweep(place: Path) -> list[Path]:
+    """Remove what killed processes left half-made in a folder; gives what living ones make now."""
+    return [folder for folder in place.glob(f"{HALF_MADE}*") if not _swept(folder)]
+
+
+def _swept(folder: Path) -> bool:
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _put_back(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+
+
+def _put_back(workspace: Path) -> None:
+    """Put a folder back that had stepped aside for a new one when its process was killed."""
+    for aside in workspace.glob("*.old"):
+        target = workspace.parent / aside.stem
+        if workspace.name.startswith(f"{HALF_MADE}{target.name}-") and not target.exists():
+            aside.replace(target)
 
 
 def _flush(made: Path) -> None:

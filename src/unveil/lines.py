@@ -1,11 +1,10 @@
 """what was seen -> lines for a person or a program: text, JSON lines, CSV."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from unveil import tables
 from unveil.predict import Seen
 
 Format = Literal["text", "jsonl", "csv"]
@@ -62,6 +61,4 @@ def _place(seen: Seen) -> str:
 
 
 def _row(values: Sequence[object]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(values)
-    return buffer.getvalue()
+    return tables.lines([values]).removesuffix("\n")

@@ -17,6 +17,7 @@ from unveil.files import replacing
 from unveil.pairs import percent
 from unveil.paths import HARDWARE
 from unveil.registry import Training
+from unveil.tables import cell
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ def _rows(
     for place in sorted(taken, key=taken.__getitem__):
         seconds, price = taken[place], prices.get(place.machine)
         cells = [
-            *(f"`{task.architecture}`", told, place.machine, place.backend, place.precision),
+            f"`{task.architecture}`",
+            *map(cell, (told, place.machine, place.backend, place.precision)),
             *(str(len(places[place])), f"{seconds:.2f}"),
             f"{seconds / min(taken.values()):.2f}",
             *_scores(places[place][0]),

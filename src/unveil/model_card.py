@@ -22,6 +22,7 @@ from unveil.report.facts import drawn, optional
 from unveil.report.words import number, percent, words
 from unveil.schema import TWIN
 from unveil.slices import LOOKS
+from unveil.tables import cell
 
 Facts = dict[str, Any]
 
@@ -50,7 +51,7 @@ def written(version: Version, params: Params) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "words": words, "cell": card.cell}
+    environment.filters |= {"number": number, "percent": percent, "words": words, "cell": cell}
     facts = _facts(version, params)
     head = yaml.safe_dump(_head(facts), sort_keys=False, allow_unicode=True)
     return f"---\n{head}---\n\n{environment.get_template('model_card.md').render(facts)}"

@@ -5,7 +5,7 @@ deletes through it; on S3 that means all versions a bucket keeps of an object.
 """
 
 import os
-import tempfile
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from unveil.errors import UserError
+from unveil.files import temporary
 
 S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 20}
 """Seconds, each tried six times."""
 PAGE = 1000
 """Versions of an object in one answer, the most that S3 gives."""
+
+
+STRAY = re.compile(r"/files/md5/.*|/[0-9a-f]{2}/.*|.*/\.[\w-]{22}\.tmp")
+"""Paths of a store that are DVC's, of now, of its second version, and those it did not complete."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +40,42 @@ class Store:
     @contextmanager
     def file(self, identity: str) -> Iterator[Path]:
         """Give an object as a file to read; what is fetched for it is removed again."""
-        source = self.database.oid_to_path(identity)
+        with self.fetched(self.database.oid_to_path(identity)) as path:
+            yield path
+
+    @contextmanager
+    def fetched(self, source: str) -> Iterator[Path]:
+        """Give what lies at a path of the store as a file to read."""
         if self.database.fs.protocol == "local":
             yield Path(source)
             return
-        with tempfile.TemporaryDirectory() as folder:
-            self.database.fs.get_file(source, str(Path(folder) / identity))
-            yield Path(folder) / identity
+        with temporary("object") as folder:
+            self.database.fs.get_file(source, str(folder / "object"))
+            yield folder / "object"
+
+    def strays(self) -> list[str]:
+        """List what lies where objects do and is none: half copied, or of an older DVC."""
+        fs, path = self.database.fs, self.database.path
+        root = path.removesuffix("/files/md5")
+        if not fs.exists(root):
+            return []
+        objects = {self.database.oid_to_path(identity) for identity in self.ids()}
+        found = [one for one in fs.find(root) if one not in objects]
+        return [one for one in found if STRAY.fullmatch(one[len(root) :])]
+
+    def remove(self, path: str) -> None:
+        """Delete what lies at a path, on S3 with all its versions."""
+        if self.database.fs.protocol == "s3":
+            _delete_versions(self.database.fs.fs, path)
+        elif self.database.fs.exists(path):
+            self.database.fs.remove(path)
 
     def delete(self, identities: Iterable[str]) -> None:
         """Delete objects, those that are there; on S3 with all their versions."""
         from dvc_data.hashfile.db import get_index
 
         for identity in identities:
-            path = self.database.oid_to_path(identity)
-            if self.database.fs.protocol == "s3":
-                _delete_versions(self.database.fs.fs, path)
-            elif self.database.fs.exists(path):
-                self.database.fs.remove(path)
+            self.remove(self.database.oid_to_path(identity))
         # DVC remembers which folders are on a remote, and would not push them again.
         get_index(self.database).clear()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil import measures
+from unveil import measures, tables
 from unveil.errors import UserError
 from unveil.files import existing
 from unveil.measures import Counts, Labels
@@ -69,7 +69,8 @@ def table(answers: Predictions, classes: tuple[str, ...]) -> pd.DataFrame:
 def rows(report: Path, *, made_by: str) -> pd.DataFrame:
     """Read the table of a report's folder back."""
     path = existing(report / FILE, made_by=made_by)
-    return pd.read_csv(path, dtype={"actual": str, "predicted": str}, na_filter=False)
+    told = pd.read_csv(path, dtype={"actual": str, "predicted": str}, na_filter=False)
+    return tables.read_back(told)
 
 
 def read(report: Path, classes: tuple[str, ...], *, made_by: str) -> Predictions:

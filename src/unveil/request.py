@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from unveil import archive as archives
-from unveil import attributes, search
+from unveil import attributes, search, tables
 from unveil.archive import Listing
+from unveil.contents import LIMITS
 from unveil.errors import UserError
 from unveil.files import replacing
 from unveil.ingest import rewrite
-from unveil.search import LIMITS, Person
+from unveil.search import Person
 
 NAMING = ("file", "member", "sha256")
 """Columns of a table by which a row is about a picture."""
@@ -98,14 +99,22 @@ def _rows(archive: zipfile.ZipFile, name: str, out: set[str]) -> set[str]:
     """Give what a table calls these members in its column ``file``."""
     reader = csv.DictReader(io.StringIO(archive.read(name).decode("utf-8-sig"), newline=""))
     files = {row["file"] for row in reader if row.get("file")}
-    return {file for file in files if any(f"/{one}".endswith(f"/{file}") for one in out)}
+    return {
+        file
+        for file in files
+        for name in (file, tables.plain(file))
+        if any(f"/{one}".endswith(f"/{name}") for one in out)
+    }
 
 
 def _without(table: bytes, out: set[str]) -> bytes:
     """Give a table without the rows whose file, member or digest is one of these."""
     header, *rows = [*csv.reader(io.StringIO(table.decode("utf-8-sig"), newline=""))] or [[]]
     places = [place for place, column in enumerate(header) if column in NAMING]
-    kept = [row for row in rows if not out & {row[place] for place in places if place < len(row)}]
-    written = io.StringIO(newline="")
-    csv.writer(written, lineterminator="\n").writerows([header, *kept])
-    return written.getvalue().encode()
+    kept = [row for row in rows if not out & _called(row, places)]
+    return tables.lines([[tables.plain(cell) for cell in row] for row in [header, *kept]]).encode()
+
+
+def _called(row: list[str], places: list[int]) -> set[str]:
+    cells = [row[place] for place in places if place < len(row)]
+    return {*cells, *map(tables.plain, cells)}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
+from unveil import tables
 from unveil.files import replacing
 from unveil.images import Pixels
 from unveil.schema import SPLITS, Split
@@ -105,9 +106,8 @@ def draw(folder_zip: Path, *, counts: Mapping[Split, int], seed: int) -> None:
     always gives the same bytes, and a face stays as it is when counts grow.
     """
     cast = sorted(_cast(counts, seed))
-    table = "file,skin_tone,age_band,glasses,lighting\n"
-    for member, _, key in cast:
-        table += ",".join((Path(member).name, *astuple(_look(default_rng(key))))) + "\n"
+    looks = ((Path(member).name, *astuple(_look(default_rng(key)))) for member, _, key in cast)
+    table = tables.lines([("file", "skin_tone", "age_band", "glasses", "lighting"), *looks])
     with replacing(folder_zip) as path, zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("sample/attributes.csv"), table)
         for member, label, key in tqdm(cast, desc="draw", unit=" faces", delay=2):

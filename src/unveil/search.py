@@ -1,30 +1,28 @@
-"""Is somebody in this file? Looks into archives, arrays, tables and texts for faces and names.
+"""Is somebody in this file? Looks into all that `contents` finds there for faces and names.
 
 Takes a file and a ``Person``; `unveil data erase` decides and proves by it.
 """
 
 import html
-import io
-import json
+import mmap
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from urllib.parse import unquote
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from unveil import archive as archives
-from unveil.images import SUFFIXES, Limits, Pixels, UnreadableImage, decode, resize
+from unveil import contents
+from unveil.alike import is_among, is_part
+from unveil.contents import LIMITS
+from unveil.images import SUFFIXES, Pixels, UnreadableImage, decode
 from unveil.looks import digest
+from unveil.parts import Part, Picture, Stack, Table, Text, Unread
 
-_ANY = 1 << 30
-LIMITS = Limits(_ANY, max_pixels=1 << 28, min_side=1, max_side=_ANY, max_scans=_ANY, max_parts=_ANY)
-"""A picture is looked for whether or not it would be accepted today."""
 PIECE = 64  # bytes of a picture's file that no other file has by chance
 
 
@@ -37,15 +35,14 @@ class Person:
 
     @cached_property
     def named(self) -> re.Pattern[bytes]:
-        """What a text has where it names a picture: a member, also as JSON or HTML, or a digest."""
-        written = {
-            form.encode()
-            for name in self.members
-            for form in (name, json.dumps(name)[1:-1], html.escape(name))
-        }
-        names = b"|".join(map(re.escape, sorted(written)))
+        """What a text has where it names a picture: a member, or a digest."""
+        names = b"|".join(re.escape(name.encode()) for name in sorted(self.members))
         digests = sorted(digest.encode() for digest in self.pictures)
         return re.compile(b"|".join([rb"(?<![\w./-])(?:" + names + rb")(?![\w-])", *digests]))
+
+    def is_named(self, words: bytes) -> bool:
+        """Say whether a text names a picture, plainly or as JSON, HTML, CSV, or a URL write it."""
+        return any(self.named.search(form) for form in _forms(words))
 
     @cached_property
     def pieces(self) -> tuple[bytes, ...]:
@@ -62,6 +59,30 @@ class Person:
     def also(self, members: Iterable[str]) -> "Person":
         """Give the same with more names."""
         return replace(self, members=self.members | set(members))
+
+
+def _forms(words: bytes) -> Iterator[bytes]:
+    yield words
+    text = words.decode("utf-8", "replace")
+    plain = html.unescape(text) if "&" in text else text
+    for escape, unescape in ESCAPES.items():
+        if escape in text:
+            yield unescape(plain).encode("utf-8", "replace")
+
+
+def _unescaped(text: str) -> str:
+    """Undo the escapes of JSON, and of Markdown."""
+    coded = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
+    whole = coded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return re.sub(r"\\([^\w\s])", r"\1", re.sub(r"\\[nrt]", "\n", whole))
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "&": str,
+    "\\": _unescaped,
+    '""': lambda text: text.replace('""', '"'),
+    "%": unquote,
+}
 
 
 def picture(archive: zipfile.ZipFile, name: str) -> tuple[str, bytes] | None:
@@ -99,52 +120,71 @@ def members(path: Path, person: Person) -> list[str]:
         ]
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Whether somebody is in a file, and what of it was not looked into, each with the reason."""
+
+    held: bool
+    unread: tuple[str, ...] = ()
+
+    def of(self, name: str) -> "Verdict":
+        """Give the same, told about a file of this name; of one that is held nothing is unread."""
+        return Verdict(self.held, () if self.held else tuple(f"{name}{one}" for one in self.unread))
+
+
 def holds(path: Path, person: Person) -> bool:
     """Say whether somebody is in a file: a picture, its pixels as packed, or its name."""
-    if is_archive(path):
-        return bool(members(path, person)) or _attributed(path, person)
-    content = path.read_bytes()
-    if content.startswith(b"PAR1"):
-        return _listed(content, person)
-    if content.startswith((b"PK", b"\x93NUMPY")) and _packed(path, person):
-        return True
-    return any(piece in content for piece in person.pieces) or bool(person.named.search(content))
+    return inspect(path, person).held
 
 
-def _attributed(path: Path, person: Person) -> bool:
-    with archives.opened(path) as archive:
-        tables = [name for name in archive.namelist() if name.endswith(archives.ATTRIBUTES)]
-        return any(person.named.search(archive.read(name)) for name in tables)
-
-
-def _packed(path: Path, person: Person) -> bool:
+def inspect(path: Path, person: Person, *, names: bool = True) -> Verdict:
+    """Look for somebody in a file; without ``names`` for pictures alone."""
     try:
-        arrays = _arrays(path)
-    except (zipfile.BadZipFile, ValueError):
-        return False
-    return any(_pictured(one, person) for one in arrays if one.dtype == np.uint8 and one.ndim > 2)
+        with path.open("rb") as file:
+            if not file.seek(0, 2):
+                return Verdict(held=False)
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        return Verdict(False, (f": cannot be read: {str(error.strerror).lower()}",))
+    return _inspected(content, person, names)
 
 
-def _arrays(path: Path) -> list[NDArray[Any]]:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return [loaded]
-    with loaded:
-        return list(loaded.values())
+def _inspected(content: mmap.mmap, person: Person, names: bool) -> Verdict:
+    if any(content.find(piece) >= 0 for piece in person.pieces):
+        return Verdict(held=True)
+    unread = []
+    for part in contents.parts(content):
+        if isinstance(part, Unread):
+            unread.append(f"{part.where}: {part.why}")
+        elif _is_in(part, person, names):
+            return Verdict(held=True)
+    # What is of no known kind may still name somebody in plain words.
+    held = bool(unread) and names and content[:2] != b"PK" and person.is_named(content[:])
+    return Verdict(held, tuple(unread))
 
 
-def _pictured(faces: Pixels, person: Person) -> bool:
-    wanted = {resize(one, faces.shape[1]).tobytes() for one in person.pixels}
-    return any(face.tobytes() in wanted for face in faces)
+def _is_in(part: Part, person: Person, names: bool) -> bool:
+    match part:
+        case Text():
+            return names and person.is_named(part.words)
+        case Picture(pixels=None):
+            return names and part.name in person.members
+        case Picture(pixels=pixels) if pixels is not None:
+            return digest(pixels) in person.pictures or is_part(pixels, person.pixels)
+        case Stack():
+            return is_among(part.numbers, person.pixels)
+        case Table():
+            return names and _listed(part.rows, person)
+    return False
 
 
-def _listed(content: bytes, person: Person) -> bool:
-    table = pd.read_parquet(io.BytesIO(content))
+def _listed(table: pd.DataFrame, person: Person) -> bool:
+    words = table.select_dtypes(exclude="number").map(str)
     if not {"member", "sha256"} <= set(table.columns):
-        return False
+        return person.is_named("\n".join(words.to_numpy().ravel()).encode())
     unreadable = table["member"].isin(person.members) & (table["sha256"] == "")
     if (table["sha256"].isin(person.pictures) | unreadable).any():
         return True
     # A split's rows may name a twin in another, in words or by its digest.
-    told = table[[name for name in ("fault", "twins") if name in table]].to_numpy(dtype=str)
-    return bool(person.named.search("\n".join(told.ravel()).encode()))
+    told = words[[name for name in ("fault", "twins") if name in table]]
+    return person.is_named("\n".join(told.to_numpy().ravel()).encode())

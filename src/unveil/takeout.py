@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from unveil import archive as archives
-from unveil import journal
+from unveil import journal, tables
 from unveil.archive import ATTRIBUTES
 from unveil.files import existing, replacing
 from unveil.ingest import entry
@@ -52,4 +52,4 @@ def _name(place: object, row: pd.Series) -> str:
 def _groups(faces: pd.DataFrame, names: list[str]) -> str:
     own = [column for column in faces if column not in (*COLUMNS, "quarantine")]
     table = faces[own].assign(file=names)[["file", *own]]
-    return str(table.to_csv(index=False, lineterminator="\n"))
+    return tables.text(table)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from unveil import devices, packed
+from unveil import devices, packed, tables
 from unveil.callbacks import BestWeights, Epochs, Record
 from unveil.checkpoint import Checkpoints, Diverged
 from unveil.course import Course, set_trainable
@@ -84,7 +84,7 @@ def save(trained: Trained, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (
         ("model.keras", trained.network.save),
-        ("history.csv", lambda path: trained.history.to_csv(path, index=False)),
+        ("history.csv", lambda path: path.write_text(tables.text(trained.history))),
     ):
         with replacing(folder / name) as path:
             write(path)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 from unveil import erase, ingest, journal, locks, manifest, objects, pack, params, registry, search
 from unveil.cli import app
 from unveil.errors import UserError
-from unveil.files import sha256, write_json
+from unveil.files import replacing, sha256, write_json
 from unveil.images import decode, resize
 from unveil.paths import ARCHIVE, MANIFEST, VERDICT
 from unveil.request import Request, cleaned, named
@@ -437,3 +438,37 @@ def test_a_name_is_found_as_json_and_html_write_it(tmp_path, spelt):
     assert search.holds(tmp_path / "page", person)
     (tmp_path / "page").write_text(f'<td>"train/{spelt}"</td>')
     assert not search.holds(tmp_path / "page", person)
+
+
+def test_what_cannot_be_looked_into_is_named_and_nothing_is_called_proved(two_versions):
+    packed = Path("data/03_packed/test.npz").read_bytes()
+    # Of other faces, and cut: nobody can tell.
+    Path("data/05_reports").mkdir(parents=True)
+    (cut := Path("data/05_reports/cut.npz")).write_bytes(b"PK\3\4" + packed[-900:-100])
+    (mine := Path("../project/copy.png")).write_bytes(face(0))
+    said = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+    assert said.exit_code == 3
+    assert "NOT PROVED: a search could not look into, or may not delete, 2:" in said.output
+    assert f"  {cut}: is damaged: " in said.output
+    assert "  copy.png: holds it and is not unveil's to delete" in said.output
+    assert "finds none left" not in said.output
+    lines = [json.loads(line) for line in Path("data/journal.jsonl").read_text().splitlines()]
+    assert lines[-1]["unproved"] == 2
+    cut.unlink()
+    mine.unlink()
+    assert "a search finds none left" in erased()
+    assert holders(0, 1, 2, 3) == []
+
+
+def test_a_person_may_end_what_is_not_proved(two_versions):
+    Path("film.bin").write_bytes(b"\0\1\2 of a kind nobody knows")
+    said = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+    assert (said.exit_code, erase.PLAN.exists()) == (3, True)
+    assert "film.bin: is of a kind that is not known" in erased("--accept")
+    assert not erase.PLAN.exists()
+
+
+def test_what_a_living_command_makes_is_waited_for(two_versions):
+    made = replacing(Path("data/03_packed/train.npz"))
+    with suppress(FileNotFoundError), made, pytest.raises(UserError, match="is being made"):
+        CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from unveil.errors import UserError
-from unveil.files import existing, read_json, replacing, sha256, write_json
+from unveil.files import existing, read_json, replacing, sha256, sweep, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -198,3 +199,59 @@ def test_an_old_file_in_the_way_of_a_folder_is_not_lost(tmp_path):
         path.mkdir()
     assert target.is_dir() or target.read_text() == "old"
     assert names(tmp_path) == ["report"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from unveil.files import replacing
+with replacing(Path(sys.argv[1])) as path:
+    path.write_text("half")
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path) -> Iterator[subprocess.Popen]:
+    """A process that has written half a file and waits."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "deep/arrays.npz")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"begun\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.fault("a command is killed while it writes")
+def test_what_a_killed_process_left_goes_with_the_next_write_beside_it(tmp_path, writer):
+    write_json(tmp_path / "deep/a.json", 1)
+    assert len(left := [*(tmp_path / "deep").glob(".unveil-*/arrays.npz")]) == 1
+    assert sweep(tmp_path / "deep") == [left[0].parent]  # it lives, and keeps what it makes
+    writer.kill()
+    writer.wait()
+    write_json(tmp_path / "deep/a.json", 2)
+    assert names(tmp_path / "deep") == ["a.json"]
+
+
+@pytest.mark.fault("a command is killed while it writes")
+def test_every_command_removes_what_killed_ones_left_anywhere(place, monkeypatch):
+    (temporary := place / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    folders = ("data/03_packed", "data/05_reports/deep/er", ".checkpoints/cnn3/id", ".dvc/tmp")
+    left = [place / one / ".unveil-x-killed/x" for one in (*folders, "mlflow/state/artifacts", ".")]
+    left.append(temporary / ".unveil-object-killed/faces.zip")
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.write_text("half")
+    for code in ("import unveil.cli; unveil.cli.main()",):
+        subprocess.run([sys.executable, "-c", code, "--help"], check=True, capture_output=True)
+    assert [path for path in left if path.parent.exists()] == []
+
+
+def test_a_folder_that_had_stepped_aside_for_a_killed_write_comes_back(tmp_path):
+    aside = tmp_path / ".unveil-report-killed/report.old"
+    aside.mkdir(parents=True)
+    (aside / "old.txt").write_text("old")
+    (aside.parent / "report").mkdir()
+    assert sweep(tmp_path) == []
+    assert names(tmp_path) == ["report", "report/old.txt"]

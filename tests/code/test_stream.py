@@ -20,10 +20,10 @@ from websockets.sync.client import connect
 
 from unveil import bundle
 from unveil.serving.app import build
+from unveil.serving.assembly import assemble
 from unveil.serving.batching import Batcher
 from unveil.serving.pipeline import Gates
 from unveil.serving.purpose import Purpose
-from unveil.serving.assembly import assemble
 from unveil.serving.settings import Settings
 from unveil.serving.turnstile import Turnstile
 

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from unveil import leftovers
 from unveil.cli import (
     bench,
     champion,
@@ -44,6 +45,7 @@ app.add_typer(serve.app)
 def main() -> None:
     """Run a verb; a mistake becomes one line and exit code 2."""
     try:
+        leftovers.remove()
         app()
     except UserError as error:
         print(f"unveil: {error}", file=sys.stderr)

@@ -21,17 +21,16 @@ Architecture = Annotated[str, typer.Argument(help="A key of `architectures` in p
 @app.command()
 def sample() -> None:
     """Draw the embedded sample of synthetic faces and make it the raw data."""
-    import tempfile
-
     from unveil import ingest as ingests
     from unveil import journal, manifest, params
     from unveil import sample as samples
+    from unveil.files import temporary
     from unveil.paths import ARCHIVE
     from unveil.provenance import dvc_hash
 
     loaded = params.load()
-    with tempfile.TemporaryDirectory() as folder:
-        drawn = Path(folder) / "sample.zip"
+    with temporary("sample") as folder:
+        drawn = folder / "sample.zip"
         samples.draw(drawn, counts=loaded.sample, seed=loaded.data.seed)
         ingests.ingest(drawn, layout=manifest.layout(loaded))
     ingests.track()

@@ -4,7 +4,6 @@ Takes networks of ``params.yaml`` and faces that are drawn or packed; gives a ta
 all of them take half an hour on two cores.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from unveil import params as parameters
 from unveil.architectures.cnn import Cnn
+from unveil.files import temporary
 from unveil.params import Params
 from unveil.paths import PARAMS
 from unveil.provenance import hardware, requirements
@@ -42,8 +42,7 @@ class Plan:
 
 def pages(keys: list[str], plan: Plan) -> Iterator[str]:
     """Measure the architectures of these names; gives each table as soon as it is known."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary("speed") as folder:
         project.make(folder, images=plan.images, recipe=plan.recipe, drawn=plan.drawn)
         params = parameters.load(folder / PARAMS)
         yield _opening(params, plan)
