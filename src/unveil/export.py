@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from unveil import bundle, convert, measures, packed, reference, registry, sample, train
@@ -18,7 +17,7 @@ from unveil.bundle import CARD, FILES, FORMAT, Bundle, Card
 from unveil.calibration import calibrated
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
-from unveil.files import existing, read_json, replacing, sha256, write_json
+from unveil.files import existing, read_json, read_parquet, replacing, sha256, write_json
 from unveil.leaflet import NOT_STATED, is_calibrated, leaflet, score
 from unveil.params import Params
 from unveil.paths import BUNDLE, MANIFEST, MODELS, PACKED, REPORTS, STARTER
@@ -148,7 +147,9 @@ def _card(source: Source) -> Card:
 def _data() -> str:
     if not MANIFEST.exists():
         return NOT_STATED
-    drawn = sample.is_drawn(pd.read_parquet(MANIFEST, columns=["member"])["member"])
+    drawn = sample.is_drawn(
+        read_parquet(MANIFEST, made_by="unveil manifest", columns=["member"])["member"]
+    )
     return "synthetic: drawn by `unveil sample`" if drawn else "faces of real pictures"
 
 

@@ -1,7 +1,5 @@
 """unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
 
-import sys
-
 import typer
 
 from unveil.cli import (
@@ -9,6 +7,7 @@ from unveil.cli import (
     champion,
     compare,
     data,
+    door,
     export,
     flows,
     learning_curve,
@@ -18,7 +17,6 @@ from unveil.cli import (
     serve,
     stages,
 )
-from unveil.errors import UserError
 
 app = typer.Typer(
     help="From labelled faces to a classifier of apparent expression.",
@@ -42,9 +40,5 @@ app.add_typer(serve.app)
 
 
 def main() -> None:
-    """Run a verb; a mistake becomes one line and exit code 2."""
-    try:
-        app()
-    except UserError as error:
-        print(f"unveil: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Run a verb; whatever it raises becomes one line and an exit code."""
+    door.run(lambda: app(standalone_mode=False))
