@@ -51,7 +51,8 @@ def masked(text: str) -> str:
 
 def _held() -> Iterator[str]:
     for name, value in os.environ.items():
-        found = [value] if _NAMED.search(name) else []
+        # A shell's PWD is where it is.
+        found = [value] if _NAMED.search(name) and name != "PWD" else []
         # A password may be quoted in the URL and not in what is said of it.
         for user in re.findall(r"://([^\s/?#]*)@", value):
             password = user.partition(":")[2]
