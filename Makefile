@@ -52,6 +52,7 @@ check: install ## Run formatter, linter and type checker
 	.venv/bin/mypy
 
 ui: install ## Open the runs and models in MLflow, http://127.0.0.1:5000
+	.venv/bin/python -m unveil.registry
 	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow server --host 127.0.0.1 --port 5000 \
 		--backend-store-uri sqlite:///$(CURDIR)/mlflow/state/mlflow.db
 

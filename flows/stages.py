@@ -16,7 +16,7 @@ from prefect.states import Completed, Crashed, Failed
 
 from flows.slots import MAKES
 from unveil import params
-from unveil.errors import UserError
+from unveil.errors import UserError, masked
 from unveil.paths import ARCHIVE, COMPARISON, LEADERBOARD, PROMOTION
 from unveil.registry import PARENT, champion, open_run
 
@@ -75,8 +75,8 @@ def _run(*command: str, makes: str = "") -> Ended:
         said: deque[str] = deque(maxlen=40)
         for line in process.stdout or ():
             if line.strip():
-                said.append(line.strip())
-                print(line.rstrip())
+                said.append(masked(line.strip()))
+                print(masked(line.rstrip()))
         return Ended(process.wait(), tuple(said))
 
 

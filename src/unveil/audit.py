@@ -23,7 +23,7 @@ from unveil import archive as archives
 from unveil import contact, corrections, doubt, hog, tables
 from unveil.doubt import Probabilities
 from unveil.errors import UserError
-from unveil.files import existing, replacing, sha256, sweep, write_json
+from unveil.files import read_parquet, reading, replacing, sha256, sweep, write_json
 from unveil.images import Pixels
 from unveil.locks import alone
 from unveil.params import Params
@@ -47,7 +47,7 @@ def audit(source: Path, manifest: Path, params: Params) -> Audited:
     A face that a person decided about is no suspect again. Decisions in ``suspects.csv`` that were
     not taken yet are a ``UserError``, before anything is done.
     """
-    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest")).sort_values("member")
+    faces = read_parquet(manifest, made_by="unveil manifest").sort_values("member")
     decided = set(corrections.read(params.classes)["sha256"])
     _refuse_to_overwrite(decided)
     identity = _identity(manifest, params)
@@ -110,7 +110,8 @@ def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) ->
 def _refuse_to_overwrite(decided: set[str]) -> None:
     if not SUSPECTS.exists():
         return
-    rows = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    with reading(SUSPECTS, made_by="unveil data audit"):
+        rows = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     if "action" in rows and "sha256" in rows:
         filled = rows[rows["action"].str.strip() != ""]
         if waiting := int((~filled["sha256"].isin(decided)).sum()):

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from unveil import plots, sample
-from unveil.files import existing, read_json, replacing, sha256
+from unveil.files import read_json, read_parquet, replacing, sha256
 from unveil.params import Params
 from unveil.paths import AUDITED, CARD, CARD_PLOTS, MANIFEST, SUMMARY, VERDICT
 from unveil.schema import COLUMNS, SPLITS
@@ -53,7 +53,7 @@ ASKED = {
 
 def make(params: Params) -> str:
     """Write the data sheet and its plots; gives the sheet."""
-    faces = pd.read_parquet(existing(MANIFEST, made_by="unveil manifest"))
+    faces = read_parquet(MANIFEST, made_by="unveil manifest")
     summary = read_json(SUMMARY, made_by="unveil manifest")
     verdict = read_json(VERDICT, made_by="unveil validate")
     drawn = sample.is_drawn(faces["member"])

@@ -125,7 +125,7 @@ class Checkpoints:
 
     def _origin(self) -> str:
         path = self._folder / "origin"
-        if path.exists() and re.fullmatch("[0-9a-f]{32}", kept := path.read_text()):
+        if path.is_file() and re.fullmatch("[0-9a-f]{32}", kept := path.read_text("latin-1")):
             return kept
         with replacing(path) as temporary:
             temporary.write_text(made := uuid.uuid4().hex)
@@ -168,7 +168,7 @@ def opened(key: str, params: Params, folder: Path | None = None) -> Iterator[Che
 def discard(folder: Path, origin: str) -> None:
     """Remove the checkpoints of the training with this origin, and of no other."""
     for path in folder.glob("*/origin"):
-        if path.read_text() == origin:
+        if path.read_text("latin-1") == origin:
             shutil.rmtree(path.parent, ignore_errors=True)
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from unveil import tables
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
+from unveil.locks import held
 from unveil.paths import CORRECTIONS
 
 COLUMNS = ("sha256", "member", "action", "label")
@@ -71,9 +72,10 @@ def review(
             f"{reviewed}: no face in the manifest has sha256 {first['sha256'][:12]}... "
             f"({first['member']}); choose from those `unveil data audit` lists"
         )
-    merged = pd.concat([read(classes, path), rows]).drop_duplicates("sha256", keep="last")
-    with replacing(path) as temporary:
-        temporary.write_text(tables.text(merged.sort_values("sha256")), encoding="utf-8")
+    with held(path):
+        merged = pd.concat([read(classes, path), rows]).drop_duplicates("sha256", keep="last")
+        with replacing(path) as temporary:
+            temporary.write_text(tables.text(merged.sort_values("sha256")), encoding="utf-8")
     return {action: int((rows["action"] == action).sum()) for action in ACTIONS}
 
 

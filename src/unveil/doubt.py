@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from unveil.errors import UserError
-from unveil.files import replacing
+from unveil.files import reading, replacing
 from unveil.hog import Features
 from unveil.params import Params
 
@@ -54,7 +54,8 @@ def out_of_fold(
                     given[:, model.classes_] += _judge(model, features[judged]) / len(described)
                 with replacing(path) as temporary, temporary.open("wb") as file:
                     np.save(file, given)
-            probabilities[judged] = np.load(path, allow_pickle=False)
+            with reading(path, made_by=f"rm {path}; unveil data audit"):
+                probabilities[judged] = np.load(path, allow_pickle=False)
     return probabilities
 
 

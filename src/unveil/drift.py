@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from unveil.errors import UserError
-from unveil.files import existing
+from unveil.files import read_parquet
 from unveil.paths import MANIFEST
 from unveil.schema import QUALITIES, SPLITS
 from unveil.statistics import divergence
@@ -26,7 +26,7 @@ Drift = dict[str, Any]
 
 def diff(revision: str, manifest: Path = MANIFEST) -> Drift:
     """Compare the manifest of a revision with the one that is here now."""
-    after = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
+    after = read_parquet(manifest, made_by="unveil manifest")
     return {"revision": revision, **between(manifest_of(revision, manifest), after)}
 
 

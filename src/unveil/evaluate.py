@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from unveil import assessment, charts, packed, plots, predictions, tables, train
 from unveil.batches import Lots
 from unveil.errors import UserError
-from unveil.files import existing, replacing, sha256, write_json
+from unveil.files import existing, reading, replacing, sha256, write_json
 from unveil.params import Params
 from unveil.paths import PACKED, Place, pipeline
 from unveil.predictions import Predictions, Probabilities
@@ -38,7 +38,8 @@ def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, 
     }
     mirrored = probabilities(network, splits["test"].images[:, :, ::-1])
     test = answers["test"]
-    history = pd.read_csv(place.model / "history.csv")
+    with reading(place.model / "history.csv", made_by=f"unveil train {key}"):
+        history = pd.read_csv(place.model / "history.csv")
     metrics = {
         "architecture": key,
         "recipe": params.recipe,

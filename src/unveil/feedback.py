@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,6 +21,7 @@ from unveil import journal
 from unveil.errors import UserError
 from unveil.files import replacing
 from unveil.images import Pixels
+from unveil.locks import held
 
 LINES, PICTURES = "feedback.jsonl", "pictures"
 
@@ -51,7 +51,6 @@ class Folder:
     def __init__(self, path: Path, most: int) -> None:
         """Make the folder; ``UserError`` where that cannot be, or where it is open to others."""
         self.path, self._most = path, most
-        self._lock = threading.Lock()
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             if path.stat().st_mode & 0o077:
@@ -62,7 +61,8 @@ class Folder:
 
     def keep(self, entry: Entry, picture: bytes | None = None) -> None:
         """Add an entry and the file of its picture; raises ``Filled``, or ``UserError``."""
-        with self._lock:
+        # Other servers may keep theirs in the same folder.
+        with held(self.path / LINES):
             if self._counted() >= self._most:
                 raise Filled
             # The line first: a picture without a word of consent is never there.

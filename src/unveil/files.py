@@ -10,15 +10,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unveil.errors import UserError
+from unveil.errors import UserError, reason
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HALF_MADE = ".unveil-"
 """How the name of a folder begins in which something is made; .dvcignore knows it."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_LOCKED = {errno.EACCES, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LOCKED = {errno.EACCES, errno.EROFS, errno.EPERM}
 
 
 @contextmanager
@@ -119,15 +122,32 @@ def _flush(made: Path) -> None:
 
 def _replace(target: Path, made: Path, *, aside: Path) -> None:
     # A folder cannot be renamed over another: the old one steps aside, and back if that fails.
-    if not target.is_dir():
+    if not target.is_dir() and not made.is_dir():
         made.replace(target)
         return
-    target.replace(aside)
+    with _turn(target.parent):
+        if not target.is_dir():
+            made.replace(target)
+            return
+        target.replace(aside)
+        try:
+            made.replace(target)
+        except BaseException:
+            aside.replace(target)
+            raise
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Let one process at a time exchange what lies in a folder; others wait, for two renames."""
+    file = os.open(folder, os.O_RDONLY)
     try:
-        made.replace(target)
-    except BaseException:
-        aside.replace(target)
-        raise
+        # Some network file systems know no lock of a folder.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 def write_json(target: Path, content: Any) -> None:
@@ -136,9 +156,59 @@ def write_json(target: Path, content: Any) -> None:
         path.write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
+@contextmanager
+def reading(path: Path, *, made_by: str) -> Iterator[None]:
+    """Have what cannot be read of a file be a ``UserError`` that says which command makes it.
+
+    The block reads an artefact of ours with a library, whatever that raises for a damaged one.
+    """
+    existing(path, made_by=made_by)
+    try:
+        yield
+    except UserError:
+        raise
+    # zipfile, zlib, HDF5 and Arrow each have exceptions of their own, which share no other.
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        said = reason(error).replace(str(path), "it")
+        raise UserError(f"{path} cannot be read: {said}; `{made_by}` makes it anew") from error
+
+
 def read_json(path: Path, *, made_by: str) -> Any:
-    """Read a JSON artefact; when it is absent, say which command makes it."""
-    return json.loads(existing(path, made_by=made_by).read_text())
+    """Read a JSON artefact; when it is absent or damaged, say which command makes it."""
+    with reading(path, made_by=made_by):
+        return json.loads(
+            path.read_text(), object_hook=lambda read: _Content(read, path, made_by=made_by)
+        )
+
+
+class Missing(UserError, KeyError):
+    """What a file should say and does not: it is of another version, or damaged."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class _Content(dict[str, Any]):
+    """What stands in a JSON artefact; a key that is absent names the file."""
+
+    def __init__(self, read: dict[str, Any], path: Path, *, made_by: str) -> None:
+        super().__init__(read)
+        self._said = (path, made_by)
+
+    def __missing__(self, key: str) -> Any:
+        path, made_by = self._said
+        raise Missing(f"{path} has no {key!r}; `{made_by}` makes it anew")
+
+
+def read_parquet(path: Path, *, made_by: str, columns: list[str] | None = None) -> "pd.DataFrame":
+    """Read a table; when it is absent or damaged, say which command makes it."""
+    import pandas as pd
+
+    # Opened by us: of a folder pandas would read all files.
+    with reading(path, made_by=made_by), path.open("rb") as file:
+        return pd.read_parquet(file, columns=columns)
 
 
 def existing(path: Path, *, made_by: str) -> Path:

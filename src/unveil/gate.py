@@ -47,6 +47,8 @@ def validated(contest: Contest) -> Check:
     try:
         passed = bool(read_json(VERDICT, made_by="unveil validate")["passed"])
     except UserError:
+        if VERDICT.exists():
+            raise
         return Check("validated", passed=False, said="the data was never validated")
     return Check(
         "validated", passed, f"the data {'passed' if passed else 'did not pass'} validation"

@@ -15,7 +15,7 @@ from skimage.feature import hog
 from tqdm import tqdm
 
 from unveil import archive as archives
-from unveil.files import replacing
+from unveil.files import reading, replacing
 from unveil.images import Pixels, decode, resize
 from unveil.manifest import limits
 from unveil.schema import Data
@@ -65,7 +65,8 @@ def _block(
         ]
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, np.array(described, np.float32))
-    made: Features = np.load(path, allow_pickle=False)
+    with reading(path, made_by=f"rm {path}; unveil data audit"):
+        made: Features = np.load(path, allow_pickle=False)
     return made
 
 

@@ -6,7 +6,6 @@
 ``data/promotions.jsonl``.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unveil.errors import UserError
+from unveil.errors import UserError, masked
+from unveil.locks import wait
 from unveil.paths import JOURNAL
 
 Told = str | int | dict[str, int]
@@ -35,12 +35,21 @@ def append(path: Path, entry: Mapping[str, Any], *, mode: int = 0o644) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
         try:
-            fcntl.flock(journal, fcntl.LOCK_EX)
-            _append(journal, json.dumps(entry).encode() + b"\n")
+            wait(journal, path)
+            _append(journal, json.dumps(_clean(entry)).encode() + b"\n")
         finally:
             os.close(journal)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {str(error.strerror).lower()}") from None
+
+
+def _clean(told: Any) -> Any:
+    """Take secrets out of the texts of an entry: the journals travel in git."""
+    if isinstance(told, str):
+        return masked(told)
+    if isinstance(told, Mapping):
+        return {name: _clean(value) for name, value in told.items()}
+    return [_clean(one) for one in told] if isinstance(told, list | tuple) else told
 
 
 def _append(journal: int, line: bytes) -> None:

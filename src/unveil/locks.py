@@ -5,23 +5,89 @@ removed, two processes could each lock a file of that name.
 """
 
 import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from unveil.errors import UserError
+from unveil.errors import UserError, reason
 
 LOCK = "lock"
 """The name of such a file, in the folder of what it guards."""
+
+WAIT = 30.0
+"""Seconds that `held` waits; reading, changing and writing a small file takes milliseconds."""
+
+_PAUSE = 0.02
 
 
 @contextmanager
 def alone(folder: Path, otherwise: str) -> Iterator[None]:
     """Hold the lock of a folder; ``UserError`` says ``otherwise`` at once where another has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as file:
+    with _opened(folder / LOCK, folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(otherwise) from None
         yield
+
+
+@contextmanager
+def held(target: Path, *, seconds: float = WAIT) -> Iterator[None]:
+    """Hold the lock of a file while it is read, changed and written.
+
+    Waits for another process; after ``seconds`` a ``UserError`` names it.
+    """
+    with locked(target.with_name(f".{target.name}.lock"), target, seconds=seconds):
+        yield
+
+
+@contextmanager
+def locked(lock: Path, target: Path, *, seconds: float = WAIT) -> Iterator[None]:
+    """Hold a lock whose file has another name than `held` gives it."""
+    with _opened(lock, target) as file:
+        wait(file.fileno(), target, seconds=seconds)
+        yield
+
+
+def wait(file: int, target: Path, *, seconds: float = WAIT) -> None:
+    """Lock an open file for as long as it is open; ``UserError`` names who has it too long."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                said = f"{target} is being changed by {_holder(file)}"
+                raise UserError(
+                    f"{said} for more than {seconds:g} seconds; try again when it has ended"
+                ) from None
+            time.sleep(_PAUSE)
+
+
+@contextmanager
+def _opened(lock: Path, target: Path) -> Iterator[IO[str]]:
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {reason(error).lower()}") from None
+    with file:
+        yield file
+
+
+def _holder(file: int) -> str:
+    """Name the process that holds a lock, by Linux's table of them."""
+    try:
+        number = os.fstat(file).st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(number):
+                words = Path(f"/proc/{words[4]}/cmdline").read_text().split("\0")
+                return f"process {line.split()[4]} ({' '.join(words).strip()[:120]})"
+    except (OSError, IndexError):
+        pass
+    return "another process"

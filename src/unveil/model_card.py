@@ -62,8 +62,8 @@ def _facts(version: Version, params: Params) -> Facts:
     report, made = _of_this(version)
     slices = report.get("slices", {})
     own = {*LOOKS, TWIN}
-    explanation = optional(EXPLANATIONS / key / "explanation.json")
-    decision = optional(PROMOTION)
+    explanation = optional(EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}")
+    decision = optional(PROMOTION, made_by="unveil promote")
     here = decision.get("version") == version.number
     return {
         "version": version,
@@ -75,7 +75,7 @@ def _facts(version: Version, params: Params) -> Facts:
         "groups": [one for one in slices.get("slices", []) if one["dimension"] not in own],
         "conditions": [one for one in slices.get("slices", []) if one["dimension"] in own],
         "fairness": [one for one in slices.get("fairness", []) if one["dimension"] not in own],
-        "rules": optional(VERDICT).get("rules", []),
+        "rules": optional(VERDICT, made_by="unveil validate").get("rules", []),
         "explanation": explanation
         if explanation.get("model_digest") == report["model_digest"]
         else {},

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from unveil import archive as archives
 from unveil import packed
 from unveil.errors import UserError
-from unveil.files import existing, read_json, replacing, sha256
+from unveil.files import read_json, read_parquet, replacing, sha256
 from unveil.images import Limits, Pixels, decode, resize
 from unveil.manifest import limits, used
 from unveil.params import Params
@@ -27,7 +27,7 @@ from unveil.schema import SPLITS, TWIN
 
 def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> dict[str, int]:
     """Pack every split and count its faces; refuses a manifest that did not pass validation."""
-    rows = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
+    rows = read_parquet(manifest, made_by="unveil manifest")
     _require_passed(manifest, validation)
     counts = {}
     with archives.opened(source) as archive:

@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from unveil.errors import UserError
-from unveil.files import existing
+from unveil.files import existing, read_parquet
 from unveil.paths import PACKED
 
 
@@ -41,7 +41,9 @@ def load(name: str, folder: Path = PACKED) -> Faces:
         with zipfile.ZipFile(path) as stored, stored.open("labels.npy") as labels:
             read = npy.read_array(labels, allow_pickle=False)
             return Faces(images=_mapped(stored, path), labels=read)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    except Exception as error:  # zipfile, zlib, struct and numpy each have their own
+        if isinstance(error, MemoryError):
+            raise
         raise UserError(f"{path} is damaged ({error}); `unveil pack` makes it anew") from None
 
 
@@ -85,7 +87,7 @@ def _start(path: Path, entry: zipfile.ZipInfo) -> int:
 
 def rows(name: str, folder: Path = PACKED) -> pd.DataFrame:
     """Load what the manifest says of a split's faces, in the order of their arrays."""
-    return pd.read_parquet(existing(folder / f"{name}.parquet", made_by="unveil pack"))
+    return read_parquet(folder / f"{name}.parquet", made_by="unveil pack")
 
 
 def even(faces: Faces, shares: int) -> Faces:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unveil import measures, tables
 from unveil.errors import UserError
-from unveil.files import existing
+from unveil.files import reading
 from unveil.measures import Counts, Labels
 
 Probabilities = NDArray[np.float32]
@@ -68,8 +68,9 @@ def table(answers: Predictions, classes: tuple[str, ...]) -> pd.DataFrame:
 
 def rows(report: Path, *, made_by: str) -> pd.DataFrame:
     """Read the table of a report's folder back."""
-    path = existing(report / FILE, made_by=made_by)
-    told = pd.read_csv(path, dtype={"actual": str, "predicted": str}, na_filter=False)
+    path = report / FILE
+    with reading(path, made_by=made_by):
+        told = pd.read_csv(path, dtype={"actual": str, "predicted": str}, na_filter=False)
     return tables.read_back(told)
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from unveil import archive as archives
 from unveil import journal, tables
 from unveil.archive import ATTRIBUTES
-from unveil.files import existing, replacing
+from unveil.files import read_parquet, replacing
 from unveil.ingest import entry
 from unveil.manifest import limits
 from unveil.params import Params
@@ -27,7 +27,7 @@ from unveil.strip import strip
 def export(source: Path, manifest: Path, target: Path, params: Params) -> dict[str, int]:
     """Write the faces in use and count them by split; ``UserError`` where ``target`` is there."""
     archives.refuse_taken(target)
-    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
+    faces = read_parquet(manifest, made_by="unveil manifest")
     faces = faces[faces["quarantine"] == ""].sort_values("member", ignore_index=True)
     names = [_name(place, row) for place, row in faces.iterrows()]
     accepted = limits(params.data)

@@ -21,7 +21,7 @@ from unveil.callbacks import BestWeights, Epochs, Record
 from unveil.checkpoint import Checkpoints, Diverged
 from unveil.course import Course, set_trainable
 from unveil.errors import UserError
-from unveil.files import replacing
+from unveil.files import reading, replacing
 from unveil.fused_norm import fused_norm
 from unveil.params import Params
 from unveil.schema import Stage
@@ -92,7 +92,8 @@ def save(trained: Trained, folder: Path) -> None:
 
 def load(path: Path) -> keras.Model:
     """Load a saved network without its optimiser; code inside the file is refused."""
-    model: keras.Model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    with reading(path, made_by=f"unveil train {path.parent.name}"):
+        model: keras.Model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return model
 
 

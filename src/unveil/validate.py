@@ -15,7 +15,7 @@ from tqdm import tqdm
 from unveil import datadocs
 from unveil.census import census
 from unveil.expectations import RULES
-from unveil.files import existing, replacing, sha256, write_json
+from unveil.files import read_parquet, replacing, sha256, write_json
 from unveil.params import Params
 from unveil.paths import DATA_DOCS, VERDICT
 from unveil.rules import Rule
@@ -40,7 +40,7 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
     (``insufficient``), and the first of them by name. ``passed`` is false where one is broken.
     ``measured`` has the tables of splits, classes and groups that the rules look at.
     """
-    faces = pd.read_parquet(existing(manifest, made_by="unveil manifest"))
+    faces = read_parquet(manifest, made_by="unveil manifest")
     outcomes: dict[str, ExpectationValidationResult] = {}
     with replacing(DATA_DOCS) as site:
         context = _context(site)

@@ -1,7 +1,5 @@
 """unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
 
-import sys
-
 import typer
 
 from unveil import leftovers
@@ -10,6 +8,7 @@ from unveil.cli import (
     champion,
     compare,
     data,
+    door,
     export,
     flows,
     learning_curve,
@@ -19,7 +18,6 @@ from unveil.cli import (
     serve,
     stages,
 )
-from unveil.errors import UserError
 
 app = typer.Typer(
     help="From labelled faces to a classifier of apparent expression.",
@@ -43,10 +41,10 @@ app.add_typer(serve.app)
 
 
 def main() -> None:
-    """Run a verb; a mistake becomes one line and exit code 2."""
-    try:
-        leftovers.remove()
-        app()
-    except UserError as error:
-        print(f"unveil: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Run a verb; whatever it raises becomes one line and an exit code."""
+    door.run(_run)
+
+
+def _run() -> None:
+    leftovers.remove()
+    app(standalone_mode=False)

@@ -33,14 +33,12 @@ def review(
     file: Annotated[Path, typer.Argument(help="A list of suspects with actions filled in.")],
 ) -> None:
     """Take a person's decisions (relabel, drop, keep) into data/01_raw/corrections.csv."""
-    import pandas as pd
-
     from unveil import corrections, params
-    from unveil.files import existing
+    from unveil.files import read_parquet
     from unveil.paths import CORRECTIONS, MANIFEST
 
     loaded = params.load()
-    faces = pd.read_parquet(existing(MANIFEST, made_by="unveil manifest"))
+    faces = read_parquet(MANIFEST, made_by="unveil manifest")
     taken = corrections.review(file, faces, loaded.classes)
     print(f"{CORRECTIONS}: " + ", ".join(f"{count} {name}" for name, count in taken.items()))
     print("apply and keep them: dvc repro && git add data dvc.lock && git commit")

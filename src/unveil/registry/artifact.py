@@ -16,9 +16,9 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
-from unveil.errors import UserError
+from unveil.errors import UserError, reason
 from unveil.files import sha256
-from unveil.registry.connection import NAME, connect, reason
+from unveil.registry.connection import NAME, connect
 
 
 @contextmanager

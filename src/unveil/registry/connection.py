@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from unveil.errors import UserError
+from unveil.errors import UserError, masked, reason
 from unveil.paths import TRACKING
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -23,12 +23,21 @@ import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from unveil.registry import database
 
 NAME = "facial-emotion"
 """Of the experiment and of the registered model."""
 
+DATABASE = "mlflow.db"
+"""The file below ``mlflow/state``, where no server is named."""
+
 ANSWER = 30
 """Seconds in which a server has to answer."""
+
+LOCAL = 60
+"""Seconds for a database of our own, which may have its tables to make."""
 
 TRANSFER = 300
 """Seconds in which all of a training has to be transferred, its network included."""
@@ -44,24 +53,22 @@ def answering() -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, requests.RequestException) as error:
+    except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
         raise UserError(f"MLflow at {place()}: {reason(error)}") from None
 
 
 def place() -> str:
     """Name the server without its password."""
-    return (os.environ.get("MLFLOW_TRACKING_URI") or mlflow.get_tracking_uri()).split("@")[-1]
-
-
-def reason(error: BaseException) -> str:
-    """Give the first line of what went wrong."""
-    return (str(error).splitlines() or ["no reason given"])[0][:200]
+    return masked(os.environ.get("MLFLOW_TRACKING_URI") or mlflow.get_tracking_uri())
 
 
 def patience() -> float:
-    """Give the seconds to wait for an answer; a database of our own may have tables to make."""
-    remote = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
-    return ANSWER if remote else TRANSFER
+    """Give the seconds to wait for an answer."""
+    return LOCAL if database.local(_uri()) else ANSWER
+
+
+def _uri() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or database.uri(TRACKING.absolute() / DATABASE)
 
 
 def within(seconds: float, act: Callable[[], T]) -> T:
@@ -100,11 +107,9 @@ def attempt(act: Callable[[], T]) -> T | None:
 def connect() -> MlflowClient:
     """Open the tracking server or the local database, and make the experiment when absent."""
     _quieten()
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
-        TRACKING.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{TRACKING.absolute() / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
+    if path := database.local(_uri()):
+        database.ready(path)
+    mlflow.set_tracking_uri(_uri())
     client = MlflowClient()
     if client.get_experiment_by_name(NAME) is None:
         _create(client)
@@ -125,6 +130,8 @@ def _quieten() -> None:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # It warns of a missing pip, which an environment made by uv does not need.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    # It prints a traceback of what it raises, which we say in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     # A server that is away is said once, by us.
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from unveil.errors import UserError
-from unveil.registry.connection import NAME, artifacts, reason
+from unveil.errors import UserError, reason
+from unveil.registry.connection import NAME, artifacts
 
 PROMOTIONS = f"{NAME}-promotions"
 """The experiment that holds a run for each decision."""

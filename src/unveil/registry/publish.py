@@ -9,7 +9,7 @@ from mlflow.entities import Run
 
 from unveil import origins
 from unveil.errors import UserError
-from unveil.files import existing, read_json, sha256
+from unveil.files import read_json, reading, sha256
 from unveil.paths import PACKED, Place, pipeline
 from unveil.provenance import dvc_hash, requirements
 from unveil.registry.connection import TRANSFER, answering, connect, patience, within
@@ -70,7 +70,8 @@ def attach(key: str, folder: Path, name: str) -> None:
 def _published(client: MlflowClient, key: str, place: Place) -> str:
     folder = place.model
     made = described(folder)
-    rows = _epochs(existing(folder / "history.csv", made_by=f"unveil train {key}"))
+    with reading(folder / "history.csv", made_by=f"unveil train {key}"):
+        rows = _epochs(folder / "history.csv")
     run = run_of(client, made)
     describe(client, run, made)
     send(client, run, rows)

@@ -11,8 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from unveil.errors import reason
 from unveil.params import Params
-from unveil.registry.connection import answering, connect, patience, place, reason
+from unveil.registry import connection
+from unveil.registry.connection import answering, connect, patience, place
 from unveil.registry.runs import describe, described, run_of, send
 
 LONGEST = 30
@@ -28,7 +30,7 @@ class Reporter:
     def __init__(self, key: str, params: Params, origin: str) -> None:
         self.made = described(key, params, origin)
         self.delivered = False
-        self._given_up = False
+        self._given_up = self._missed = False
         self._rows: list[Mapping[str, float]] = []
         self._status = ""
         self._news, self._ending = threading.Event(), threading.Event()
@@ -49,7 +51,8 @@ class Reporter:
         self._status = status
         self._ending.set()
         self._news.set()
-        self._thread.join(seconds)
+        # What MLflow did not take while we trained it will hardly take by waiting longer.
+        self._thread.join(min(seconds, connection.ANSWER) if self._missed else seconds)
         if not self.delivered:
             self._given_up = True
             print(
@@ -66,9 +69,9 @@ class Reporter:
             try:
                 with answering():
                     self._tell(status)
-                self.delivered, pause = bool(status), 1.0
+                self.delivered, pause, self._missed = bool(status), 1.0, False
             except Exception as error:  # whatever MLflow's client raises, the training goes on
-                self._fault, self._run = reason(error), None
+                self._fault, self._run, self._missed = reason(error), None, True
                 if self._ending.wait(pause):
                     time.sleep(1)
                 self._news.set()

@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from unveil import compare, pairs, sample
-from unveil.files import read_json
+from unveil.files import read_json, read_parquet
 from unveil.params import Params
 from unveil.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VERDICT
 
@@ -37,23 +35,25 @@ def gathered(comparison: Facts, params: Params) -> Facts:
         "verdict": compare.verdict(comparison),
         "missing": comparison["missing"],
         "leaderboard": _leaderboard(reports, params.classes),
-        "decision": optional(PROMOTION),
+        "decision": optional(PROMOTION, made_by="unveil promote"),
         "data": _data(reports[0]),
         "architectures": [_architecture(report, made) for report in reports],
         "lineage": _lineage(made, reports[0]["architecture"]),
     }
 
 
-def optional(path: Path) -> Facts:
+def optional(path: Path, *, made_by: str) -> Facts:
     """Read a JSON artefact that may be absent; then it is empty."""
-    return dict(read_json(path, made_by="")) if path.exists() else {}
+    return dict(read_json(path, made_by=made_by)) if path.exists() else {}
 
 
 def drawn() -> bool:
     """Say whether all faces of the manifest are those of the embedded sample."""
     if not MANIFEST.exists():
         return False
-    return sample.is_drawn(pd.read_parquet(MANIFEST, columns=["member"])["member"])
+    return sample.is_drawn(
+        read_parquet(MANIFEST, made_by="unveil manifest", columns=["member"])["member"]
+    )
 
 
 def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
@@ -63,7 +63,7 @@ def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
     def at(value: float) -> float:
         return 100 * (value - low) / max(high - low, 1e-9)
 
-    first, decision = reports[0]["architecture"], optional(PROMOTION)
+    first, decision = reports[0]["architecture"], optional(PROMOTION, made_by="unveil promote")
     return [
         {
             "report": report,
@@ -79,7 +79,7 @@ def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
 
 
 def _data(report: Facts) -> Facts:
-    verdict = optional(VERDICT)
+    verdict = optional(VERDICT, made_by="unveil validate")
     splits = {
         name: {key: int(one["images"]) for key, one in report[name]["classes"].items()}
         for name in ("train", "validation", "test")
@@ -89,7 +89,7 @@ def _data(report: Facts) -> Facts:
 
 def _architecture(report: Facts, made: Mapping[str, Facts]) -> Facts:
     key = report["architecture"]
-    explanation = optional(EXPLANATIONS / key / "explanation.json")
+    explanation = optional(EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}")
     if explanation.get("model_digest") != report["model_digest"]:
         explanation = {}
     folders = [REPORTS / key, *([EXPLANATIONS / key] if explanation else [])]
@@ -134,7 +134,7 @@ def _pictures(folder: Path) -> Iterator[Facts]:
 
 
 def _made(key: str) -> Facts:
-    return optional(MODELS / key / "run.json")
+    return optional(MODELS / key / "run.json", made_by=f"unveil train {key}")
 
 
 def _lineage(made: Mapping[str, Facts], best: str) -> Facts:

@@ -99,7 +99,7 @@ class Door:
         """Know the tokens of a file, which may change; without a file everybody is let in."""
         self.app, self._file, self._origins = app, token_file, frozenset(origins)
         self._tokens: tokens.Tokens = {}
-        self._read: int | None = None
+        self._read: tuple[int, ...] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on or refuse."""
@@ -133,7 +133,9 @@ class Door:
     def _known(self) -> tokens.Tokens:
         assert self._file is not None
         try:
-            changed = self._file.stat().st_mtime_ns
+            # Two changes within a tick of the clock have one time, but each is a file of its own.
+            now = self._file.stat()
+            changed = (now.st_ino, now.st_mtime_ns, now.st_ctime_ns, now.st_size)
             if changed != self._read:
                 self._tokens, self._read = tokens.load(self._file), changed
         except (UserError, OSError) as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
+from unveil.locks import held
 
 Tokens = Mapping[str, str]
 """The SHA-256 of each token, by the name of who has it."""
@@ -40,17 +41,21 @@ def issue(path: Path, name: str) -> str:
     if not re.fullmatch(r"[\w.-]{1,40}", name):
         raise UserError(f"name {name!r} is not of letters, digits, '-', '_' and '.', at most 40")
     token = secrets.token_urlsafe(32)
-    _write(path, {**(load(path) if path.exists() else {}), name: _digest(token)})
+    with held(path):
+        _write(path, {**(load(path) if path.exists() else {}), name: _digest(token)})
     return token
 
 
 def revoke(path: Path, name: str) -> None:
     """Forget a token; a server that runs notices within a second."""
-    kept = dict(load(path))
-    if name not in kept:
-        raise unknown("token", name, kept or ["none"])
-    del kept[name]
-    _write(path, kept)
+    if not path.exists():
+        load(path)
+    with held(path):
+        kept = dict(load(path))
+        if name not in kept:
+            raise unknown("token", name, kept or ["none"])
+        del kept[name]
+        _write(path, kept)
 
 
 def owner(tokens: Tokens, presented: str) -> str | None:
