@@ -12,9 +12,11 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
-    *("errors", "memory", "backend", "files", "page", "locks", "paths", "architectures", "schema"),
+    *("errors", "memory", "backend", "files", "page", "locks", "paths"),
+    *("tracked", "csv_table", "architectures", "schema"),
     *("rules", "expectations"),
-    *("params", "images", "strip", "sample", "archive", "attributes", "fer2013", "ingest"),
+    *("params", "images", "strip", "sample", "split_folders", "compression"),
+    *("archive", "attributes", "fer2013", "ingest", "intake"),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
     *(
         "datadocs",

@@ -3,15 +3,17 @@
 Its column ``file`` holds a face's file name or, where names repeat, the end of its path.
 """
 
-import io
+import sys
 import zipfile
 from collections.abc import Collection
 
 import pandas as pd
 
 from unveil import archive as archives
+from unveil import csv_table
 from unveil.archive import MAX_TABLE_BYTES, Listing
 from unveil.errors import UserError
+from unveil.images import UnreadableImage
 
 
 def table(
@@ -25,20 +27,28 @@ def table(
         return None
     try:
         content = archives.content(archive, listing.attributes, max_bytes=MAX_TABLE_BYTES)
-        # Only an empty cell is no value: "None" is an honest answer to `glasses`.
-        rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
-    except ValueError as error:
-        said = " ".join(str(error).split())
-        raise UserError(f"{listing.attributes} cannot be read as a table: {said}") from None
-    if "file" not in rows.columns:
-        raise UserError(f"{listing.attributes} has no column 'file'; it has {', '.join(rows)}")
+    except UnreadableImage as error:
+        raise UserError(f"{listing.attributes} cannot be read as a table: {error}") from None
+    rows = read(content, listing.attributes)
     if clash := [name for name in rows.columns if name in taken]:
         raise UserError(
             f"{listing.attributes}: the column {clash[0]!r} is one of the manifest's own"
         )
+    # Only an empty cell is no value: "None" is an honest answer to `glasses`.
+    return rows.mask(rows == "").reset_index(drop=True)
+
+
+def read(content: bytes, where: object) -> pd.DataFrame:
+    """Read a table of groups as text; ``UserError`` names what it lacks or has twice."""
+    rows = csv_table.renamed(csv_table.read(content, where), ["file"])
+    if "file" not in rows.columns:
+        raise UserError(f"{where} has no column 'file'; it has {', '.join(rows)}")
+    rows["file"] = rows["file"].str.strip()
+    if len(nameless := rows.index[rows["file"] == ""]):
+        raise UserError(f"{where}, line {nameless[0]}: the cell of 'file' is empty")
     twice = rows["file"][rows["file"].duplicated()]
     if len(twice):
-        raise UserError(f"{listing.attributes}: {twice.iloc[0]!r} stands there twice")
+        raise UserError(f"{where}, line {twice.index[0]}: {twice.iloc[0]!r} stands there twice")
     return rows
 
 
@@ -48,7 +58,8 @@ def joined(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame
         return faces
     same_name = faces.groupby(faces["member"].map(_base))["member"].agg(list).to_dict()
     rows: dict[str, int] = {}
-    for row, file in enumerate(attributes["file"].fillna("")):
+    strangers = []
+    for row, file in enumerate(attributes["file"]):
         for member in (named := _ending(file, same_name.get(_base(file), []))):
             if len(named) > 1 or member in rows:
                 raise UserError(
@@ -56,9 +67,14 @@ def joined(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame
                     "write its folders too, once"
                 )
             rows[member] = row
+        if not named:
+            strangers.append(file)
     if not rows and len(attributes):
         first = attributes["file"].iloc[0]
         raise UserError(f"attributes.csv names no face of the archive, first {first!r}")
+    if strangers:
+        said = f"{len(strangers)} of {len(attributes)} rows name no face of a class"
+        print(f"attributes.csv: {said}, first {strangers[0]!r}; passed over", file=sys.stderr)
     known = attributes.drop(columns="file").iloc[list(rows.values())].assign(member=list(rows))
     return faces.merge(known, on="member", how="left", validate="1:1")
 

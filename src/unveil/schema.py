@@ -48,6 +48,9 @@ class Data:
     max_pixels: Positive
     max_bytes: Positive
     max_members: Positive
+    split_folders: dict[str, Literal["train", "validation", "test", "none"]] = Field(
+        default_factory=dict
+    )
 
 
 @_strict

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from unveil import compare, pairs, sample
+from unveil import compare, pairs, sample, tracked
 from unveil.files import read_json
 from unveil.params import Params
 from unveil.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VERDICT
@@ -45,12 +45,14 @@ def gathered(comparison: Facts, params: Params) -> Facts:
 
 
 def optional(path: Path) -> Facts:
-    """Read a JSON artefact that may be absent; then it is empty."""
+    """Read a JSON artefact that may be absent, unless git or DVC has it; then it is empty."""
+    tracked.refuse_lost(path)
     return dict(read_json(path, made_by="")) if path.exists() else {}
 
 
 def drawn() -> bool:
     """Say whether all faces of the manifest are those of the embedded sample."""
+    tracked.refuse_lost(MANIFEST)
     if not MANIFEST.exists():
         return False
     return sample.is_drawn(pd.read_parquet(MANIFEST, columns=["member"])["member"])
