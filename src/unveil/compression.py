@@ -13,6 +13,9 @@ from unveil.errors import UserError
 # Python reads bzip2 and LZMA without a bound: 4 KB of them can become gigabytes at once.
 READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
+NAMES = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstandard", 95: "xz", 98: "ppmd", 99: "AES"}
+"""Of the methods that other programs compress a zip by, as its specification numbers them."""
+
 PACKED = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2")
 ARCHIVES = {
     "it is a 7z archive": (0, b"7z\xbc\xaf\x27\x1c"),
@@ -38,7 +41,7 @@ def refuse_other(archive: zipfile.ZipFile, names: Iterable[str]) -> None:
     ways = {name: archive.getinfo(name).compress_type for name in names}
     if other := [name for name, way in ways.items() if way not in READ]:
         way = ways[other[0]]
-        named = f"{zipfile.compressor_names.get(way, 'unknown')}, method {way}"  # type: ignore[attr-defined]
+        named = f"{NAMES.get(way, 'unknown')}, method {way}"
         raise UserError(
             f"{archive.filename}: {len(other)} of {len(ways)} files have an unsupported compression"
             f", first {other[0]!r}: {named}; unveil reads Deflate and uncompressed: unpack it and "

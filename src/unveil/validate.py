@@ -183,7 +183,8 @@ def _measured(
         said: asked[name] for name, said in known.items() if asked.get(name) not in (None, [""])
     }
     plain = {str(name): _plain(value) for name, value in observed.items() if value != name}
-    return {"key": rule.key, "limits": limits or asked_of, "observed": plain}
+    bounds = {name: _plain(value) for name, value in (limits or asked_of).items()}
+    return {"key": rule.key, "limits": bounds, "observed": plain}
 
 
 def _first(names: Iterable[Any]) -> list[Any]:
@@ -191,8 +192,10 @@ def _first(names: Iterable[Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Give a value as JSON has it; infinity as text."""
+    """Give a value as JSON has it; a tuple as a list, infinity as text."""
     value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
