@@ -3,6 +3,7 @@
 Its column ``file`` holds a face's file name or, where names repeat, the end of its path.
 """
 
+import csv
 import sys
 import zipfile
 from collections.abc import Collection
@@ -50,6 +51,18 @@ def read(content: bytes, where: object) -> pd.DataFrame:
     if len(twice):
         raise UserError(f"{where}, line {twice.index[0]}: {twice.iloc[0]!r} stands there twice")
     return rows
+
+
+def plain(content: bytes, where: object) -> bytes:
+    """Give a table as it is or, with other commas or names than an erasure looks for, with those.
+
+    Raises ``UserError`` as `read` does.
+    """
+    rows = read(content, where)
+    first = content.decode("utf-8-sig").splitlines()[0]
+    if "file" in next(csv.reader([first]), []):
+        return content
+    return str(rows.to_csv(index=False, lineterminator="\n")).encode()
 
 
 def joined(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import sklearn
 from cleanlab.rank import get_label_quality_scores
 
 from unveil import archive as archives
-from unveil import contact, corrections, doubt, hog
+from unveil import contact, corrections, csv_table, doubt, hog
 from unveil.doubt import Probabilities
 from unveil.errors import UserError
 from unveil.files import existing, replacing, sha256, sweep, write_json
@@ -110,7 +110,7 @@ def ranked(faces: pd.DataFrame, probabilities: Probabilities, params: Params) ->
 def _refuse_to_overwrite(decided: set[str]) -> None:
     if not SUSPECTS.exists():
         return
-    rows = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    rows = csv_table.read(SUSPECTS.read_bytes(), SUSPECTS)
     if "action" in rows and "sha256" in rows:
         filled = rows[rows["action"].str.strip() != ""]
         if waiting := int((~filled["sha256"].isin(decided)).sum()):

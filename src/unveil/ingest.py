@@ -77,8 +77,6 @@ def _checked(taken: Listing, path: Path, source: Path) -> Listing:
         there = ", ".join(sorted(map(str, splits)))
         raise UserError(f"{source}: the archive has {there} but no train folder")
     with zipfile.ZipFile(path) as archive:
-        if taken.attributes is not None:
-            groups.read(archive.read(taken.attributes), taken.attributes)
         found = (archive.getinfo(member.name) for member in taken.members)
         reasons = {one.filename: one.comment.decode() for one in found if not one.file_size}
     if len(reasons) == len(taken.members):
@@ -172,7 +170,7 @@ def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Li
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, limits: Limits) -> None:
     try:
-        bare = strip(content, limits) if _is_image(name) else content
+        bare = strip(content, limits) if _is_image(name) else groups.plain(content, name)
         archive.writestr(entry(name), bare)
     except UnreadableImage as error:
         archive.writestr(_unreadable(name, error), b"")
@@ -223,8 +221,7 @@ def _table(attributes: Path) -> bytes:
     except OSError as error:
         said = str(error.strerror).lower()
         raise UserError(f"{attributes} cannot be read as a table: {said}") from None
-    groups.read(table, attributes)
-    return table
+    return groups.plain(table, attributes)
 
 
 def _take_fer2013(source: Path, path: Path, layout: Layout, _limits: Limits) -> Listing:

@@ -216,6 +216,8 @@ def test_attributes_that_a_spreadsheet_saved_are_understood(tracked, table):
     said("manifest")
     import pandas as pd
 
+    with zipfile.ZipFile(ARCHIVE) as archive:  # as an erasure looks for rows
+        assert archive.read("attributes.csv").startswith(b"file,tone\n")
     faces = pd.read_parquet(MANIFEST)
     assert faces["tone"].tolist()[:2] == ["dark", "light"]
     assert faces["tone"].isna().tolist()[2:] == [True, True]
