@@ -77,6 +77,8 @@ def _checked(taken: Listing, path: Path, source: Path) -> Listing:
         there = ", ".join(sorted(map(str, splits)))
         raise UserError(f"{source}: the archive has {there} but no train folder")
     with zipfile.ZipFile(path) as archive:
+        if taken.attributes is not None:
+            groups.read(archive.read(taken.attributes), taken.attributes)
         found = (archive.getinfo(member.name) for member in taken.members)
         reasons = {one.filename: one.comment.decode() for one in found if not one.file_size}
     if len(reasons) == len(taken.members):
@@ -170,10 +172,17 @@ def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Li
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, limits: Limits) -> None:
     try:
-        bare = strip(content, limits) if _is_image(name) else groups.plain(content, name)
+        bare = strip(content, limits) if _is_image(name) else _plain(content, name)
         archive.writestr(entry(name), bare)
     except UnreadableImage as error:
         archive.writestr(_unreadable(name, error), b"")
+
+
+def _plain(table: bytes, name: str) -> bytes:
+    try:
+        return groups.plain(table, name)
+    except UserError:
+        return table  # `_checked` refuses it, once it is known that no other was given
 
 
 def _unreadable(name: str, error: UnreadableImage) -> zipfile.ZipInfo:
