@@ -15,13 +15,24 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 
 from flows.slots import MAKES
-from unveil import params
+from unveil import params, tracked
 from unveil.errors import UserError, masked
-from unveil.paths import ARCHIVE, COMPARISON, LEADERBOARD, PROMOTION
+from unveil.paths import (
+    ARCHIVE,
+    AUDITED,
+    COMPARISON,
+    CORRECTIONS,
+    LEADERBOARD,
+    PROMOTION,
+    PROMOTIONS,
+)
 from unveil.registry import PARENT, champion, open_run
 
 DATA = ("manifest", "validate", "pack")
 """The stages before training."""
+
+KEPT = (tracked.LOCK, CORRECTIONS, AUDITED, PROMOTIONS)
+"""What git keeps: without one of these a run would begin as if nothing had been decided before."""
 
 KILLED = re.compile(r"exited with (-\d+|1[2-9]\d)\b")
 """What DVC says of a command that died by a signal; a shell adds 128 to its number."""
@@ -125,21 +136,42 @@ def repro(stage: str, force: bool = False) -> State | None:
     return state(message=f"stage {stage} failed: {ended.reason}")
 
 
+def fetched(path: Path) -> bool:
+    """Bring a file that DVC has recorded, from cache or remote; false where none is recorded.
+
+    Raises:
+        UserError: where it is recorded and cannot be had.
+    """
+    if (said := tracked.lost(path)) is None:
+        return False
+    if tracked.recorded(path):
+        for verb in ("checkout", "pull"):
+            if not path.exists():
+                _run("dvc", "--wait-for-lock", verb, str(tracked.pointer(path)))
+    if not path.exists():
+        raise UserError(said)
+    return True
+
+
 @task
 def prepare(
     source: str | None, recipe: str | None, architectures: Sequence[str] | None
 ) -> State | None:
-    """Turn the dial and take in new faces, where asked; draw the sample where there are none."""
+    """Turn the dial and take in new faces, where asked; draw the sample where there are none.
+
+    Faces that DVC has recorded are fetched; where that fails, nothing is drawn in their place.
+    """
     try:
         if recipe is not None:
             params.choose_recipe(recipe)
         loaded = params.load()
         for key in architectures or ():
             loaded.named(key)
+        tracked.refuse_lost(*KEPT)
+        if source is None and (ARCHIVE.exists() or fetched(ARCHIVE)):
+            return None
     except UserError as error:
         return Failed(message=str(error))
-    if source is None and ARCHIVE.exists():
-        return None
     verb = ["sample"] if source is None else ["ingest", source]
     return Failed(message=f"unveil {' '.join(verb)} failed") if unveil(*verb) else None
 

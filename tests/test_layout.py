@@ -13,19 +13,9 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
 ORDER = [
     *("errors", "memory", "backend", "files", "page", "locks", "paths", "leftovers", "tables"),
-    *("architectures", "names", "schema", "rules", "expectations", "strict_yaml"),
-    *(
-        "params",
-        "containers",
-        "images",
-        "strip",
-        "sample",
-        "origins",
-        "archive",
-        "attributes",
-        "fer2013",
-        "ingest",
-    ),
+    *("tracked", "csv_table", "architectures", "names", "schema", "rules", "expectations"),
+    *("strict_yaml", "params", "containers", "images", "strip", "sample", "origins"),
+    *("split_folders", "compression", "archive", "attributes", "fer2013", "ingest", "intake"),
     *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
     *(
         "datadocs",

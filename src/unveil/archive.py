@@ -11,21 +11,17 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from posixpath import basename, splitext
 
+from unveil import compression, split_folders
 from unveil.errors import UserError, unknown
 from unveil.images import SUFFIXES, UnreadableImage
 
 ATTRIBUTES = "attributes.csv"
 MAX_TABLE_BYTES = 1_000_000_000
-SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 HIDDEN = re.compile(r"(^|/)(\.[^/]|__MACOSX/)")
 UNSAFE = {
     "has no name": re.compile(r"^$"),
@@ -40,12 +36,16 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, O
 
 @dataclass(frozen=True)
 class Layout:
-    """Which folders are classes, which are other names of classes, and which are left out."""
+    """Which folders are classes, which are other names of classes, and which are left out.
+
+    ``split_folders`` says of folders above the classes which split they are.
+    """
 
     classes: tuple[str, ...]
     aliases: Mapping[str, str]
     drop: tuple[str, ...]
     max_members: int
+    split_folders: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,17 @@ class Listing:
 
     ``dropped`` counts images by their class folder, in lower case; ``ignored`` counts files that
     are hidden or no image; ``attributes`` names the member that is the table of groups.
+    ``renamed`` has the split of each folder with a name of its own, ``pooled`` the images of each
+    folder where several without a split make one set, ``unreadable`` the reasons that `ingest` has.
     """
 
     members: tuple[Member, ...]
     dropped: Mapping[str, int]
     ignored: int
     attributes: str | None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    pooled: Mapping[str, int] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 def refuse_taken(target: Path) -> None:
@@ -86,7 +91,9 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise UserError(f"{path} is no zip, or its directory is damaged: {error}") from None
+        raise UserError(
+            f"{path} is no zip, or its directory is damaged: {compression.kind(path) or error}"
+        ) from None
     with archive:
         yield archive
 
@@ -112,16 +119,26 @@ def arrange(entries: Sequence[zipfile.ZipInfo], layout: Layout, *, where: str) -
     tables = [name for name in shown if basename(name).lower() == ATTRIBUTES]
     if len(tables) > 1:
         raise UserError(f"more than one {ATTRIBUTES}: {tables[0]!r} and {tables[1]!r}")
-    found = [_placed(name) for name in shown if splitext(name)[1].lower() in SUFFIXES]
+    folders = {name: split_folders.folders(name) for name in shown if _is_image(name)}
+    parents = Counter(path[:-1] for path in folders.values())
+    splits = split_folders.recognised(parents, layout.split_folders)
+    found = [Member(name, splits[path[:-1]], path[-1].lower()) for name, path in folders.items()]
     members, dropped = _labelled(found, layout)
     if not members:
+        suffixes, inner = ", ".join(sorted(SUFFIXES)), compression.inner(shown)
         raise UserError(
             f"{where}: no image of a class among {len(files)} files, {len(found)} in dropped "
-            f"folders; expected [split/]class/image with {', '.join(sorted(SUFFIXES))}"
+            f"folders{inner}; expected [split/]class/image with {suffixes}"
         )
     _refuse_mixed_splits(members)
-    ignored = len(files) - len(found) - len(tables)
-    return Listing(members, dropped, ignored, tables[0] if tables else None)
+    return Listing(
+        members,
+        dropped,
+        ignored=len(files) - len(found) - len(tables),
+        attributes=tables[0] if tables else None,
+        renamed=split_folders.renamed(parents, splits),
+        pooled=split_folders.pooled(parents) if members[0].split is None else {},
+    )
 
 
 def content(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:
@@ -137,8 +154,7 @@ def content(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:
     if entry.comment and not entry.file_size:
         # `unveil ingest` leaves the reason here, and none of the bytes.
         raise UnreadableImage(entry.comment.decode("utf-8", "replace")[:200])
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # Python reads bzip2 and LZMA without a bound: 4 KB of them can become gigabytes at once.
+    if entry.compress_type not in compression.READ:
         raise UnreadableImage(f"unsupported compression, method {entry.compress_type}")
     try:
         with archive.open(name) as file:
@@ -171,19 +187,13 @@ def _refuse_mixed_splits(members: Sequence[Member]) -> None:
     if len(example) > 1:
         raise UserError(
             f"{example[True]!r} is in a split folder, {example[False]!r} is not; "
-            f"put all images into {', '.join(SPLIT_FOLDERS)}, or none"
+            f"put all images into {', '.join(split_folders.NAMES)}, or none, or say which "
+            "folder is what: data.split_folders in params.yaml"
         )
 
 
-def _placed(name: str) -> Member:
-    """Place an image by its folders; the label is still the folder's name, in lower case."""
-    folders = [part.lower() for part in name.split("/")[:-1] if part not in ("", ".")]
-    if not folders or folders[-1] in SPLIT_FOLDERS:
-        raise UserError(f"image {name!r} has no class folder; expected [split/]class/image")
-    split = SPLIT_FOLDERS.get("".join(folders[-2:-1]))
-    if split is None and set(folders[:-2]) & SPLIT_FOLDERS.keys():
-        raise UserError(f"image {name!r} has folders between split and class; expected split/class")
-    return Member(name, split, folders[-1])
+def _is_image(name: str) -> bool:
+    return splitext(name)[1].lower() in SUFFIXES
 
 
 def _labelled(found: Sequence[Member], layout: Layout) -> tuple[tuple[Member, ...], dict[str, int]]:

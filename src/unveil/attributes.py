@@ -3,16 +3,18 @@
 Its column ``file`` holds a face's file name or, where names repeat, the end of its path.
 """
 
-import io
+import csv
+import sys
 import zipfile
 from collections.abc import Collection
 
 import pandas as pd
 
 from unveil import archive as archives
+from unveil import csv_table, tables
 from unveil.archive import MAX_TABLE_BYTES, Listing
 from unveil.errors import UserError
-from unveil.tables import plain, read_back
+from unveil.images import UnreadableImage
 
 
 def table(
@@ -26,23 +28,43 @@ def table(
         return None
     try:
         content = archives.content(archive, listing.attributes, max_bytes=MAX_TABLE_BYTES)
-        # Only an empty cell is no value: "None" is an honest answer to `glasses`.
-        rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
-    except ValueError as error:
-        said = " ".join(str(error).split())
-        raise UserError(f"{listing.attributes} cannot be read as a table: {said}") from None
-    if "file" not in rows.columns:
-        raise UserError(f"{listing.attributes} has no column 'file'; it has {', '.join(rows)}")
+    except UnreadableImage as error:
+        raise UserError(f"{listing.attributes} cannot be read as a table: {error}") from None
+    rows = read(content, listing.attributes)
     if clash := [name for name in rows.columns if name in taken]:
         raise UserError(
             f"{listing.attributes}: the column {clash[0]!r} is one of the manifest's own"
         )
     # A file may really be called with an apostrophe: `joined` tries both.
-    rows = read_back(rows).assign(file=rows["file"])
+    rows = tables.read_back(rows).assign(file=rows["file"])
+    # Only an empty cell is no value: "None" is an honest answer to `glasses`.
+    return rows.mask(rows == "").reset_index(drop=True)
+
+
+def read(content: bytes, where: object) -> pd.DataFrame:
+    """Read a table of groups as text; ``UserError`` names what it lacks or has twice."""
+    rows = csv_table.renamed(csv_table.read(content, where), ["file"])
+    if "file" not in rows.columns:
+        raise UserError(f"{where} has no column 'file'; it has {', '.join(rows)}")
+    rows["file"] = rows["file"].str.strip()
+    if len(nameless := rows.index[rows["file"] == ""]):
+        raise UserError(f"{where}, line {nameless[0]}: the cell of 'file' is empty")
     twice = rows["file"][rows["file"].duplicated()]
     if len(twice):
-        raise UserError(f"{listing.attributes}: {twice.iloc[0]!r} stands there twice")
+        raise UserError(f"{where}, line {twice.index[0]}: {twice.iloc[0]!r} stands there twice")
     return rows
+
+
+def plain(content: bytes, where: object) -> bytes:
+    """Give a table as it is or, with other commas or names than an erasure looks for, with those.
+
+    Raises ``UserError`` as `read` does.
+    """
+    rows = read(content, where)
+    first = content.decode("utf-8-sig").splitlines()[0]
+    if "file" in next(csv.reader([first]), []):
+        return content
+    return tables.text(tables.read_back(rows)).encode()
 
 
 def joined(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame:
@@ -51,17 +73,24 @@ def joined(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame
         return faces
     same_name = faces.groupby(faces["member"].map(_base))["member"].agg(list).to_dict()
     rows: dict[str, int] = {}
-    for row, file in enumerate(attributes["file"].fillna("")):
-        for member in (named := _named(file, same_name) or _named(plain(file), same_name)):
+    strangers = []
+    for row, file in enumerate(attributes["file"]):
+        named = _named(file, same_name) or _named(tables.plain(file), same_name)
+        for member in named:
             if len(named) > 1 or member in rows:
                 raise UserError(
                     f"attributes.csv: {file!r} is not one face alone, or one named before; "
                     "write its folders too, once"
                 )
             rows[member] = row
+        if not named:
+            strangers.append(file)
     if not rows and len(attributes):
         first = attributes["file"].iloc[0]
         raise UserError(f"attributes.csv names no face of the archive, first {first!r}")
+    if strangers:
+        said = f"{len(strangers)} of {len(attributes)} rows name no face of a class"
+        print(f"attributes.csv: {said}, first {strangers[0]!r}; passed over", file=sys.stderr)
     known = attributes.drop(columns="file").iloc[list(rows.values())].assign(member=list(rows))
     return faces.merge(known, on="member", how="left", validate="1:1")
 

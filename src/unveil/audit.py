@@ -20,7 +20,7 @@ import sklearn
 from cleanlab.rank import get_label_quality_scores
 
 from unveil import archive as archives
-from unveil import contact, corrections, doubt, hog, tables
+from unveil import contact, corrections, csv_table, doubt, hog, tables
 from unveil.doubt import Probabilities
 from unveil.errors import UserError
 from unveil.files import read_parquet, reading, replacing, sha256, sweep, write_json
@@ -111,7 +111,7 @@ def _refuse_to_overwrite(decided: set[str]) -> None:
     if not SUSPECTS.exists():
         return
     with reading(SUSPECTS, made_by="unveil data audit"):
-        rows = pd.read_csv(SUSPECTS, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        rows = csv_table.read(SUSPECTS.read_bytes(), SUSPECTS)
     if "action" in rows and "sha256" in rows:
         filled = rows[rows["action"].str.strip() != ""]
         if waiting := int((~filled["sha256"].isin(decided)).sum()):

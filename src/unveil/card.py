@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from unveil import plots, sample
+from unveil import plots, sample, tracked
 from unveil.files import read_json, read_parquet, replacing, sha256
 from unveil.params import Params
 from unveil.paths import AUDITED, CARD, CARD_PLOTS, MANIFEST, SUMMARY, VERDICT
@@ -198,6 +198,7 @@ def _limits(
 
 def _noise() -> str:
     # The file is there from the start, so that DVC makes the sheet anew after an audit.
+    tracked.refuse_lost(AUDITED)
     found = read_json(AUDITED, made_by="unveil data audit") if AUDITED.exists() else {}
     if not found:
         return "Labels were not audited; `unveil data audit` does that."

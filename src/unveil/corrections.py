@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unveil import tables
+from unveil import csv_table, tables, tracked
 from unveil.errors import UserError, unknown
 from unveil.files import replacing
 from unveil.locks import held
@@ -27,8 +27,9 @@ DROPPED = "dropped_by_review"
 
 
 def read(classes: Collection[str], path: Path = CORRECTIONS) -> pd.DataFrame:
-    """Read all decisions so far; none without a file, ``UserError`` for a bad one."""
+    """Read all decisions so far; none without a file, ``UserError`` for a bad or a lost one."""
     if not path.exists():
+        tracked.refuse_lost(path)
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
     return _checked(_table(path, COLUMNS), classes, path)
 
@@ -81,15 +82,14 @@ def review(
 
 def _table(path: Path, columns: Collection[str]) -> pd.DataFrame:
     try:
-        written = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        said = " ".join(str(error).split())
+        content = path.read_bytes()
+    except OSError as error:
+        said = str(error.strerror).lower()
         raise UserError(f"{path} cannot be read as a table: {said}") from None
-    rows = tables.read_back(written)
+    rows = csv_table.renamed(tables.read_back(csv_table.read(content, path)), columns)
     if missing := [name for name in columns if name not in rows.columns]:
         raise UserError(f"{path} has no column {missing[0]!r}; it has {', '.join(rows.columns)}")
-    # Lines are numbered as an editor shows them, below the header.
-    return rows[list(columns)].apply(lambda cells: cells.str.strip()).set_axis(rows.index + 2)
+    return rows[list(columns)].apply(lambda cells: cells.str.strip())
 
 
 def _checked(rows: pd.DataFrame, classes: Collection[str], path: Path) -> pd.DataFrame:

@@ -7,38 +7,36 @@ Takes the table of the FER2013 challenge (columns emotion, pixels, Usage) and gi
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from PIL import Image
 
+from unveil.csv_table import Table
 from unveil.errors import UserError
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 PIXELS = {str(value): value for value in range(256)}
-LONGEST_CELL = 1 << 24  # characters, enough for 2,000 x 2,000 pixels; csv's own ends at 181 x 181
 
 
 def faces(source: Path) -> Iterator[tuple[str, bytes]]:
     """Give each row's member name and PNG; ``UserError`` names the line of a bad row."""
-    csv.field_size_limit(LONGEST_CELL)
     with source.open(newline="", encoding="utf-8-sig") as file:
         yield from _rows(file, source)
 
 
 def _rows(file: TextIO, source: Path) -> Iterator[tuple[str, bytes]]:
-    reader = csv.reader(file)
+    table, first = None, 0
     try:
+        table = Table(file)
         # One of the two published versions has spaces here: `emotion, Usage, pixels`.
-        header = [column.strip().lower() for column in next(reader, [])]
+        header = [name.lower() for name in table.header]
         if missing := [name for name in ("emotion", "pixels", "usage") if name not in header]:
             raise ValueError(f"no column {missing[0]!r}; a fer2013.csv has emotion, pixels, Usage")
-        first = 0
-        for number, cells in enumerate(filter(None, reader)):
-            if len(cells) != len(header):
-                raise ValueError(f"{len(cells)} cells, the header has {len(header)}")
+        for number, (_, cells) in enumerate(table):
             row = dict(zip(header, cells, strict=True))
             pixels = _pixels(row["pixels"])
             first = first or len(pixels)
@@ -48,17 +46,20 @@ def _rows(file: TextIO, source: Path) -> Iterator[tuple[str, bytes]]:
     except UnicodeDecodeError:
         raise UserError(f"{source} is not UTF-8 text; a fer2013.csv is") from None
     except (csv.Error, ValueError) as error:
-        raise UserError(f"{source}, line {reader.line_num}: {error}") from None
+        raise UserError(f"{source}, line {table.line if table else 1}: {error}") from None
 
 
 def _folder(row: dict[str, str]) -> str:
     emotions = {str(number): name for number, name in enumerate(EMOTIONS)}
-    emotion, usage = row["emotion"].strip()[:20], row["usage"].strip()[:20]
+    usages = {name.lower(): split for name, split in USAGES.items()}
+    # pandas saves whole numbers as 3.0 once a cell of their column was empty.
+    emotion = re.sub(r"\.0+$", "", row["emotion"].strip())[:20]
+    usage = row["usage"].strip()[:20]
     if emotion not in emotions:
         raise ValueError(f"unknown emotion {emotion!r}; choose from {', '.join(emotions)}")
-    if usage not in USAGES:
+    if usage.lower() not in usages:
         raise ValueError(f"unknown Usage {usage!r}; choose from {', '.join(USAGES)}")
-    return f"{USAGES[usage]}/{emotions[emotion]}"
+    return f"{usages[usage.lower()]}/{emotions[emotion]}"
 
 
 def _pixels(cell: str) -> bytes:

@@ -7,8 +7,6 @@ is the reason.
 Command: ``unveil ingest SOURCE``.
 """
 
-import csv
-import io
 import os
 import subprocess
 import sys
@@ -21,7 +19,8 @@ from types import MappingProxyType
 from tqdm import tqdm
 
 from unveil import archive as archives
-from unveil import fer2013
+from unveil import attributes as groups
+from unveil import compression, fer2013
 from unveil.archive import (
     ATTRIBUTES,
     HIDDEN,
@@ -60,15 +59,34 @@ def ingest(
         with replacing(target) as path:
             taken = take(source, path, layout, limits)
             if table is None:
-                return taken
+                return _checked(taken, path, source)
             if taken.attributes is not None:
                 raise UserError(f"{source} already has {taken.attributes!r}; give no {attributes}")
             with zipfile.ZipFile(path, "a") as archive:
                 archive.writestr(entry(ATTRIBUTES), table)
-            return replace(taken, attributes=ATTRIBUTES)
+            return _checked(replace(taken, attributes=ATTRIBUTES), path, source)
     except OSError as error:
         where, reason = error.filename or source, str(error.strerror or error).lower()
         raise UserError(f"{where}: {reason}; {KINDS}") from None
+
+
+def _checked(taken: Listing, path: Path, source: Path) -> Listing:
+    """Refuse what no manifest could be made of; name the images that cannot be read."""
+    splits = {member.split for member in taken.members}
+    if splits - {None} and "train" not in splits:
+        there = ", ".join(sorted(map(str, splits)))
+        raise UserError(f"{source}: the archive has {there} but no train folder")
+    with zipfile.ZipFile(path) as archive:
+        if taken.attributes is not None:
+            groups.read(archive.read(taken.attributes), taken.attributes)
+        found = (archive.getinfo(member.name) for member in taken.members)
+        reasons = {one.filename: one.comment.decode() for one in found if not one.file_size}
+    if len(reasons) == len(taken.members):
+        name, why = next(iter(reasons.items()))
+        raise UserError(
+            f"{source}: none of {len(reasons)} images can be read, first {name!r}: {why}"
+        )
+    return replace(taken, unreadable=reasons)
 
 
 def track(target: Path = ARCHIVE) -> None:
@@ -102,6 +120,7 @@ def _take_zip(source: Path, path: Path, layout: Layout, limits: Limits) -> Listi
     with opened(source) as archive:
         taken = listing(archive, layout)
         wanted = sorted(filter(_is_wanted, archive.namelist()))
+        compression.refuse_other(archive, wanted)
         rewrite(archive, path, wanted, limits=limits)
     # Of one that is still being downloaded, half would else pass for damaged images.
     if _age(source) != before:
@@ -153,10 +172,17 @@ def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Li
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, limits: Limits) -> None:
     try:
-        bare = strip(content, limits) if _is_image(name) else content
+        bare = strip(content, limits) if _is_image(name) else _plain(content, name)
         archive.writestr(entry(name), bare)
     except UnreadableImage as error:
         archive.writestr(_unreadable(name, error), b"")
+
+
+def _plain(table: bytes, name: str) -> bytes:
+    try:
+        return groups.plain(table, name)
+    except UserError:
+        return table  # `_checked` refuses it, once it is known that no other was given
 
 
 def _unreadable(name: str, error: UnreadableImage) -> zipfile.ZipInfo:
@@ -201,12 +227,10 @@ def entry(name: str) -> zipfile.ZipInfo:
 def _table(attributes: Path) -> bytes:
     try:
         table = attributes.read_bytes()
-        columns = next(csv.reader(io.StringIO(table.decode("utf-8-sig"), newline="")), [])
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{attributes} cannot be read as a table: {error}") from None
-    if "file" not in columns:
-        raise UserError(f"{attributes} has no column 'file'; it has {', '.join(columns) or 'none'}")
-    return table
+    except OSError as error:
+        said = str(error.strerror).lower()
+        raise UserError(f"{attributes} cannot be read as a table: {said}") from None
+    return groups.plain(table, attributes)
 
 
 def _take_fer2013(source: Path, path: Path, layout: Layout, _limits: Limits) -> Listing:

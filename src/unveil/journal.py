@@ -8,11 +8,13 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from unveil import tracked
 from unveil.errors import UserError, masked
 from unveil.locks import wait
 from unveil.paths import JOURNAL
@@ -29,8 +31,10 @@ def record(verb: str, **told: Told) -> None:
 def append(path: Path, entry: Mapping[str, Any], *, mode: int = 0o644) -> None:
     """Add a line, whole or not at all, also while others add theirs; it is on the disk then.
 
-    ``mode`` is of a file that is not there yet.
+    ``mode`` is of a file that is not there yet. One that git has is put back first.
     """
+    if not path.exists() and tracked.restore(path):
+        print(f"{path} was gone and is put back as git has it", file=sys.stderr)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)

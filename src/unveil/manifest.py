@@ -22,6 +22,7 @@ from unveil.files import replacing, write_json
 from unveil.images import Limits, UnreadableImage, decode
 from unveil.params import Params
 from unveil.paths import MANIFEST, SUMMARY
+from unveil.sample import is_drawn
 from unveil.schema import COLUMNS, QUALITIES, SPLITS, TWIN, Data
 from unveil.splits import split
 
@@ -30,7 +31,11 @@ def layout(params: Params) -> Layout:
     """Say which folders of an archive are classes, other names of classes, or left out."""
     data = params.data
     return Layout(
-        classes=params.classes, aliases=data.aliases, drop=data.drop, max_members=data.max_members
+        classes=params.classes,
+        aliases=data.aliases,
+        drop=data.drop,
+        max_members=data.max_members,
+        split_folders=data.split_folders,
     )
 
 
@@ -51,14 +56,25 @@ def make(source: Path, params: Params) -> pd.DataFrame:
     faces["twins"] = twins.groups(faces, distance=params.near_twins)
     together = params.rules["one_split_per_subject"]["columns"]
     kin = twins.kin(faces, ["twins", *(name for name in together if name in faces)])
-    shares, seed = params.data.splits, params.data.seed
-    faces["split"] = split(faces.assign(kin=kin), shares=shares, seed=seed)
+    faces["split"] = split(
+        faces.assign(kin=kin, usable=_usable(faces, params)),
+        shares=params.data.splits,
+        seed=params.data.seed,
+        minima=params.rules["every_class_in_every_split"].values,
+    )
     # After the split, so that a decision about one face moves no other.
     faces = corrections.apply(faces, params.classes, mark=partial(marked, rules=params.rules))
     with replacing(MANIFEST) as path:
         faces.to_parquet(path, index=False)
     write_json(SUMMARY, summary(faces, listing))
     return faces
+
+
+def _usable(faces: pd.DataFrame, params: Params) -> pd.Series:
+    """Say which faces would stay, before those without a split have one."""
+    return (
+        marked(faces.assign(split=faces["split"].fillna("train")), params.rules)["quarantine"] == ""
+    )
 
 
 def summary(faces: pd.DataFrame, listing: Listing) -> dict[str, Any]:
@@ -72,6 +88,7 @@ def summary(faces: pd.DataFrame, listing: Listing) -> dict[str, Any]:
             for name in SPLITS
             if name in counts.index
         },
+        "synthetic": is_drawn(faces["member"]),
         "dropped_classes": dict(listing.dropped),
         "ignored_files": listing.ignored,
         "quarantined": faces["quarantine"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, create_model
 
+from unveil.schema import SPLITS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -40,7 +42,8 @@ class Rule:
 
     ``table`` is one of `census`'s. ``bounds`` are the types of its parameters, by name. A rule of
     the section ``faces`` has a ``fault``, the word that marks a face which breaks it, and ``find``,
-    unless `manifest` finds such faces itself.
+    unless `manifest` finds such faces itself. ``shown`` is the column a person is told of what
+    breaks it, where that is another than the one that is judged.
     """
 
     section: Section
@@ -52,6 +55,12 @@ class Rule:
     policies: tuple[Policy, ...] = ("stop", "warn")
     fault: str = ""
     find: Find | None = None
+    shown: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name its entry in params.yaml."""
+        return f"rules.{self.section}.{self.name}"
 
     def entry(self) -> TypeAdapter[Any]:
         """Give what checks this rule's entry in params.yaml."""
@@ -115,4 +124,6 @@ def about_each_face(
 
 def about_sets(name: str, sentence: str, table: str, expect: Expect, **bounds: Any) -> Rule:
     """Make a rule about splits, classes or groups: about one column of a table of `census`."""
-    return Rule("sets", name, sentence, table, expect, bounds)
+    # Of the images above a minimum nobody thinks; how many there are is what is shown.
+    shown = "images" if bounds.keys() == set(SPLITS) else ""
+    return Rule("sets", name, sentence, table, expect, bounds, shown=shown)

@@ -33,7 +33,12 @@ WRINKLES = ((-0.6j, 0.4 - 0.6j), (-0.7j, 0.4 - 0.7j), (0.2, 0.46), (0.17 + 0.26j
 LIGHT = {"left": (1.0, -0.3), "front": (1.0, 0.0), "right": (1.0, 0.3), "dim": (0.65, 0.0)}
 """Of each lighting: its gain, and the share by which the right edge outshines the middle."""
 
-_NAMED = re.compile(r"sample/(\w+)/(\w+)/\1_\2_\d{4,}\.png").fullmatch
+FOLDER = "sample"
+"""The outermost folder of drawn faces, in an archive and in what `unveil data export` makes."""
+_NAMED = re.compile(
+    FOLDER + r"/\w+/\w+/(\d{7}-)*(train|validation|test)_[a-z]+_\d{4,}\.png"
+).fullmatch
+_FEEDBACK = re.compile(r"/(\d{7}-)*feedback-[0-9a-f]{64}\.png$").search
 
 Points = NDArray[np.complexfloating]
 """Points of a face as ``x + y * 1j``, x to the right and y down, in halves of a head's height."""
@@ -118,8 +123,11 @@ def draw(folder_zip: Path, *, counts: Mapping[Split, int], seed: int) -> None:
 
 
 def is_drawn(members: Iterable[str]) -> bool:
-    """Whether faces of these names, and there are some, are all from here."""
-    names = list(members)
+    """Whether faces of these names, and there are some, are all from here.
+
+    Those of feedback, which nothing is judged by, do not count.
+    """
+    names = [name for name in members if not _FEEDBACK(f"/{name}")]
     return bool(names) and all(map(_NAMED, names))
 
 

@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 from unveil.names import address
 
 SPLITS = ("train", "validation", "test")
-
 QUALITIES = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
 """What a picture is like, whoever is on it: a class should not be told from these."""
 
@@ -23,10 +22,10 @@ COLUMNS = (
 TWIN = "twin_in_train"
 """Of packed rows outside train: ``learned`` or ``left out`` for a near twin there, or ``none``."""
 
-_STRICT = ConfigDict(strict=True, extra="forbid")
-_strict = dataclass(frozen=True, config=_STRICT)
+_strict = dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 
 Split = Literal["train", "validation", "test"]
+SplitOrNone = Literal["train", "validation", "test", "none"]
 Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Epochs = Annotated[int, Field(gt=0, le=10_000)]
 Faces = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -52,6 +51,7 @@ class Data:
     max_pixels: Positive
     max_bytes: Positive
     max_members: Positive
+    split_folders: dict[str, SplitOrNone] = Field(default_factory=dict)
 
 
 @_strict

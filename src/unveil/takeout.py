@@ -20,6 +20,7 @@ from unveil.ingest import entry
 from unveil.manifest import limits
 from unveil.params import Params
 from unveil.provenance import dvc_hash
+from unveil.sample import FOLDER, is_drawn
 from unveil.schema import COLUMNS, SPLITS
 from unveil.strip import strip
 
@@ -45,8 +46,9 @@ def export(source: Path, manifest: Path, target: Path, params: Params) -> dict[s
 
 
 def _name(place: object, row: pd.Series) -> str:
-    # Two folders may each have a face of this name.
-    return f"{row['split']}/{row['label']}/{place:07}-{PurePosixPath(row['member']).name}"
+    # Two folders may each have a face of this name; by their outer one drawn faces are known.
+    drawn = f"{FOLDER}/" if is_drawn([row["member"]]) else ""
+    return f"{drawn}{row['split']}/{row['label']}/{place:07}-{PurePosixPath(row['member']).name}"
 
 
 def _groups(faces: pd.DataFrame, names: list[str]) -> str:

@@ -5,10 +5,13 @@ Takes the manifest, makes ``data/02_manifest/validation.json`` and Great Expecta
 tables they look at in `census`; this module and `datadocs` alone know Great Expectations.
 """
 
+import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -19,6 +22,7 @@ from unveil.files import read_parquet, replacing, sha256, write_json
 from unveil.params import Params
 from unveil.paths import DATA_DOCS, VERDICT
 from unveil.rules import Rule
+from unveil.schema import SPLITS
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
@@ -37,7 +41,8 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
     The verdict has the digest of the ``manifest`` it is about and, for each rule, its sentence, its
     policy and its ``status``: kept, broken, warned, quarantined or insufficient data. It says how
     many rows broke a rule, were left out for it (``left_out``) or are too few to be judged
-    (``insufficient``), and the first of them by name. ``passed`` is false where one is broken.
+    (``insufficient``), the first of them by name, what was ``observed`` of these, the ``limits``
+    and the ``key`` of params.yaml. ``passed`` is false where one is broken.
     ``measured`` has the tables of splits, classes and groups that the rules look at.
     """
     faces = read_parquet(manifest, made_by="unveil manifest")
@@ -50,7 +55,9 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
         datadocs.build(context, site)
     left_out = _left_out(faces)
     rules = [
-        _verdict(rule, params, outcome=outcomes[rule.name], left_out=left_out) for rule in RULES
+        _verdict(rule, params, outcome=outcomes[rule.name], left_out=left_out)
+        | _measured(rule, params, outcome=outcomes[rule.name], table=tables[rule.table])
+        for rule in RULES
     ]
     verdict = {
         "passed": all(rule["status"] != "broken" for rule in rules),
@@ -141,8 +148,63 @@ def _verdict(
         "broken_by": int(result.get("unexpected_count", 0)),
         "left_out": len(gone),
         "insufficient": insufficient,
-        "first": sorted(broken or gone)[:NAMED_FILES],
+        "first": _first(broken or gone),
     }
+
+
+def told(rule: dict[str, Any]) -> str:
+    """Say in a line what broke a rule of the verdict: values, limits and the key that sets them."""
+    observed = rule["observed"] or dict.fromkeys(rule["first"], "")
+    named = [f"{name} {_text(value)}".rstrip() for name, value in observed.items()]
+    limits = [f"{name} {_text(value)}" for name, value in rule["limits"].items()]
+    return (
+        f"{rule['status']} by {rule['broken_by']}: {rule['sentence']} {', '.join(named)} "
+        f"({rule['key']} of params.yaml{': ' if limits else ''}{', '.join(limits)})"
+    )
+
+
+def _measured(
+    rule: Rule, params: Params, *, outcome: "ExpectationValidationResult", table: pd.DataFrame
+) -> dict[str, Any]:
+    asked, result = outcome.expectation_config.kwargs, outcome.result
+    rows = {row["member"]: row for row in result.get("unexpected_index_list") or []}
+    if asked.get("mostly", 1) < 1:
+        observed = {"share": result["unexpected_count"] / max(1, result["element_count"])}
+    else:
+        observed = {name: rows[name][asked["column"]] for name in _first(rows)}
+    if rule.shown:
+        shown = table.set_index("member")[rule.shown]
+        observed = {name: shown[name] for name in observed}
+    limits = dict(params.rules[rule.name].values)
+    if limits.keys() == set(SPLITS):
+        limits["of each class in all"] = sum(limits.values())
+    known = {"value_set": "one of", "min_value": "from", "max_value": "up to"}
+    asked_of = {
+        said: asked[name] for name, said in known.items() if asked.get(name) not in (None, [""])
+    }
+    plain = {str(name): _plain(value) for name, value in observed.items() if value != name}
+    bounds = {name: _plain(value) for name, value in (limits or asked_of).items()}
+    return {"key": rule.key, "limits": bounds, "observed": plain}
+
+
+def _first(names: Iterable[Any]) -> list[Any]:
+    return sorted(names, key=str)[:NAMED_FILES]
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON has it; a tuple as a list, infinity as text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return " ".join(str(value).split())[:100]
 
 
 def _left_out(faces: pd.DataFrame) -> dict[str, set[str]]:

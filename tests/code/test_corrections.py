@@ -75,6 +75,16 @@ def test_what_a_spreadsheet_does_to_a_table_is_understood():
     assert corrections.review(Path("suspects.csv"), FACES, CLASSES)["relabel"] == 1
 
 
+def test_a_comma_too_many_and_empty_rows_are_no_decisions():
+    row = f"{digest('a')},a.png,drop,"
+    for text in (f"{HEADER}{row},\n,,,\n\n", f"{HEADER}{row}\n".replace(",", ";")):
+        Path("suspects.csv").write_text(text)
+        assert corrections.review(Path("suspects.csv"), FACES, CLASSES)["drop"] == 1
+    Path("suspects.csv").write_text(f"{HEADER}{row},x\n")
+    with pytest.raises(UserError, match=r"table: line 2: 5 cells, the header has 4$"):
+        corrections.review(Path("suspects.csv"), FACES, CLASSES)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

@@ -420,6 +420,7 @@ def test_the_summary_counts_what_a_person_asks_first():
         }
     )
     assert summarised() == {
+        "synthetic": False,
         "images": 5,
         "used": {"train": {"happy": 1}, "test": {"sad": 2}},
         "dropped_classes": {"anger": 1, "fear": 2},

@@ -1,5 +1,6 @@
 """unveil compare: who is best, and on which hardware."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -31,6 +32,11 @@ def compare(
         raise UserError("a price is of hardware: `unveil compare --by hardware --price ...`")
 
     from unveil import compare as compares
-    from unveil import params
+    from unveil import params, tracked
+    from unveil.paths import MODELS
 
-    print(compares.table(compares.compare(params.load())))
+    ranked = compares.compare(params.load())
+    print(compares.table(ranked))
+    for key in ranked["missing"]:
+        if said := tracked.lost(MODELS / key / "model.keras"):
+            print(f"{key} is not compared: {said}", file=sys.stderr)

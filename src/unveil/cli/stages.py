@@ -22,13 +22,14 @@ Architecture = Annotated[str, typer.Argument(help="A key of `architectures` in p
 def sample() -> None:
     """Draw the embedded sample of synthetic faces and make it the raw data."""
     from unveil import ingest as ingests
-    from unveil import journal, manifest, params
+    from unveil import intake, journal, manifest, params
     from unveil import sample as samples
     from unveil.files import temporary
     from unveil.paths import ARCHIVE
     from unveil.provenance import dvc_hash
 
     loaded = params.load()
+    intake.refuse_replaced_by_drawings()
     with temporary("sample") as folder:
         drawn = folder / "sample.zip"
         samples.draw(drawn, counts=loaded.sample, seed=loaded.data.seed)
@@ -47,18 +48,24 @@ def ingest(
 ) -> None:
     """Make SOURCE the raw data, under DVC."""
     from unveil import ingest as ingests
-    from unveil import journal, manifest, params
+    from unveil import intake, journal, manifest, params, tracked
     from unveil.paths import ARCHIVE
     from unveil.provenance import dvc_hash
 
     loaded = params.load()
+    before, was_here = tracked.recorded(ARCHIVE), ARCHIVE.exists()
     layout, limits = manifest.layout(loaded), manifest.limits(loaded.data)
     listing = ingests.ingest(source, layout=layout, attributes=attributes, limits=limits)
     ingests.track()
     counts = {"images": len(listing.members), "dropped": sum(listing.dropped.values())}
-    journal.record("ingest", archive=dvc_hash(ARCHIVE), **counts)
+    digest = dvc_hash(ARCHIVE)
+    journal.record("ingest", archive=digest, **counts)
     dropped = ", ".join(f"{count} {name}" for name, count in listing.dropped.items())
     print(f"{len(listing.members)} faces into data/01_raw/faces.zip; dropped: {dropped or 'none'}")
+    if said := intake.replaced(before, digest, was_here=was_here):
+        print(said)
+    for line in intake.told(listing, loaded):
+        print(line, file=sys.stderr)
     print("keep this version: git add data/01_raw/faces.zip.dvc data/journal.jsonl && git commit")
 
 
@@ -67,8 +74,9 @@ def manifest() -> None:
     """List every face of the archive, what is measured and what is wrong with it."""
     from unveil import manifest as manifests
     from unveil import params
-    from unveil.files import existing, read_json
+    from unveil.files import read_json
     from unveil.paths import ARCHIVE, MANIFEST, SUMMARY
+    from unveil.tracked import existing
 
     loaded = params.load()
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
@@ -95,9 +103,7 @@ def validate() -> None:
     counts = Counter(rule["status"] for rule in rules)
     for rule in rules:
         if rule["status"] in ("broken", "warned"):
-            named = ", ".join(rule["first"])
-            said = f"{rule['status']} by {rule['broken_by']}: {rule['sentence']} {named}"
-            print(said, file=sys.stderr)
+            print(validates.told(rule), file=sys.stderr)
     if not verdict["passed"]:
         raise UserError(f"the data broke {counts['broken']} of {len(rules)} rules; {see}")
     told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
@@ -183,11 +189,14 @@ def evaluate(architecture: Architecture) -> None:
 @app.command()
 def publish() -> None:
     """Tell MLflow what it does not know yet of the trained architectures."""
-    from unveil import params
+    from unveil import params, tracked
     from unveil.paths import MODELS
 
     loaded = params.load()
-    trained = [key for key in loaded.architectures if (MODELS / key / "run.json").exists()]
+    runs = {key: MODELS / key / "run.json" for key in loaded.architectures}
+    trained = [key for key, path in runs.items() if path.exists()]
+    for said in filter(None, map(tracked.lost, runs.values())):
+        print(f"not told to MLflow: {said}", file=sys.stderr)
     backend.load()
 
     from unveil import registry

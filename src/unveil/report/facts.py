@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unveil import compare, pairs, sample
+from unveil import compare, pairs, sample, tracked
 from unveil.files import read_json, read_parquet
 from unveil.params import Params
 from unveil.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VERDICT
@@ -43,12 +43,14 @@ def gathered(comparison: Facts, params: Params) -> Facts:
 
 
 def optional(path: Path, *, made_by: str) -> Facts:
-    """Read a JSON artefact that may be absent; then it is empty."""
+    """Read a JSON artefact that may be absent, unless git or DVC has it; then it is empty."""
+    tracked.refuse_lost(path)
     return dict(read_json(path, made_by=made_by)) if path.exists() else {}
 
 
 def drawn() -> bool:
     """Say whether all faces of the manifest are those of the embedded sample."""
+    tracked.refuse_lost(MANIFEST)
     if not MANIFEST.exists():
         return False
     return sample.is_drawn(
