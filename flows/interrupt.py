@@ -16,8 +16,11 @@ from types import FrameType
 
 import psutil
 
-LIMIT = 3.5
+LIMIT = 3.0
 """Seconds from the first signal to the kill; a person has been promised five."""
+
+_last = threading.Lock()
+"""Of who ends the process: not before all that is being killed is gone."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,15 +60,17 @@ def _end(reader: int) -> None:
     while (number := os.read(reader, 1)[0]) not in numbers:
         pass
     time.sleep(LIMIT)
-    _kill_children()
-    os._exit(128 + number)
+    with _last:
+        _kill_children()
+        os._exit(128 + number)
 
 
 def _leave(leaving: list[int]) -> None:
     if leaving:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(leaving[0])
+        with _last:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(leaving[0])
 
 
 def _kill_children() -> None:
@@ -75,4 +80,4 @@ def _kill_children() -> None:
             child.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(children, timeout=0.5)
+    psutil.wait_procs(children, timeout=1.0)
