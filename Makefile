@@ -27,7 +27,7 @@ install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=cpu, g
 	.tools/bin/pip install --quiet uv==$(UV_VERSION)
 
 train-all: install ## Run the main job: check, train, compare, promote (SOURCE=, RECIPE=, ARCHITECTURES=, FORCE=1)
-	.venv/bin/python -m flows $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") \
+	exec .venv/bin/python -m flows $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") \
 		$(if $(ARCHITECTURES),--architectures "$(ARCHITECTURES)") $(if $(FORCE),--force)
 
 deploy: install ## Make pools and deployments on the server PREFECT_API_URL names (KIND=process, docker, kubernetes)

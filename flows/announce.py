@@ -6,8 +6,10 @@ Takes ``data/05_reports/promotion.json``. In a flow `promote` calls it; after `u
 
 import re
 
+import typer
 from prefect.events import emit_event
 
+from flows.server import reachable, saying
 from unveil.files import read_json
 from unveil.paths import PROMOTION
 from unveil.registry import NAME
@@ -32,5 +34,12 @@ def announce() -> str:
     return event
 
 
-if __name__ == "__main__":
+@saying
+def main() -> None:
+    """Tell the server that PREFECT_API_URL names."""
+    reachable()
     announce()
+
+
+if __name__ == "__main__":
+    typer.run(main)

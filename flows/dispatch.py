@@ -20,8 +20,9 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Completed, Failed
 
 from flows import exchange
+from flows.command import deployed
 from flows.recall import clear
-from flows.stages import deployed, outdated, stages_of
+from flows.stages import outdated, stages_of
 from flows.train_architecture import train_architecture
 from unveil import params
 from unveil.errors import UserError

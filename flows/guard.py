@@ -10,11 +10,29 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flows.slots import MAKES, SLOT, hold, making
 
-GRACE = 20
-"""Seconds between the interrupt and the kill."""
+GRACE = "UNVEIL_GRACE"
+"""The environment variable with the seconds between the interrupt and the kill."""
+
+SECONDS = 20.0
+"""Of grace, where it does not say."""
+
+
+def start(
+    command: Sequence[str], *, env: Mapping[str, str], grace: float | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Run a command under a guard, out of reach of the terminal's signals."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.guard", *command],
+        env={**env, GRACE: str(grace or SECONDS)},
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        **options,
+    )
 
 
 def _end_with_asker(started: list[subprocess.Popen[bytes]], starting: threading.Lock) -> None:
@@ -26,7 +44,7 @@ def _end_with_asker(started: list[subprocess.Popen[bytes]], starting: threading.
     (process,) = started
     try:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=GRACE)
+        process.wait(timeout=float(os.environ.get(GRACE, SECONDS)))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

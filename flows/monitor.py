@@ -10,6 +10,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import typer
 from prefect import flow, get_client
 from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.system import Secret
@@ -22,7 +23,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
 from flows.deploy import TRAIN_ALL
+from flows.ephemeral import ensure_server
+from flows.interrupt import ends_soon
 from flows.recall import ENDED
+from flows.server import saying
 from unveil import params
 from unveil.errors import UserError
 from unveil.monitoring import judge, read
@@ -99,7 +103,15 @@ def _last(which: dict[str, Any], *, before: datetime) -> FlowRun | None:
     return runs[0] if runs else None
 
 
+@saying
+def main() -> None:
+    """Judge once, here and now."""
+    with ends_soon("monitor"):
+        ensure_server()
+        ended = monitor(return_state=True)
+        print(ended.message)
+        sys.exit(not ended.is_completed())
+
+
 if __name__ == "__main__":
-    ended = monitor(return_state=True)
-    print(ended.message)
-    sys.exit(not ended.is_completed())
+    typer.run(main)

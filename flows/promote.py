@@ -5,7 +5,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows.announce import announce
-from flows.stages import unveil
+from flows.command import run
+from flows.outcome import plainly
 from unveil.cli.champion import NOT_EXPORTED, REFUSED
 from unveil.files import read_json
 from unveil.paths import COMPARISON, LEADERBOARD, PROMOTION
@@ -13,13 +14,14 @@ from unveil.registry import log_files
 
 
 @task
+@plainly
 def promote() -> State:
     """Promote by rule and export, keep the decision with the parent run, tell Prefect."""
-    if status := unveil("publish"):
-        return Failed(message=f"unveil publish failed, exit code {status}")
-    status = unveil("promote")
+    if (ended := run("unveil", "publish")).status:
+        return Failed(message=f"unveil publish failed, exit code {ended.status}: {ended.reason}")
+    status = (ended := run("unveil", "promote")).status
     if status not in (0, REFUSED, NOT_EXPORTED):
-        return Failed(message=f"unveil promote failed, exit code {status}")
+        return Failed(message=f"unveil promote failed, exit code {status}: {ended.reason}")
     announce()
     log_files(COMPARISON, LEADERBOARD, PROMOTION)
     decision = read_json(PROMOTION, made_by="unveil promote")

@@ -5,6 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows.outcome import plainly
 from flows.stages import unveil
 from unveil.files import read_json
 from unveil.paths import COMPARISON, LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
@@ -12,6 +13,7 @@ from unveil.registry import log_files, page_of
 
 
 @task
+@plainly
 def report() -> State:
     """Write what people read of this train-all, and keep it with its run; decides nothing."""
     best = read_json(COMPARISON, made_by="unveil compare")["ranking"][0]

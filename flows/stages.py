@@ -1,22 +1,17 @@
 """A task runs a stage of dvc.yaml, or a verb of unveil, in a process of its own."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from prefect import runtime, task
+from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 
-from flows.slots import MAKES
+from flows.command import ask_dvc, run
+from flows.outcome import plainly
 from unveil import params, tracked
-from unveil.errors import UserError, masked
+from unveil.errors import UserError
 from unveil.paths import (
     ARCHIVE,
     AUDITED,
@@ -26,7 +21,7 @@ from unveil.paths import (
     PROMOTION,
     PROMOTIONS,
 )
-from unveil.registry import PARENT, champion, open_run
+from unveil.registry import champion
 
 DATA = ("manifest", "validate", "pack")
 """The stages before training."""
@@ -34,73 +29,24 @@ DATA = ("manifest", "validate", "pack")
 KEPT = (tracked.LOCK, CORRECTIONS, AUDITED, PROMOTIONS)
 """What git keeps: without one of these a run would begin as if nothing had been decided before."""
 
-KILLED = re.compile(r"exited with (-\d+|1[2-9]\d)\b")
-"""What DVC says of a command that died by a signal; a shell adds 128 to its number."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit code, and the last it said where we hear it."""
-
-    status: int
-    said: tuple[str, ...]
-
-    @property
-    def killed(self) -> bool:
-        """Whether the stage's process died by a signal, such as the kernel's when out of memory."""
-        return any(KILLED.search(line) for line in self.said)
-
-    @property
-    def reason(self) -> str:
-        """Give the last line that states one."""
-        for mark in ("unveil: ", "ERROR: "):
-            for line in reversed(self.said):
-                if line.startswith(mark):
-                    return line.removeprefix(mark)[:500]
-        return f"exit code {self.status}"
-
-
-def deployed() -> bool:
-    """Whether a worker runs this flow, for a deployment; else a person does, in this process."""
-    return runtime.deployment.id is not None
-
-
-def _environment() -> dict[str, str]:
-    folder = str(Path(sys.executable).parent)
-    path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-    parent = open_run() or os.environ.get(PARENT, "")
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", PARENT: parent}
-
-
-def _run(*command: str, makes: str = "") -> Ended:
-    """Run a command that ends with us, however we end; a worker's run prints it line by line."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "flows.guard", sys.executable, "-m", *command],
-        env={**_environment(), MAKES: makes},
-        stdin=subprocess.PIPE,
-        # The worker's own output may be gone before the run is: then only the server hears it.
-        stdout=subprocess.PIPE if deployed() else None,
-        stderr=subprocess.STDOUT if deployed() else None,
-        text=True,
-    ) as process:
-        said: deque[str] = deque(maxlen=40)
-        for line in process.stdout or ():
-            if line.strip():
-                said.append(masked(line.strip()))
-                print(masked(line.rstrip()))
-        return Ended(process.wait(), tuple(said))
-
 
 def unveil(*arguments: str) -> int:
     """Run a verb and give its exit code."""
-    return _run("unveil", *arguments).status
+    return run("unveil", *arguments).status
+
+
+def readable() -> None:
+    """Refuse files of the pipeline that DVC cannot read, before anything is begun."""
+    params.load()
+    try:
+        ask_dvc("stage", "list", "--all", "--fail", "--name-only")
+    except UserError as error:
+        raise UserError(f"{error}; mend that file, or take it from git again") from None
 
 
 def outdated() -> set[str]:
     """Ask DVC, once for all, which stages are stale."""
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json"]
-    asked = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True)
-    return set(json.loads(asked.stdout))
+    return set(json.loads(ask_dvc("status", "--json")))
 
 
 def nothing_to_do(architectures: Sequence[str]) -> bool:
@@ -121,6 +67,7 @@ def stages_of(architecture: str) -> tuple[str, ...]:
 
 
 @task(task_run_name="repro {stage}")
+@plainly
 def repro(stage: str, force: bool = False) -> State | None:
     """Make what one stage makes, unless it is up to date; `force` makes it anyway.
 
@@ -129,7 +76,7 @@ def repro(stage: str, force: bool = False) -> State | None:
     # A sibling in this checkout may hold DVC's lock for as long as it pushes.
     command = ["dvc", "--wait-for-lock", "repro", "--single-item", stage]
     makes = stage.rpartition("@")[2]
-    ended = _run(*command, *(["--force"] if force else []), makes=makes)
+    ended = run(*command, *(["--force"] if force else []), makes=makes)
     if not ended.status:
         return None
     state = Crashed if ended.killed else Failed
@@ -147,13 +94,14 @@ def fetched(path: Path) -> bool:
     if tracked.recorded(path):
         for verb in ("checkout", "pull"):
             if not path.exists():
-                _run("dvc", "--wait-for-lock", verb, str(tracked.pointer(path)))
+                run("dvc", "--wait-for-lock", verb, str(tracked.pointer(path)))
     if not path.exists():
         raise UserError(said)
     return True
 
 
 @task
+@plainly
 def prepare(
     source: str | None, recipe: str | None, architectures: Sequence[str] | None
 ) -> State | None:
@@ -161,19 +109,19 @@ def prepare(
 
     Faces that DVC has recorded are fetched; where that fails, nothing is drawn in their place.
     """
-    try:
-        if recipe is not None:
-            params.choose_recipe(recipe)
-        loaded = params.load()
-        for key in architectures or ():
-            loaded.named(key)
-        tracked.refuse_lost(*KEPT)
-        if source is None and (ARCHIVE.exists() or fetched(ARCHIVE)):
-            return None
-    except UserError as error:
-        return Failed(message=str(error))
+    if recipe is not None:
+        params.choose_recipe(recipe)
+    loaded = params.load()
+    for key in architectures or ():
+        loaded.named(key)
+    tracked.refuse_lost(*KEPT)
+    if source is None and (ARCHIVE.exists() or fetched(ARCHIVE)):
+        return None
     verb = ["sample"] if source is None else ["ingest", source]
-    return Failed(message=f"unveil {' '.join(verb)} failed") if unveil(*verb) else None
+    ended = run("unveil", *verb)
+    if not ended.status:
+        return None
+    return Failed(message=f"unveil {' '.join(verb)} failed: {ended.reason}")
 
 
 def conclude(trained: Mapping[str, State], promoted: State) -> State:

@@ -1,10 +1,11 @@
 """The main job: an archive of faces in, a promoted champion out. `make train-all` runs it."""
 
-from prefect import flow
-from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect import State, flow
+from prefect.states import Completed
 
 from flows.dispatch import train_each
+from flows.exclusive import exclusive
+from flows.outcome import must, plainly
 from flows.promote import promote
 from flows.recall import recall
 from flows.report import report
@@ -13,6 +14,8 @@ from unveil import params, registry
 
 
 @flow(name="train-all", on_cancellation=[recall], on_crashed=[recall])
+@plainly
+@exclusive
 def train_all(
     source: str | None = None,
     recipe: str | None = None,
@@ -21,20 +24,16 @@ def train_all(
     concurrency: int | None = None,
 ) -> State:
     """Check the faces, train every architecture under one protocol, promote the best."""
-    if (ready := prepare(source, recipe, architectures, return_state=True)).is_failed():
-        return Failed(message=ready.message)
+    must(prepare(source, recipe, architectures, return_state=True))
     chosen = architectures or list(params.load().architectures)
     if not force and nothing_to_do(chosen):
         return conclude({}, Completed(message="nothing to do: same data, parameters and code"))
     for stage in DATA:
-        if not (made := repro(stage, force, return_state=True)).is_completed():
-            return Failed(message=made.message)
+        must(repro(stage, force, return_state=True))
     repro("card", force, return_state=True)  # without it, the rest goes on
     with registry.train_all_run(params.load()):
         trained = train_each(chosen, force, concurrency)
-        compared = repro("compare", force, return_state=True)
-        if not compared.is_completed():
-            return Failed(message=compared.message)
+        must(repro("compare", force, return_state=True))
         promoted = promote(return_state=True)
         report(return_state=True)  # nor without this
     return conclude(trained, promoted)

@@ -31,6 +31,7 @@ def main(
     """Serve a work pool until interrupted."""
     if pool not in (CONTROL, GPU):
         raise unknown("work pool", pool, [CONTROL, GPU])
+    reachable()
     if pool == CONTROL:
         return _serve(pool, pool, {})
     units, held = _own(gpu, cores)
@@ -86,7 +87,6 @@ def _seen(units: list[str]) -> dict[str, str]:
 
 
 def _serve(pool: str, owned: str, seen: dict[str, str]) -> None:
-    reachable()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
     command += ["--name", f"{socket.gethostname()} {owned}"]

@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import httpx
 import psutil
@@ -167,4 +169,50 @@ def test_a_server_that_is_not_there_is_one_line(place):
         said = place.call(*command, **nowhere)
         assert said.returncode == 2
         assert "the Prefect server at http://127.0.0.1:9/api does not answer" in said.stderr
+        assert "PREFECT_API_URL" in said.stderr
         assert len(said.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--pool", "control"]])
+def test_a_worker_without_its_server_is_one_line(place, arguments):
+    away = {"PREFECT_API_URL": "http://ann:secret@127.0.0.1:9/api"}
+    said = place.call(sys.executable, "-m", "flows.worker", *arguments, **away)
+    assert said.returncode == 2
+    assert "secret" not in said.stdout + said.stderr
+    assert said.stderr.splitlines()[-1].endswith("start it, or change PREFECT_API_URL")
+
+
+def test_a_resumed_schedule_plans_starts_and_finishes_a_run(place, first):
+    place.edit(lambda content: content["architectures"]["cnn3"].update(dropout=0.35))
+    deployment = httpx.get(f"{place.api}/deployments/name/train-all/train-all").json()
+    (schedule,) = deployment["schedules"]
+    name, identity = "train-all/train-all", schedule["id"]
+    changed = f"{place.api}/deployments/{deployment['id']}/schedules/{identity}"
+    before = len(place.trainings())
+    place.done("prefect", "deployment", "schedule", "resume", name, identity)
+    try:
+        within(90, lambda: planned(place, deployment))
+        hours = {
+            datetime.fromisoformat(run["expected_start_time"]) for run in planned(place, deployment)
+        }
+        zone = ZoneInfo(schedule["schedule"]["timezone"])
+        assert {when.astimezone(zone).strftime("%H:%M") for when in hours} == {"04:00"}
+        soon = {"schedule": {"cron": "* * * * *", "timezone": "Europe/Berlin"}, "active": True}
+        httpx.patch(changed, json=soon).raise_for_status()
+        within(600, lambda: planned(place, deployment, "COMPLETED", "FAILED"))
+    finally:
+        back = {"schedule": schedule["schedule"], "active": False}
+        httpx.patch(changed, json=back).raise_for_status()
+    run = planned(place, deployment, "COMPLETED")[0]
+    assert run["auto_scheduled"]
+    assert [one["parameters"]["architecture"] for one in place.trainings()[before:]] == ["cnn3"]
+
+
+def planned(place: Workplace, deployment: dict, *states: str) -> list[dict]:
+    """The runs that a schedule of the deployment has planned, those in ``states`` if any."""
+    which = {"deployment_id": {"any_": [deployment["id"]]}}
+    if states:
+        which["state"] = {"type": {"any_": list(states)}}
+    asked = {"flow_runs": which, "sort": "EXPECTED_START_TIME_ASC"}
+    found = httpx.post(f"{place.api}/flow_runs/filter", json=asked).raise_for_status().json()
+    return [run for run in found if run["auto_scheduled"]]
