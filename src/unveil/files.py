@@ -1,5 +1,6 @@
 """Files appear whole or not at all: write beside the target, then rename."""
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -15,21 +16,25 @@ from unveil.errors import UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOCKED = {errno.EACCES, errno.EROFS}
+_HERE = -100  # AT_FDCWD: a relative path is of the working directory
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, *, at_once: bool = False) -> Iterator[Path]:
     """Yield a temporary path that takes the place of ``target`` when the block succeeds.
 
     The block may make a file or a folder there. When it fails, or is interrupted, the target
     is as it was and the temporary path is gone. A disk that is full, over its quota or not to be
-    written to becomes a ``UserError``.
+    written to becomes a ``UserError``. A folder that others read is exchanged ``at_once``, where
+    the system can: they find the old or the new one, never none.
     """
     try:
         with _workspace(target) as workspace:
             made = workspace / target.name
             yield made
             _flush(made)
+            if at_once and _exchanged(made, target):
+                return
             _replace(target, made, aside=workspace / f"{target.name}.old")
     except OSError as error:
         # What the block reads may be locked too; that is another file's name.
@@ -58,9 +63,20 @@ def sweep(folder: Path) -> None:
 
 def _flush(made: Path) -> None:
     # Renamed before its content is on the disk, a file would be empty after a loss of power.
-    if made.is_file():
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in [made, *made.rglob("*")]:
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _exchanged(made: Path, target: Path) -> bool:
+    # Python has no name for Linux's renameat2, nor for its flag RENAME_EXCHANGE, 2.
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    paths = (_HERE, os.fsencode(made), _HERE, os.fsencode(target))
+    return target.is_dir() and rename(*paths, ctypes.c_uint(2)) == 0
 
 
 def _replace(target: Path, made: Path, *, aside: Path) -> None:
@@ -98,3 +114,9 @@ def sha256(path: Path) -> str:
     """Digest a file of any size, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Digest every file below a folder (sha256), by its path within it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}

@@ -31,6 +31,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from unveil.errors import UserError
+from unveil.files import sha256
 from unveil.serving import bench, tokens
 from unveil.serving.app import PAGE
 from unveil.serving.run import serve
@@ -38,7 +39,7 @@ from unveil.serving.settings import Settings
 
 FACES = [encoded(Image.fromarray(bright(label))) for label in range(4)]
 PNG = {"content-type": "image/png"}
-BUNDLE = ("bundle.json", "model.onnx", "model.int8.onnx")
+BUNDLE = ("bundle.json", "bundle.json.sha256", "model.onnx", "model.int8.onnx")
 BODY_SECONDS = 2
 MAX_BYTES = 1_000_000
 
@@ -128,6 +129,14 @@ def test_pictures_that_are_not_to_be_watched_are_answered_and_count_for_nothing(
     told = client.post("/v1/predict/batch", json=body, headers=kind).json()["pictures"]
     assert told[0]["faces"][0]["emotion"] == "happy"
     assert counted() == before
+
+
+def test_it_says_which_model_answers(client, folder):
+    told = client.get("/v1/model").json()
+    assert (told["architecture"], told["version"]) == ("quarters", None)
+    assert told["sha256"] == sha256(folder / "bundle/bundle.json")
+    log = (folder / "unveil-server.log").read_text()
+    assert f"unveil answers with quarters, no version, sha256 {told['sha256'][:12]}" in log
 
 
 def test_a_client_of_the_open_inference_protocol_is_answered_and_its_faces_count(client, url):

@@ -73,6 +73,7 @@ def build(state: State) -> FastAPI:
         openapi_extra=described(Batch),
         responses=_ASKED,
     )(predict_batch)
+    app.get("/v1/model", summary="Which model answers now", responses=documented(401))(model)
     app.get("/healthz", summary="Whether the server runs", responses=documented(503))(healthz)
     app.get("/readyz", summary="Whether the server answers", responses=documented(503))(readyz)
     text = PlainTextResponse
@@ -114,6 +115,19 @@ async def predict_batch(request: Request) -> Response:
     if batch.watched:
         _count(state, looked)
     return JSONResponse({"pictures": [told(one) for one in looked]})
+
+
+async def model(request: Request) -> dict[str, Any]:
+    """Name the model that answers now: its version in the registry, null for one without."""
+    bundle = state_of(request).live.bundle
+    return {
+        "architecture": bundle.card.architecture,
+        "version": bundle.version,
+        "sha256": bundle.digest,
+        "classes": bundle.classes,
+        "image_size": bundle.image_size,
+        "abstain_below": bundle.abstain_below,
+    }
 
 
 async def page() -> Response:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -31,7 +32,7 @@ from unveil.serving.batching import Batcher
 from unveil.serving.connection import IDLE, limited
 from unveil.serving.guard import Door, Intake, Labelled
 from unveil.serving.live import Live
-from unveil.serving.metrics import Metrics
+from unveil.serving.metrics import Metrics, Named
 from unveil.serving.pipeline import Pipeline
 from unveil.serving.purpose import Purpose, declared
 from unveil.serving.settings import Settings, checked
@@ -121,11 +122,12 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     metrics = Metrics()
 
     def told(outcome: str, what: str) -> None:
-        metrics.found(outcome, what if outcome == "taken" else None)
+        metrics.found(outcome)
         audit.note(settings.audit, f"bundle_{outcome}", said=what)
 
     audit.record(settings.audit, "start", **asdict(purpose))
     live = Live(_folder(settings), settings.keep, told, settings.precision)
+    print(f"unveil answers with {live.bundle}", file=sys.stderr, flush=True)
     watch = Watch(live, settings.watched)
     cores = len(os.sched_getaffinity(0))
     finds = partial(detector, settings.detector, settings.detector_digest or YUNET)
@@ -140,6 +142,7 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     )
     state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
     metrics.watch_all(watch)
+    metrics.watch_all(Named(lambda: live.bundle))
     metrics.watch("unveil_inside", "Pictures worked on.", lambda: pipeline.turnstile.inside)
     metrics.watch("unveil_allowed", "How many may be.", lambda: pipeline.turnstile.allowed)
     metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)
