@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from unveil import checksum
 from unveil.bundle import CARD, FILES, Card
 from unveil.files import write_json
 
@@ -39,8 +40,14 @@ def made(
         numbers={"images": 0, "macro_f1": {"value": 1.0, "low": 1.0, "high": 1.0}},
         lineage={},
     )
-    write_json(folder / CARD, {**asdict(card), **changes})
+    told(folder, {**asdict(card), **changes})
     return folder
+
+
+def told(folder: Path, card: dict) -> None:
+    """Write a card, and its digest beside it."""
+    write_json(folder / CARD, card)
+    checksum.write(folder / CARD)
 
 
 def network(size: int = 48, *, sharpness: float = 12.0) -> onnx.ModelProto:

@@ -1,11 +1,14 @@
 """a folder with a network and its card -> calibrated probabilities, without Keras or MLflow.
 
 Takes ``bundle.json`` and ``model.onnx`` or ``model.int8.onnx``, as `unveil export` makes them:
-``data/07_bundle``, or ``models/starter`` of the repository where nothing was exported. What is not
-what ``bundle.json`` says, by its digest, is refused before ONNX Runtime reads it.
+``data/07_bundle``, or ``models/starter`` of the repository where nothing was exported. All that
+decides an answer is under a digest: ``bundle.json.sha256`` has that of ``bundle.json``, which has
+those of the networks. What is another is refused before ONNX Runtime reads it.
 """
 
 import hashlib
+import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
+from unveil import checksum
 from unveil.errors import UserError
 from unveil.reference import Reference
 
@@ -27,9 +31,17 @@ FORMAT: Literal[1] = 1
 CARD = "bundle.json"
 FILES: dict[Precision, str] = {"float32": "model.onnx", "int8": "model.int8.onnx"}
 """Of each precision."""
+LEAFLET = "README.md"
+"""For people; no answer depends on it."""
+
+CLASSES, THRESHOLD = "unveil.classes", "unveil.abstain_below"
+"""The names in a network's metadata under which it repeats what its card says, as JSON."""
 
 LARGEST = 32
 """Faces in one call of the network; larger batches are no faster, and take more memory."""
+
+EXTERNAL = "session.model_external_initializers_file_folder_path"
+"""ONNX Runtime's setting for where weights outside of the network's file lie."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -87,6 +99,17 @@ class Bundle:
         """The probability under which it had better say nothing."""
         return self.card.abstain_below
 
+    @property
+    def version(self) -> str | None:
+        """The version of the registry that it was made of; ``None`` for one that has none."""
+        number = self.card.lineage.get("version")
+        return None if number is None else str(number)
+
+    def __str__(self) -> str:
+        """Name it in a line: architecture, version, and the start of its digest."""
+        version = "no version" if self.version is None else f"version {self.version}"
+        return f"{self.card.architecture}, {version}, sha256 {self.digest[:12]}"
+
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Give calibrated probabilities ``(n, classes)`` of raw gray ``images (n, s, s, 1)``."""
         return self.answers(images).probabilities
@@ -104,24 +127,34 @@ def load(folder: Path, *, precision: Precision = "float32", threads: int = 0) ->
 
     Raises ``UserError`` for what is absent, altered, of another format, or no such network.
     """
-    told = _read(folder / CARD)
+    while True:
+        begun = _identity(folder)
+        try:
+            return _loaded(folder, precision, threads)
+        except UserError:
+            # One that is exchanged while it is read is read again.
+            if _identity(folder) in (begun, None):
+                raise
+
+
+def _identity(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def _loaded(folder: Path, precision: Precision, threads: int) -> Bundle:
+    told = checksum.read(folder / CARD)
+    digest = checksum.verified(folder / CARD, told)
     card = _card(told, folder / CARD)
+    _refuse_unknown(folder, card)
     model = _content(folder / FILES[precision], card)
     session = _session(model, folder / FILES[precision], threads)
     _refuse_another_shape(session, card, folder / FILES[precision])
+    _refuse_another_meaning(session, card, folder / FILES[precision])
     _refuse_another_reference(session, card, folder / CARD)
-    return Bundle(
-        folder=folder, card=card, digest=hashlib.sha256(told).hexdigest(), session=session
-    )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read: {str(error.strerror).lower()}; `unveil export` makes it"
-        ) from None
+    return Bundle(folder=folder, card=card, digest=digest, session=session)
 
 
 def _card(content: bytes, path: Path) -> Card:
@@ -133,12 +166,19 @@ def _card(content: bytes, path: Path) -> Card:
         raise UserError(f"{path}: {key}: {first['msg'].lower()}") from None
 
 
+def _refuse_unknown(folder: Path, card: Card) -> None:
+    known = {CARD, checksum.beside(Path(CARD)).name, LEAFLET, *FILES.values(), *card.digests}
+    for path in sorted(folder.glob("*")):
+        if path.name not in known and not path.name.startswith(".") and path.is_file():
+            raise UserError(f"{path} is not of this bundle: {CARD} has no digest of it; remove it")
+
+
 def _content(path: Path, card: Card) -> bytes:
     """Read a file of a bundle; ``UserError`` where it is not what ``card`` says."""
     if path.name not in card.digests:
         known = ", ".join(sorted(card.digests))
         raise UserError(f"{path.parent / CARD} has no {path.name}; it has {known}")
-    read = _read(path)
+    read = checksum.read(path)
     if hashlib.sha256(read).hexdigest() != card.digests[path.name]:
         raise UserError(f"{path} is not what {CARD} says: its sha256 differs; export it again")
     return read
@@ -150,6 +190,8 @@ def _session(model: bytes, path: Path, threads: int) -> "onnxruntime.InferenceSe
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Weights in a file of their own are under no digest, and would be looked for where we work.
+    options.add_session_config_entry(EXTERNAL, os.devnull)
     # Threads that spin while they wait cost a server 1.6 ms of processor time for each face.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -168,6 +210,19 @@ def _refuse_another_shape(session: Any, card: Card, path: Path) -> None:
     # Another output may be there: embeddings.
     if (takes, gives[:1]) != (faces, probabilities):
         raise UserError(f"{path} takes {takes} and gives {gives}, not {faces} and {probabilities}")
+
+
+def _refuse_another_meaning(session: Any, card: Card, path: Path) -> None:
+    # Networks that were exported before this was written have none.
+    kept = session.get_modelmeta().custom_metadata_map
+    for name, said in meaning(card).items():
+        if kept.get(name, said) != said:
+            raise UserError(f"{path} says {name} is {kept[name]}, {CARD} {said}; export it again")
+
+
+def meaning(card: Card) -> dict[str, str]:
+    """Give what a network's metadata repeats of its card."""
+    return {CLASSES: json.dumps(card.classes), THRESHOLD: json.dumps(card.abstain_below)}
 
 
 def _refuse_another_reference(session: Any, card: Card, path: Path) -> None:

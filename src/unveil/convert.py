@@ -7,7 +7,7 @@ ranges measured on training faces.
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -231,3 +231,13 @@ def _rename(graph: Any, output: Any, new: str) -> None:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
     output.name = new
+
+
+def label(path: Path, told: Mapping[str, str]) -> None:
+    """Add to the metadata of an ONNX network."""
+    import onnx
+
+    model = onnx.load(path)
+    for key, value in told.items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.save(model, path)

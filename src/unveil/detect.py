@@ -23,6 +23,8 @@ from unveil.images import Pixels, resize
 Point = tuple[float, float]
 """x to the right and y down, in pixels of the picture."""
 
+CASCADE = "7b0c967d9abbdfbde025eb9c786947d151b6426040d07a8f9562ed8fd90724b4"
+"""The sha256 of haarcascade_frontalface_alt2.xml, as OpenCV's packages have it."""
 YUNET = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 """The sha256 of face_detection_yunet_2023mar.onnx of the OpenCV Zoo (MIT)."""
 CONFIDENT = 0.8
@@ -95,10 +97,13 @@ def named(detector_file: str | None, *, reach: Reach = STILL) -> Detect:
 
 
 def cascade_file() -> Path:
-    """Say where OpenCV's file of the bundled cascade is."""
+    """Say where OpenCV's file of the bundled cascade is; ``UserError`` where it is another."""
     import cv2
 
-    return Path(cv2.__file__).parent / "data/haarcascade_frontalface_alt2.xml"
+    file = Path(cv2.__file__).parent / "data/haarcascade_frontalface_alt2.xml"
+    if not file.is_file() or sha256(file) != CASCADE:
+        raise UserError(f"{file} is not what OpenCV gives out: its sha256 differs; `make install`")
+    return file
 
 
 def whole(picture: Pixels) -> Found:

@@ -1,7 +1,8 @@
 """champion -> bundle: what serving, browser and edge ask, without Keras and MLflow.
 
 Takes the champion, or ``data/04_models/ARCH`` and its report, and the packed faces; makes
-``data/07_bundle`` with ``model.onnx``, ``model.int8.onnx``, ``bundle.json`` and ``README.md``.
+``data/07_bundle`` with ``model.onnx``, ``model.int8.onnx``, ``bundle.json``, its digest and
+``README.md``.
 Command: ``unveil export``. Refused: a file that does not answer as the network does on test.
 """
 
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil import bundle, convert, measures, packed, reference, registry, train
+from unveil import bundle, checksum, convert, measures, packed, reference, registry, train
 from unveil.answer import bound
-from unveil.bundle import CARD, FILES, FORMAT, Bundle, Card
+from unveil.bundle import CARD, FILES, FORMAT, LEAFLET, Bundle, Card
 from unveil.calibration import calibrated
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
@@ -22,10 +23,15 @@ from unveil.files import existing, read_json, replacing, sha256, write_json
 from unveil.leaflet import is_calibrated, leaflet, score
 from unveil.params import Params
 from unveil.paths import BUNDLE, MODELS, PACKED, REPORTS, STARTER
+from unveil.registry import Version
 
 if TYPE_CHECKING:
     import keras
 
+NO_CHAMPION = (
+    "there is no champion yet; `make train-all` trains and promotes one, or "
+    "`unveil export --architecture ARCH` takes a trained network"
+)
 TOLERANCE = 1e-4
 """By how much a probability of ``model.onnx`` may differ from Keras's."""
 SHOWN = 512
@@ -67,10 +73,12 @@ def champion() -> Source:
     """Take the champion from the registry; its calibration is of its own report."""
     version = registry.champion()
     if version is None:
-        raise UserError(
-            "there is no champion yet; `make train-all` trains and promotes one, or "
-            "`unveil export --architecture ARCH` takes a trained network"
-        )
+        raise UserError(NO_CHAMPION)
+    return registered(version)
+
+
+def registered(version: Version) -> Source:
+    """Take a version of the registry, champion or not, whatever the parameters are now."""
     report = registry.report(version)
     return Source(
         network=registry.load(version),
@@ -114,21 +122,28 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
     _refuse_other_images(source, test.images)
     card = _card(source)
     expected = calibrated(probabilities(source.network, test.images), card.temperature)
-    with replacing(target) as folder:
+    with replacing(target, at_once=True) as folder:
         folder.mkdir()
         convert.to_onnx(source.network, folder / FILES["float32"], temperature=card.temperature)
         convert.quantize(folder / FILES["float32"], folder / FILES["int8"], shown.images)
         _refuse_large(folder / FILES["float32"], target)
+        for name in FILES.values():
+            convert.label(folder / name, bundle.meaning(card))
         card = replace(card, digests={name: sha256(folder / name) for name in FILES.values()})
-        write_json(folder / CARD, asdict(card))
+        _write(folder, card)
         numbers, compared = _measured(folder, test, expected)
         card = replace(card, parity=compared)
         if card.lineage["test_digest"] == sha256(PACKED / "test.npz"):
             known = _reference(bundle.load(folder))
             card = replace(card, numbers=numbers, reference=known)
-        write_json(folder / CARD, asdict(card))
-        (folder / "README.md").write_text(leaflet(card))
+        _write(folder, card)
+        (folder / LEAFLET).write_text(leaflet(card))
     return bundle.load(target)
+
+
+def _write(folder: Path, card: Card) -> None:
+    write_json(folder / CARD, asdict(card))
+    checksum.write(folder / CARD)
 
 
 def _card(source: Source) -> Card:

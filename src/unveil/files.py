@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unveil import swap
 from unveil.errors import UserError, reason
 
 if TYPE_CHECKING:
@@ -25,19 +26,21 @@ _LOCKED = {errno.EACCES, errno.EROFS, errno.EPERM}
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, *, at_once: bool = False) -> Iterator[Path]:
     """Yield a temporary path that takes the place of ``target`` when the block succeeds.
 
     The block may make a file or a folder there. When it fails, or is interrupted, the target
     is as it was and the temporary path is gone. A disk that is full, over its quota or not to be
-    written to becomes a ``UserError``.
+    written to becomes a ``UserError``. A folder that others read is exchanged ``at_once``, where
+    the system can: they find the old or the new one, never none.
     """
     try:
         with _workspace(target) as workspace:
             made = workspace / target.name
             yield made
             _flush(made)
-            _replace(target, made, aside=workspace / f"{target.name}.old")
+            if not (at_once and swap.exchanged(made, target)):
+                swap.replace(target, made, aside=workspace / f"{target.name}.old")
     except OSError as error:
         # What the block reads may be locked too; that is another file's name.
         ours = str(error.filename or "").startswith(str(target.parent))
@@ -115,39 +118,10 @@ def _put_back(workspace: Path) -> None:
 
 def _flush(made: Path) -> None:
     # Renamed before its content is on the disk, a file would be empty after a loss of power.
-    if made.is_file():
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _replace(target: Path, made: Path, *, aside: Path) -> None:
-    # A folder cannot be renamed over another: the old one steps aside, and back if that fails.
-    if not target.is_dir() and not made.is_dir():
-        made.replace(target)
-        return
-    with _turn(target.parent):
-        if not target.is_dir():
-            made.replace(target)
-            return
-        target.replace(aside)
-        try:
-            made.replace(target)
-        except BaseException:
-            aside.replace(target)
-            raise
-
-
-@contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Let one process at a time exchange what lies in a folder; others wait, for two renames."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        # Some network file systems know no lock of a folder.
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
+    for path in [made, *made.rglob("*")]:
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def write_json(target: Path, content: Any) -> None:
@@ -222,3 +196,9 @@ def sha256(path: Path) -> str:
     """Digest a file of any size, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Digest every file below a folder (sha256), by its path within it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}

@@ -54,11 +54,9 @@ def is_kept(keep: Path) -> bool:
 
 def described(bundle: Bundle) -> dict[str, str | None]:
     """Name a model for programs: its network, its version, what it learned from, its digest."""
-    lineage = bundle.card.lineage
-    version = lineage.get("version")
     return {
         "architecture": bundle.card.architecture,
-        "version": None if version is None else str(version),
+        "version": bundle.version,
         "trained_on": trained_on(bundle),
         "digest": bundle.digest[:12],
     }

@@ -1,8 +1,9 @@
 """comparison -> champion: the best candidate goes out only when the gate lets it.
 
 Takes ``comparison.json``, the verdict on the data and the best candidate's folder; registers it,
-makes it champion and writes the decision, refused or not, to ``data/05_reports/promotion.json``,
-``data/promotions.jsonl`` and MLflow. Commands: ``unveil promote``, ``unveil rollback``.
+makes its bundle, makes it champion, puts the bundle into ``data/07_bundle`` and writes the
+decision, refused or not, to ``data/05_reports/promotion.json``, ``data/promotions.jsonl`` and
+MLflow. Commands: ``unveil promote``, ``unveil rollback``.
 """
 
 from dataclasses import asdict, dataclass, field, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from unveil import gate, journal, registry
+from unveil import gate, journal, registry, release
 from unveil.contest import Check, Contest
 from unveil.errors import UserError, unknown
 from unveil.evaluate import probabilities
@@ -26,7 +27,7 @@ class Decision:
     """What became of a candidate and why; ``version`` is the champion's, where it became that.
 
     ``act`` is ``promoted``, ``forced``, ``rolled back``, ``refused``, or what starts with
-    ``would be`` in a dry run.
+    ``would be`` in a dry run. ``fault`` says why servers do not have the new champion.
     """
 
     candidate: str
@@ -34,6 +35,7 @@ class Decision:
     reason: str
     previous: str | None = None
     version: str | None = None
+    fault: str = ""
     checks: tuple[Check, ...] = ()
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -74,20 +76,15 @@ def promote(params: Params, *, force: str | None = None, dry_run: bool = False) 
 
 
 def rollback(to: str | None = None, *, reason: str = "") -> Decision:
-    """Make the champion of before champion again, or the version ``to`` of those before it.
+    """Make the champion of before champion again, or the version ``to``, if it ever was that.
 
-    Raises ``UserError`` where there is none, and where its files are not what was promoted.
+    Raises ``UserError`` where there is none, and where its files or its bundle are not what was
+    promoted.
     """
     reign = registry.reign()
-    if not reign.before:
-        raise UserError("no version was champion before; there is nothing to roll back to")
-    number = to or reign.before[-1]
-    if number not in reign.before:
-        raise unknown("former champion", number, dict.fromkeys(reversed(reign.before)))
-    version = registry.found(number)
-    if version is None:
-        raise UserError(f"version {number} is no longer in MLflow; {_others(reign, number)}")
+    version = _former(reign, to)
     registry.load(version)
+    version = release.prepared(version)
     decision = Decision(
         candidate=version.architecture,
         act="rolled back",
@@ -98,11 +95,33 @@ def rollback(to: str | None = None, *, reason: str = "") -> Decision:
         registry.crown(version, after=reign, act=decision.act, reason=decision.reason)
     except registry.Overtaken as other:
         raise UserError(f"{other}; `unveil champion` says who it is") from None
-    return _written(replace(decision, version=number))
+    return _written(_installed(replace(decision, version=version.number)))
+
+
+def _former(reign: Reign, to: str | None) -> Version:
+    if not (to or reign.before):
+        others = f"; {_others(reign, '')}" if reign.former else ""
+        raise UserError(f"no version was champion before; there is nothing to roll back to{others}")
+    number = to or reign.before[-1]
+    if number not in reign.former:
+        raise unknown("former champion", number, reign.former)
+    version = registry.found(number)
+    if version is None:
+        raise UserError(f"version {number} is no longer in MLflow; {_others(reign, number)}")
+    return version
+
+
+def _installed(decision: Decision) -> Decision:
+    """Give servers the new champion; it stays champion where that fails."""
+    try:
+        release.install()
+    except (UserError, OSError) as error:
+        return replace(decision, fault=str(error))
+    return decision
 
 
 def _others(reign: Reign, number: str) -> str:
-    others = [one for one in dict.fromkeys(reversed(reign.before)) if one != number]
+    others = [one for one in reign.former if one != number]
     return f"`--to` takes {', '.join(others) or 'no other'}"
 
 
@@ -126,12 +145,20 @@ def _done(decision: Decision, contest: Contest) -> Decision:
     try:
         version = registry.register(contest.key)
         _require_same(contest, version)
+        version = _released(version)
         registry.crown(version, after=contest.reign, act=decision.act, reason=decision.reason)
     except Refused as refusal:
         return replace(decision, act="refused", reason=str(refusal))
     except registry.Overtaken as other:
         return replace(decision, act="refused", reason=f"{other}; it was judged against another")
-    return replace(decision, version=version.number)
+    return _installed(replace(decision, version=version.number))
+
+
+def _released(version: Version) -> Version:
+    try:
+        return release.make(version)
+    except UserError as error:
+        raise Refused(f"it cannot be exported: {error}") from None
 
 
 def _require_same(contest: Contest, version: Version) -> None:

@@ -172,3 +172,11 @@ def test_three_of_four_real_faces_on_a_canvas_are_found_in_the_frame_they_were_c
     print(f"found {len(sides)} of {len(faces)}, median side {np.median(sides):.2f}")
     assert len(sides) >= 0.7 * len(faces)
     assert 0.9 <= np.median(sides) <= 1.1
+
+
+@pytest.mark.fault("the cascade altered")
+def test_a_cascade_that_is_another_finds_nothing(monkeypatch):
+    detect.detector()
+    monkeypatch.setattr(detect, "CASCADE", "0" * 64)
+    with pytest.raises(UserError, match=r"haarcascade_frontalface_alt2\.xml is not what OpenCV"):
+        detect.detector()

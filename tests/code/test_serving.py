@@ -22,6 +22,7 @@ from unveil.errors import UserError
 from unveil.serving import audit, notice, tokens
 from unveil.serving.batching import Batcher, ModelFailed
 from unveil.serving.live import Live, proven
+from unveil.serving.metrics import Metrics, Named
 from unveil.serving.purpose import Purpose, declared
 from unveil.serving.settings import Settings, checked
 from unveil.serving.turnstile import Full, Turnstile
@@ -320,6 +321,31 @@ def test_the_smaller_network_answers_where_it_is_asked_for(tmp_path):
     )
     apart = np.abs(exact.probabilities(faces) - small.probabilities(faces)).max()
     assert 1e-4 < apart < 0.2
+
+
+def test_who_answers_is_named_with_its_version_where_numbers_and_events_are(tmp_path, told):
+    folder = bundle(tmp_path / "b", lineage={"version": "3"})
+    live = Live(folder, tmp_path / "keep", lambda *what: told.append(what))
+    assert told == [("taken", f"quarters, version 3, sha256 {live.bundle.digest[:12]}")]
+    metrics = Metrics()
+    metrics.watch_all(Named(lambda: live.bundle))
+    labels = f'architecture="quarters",sha256="{live.bundle.digest[:12]}",version='
+    assert f'unveil_model{{{labels}"3"}} 1.0' in metrics.text().decode()
+    bundle(folder, lineage={"version": "1"})
+    live.look()
+    assert 'version="1"} 1.0' in metrics.text().decode()
+    assert 'version="3"' not in metrics.text().decode()
+
+
+@pytest.mark.fault("a served bundle's card altered")
+def test_a_bundle_whose_card_is_altered_is_not_taken(tmp_path, told):
+    folder = bundle(tmp_path / "b", abstain_below=0.8)
+    live = Live(folder, tmp_path / "keep", lambda *what: told.append(what))
+    card = folder / "bundle.json"
+    card.write_text(card.read_text().replace('"abstain_below": 0.8', '"abstain_below": 0.0'))
+    live.look()
+    assert live.bundle.abstain_below == 0.8
+    assert "bundle.json is not what bundle.json.sha256 says" in told[-1][1]
 
 
 def test_other_classes_need_a_new_start(tmp_path, told):

@@ -18,13 +18,12 @@ import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from tests import browser, scenes
+from tests import browser, bundles, scenes
 from tests.conftest import ROOT
 from tests.hostile import encoded
 from tests.servers import answers, free_port, serving, unveil_server
 
 from unveil import detect
-from unveil.files import write_json
 from unveil.serving import tokens
 
 WAIT = 60_000  # milliseconds in which the page has to show something, on a busy machine
@@ -537,7 +536,7 @@ def hesitant(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hesitant")
     made = shutil.copytree(STARTER, folder / "bundle")
     card = json.loads((made / "bundle.json").read_text())
-    write_json(made / "bundle.json", card | {"abstain_below": 0.99})
+    bundles.told(made, card | {"abstain_below": 0.99})
     with unveil_server(folder, made) as url:
         yield url
 

@@ -11,7 +11,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from tests.candidates import compared, distracted, quadrants, score, trained
 from tests.conftest import rows
 
@@ -415,21 +414,14 @@ def test_what_servers_take_is_the_champion_of_now_after_a_promotion_and_a_rollba
     assert (bundle.load(BUNDLE).card.architecture, registry.aliased()) == ("cnn3", "1")
 
 
-@pytest.mark.fault("a champion that cannot be exported")
-def test_a_rollback_stands_and_the_bundle_stays_where_the_export_fails(
-    champion, monkeypatch, capsys
-):
+@pytest.mark.fault("a champion that cannot be exported any more")
+def test_a_rollback_needs_no_export(champion, monkeypatch):
+    before = bundle.load(BUNDLE).digest
     trained("cnn4", quadrants(30.0), champion)
     compared("cnn4", 1.0)
     assert promote.promote(champion, force="newer").promoted
-    before = export.export(export.champion()).digest
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
-    capsys.readouterr()
-    with pytest.raises(typer.Exit) as ended:
-        verbs.rollback()
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("not exported: model.onnx does not answer as Keras does")
-    assert ended.value.exit_code == verbs.NOT_EXPORTED
+    verbs.rollback()
     assert bundle.load(BUNDLE).digest == before
     assert registry.champion().number == registry.aliased() == "1"
 

@@ -9,14 +9,16 @@ import typer
 
 from unveil import backend
 from unveil.errors import UserError
+from unveil.paths import BUNDLE
 
 if TYPE_CHECKING:
     from unveil.promote import Decision
+    from unveil.registry import Version
 
 app = typer.Typer()
 
 REFUSED, NOT_EXPORTED = 1, 3
-"""Exit codes: the champion is who it was; or it is another, and servers answer with who it was."""
+"""Exit codes: the champion is who it was; or servers answer with another than the champion."""
 
 
 @app.command()
@@ -40,25 +42,38 @@ def promote(
     for check in decision.checks:
         print(f"{'yes' if check.passed else 'NO':4}{check.said}")
     print(_sentence(decision))
+    _say_served(decision)
     if decision.promoted:
         _describe()
     if not dry_run:
         _announce()
     if decision.act == "refused":
+        _mend(dry_run)
         raise typer.Exit(REFUSED)
-    if decision.promoted:
-        _export()
+    if decision.fault:
+        raise typer.Exit(NOT_EXPORTED)
 
 
-def _export() -> None:
-    """Write the bundle that servers take; the decision stands where that fails."""
-    from unveil import export
+def _say_served(decision: "Decision") -> None:
+    from unveil import bundle, export
 
+    if decision.fault:
+        print(f"not exported: {decision.fault}; then `unveil export`", file=sys.stderr)
+    elif decision.promoted:
+        print(export.told(bundle.load(BUNDLE)))
+
+
+def _mend(dry_run: bool) -> None:
+    """Give servers the champion where a promotion was killed before it did."""
+    from unveil import release
+
+    if dry_run:
+        return
     try:
-        print(export.told(export.export(export.champion())))
+        if made := release.mended():
+            print(f"{BUNDLE} had another: it has {made} again")
     except (UserError, OSError) as error:
-        print(f"not exported: {error}; then `unveil export`", file=sys.stderr)
-        raise typer.Exit(NOT_EXPORTED) from None
+        print(f"{BUNDLE} does not have the champion: {error}", file=sys.stderr)
 
 
 def _describe() -> None:
@@ -93,20 +108,26 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="A version that was champion before.")] = None,
     reason: Annotated[str, typer.Option(help="Why; kept with the decision.")] = "",
 ) -> None:
-    """Make the champion of before champion again, and export it; exit code as of promote."""
+    """Make the champion of before champion again, with its own bundle; exit code as of promote."""
     backend.load()
 
     from unveil import promote as promotes
 
-    print(_sentence(promotes.rollback(to, reason=reason)))
+    decision = promotes.rollback(to, reason=reason)
+    print(_sentence(decision))
+    _say_served(decision)
     _announce()
-    _export()
+    if decision.fault:
+        raise typer.Exit(NOT_EXPORTED)
 
 
 @app.command()
 def champion() -> None:
-    """Say who is champion, since when and why; look at its files, and mend the alias."""
-    from unveil import registry
+    """Say who is champion, since when and why; look at its files, and mend the alias.
+
+    Exit code 1 without a champion, 3 when data/07_bundle, which servers take, is not its bundle.
+    """
+    from unveil import registry, release
 
     now = registry.reign()
     version = registry.champion()
@@ -118,7 +139,24 @@ def champion() -> None:
         print(f"{now.made.act} {now.made.time}: {now.made.reason}")
     if now.before:
         print(f"before it: version {', '.join(reversed(now.before))}")
+    if also := [one for one in now.former if one not in now.before]:
+        print(f"champion once, too: version {', '.join(also)}")
     if registry.settle():
         print("the alias did not name it and was set back: only unveil moves it")
     with registry.verified(version):
         print("its files are those that were registered")
+    if fault := release.difference(version):
+        print(f"{fault}; `unveil export` puts the champion's there", file=sys.stderr)
+        raise typer.Exit(NOT_EXPORTED)
+    print(f"{BUNDLE} has its bundle")
+    _look_at_stored(version)
+
+
+def _look_at_stored(version: "Version") -> None:
+    from unveil import registry
+
+    if not version.bundle:
+        print("MLflow has no copy of it for a rollback; `unveil export` makes one")
+        return
+    with registry.stored_bundle(version):
+        print("MLflow has a copy of it")

@@ -18,13 +18,19 @@ def export(
     ] = None,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where the bundle goes.")] = BUNDLE,
 ) -> None:
-    """Write the champion as ONNX, proved to answer as Keras does, with its card."""
+    """Write the champion as ONNX, proved to answer as Keras does, with its card.
+
+    The champion's bundle was made when it was promoted: it is put back as it was.
+    """
     from unveil import params
 
-    loaded = params.load()
     backend.load()
 
     from unveil import export as exports
+    from unveil import release
 
-    source = exports.trained(architecture, loaded) if architecture else exports.champion()
-    print(exports.told(exports.export(source, to)))
+    if architecture:
+        made = exports.export(exports.trained(architecture, params.load()), to)
+    else:
+        made = release.install(to)
+    print(exports.told(made))

@@ -7,6 +7,7 @@ run. A training never waits for MLflow: it reports from a
 thread of its own, and ``publish`` tells a server later, from files, what it does not know yet.
 """
 
+from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle
 from unveil.registry.cards import add_card
 from unveil.registry.connection import NAME, attempt, connect
 from unveil.registry.decisions import record
@@ -45,6 +46,7 @@ __all__ = [
     "aliased",
     "attach",
     "attempt",
+    "bundle_digests",
     "champion",
     "connect",
     "crown",
@@ -65,6 +67,8 @@ __all__ = [
     "reported",
     "reporting",
     "settle",
+    "store_bundle",
+    "stored_bundle",
     "train_all_run",
     "verified",
 ]

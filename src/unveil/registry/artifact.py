@@ -15,9 +15,10 @@ from pathlib import Path
 import mlflow
 import requests
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 
 from unveil.errors import UserError, reason
-from unveil.files import sha256
+from unveil.files import digests
 from unveil.registry.connection import NAME, connect
 
 
@@ -37,23 +38,26 @@ def fetched(number: str) -> Iterator[Path]:
         yield Path(copied)
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """Digest every file (sha256), by its path within the folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-
-
-def check(folder: Path, expected: Mapping[str, str], number: str) -> None:
-    """Refuse files that are gone, empty, altered or more than were registered, by their name."""
+def check(folder: Path, expected: Mapping[str, str], said: str) -> None:
+    """Refuse, with ``said`` before it, files that are gone, empty, altered or were added."""
     found = digests(folder)
     for name, digest in expected.items():
         if name not in found:
-            raise UserError(f"{uri(number)} cannot be loaded: {name} is gone")
+            raise UserError(f"{said}: {name} is gone")
         if found[name] != digest:
             fault = "was altered" if (folder / name).stat().st_size else "is empty"
-            raise UserError(f"{uri(number)} cannot be loaded: {name} {fault}")
-    for name in found.keys() - expected.keys():
-        raise UserError(f"{uri(number)} cannot be loaded: {name} was added")
+            raise UserError(f"{said}: {name} {fault}")
+    for name in sorted(found.keys() - expected.keys()):
+        raise UserError(f"{said}: {name} was added")
+
+
+def check_classes(folder: Path, tagged: tuple[str, ...], said: str) -> None:
+    """Refuse a version whose tag, which an export takes, names other classes than its file."""
+    logged = (Model.load(str(folder)).metadata or {}).get("classes")
+    if logged is not None and tuple(logged) != tagged:
+        raise UserError(
+            f"{said}: its tag says classes {', '.join(tagged)}, its file {', '.join(logged)}"
+        )
 
 
 def uri(number: str) -> str:

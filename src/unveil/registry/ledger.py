@@ -41,6 +41,7 @@ class Entry:
     """One change of champion: ``number`` counts from 1, ``seal`` digests the version's digests.
 
     ``act`` is ``promoted``, ``forced`` or ``rolled back``; ``previous`` is ``""`` without one.
+    ``bundle`` has the digests of the files that servers take, as JSON; older entries have none.
     """
 
     number: int
@@ -51,6 +52,7 @@ class Entry:
     seal: str
     time: str = field(default_factory=_now)
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    bundle: str = ""
 
 
 def entries(client: MlflowClient) -> list[Entry]:
@@ -90,6 +92,12 @@ def line(log: Sequence[Entry]) -> list[str]:
         else:
             versions.append(entry.version)
     return versions
+
+
+def former(log: Sequence[Entry]) -> list[str]:
+    """Give every version that was champion and is not now, the last that became it first."""
+    versions = [entry.version for entry in reversed(log)] + [log[0].previous] if log else []
+    return [one for one in dict.fromkeys(versions) if one and one != log[-1].version]
 
 
 def experiment(client: MlflowClient) -> str:

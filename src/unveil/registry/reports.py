@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from unveil.errors import UserError
+from unveil.files import sha256
 from unveil.registry.connection import answering, connect
 from unveil.registry.runs import with_origin
 from unveil.registry.versions import Version
@@ -14,12 +16,17 @@ REPORT = "report/metrics.json"
 
 @answering()
 def report(version: Version) -> dict[str, Any]:
-    """Read ``metrics.json`` of a version's run; empty where the run has none."""
+    """Read ``metrics.json`` of a version's run; empty where the run has none.
+
+    ``UserError`` where it is not the one that was published: thresholds stand in it.
+    """
     client = connect()
     for run in with_origin(client, version.origin):
         run_id = run.info.run_id
         if REPORT in [file.path for file in client.list_artifacts(run_id, "report")]:
             with tempfile.TemporaryDirectory() as folder:
-                path = client.download_artifacts(run_id, REPORT, folder)
-                return dict(json.loads(Path(path).read_text()))
+                path = Path(client.download_artifacts(run_id, REPORT, folder))
+                if sha256(path) != run.data.tags.get("report", sha256(path)):
+                    raise UserError(f"{REPORT} of version {version.number} was altered in MLflow")
+                return dict(json.loads(path.read_text()))
     return {}

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from unveil import origins
 from unveil.errors import UserError
+from unveil.files import digests
 from unveil.paths import MODELS
 from unveil.registry import artifact, ledger
 from unveil.registry.connection import NAME, answering, connect
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 ALIAS = "champion"
 DIGESTS = "sha256"
+BUNDLE = "bundle"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -32,7 +34,8 @@ class Version:
     """A registered model: ``number`` as MLflow counts, and what it was registered with.
 
     ``digests`` is its tag with the sha256 of each file; ``seal`` what the ledger says the tag's
-    digest is, ``""`` where it never was champion; ``faces`` what it learned from, by `origins`.
+    digest is, ``""`` where it never was champion; ``faces`` what it learned from, by `origins`;
+    ``bundle`` the digests of the files that servers take, ``""`` where none are kept with it.
     """
 
     number: str
@@ -43,12 +46,14 @@ class Version:
     digests: str = ""
     seal: str = ""
     faces: str = origins.UNKNOWN
+    bundle: str = ""
 
 
 @dataclass(frozen=True)
 class Reign:
     """Who is champion after ``number`` changes; ``before`` are those a rollback goes back to.
 
+    ``former`` are all that ever were champion, the last one first.
     ``champion`` is the version's number, ``version`` what the registry knows of it: ``None`` where
     there is no champion, or it was deleted.
     """
@@ -58,6 +63,7 @@ class Reign:
     version: Version | None = None
     before: tuple[str, ...] = ()
     made: Entry | None = None
+    former: tuple[str, ...] = ()
 
 
 @answering()
@@ -70,7 +76,8 @@ def reign() -> Reign:
         return Reign(0, aliased, found(aliased) if aliased else None)
     last = log[-1]
     before = tuple(ledger.line(log)[:-1])
-    return Reign(last.number, last.version, found(last.version), before, last)
+    former = tuple(ledger.former(log))
+    return Reign(last.number, last.version, found(last.version), before, last, former)
 
 
 def champion() -> Version | None:
@@ -88,10 +95,15 @@ def champion() -> Version | None:
 def found(number: str) -> Version | None:
     """Look a version up; ``None`` where the registry does not have it."""
     client = connect()
-    seals = {entry.version: entry.seal for entry in ledger.entries(client)}
+    own = [entry for entry in ledger.entries(client) if entry.version == number]
+    bundles = [entry.bundle for entry in own if entry.bundle]
     try:
         known = _version(client.get_model_version(NAME, number))
-        return replace(known, seal=seals.get(number, ""))
+        return replace(
+            known,
+            seal=own[-1].seal if own else "",
+            bundle=bundles[-1] if bundles else known.bundle,
+        )
     except MlflowException as error:
         if error.error_code in _ABSENT:
             return None
@@ -128,6 +140,7 @@ def crown(version: Version, *, after: Reign, act: str, reason: str) -> Entry:
         act=act,
         reason=reason,
         seal=version.seal or artifact.seal(version.digests),
+        bundle=version.bundle,
     )
     # An alias that was set by hand before the first entry has no number to compare.
     if after.number == 0 and _aliased(client) != after.champion and not ledger.entries(client):
@@ -165,7 +178,8 @@ def verified(version: Version) -> Iterator[Path]:
     if version.seal not in ("", artifact.seal(version.digests)):
         raise UserError(f"{name} cannot be loaded: its digests are not those it was promoted with")
     with artifact.fetched(version.number) as folder:
-        artifact.check(folder, json.loads(version.digests), version.number)
+        artifact.check(folder, json.loads(version.digests), f"{name} cannot be loaded")
+        artifact.check_classes(folder, version.classes, f"{name} cannot be loaded")
         yield folder
 
 
@@ -194,7 +208,7 @@ def _digested(version: Version) -> Version:
     if version.digests:
         return version
     with artifact.fetched(version.number) as folder:
-        tag = artifact.written(artifact.digests(folder))
+        tag = artifact.written(digests(folder))
     connect().set_model_version_tag(NAME, version.number, DIGESTS, tag)
     return replace(version, digests=tag)
 
@@ -224,4 +238,5 @@ def _version(known: Any) -> Version:
         image_size=int(tags.get("image_size", 0)),
         digests=tags.get(DIGESTS, ""),
         faces=tags.get("faces", origins.UNKNOWN),
+        bundle=tags.get(BUNDLE, ""),
     )

@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.staticfiles import StaticFiles
 
 from unveil import lineage
+from unveil.answer import bound
 from unveil.images import UnreadableImage
 from unveil.serving import audit, device, feedback, inference, notice, stream
 from unveil.serving.batching import ModelFailed
@@ -22,7 +23,7 @@ from unveil.serving.messages import (
     LARGEST,
     Answered,
     Batch,
-    Named,
+    ModelDescription,
     Pictures,
     asked,
     decoded,
@@ -93,8 +94,8 @@ def _about(app: FastAPI) -> None:
     """Add the routes about the server itself."""
     app.get(
         "/v1/model",
-        summary="Which model answers",
-        response_model=Named,
+        summary="Which model answers now",
+        response_model=ModelDescription,
         responses=documented(400, 401),
     )(model)
     app.get("/healthz", summary="Whether the server runs", responses=documented(503))(healthz)
@@ -132,9 +133,16 @@ async def predict_batch(request: Request) -> Response:
     return JSONResponse({"pictures": told_all, "model": _named(state, looked)})
 
 
-async def model(request: Request) -> dict[str, str | None]:
-    """Name the model that answers now."""
-    return lineage.described(state_of(request).live.bundle)
+async def model(request: Request) -> dict[str, Any]:
+    """Name the model that answers now, with what its answers need to be understood."""
+    bundle = state_of(request).live.bundle
+    return {
+        **lineage.described(bundle),
+        "sha256": bundle.digest,
+        "classes": bundle.classes,
+        "image_size": bundle.image_size,
+        "abstain_below": bound(bundle.abstain_below),
+    }
 
 
 async def page() -> Response:

@@ -13,7 +13,7 @@ from unveil.paths import BUNDLE
 from unveil.serving import audit
 from unveil.serving.batching import Batcher
 from unveil.serving.live import Live
-from unveil.serving.metrics import Metrics
+from unveil.serving.metrics import Metrics, Named
 from unveil.serving.pipeline import Bounds, Gates, Pipeline
 from unveil.serving.pool import Pool
 from unveil.serving.purpose import Purpose
@@ -29,7 +29,7 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     metrics = Metrics()
 
     def told(outcome: str, what: str) -> None:
-        metrics.found(outcome, what if outcome == "taken" else None)
+        metrics.found(outcome)
         audit.note(settings.audit, f"bundle_{outcome}", said=what)
         if outcome != "taken":
             print(f"unveil: bundle {outcome}: {what}", file=sys.stderr, flush=True)
@@ -48,6 +48,7 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
     )
     state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
     metrics.watch_all(watch)
+    metrics.watch_all(Named(lambda: live.bundle))
     inside = "Pictures worked on."
     metrics.watch("unveil_inside", inside, lambda: gates.light.inside + gates.heavy.inside)
     metrics.watch("unveil_allowed", "How many may be.", lambda: gates.light.allowed)

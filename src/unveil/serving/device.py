@@ -39,6 +39,7 @@ async def card(request: Request) -> dict[str, Any]:
         "architecture": told.architecture,
         "model": lineage.described(bundle),
         "digest": told.digests[NETWORK],
+        "cascade_digest": detect.CASCADE,
         "face_side": detect.FACE_SIDE,
         "most": MOST,
         "still": asdict(detect.STILL),

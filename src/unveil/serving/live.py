@@ -24,7 +24,7 @@ EVERY = 0.5
 """Seconds between two looks at the folder."""
 
 Told = Callable[[str, str], None]
-"""Is told of an outcome (``taken``, ``refused``, ``last_good``) and a digest or a reason."""
+"""Is told of an outcome (``taken``, ``refused``, ``last_good``) and which bundle, or the reason."""
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
@@ -46,7 +46,7 @@ class Live:
             if not keep.exists():
                 raise
             self.bundle = proven(keep, precision)
-            told("last_good", str(error))
+            told("last_good", f"{self.bundle}: {error}")
         else:
             self._took()
 
@@ -83,7 +83,7 @@ class Live:
                 self._told("refused", f"{type(error).__name__}: {error}")
 
     def _took(self) -> None:
-        self._told("taken", digest(self.bundle))
+        self._told("taken", str(self.bundle))
         try:
             with replacing(self._keep) as made:
                 shutil.copytree(self._folder, made)

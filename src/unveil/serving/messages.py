@@ -27,6 +27,12 @@ _MODEL = {
     "trained_on": "real faces",
     "digest": "9f86d081884c",
 }
+_UNDERSTOOD = {
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "classes": ["happy", "neutral", "sad", "surprise"],
+    "image_size": 48,
+    "abstain_below": 0.8,
+}
 
 
 def _example(content: dict[str, Any]) -> ConfigDict:
@@ -65,6 +71,16 @@ class Named(BaseModel):
     version: str | None = Field(description="Of the registry; null for one that never was in it.")
     trained_on: str = Field(description="`real faces`, `synthetic faces` or `not stated`.")
     digest: str = Field(description="The start of the SHA-256 of its card.")
+
+
+class ModelDescription(Named):
+    """Which model answers, and what its answers need to be understood."""
+
+    model_config = _example(_MODEL | _UNDERSTOOD)
+    sha256: str = Field(description="Of its card.")
+    classes: list[str] = Field(description="In the order of the probabilities.")
+    image_size: int = Field(description="The side of the face it takes, in pixels.")
+    abstain_below: float = Field(description="The probability under which it is unsure.")
 
 
 class Answered(Picture):

@@ -4,7 +4,7 @@ All labels are bounded: routes are ours, a path nobody serves is ``other``.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,11 +15,28 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client import Counter as Count
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from unveil.bundle import Bundle
 from unveil.serving.pipeline import Looked
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10)
+
+
+class Named(Collector):
+    """Names the model that answers at the time: which version, and by its digest."""
+
+    def __init__(self, bundle: Callable[[], Bundle]) -> None:
+        """Ask ``bundle`` each time."""
+        self._bundle = bundle
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give the gauge, which is always 1."""
+        bundle, names = self._bundle(), ["sha256", "architecture", "version"]
+        named = GaugeMetricFamily("unveil_model", "The model of now.", labels=names)
+        named.add_metric([bundle.digest[:12], bundle.card.architecture, bundle.version or ""], 1)
+        yield named
 
 
 class Metrics:
@@ -61,7 +78,6 @@ class Metrics:
         self._bundles = Count(*told, registry=registry)
         told = ("unveil_stream_frames", "Frames of video, by what became of them.", ("outcome",))
         self._frames = Count(*told, registry=registry)
-        self._info = Gauge("unveil_model", "The model of now.", ("sha256",), registry=registry)
         self._tally: Counter[str] = Counter()
 
     def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
@@ -99,12 +115,9 @@ class Metrics:
         """Count frames: ``answered``, ``dropped`` or ``unreadable``."""
         self._frames.labels(outcome).inc(count)
 
-    def found(self, outcome: str, sha256: str | None) -> None:
-        """Count a bundle: ``taken``, ``refused`` or ``last_good``; name the one taken."""
+    def found(self, outcome: str) -> None:
+        """Count a bundle: ``taken``, ``refused`` or ``last_good``."""
         self._bundles.labels(outcome).inc()
-        if sha256:
-            self._info.clear()
-            self._info.labels(sha256).set(1)
 
     def tally(self) -> dict[str, int]:
         """Give what was counted since the last time."""

@@ -20,10 +20,11 @@ const tasks = {
     card = await (await fetched(url, token)).json();
     const [network, cascade] = await Promise.all([
       fetched(`${url}/model.onnx`, token).then((answer) => answer.arrayBuffer()),
-      fetched(`${url}/cascade.xml`, token).then((answer) => answer.text()),
+      fetched(`${url}/cascade.xml`, token).then((answer) => answer.arrayBuffer()),
     ]);
-    await refuseOther(network, card.digest);
-    detect = detector(cascade);
+    await refuseOther("network", network, card.digest);
+    await refuseOther("cascade", cascade, card.cascade_digest);
+    detect = detector(new TextDecoder().decode(cascade));
     session = await ort.InferenceSession.create(new Uint8Array(network), {
       executionProviders: ["wasm"],
     });
@@ -64,10 +65,10 @@ async function fetched(url, token) {
   return answer;
 }
 
-async function refuseOther(network, digest) {
-  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", network));
+async function refuseOther(what, content, digest) {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
   const own = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (own !== digest) throw new Error("the network is not the one the server answers with");
+  if (own !== digest) throw new Error(`the ${what} is not the one the server answers with`);
 }
 
 // One after the other: the network of ONNX Runtime is asked about one thing at a time.

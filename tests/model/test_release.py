@@ -1,0 +1,269 @@
+"""What servers take is the champion's own bundle, on a real MLflow registry, byte for byte."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import typer
+from tests import servers
+from tests.candidates import compared, quadrants, trained
+from tests.conftest import rows
+
+from unveil import bundle, export, params, promote, registry, release
+from unveil.cli import champion as verbs
+from unveil.errors import UserError
+from unveil.files import digests, write_json
+from unveil.paths import BUNDLE, PACKED, TRACKING, VERDICT
+from unveil.registry.publish import origin
+
+
+@pytest.fixture
+def loaded(packed) -> params.Params:
+    write_json(VERDICT, {"passed": True})
+    return params.load()
+
+
+@pytest.fixture
+def champion(loaded) -> params.Params:
+    assert forced("cnn3", quadrants(20.0), loaded).version == "1"
+    return loaded
+
+
+def forced(key: str, network, loaded: params.Params) -> promote.Decision:
+    """Have a candidate promoted, whoever reigns."""
+    trained(key, network, loaded)
+    compared(key, 1.0)
+    return promote.promote(loaded, force="to have another")
+
+
+def smaller(loaded: params.Params) -> params.Params:
+    """Pack faces of 32 pixels with other classes, and give the parameters for them."""
+    for name in ("train", "validation", "test"):
+        labels = np.arange(24) % 4
+        images = np.zeros((24, 32, 32, 1), np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 2)
+            image[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16] += 120
+        np.savez(PACKED / f"{name}.npz", images=images, labels=labels)
+        rows(name, images, labels).to_parquet(PACKED / f"{name}.parquet")
+    data = dataclasses.replace(loaded.data, image_size=32)
+    return dataclasses.replace(loaded, classes=("calm", "angry", "glad", "shy"), data=data)
+
+
+def of_32_pixels() -> keras.Model:
+    """The same network as the others, for faces of 32 pixels."""
+    faces = keras.Input((32, 32, 1), dtype="uint8")
+    small = keras.layers.AveragePooling2D(16)(keras.layers.Rescaling(1 / 255)(faces))
+    flat = keras.layers.Flatten(name="features")(small)
+    end = keras.layers.Dense(4, "softmax", name="probabilities")
+    network = keras.Model(faces, end(flat))
+    end.set_weights([20 * np.eye(4, dtype="float32"), np.zeros(4, "float32")])
+    return network
+
+
+def without_a_bundle(key: str, network, loaded: params.Params) -> registry.Version:
+    """Crown a version as an unveil did that kept no bundles."""
+    trained(key, network, loaded)
+    version = registry.register(key)
+    registry.crown(version, after=registry.reign(), act="promoted", reason="long ago")
+    return version
+
+
+def said_by_champion(capsys) -> tuple[int, str]:
+    """Ask `unveil champion`: its exit code and what it says."""
+    capsys.readouterr()
+    try:
+        verbs.champion()
+        status = 0
+    except typer.Exit as ended:
+        status = ended.exit_code
+    return status, "".join(capsys.readouterr())
+
+
+@pytest.mark.fault("a rollback after another image size and other classes, on another machine")
+def test_a_rollback_puts_each_bundle_back_as_it_was_promoted_wherever_it_is_asked(
+    loaded, tables, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "server").mkdir()
+    shutil.copy(tables, tmp_path / "server/mlflow.db")
+    with servers.mlflow_server(tmp_path / "server") as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        assert forced("cnn3", quadrants(20.0), loaded).version == "1"
+        first = digests(BUNDLE)
+        assert forced("cnn4", of_32_pixels(), smaller(loaded)).version == "2"
+        second = digests(BUNDLE)
+        assert first != second
+        verbs.rollback()
+        assert (digests(BUNDLE), registry.aliased()) == (first, "1")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert said_by_champion(capsys)[0] == verbs.NOT_EXPORTED
+        assert promote.rollback("2").fault == ""
+        assert (digests(BUNDLE), registry.aliased()) == (second, "2")
+        assert bundle.load(BUNDLE).classes == ("calm", "angry", "glad", "shy")
+        status, said = said_by_champion(capsys)
+        assert (status, "data/07_bundle has its bundle" in said) == (0, True)
+        assert release.install(Path("copy")).folder == Path("copy")
+        assert digests(Path("copy")) == second
+
+
+def test_every_version_that_ever_was_champion_can_be_gone_back_to(champion):
+    assert forced("cnn4", quadrants(30.0), champion).version == "2"
+    assert promote.rollback().version == "1"
+    with pytest.raises(UserError, match="nothing to roll back to; `--to` takes 2"):
+        promote.rollback()
+    assert promote.rollback("2").previous == "1"
+    assert registry.champion().number == registry.aliased() == "2"
+    assert bundle.load(BUNDLE).version == "2"
+
+
+@pytest.mark.fault("a promotion killed before servers have the new champion")
+def test_a_promotion_that_died_before_its_bundle_was_there_is_seen_and_mended(
+    champion, monkeypatch, capsys
+):
+    def dies() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(release, "install", dies)
+        with pytest.raises(KeyboardInterrupt):
+            forced("cnn4", quadrants(30.0), champion)
+    assert (registry.champion().number, bundle.load(BUNDLE).version) == ("2", "1")
+    status, said = said_by_champion(capsys)
+    assert status == verbs.NOT_EXPORTED
+    assert "data/07_bundle has cnn3, version 1, sha256 " in said
+    assert "the champion is version 2 (cnn4); `unveil export` puts" in said
+    with pytest.raises(typer.Exit):
+        verbs.promote()
+    assert bundle.load(BUNDLE).version == "2"
+    assert said_by_champion(capsys)[0] == 0
+
+
+def test_a_network_exported_by_hand_is_said_and_stays(champion, capsys):
+    made = export.export(export.trained("cnn3", champion))
+    status, said = said_by_champion(capsys)
+    assert (status, "has cnn3, no version, sha256" in said) == (verbs.NOT_EXPORTED, True)
+    assert release.mended() is None
+    assert bundle.load(BUNDLE).digest == made.digest
+
+
+def altered(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def joined(path: Path) -> None:
+    path.with_name("more.onnx").write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "name", "said"),
+    [
+        (Path.unlink, "model.onnx", "model.onnx is gone"),
+        (altered, "bundle.json", "bundle.json was altered"),
+        (altered, "model.int8.onnx", "model.int8.onnx was altered"),
+        (joined, "model.onnx", "more.onnx was added"),
+    ],
+)
+@pytest.mark.fault("a champion's stored bundle tampered or deleted")
+def test_a_stored_bundle_that_is_another_is_refused_before_the_champion_changes(
+    champion, tamper, name, said
+):
+    (path,) = (TRACKING / "artifacts").rglob(name)
+    tamper(path)
+    assert forced("cnn4", quadrants(30.0), champion).version == "2"
+    fault = f"the bundle of models:/facial-emotion/1 cannot be restored: {said}"
+    with pytest.raises(UserError, match=fault) as refused:
+        promote.rollback()
+    assert "\n" not in str(refused.value)
+    assert registry.champion().number == registry.aliased() == bundle.load(BUNDLE).version == "2"
+
+
+def test_a_stored_bundle_that_was_lost_is_kept_anew_where_it_is_served(champion):
+    shutil.rmtree(next((TRACKING / "artifacts").rglob("bundle.json")).parent)
+    version = registry.champion()
+    with pytest.raises(UserError, match="cannot be restored"), registry.stored_bundle(version):
+        pass
+    before = digests(BUNDLE)
+    release.prepared(version)
+    (BUNDLE / "model.onnx").unlink()
+    assert release.install().digest == before["bundle.json"]
+    assert digests(BUNDLE) == before
+
+
+def test_tags_that_were_changed_do_not_change_what_is_served(champion):
+    before = digests(BUNDLE)
+    client = registry.connect()
+    client.set_model_version_tag(registry.NAME, "1", "bundle", '{"bundle.json": "0"}')
+    (BUNDLE / "bundle.json").unlink()
+    release.install()
+    assert digests(BUNDLE) == before
+    client.set_model_version_tag(registry.NAME, "1", "classes", '["sad", "happy", "a", "b"]')
+    with pytest.raises(UserError, match="its tag says classes sad, happy, a, b, its file happy"):
+        registry.load(registry.champion())
+
+
+def test_who_cannot_be_exported_does_not_become_champion(loaded, monkeypatch):
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    decision = forced("cnn3", quadrants(20.0), loaded)
+    assert decision.act == "refused"
+    assert "it cannot be exported: model.onnx does not answer as Keras does" in decision.reason
+    assert registry.champion() is None
+    assert not BUNDLE.exists()
+
+
+def test_a_disk_that_is_full_leaves_the_champion_and_says_so(champion, monkeypatch, capsys):
+    def full(*_: object) -> None:
+        raise UserError("data/07_bundle cannot be written: no space left on device")
+
+    monkeypatch.setattr(release, "install", full)
+    trained("cnn4", quadrants(30.0), champion)
+    compared("cnn4", 1.0)
+    with pytest.raises(typer.Exit) as ended:
+        verbs.promote(force=True, reason="newer")
+    assert ended.value.exit_code == verbs.NOT_EXPORTED
+    assert "not exported: data/07_bundle cannot be written" in capsys.readouterr().err
+    assert (registry.aliased(), bundle.load(BUNDLE).version) == ("2", "1")
+
+
+def test_a_champion_of_an_older_unveil_is_exported_once_and_then_kept(loaded, capsys):
+    version = without_a_bundle("cnn3", quadrants(20.0), loaded)
+    assert said_by_champion(capsys)[0] == verbs.NOT_EXPORTED
+    export.export(export.champion())
+    status, said = said_by_champion(capsys)
+    assert (status, "MLflow has no copy of it" in said) == (0, True)
+    release.install()
+    status, said = said_by_champion(capsys)
+    assert (status, "MLflow has a copy of it" in said) == (0, True)
+    without_a_bundle("cnn4", quadrants(30.0), loaded)
+    before = digests(BUNDLE)
+    assert promote.rollback().version == version.number == "1"
+    assert digests(BUNDLE) == before
+
+
+def test_one_that_can_be_neither_restored_nor_exported_is_refused_with_the_reason(loaded):
+    without_a_bundle("cnn3", quadrants(20.0), loaded)
+    without_a_bundle("cnn4", quadrants(30.0), loaded)
+    smaller(loaded)
+    with pytest.raises(UserError, match="without a bundle, and none can be made now: cnn3 takes"):
+        promote.rollback()
+    assert registry.champion().number == registry.aliased() == "2"
+
+
+def test_a_report_that_was_altered_in_mlflow_calibrates_nothing(loaded):
+    trained("cnn3", quadrants(20.0), loaded)
+    compared("cnn3", 1.0)
+    report = Path("data/05_reports/architectures/cnn3/metrics.json")
+    model = digests(Path("data/04_models/cnn3"))["model.keras"]
+    write_json(report, {"model_digest": model, "calibration": {"abstain_below": 0.8}})
+    version = registry.register("cnn3")
+    assert origin(Path("data/04_models/cnn3")) == version.origin
+    assert registry.report(version)["calibration"] == {"abstain_below": 0.8}
+    (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
+    kept.write_text(kept.read_text().replace("0.8", "0.1"))
+    with pytest.raises(UserError, match=r"report/metrics\.json of version 1 was altered"):
+        registry.report(version)
