@@ -174,7 +174,7 @@ def test_a_network_that_says_other_classes_or_another_threshold_than_its_card_is
     with pytest.raises(UserError, match=r'says unveil\.classes is \["happy", .*export it again'):
         bundle.load(folder)
     rewritten(folder, classes=[*bundles.CLASSES], abstain_below=0.1)
-    with pytest.raises(UserError, match=r"says unveil\.abstain_below is null, bundle\.json 0\.1"):
+    with pytest.raises(UserError, match=r"says unveil\.abstain_below is 0\.0, bundle\.json 0\.1"):
         bundle.load(folder)
 
 

@@ -356,10 +356,10 @@ def shake(network: keras.Model) -> None:
     generator = np.random.default_rng(1)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            scale, offset, mean, variance = layer.get_weights()
+            *learned, mean, variance = layer.get_weights()  # Inception's have no scale
             mean = mean + generator.normal(0, 0.1, mean.shape)
             variance = variance * generator.uniform(0.5, 2, variance.shape)
-            layer.set_weights([scale, offset, mean, variance])
+            layer.set_weights([*learned, mean, variance])
 
 
 def answers(path, images: np.ndarray) -> np.ndarray:
