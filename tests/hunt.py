@@ -26,14 +26,16 @@ def hunt(root: Path, face: np.ndarray, name: str, *, skip: tuple[str, ...] = ())
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root).as_posix()
         if path.is_file() and not inside.startswith(skip):
-            word = b"\0nothing" if ".git/" in f"{inside}/" else name.encode()
+            word = None if ".git/" in f"{inside}/" else name.encode()
             if any(_has(part, face, word) for part in unwrapped(path.read_bytes())):
                 found.append(inside)
     return found
 
 
-def _has(part: Any, face: np.ndarray, name: bytes) -> bool:
-    return name in part if isinstance(part, bytes) else _shows(np.asarray(part), face)
+def _has(part: Any, face: np.ndarray, name: bytes | None) -> bool:
+    if isinstance(part, bytes):
+        return name is not None and name in part
+    return _shows(np.asarray(part), face)
 
 
 def _shows(numbers: np.ndarray, face: np.ndarray) -> bool:
