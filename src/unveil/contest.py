@@ -78,11 +78,7 @@ class Contest:
     def champion_faces(self) -> str:
         """Likewise of the champion; ``UNKNOWN`` where nobody recorded it."""
         version = self.reign.version
-        if version is None or version.faces != origins.UNKNOWN:
-            return version.faces if version else origins.UNKNOWN
-        folder = MODELS / version.architecture
-        ours = folder.exists() and registry.origin(folder) == version.origin
-        return registry.faces(folder) if ours else origins.UNKNOWN
+        return registry.faces_of(version) if version else origins.UNKNOWN
 
     @cached_property
     def slices(self) -> list[Slice]:

@@ -32,7 +32,7 @@ _PATTERNS = (
     ),
     (rf"([\"'][\w.-]*{_SECRET}[\"']\s*:\s*)(?:\"[^\"]*\"|'[^']*')", rf'\1"{MASK}"'),
     (r"((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?:[\w-]+\s+)?[^\s\"',;]+", rf"\1{MASK}"),
-    (r"(\b(?:bearer|basic)\s+)[\w.~+/=-]{12,}", rf"\1{MASK}"),
+    (r"(\b(?:bearer|basic)\s+)(?=[^\s]*[\d=])[\w.~+/=-]{12,}", rf"\1{MASK}"),
     (r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", MASK),
     (r"\b(?:gh[a-z]_|github_pat_|glpat-|hf_|pn[a-z]_|xox[a-z]-)[\w-]{16,}", MASK),
     (r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*", MASK),

@@ -79,14 +79,14 @@ def champion() -> Source:
 
 def registered(version: Version) -> Source:
     """Take a version of the registry, champion or not, whatever the parameters are now."""
-    report = registry.report(version)
+    report, faces = registry.report(version), registry.faces_of(version)
     return Source(
         network=registry.load(version),
         architecture=version.architecture,
         classes=version.classes,
         image_size=version.image_size,
         calibration=report.get("calibration", {}),
-        lineage={"origin": version.origin, "version": version.number, "data": version.faces},
+        lineage={"origin": version.origin, "version": version.number, "data": faces},
         tested_on=report.get("test_digest", "unknown"),
     )
 

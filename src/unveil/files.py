@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 HALF_MADE = ".unveil-"
 """How the name of a folder begins in which something is made; .dvcignore knows it."""
+OURS = re.compile(rf"{re.escape(HALF_MADE)}.+-[^-]+")
+"""Its whole name, what is made and a random end; `.unveil-notes` is a person's and not swept."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LOCKED = {errno.EACCES, errno.EROFS, errno.EPERM}
@@ -87,7 +90,8 @@ def _locked_folder(name: str, place: Path) -> tuple[Path, int]:
 
 def sweep(place: Path) -> list[Path]:
     """Remove what killed processes left half-made in a folder; gives what living ones make now."""
-    return [folder for folder in place.glob(f"{HALF_MADE}*") if not _swept(folder)]
+    ours = (folder for folder in place.glob(f"{HALF_MADE}*") if OURS.fullmatch(folder.name))
+    return [folder for folder in ours if not _swept(folder)]
 
 
 def _swept(folder: Path) -> bool:

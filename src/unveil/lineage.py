@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unveil import origins
+from unveil import origins, tracked
 from unveil.answer import bound
 from unveil.bundle import CARD, Bundle
 from unveil.errors import UserError
@@ -115,6 +115,7 @@ def _promoted() -> str | None:
     try:
         lines = PROMOTIONS.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
+        tracked.refuse_lost(PROMOTIONS)
         return None
     except OSError as error:
         raise UserError(f"{PROMOTIONS} cannot be read: {str(error.strerror).lower()}") from None

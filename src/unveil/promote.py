@@ -14,7 +14,7 @@ import numpy as np
 
 from unveil import gate, journal, registry, release
 from unveil.contest import Check, Contest
-from unveil.errors import UserError, unknown
+from unveil.errors import UserError, masked, unknown
 from unveil.evaluate import probabilities
 from unveil.files import read_json, write_json
 from unveil.params import Params
@@ -59,6 +59,7 @@ def promote(params: Params, *, force: str | None = None, dry_run: bool = False) 
     ``force`` is the reason for which a candidate goes out that was judged not to; one that is not
     sound is refused all the same. A dry run changes nothing and writes nothing.
     """
+    force = force and masked(force)
     comparison = read_json(COMPARISON, made_by="unveil compare")
     key = comparison["ranking"][0]
     reign = registry.reign()
@@ -88,7 +89,7 @@ def rollback(to: str | None = None, *, reason: str = "") -> Decision:
     decision = Decision(
         candidate=version.architecture,
         act="rolled back",
-        reason=reason or "no reason given",
+        reason=masked(reason) or "no reason given",
         previous=reign.champion,
     )
     try:

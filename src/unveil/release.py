@@ -5,21 +5,21 @@ is that one, byte for byte, whatever parameters and packed faces are now. `promo
 rollback``, ``unveil export`` and ``unveil champion`` ask.
 """
 
-import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from unveil import bundle, export, registry
 from unveil.bundle import CARD, Bundle
 from unveil.errors import UserError
 from unveil.files import digests, replacing
+from unveil.locks import locked
 from unveil.paths import BUNDLE
 from unveil.registry import Version
 
 LOCK = BUNDLE.with_name(f".{BUNDLE.name}.lock")
+PATIENCE = 600.0
+"""Seconds another process may take to export and to transfer a bundle."""
 
 
 def make(version: Version) -> Version:
@@ -57,11 +57,10 @@ def install(target: Path = BUNDLE) -> Bundle:
 
     One after the other: who waited puts the champion of then, not the one of before.
     """
-    with _alone():
-        version = _champion()
-        if target == BUNDLE and version.bundle and difference(version) is None:
+    with locked(LOCK, BUNDLE, seconds=PATIENCE):
+        version = prepared(_champion())
+        if target == BUNDLE and difference(version) is None:
             return bundle.load(BUNDLE)
-        version = prepared(version)
         with registry.stored_bundle(version) as kept:
             bundle.load(kept)
             with replacing(target, at_once=True) as made:
@@ -115,11 +114,3 @@ def _champion() -> Version:
     if version is None:
         raise UserError(export.NO_CHAMPION)
     return version
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -4,13 +4,14 @@ import csv
 import io
 import re
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from unveil import archive as archives
-from unveil import attributes, search, tables
+from unveil import attributes, csv_table, search, tables
 from unveil.archive import Listing
 from unveil.contents import LIMITS
 from unveil.errors import UserError
@@ -97,8 +98,8 @@ def _groups(archive: zipfile.ZipFile, members: list[str]) -> pd.DataFrame | None
 
 def _rows(archive: zipfile.ZipFile, name: str, out: set[str]) -> set[str]:
     """Give what a table calls these members in its column ``file``."""
-    reader = csv.DictReader(io.StringIO(archive.read(name).decode("utf-8-sig"), newline=""))
-    files = {row["file"] for row in reader if row.get("file")}
+    header, rows = _parsed(archive.read(name))
+    files = {cell for row in rows for cell in _named(row, header, ("file",)) if cell}
     return {
         file
         for file in files
@@ -109,12 +110,27 @@ def _rows(archive: zipfile.ZipFile, name: str, out: set[str]) -> set[str]:
 
 def _without(table: bytes, out: set[str]) -> bytes:
     """Give a table without the rows whose file, member or digest is one of these."""
-    header, *rows = [*csv.reader(io.StringIO(table.decode("utf-8-sig"), newline=""))] or [[]]
-    places = [place for place, column in enumerate(header) if column in NAMING]
-    kept = [row for row in rows if not out & _called(row, places)]
+    header, rows = _parsed(table)
+    kept = [row for row in rows if not out & _called(row, header)]
     return tables.lines([[tables.plain(cell) for cell in row] for row in [header, *kept]]).encode()
 
 
-def _called(row: list[str], places: list[int]) -> set[str]:
-    cells = [row[place] for place in places if place < len(row)]
+def _parsed(table: bytes) -> tuple[list[str], list[list[str]]]:
+    """Read header and rows as they are read for use; of a table with a damaged row, what can be."""
+    text = table.decode("utf-8-sig")
+    try:
+        read = csv_table.Table(io.StringIO(text, newline=""))
+        return read.header, [cells for _, cells in read]
+    except (ValueError, csv.Error):
+        header, *rows = [*csv.reader(io.StringIO(text, newline=""))] or [[]]
+        return header, rows
+
+
+def _called(row: list[str], header: list[str]) -> set[str]:
+    cells = _named(row, header, NAMING)
     return {*cells, *map(tables.plain, cells)}
+
+
+def _named(row: list[str], header: list[str], columns: Collection[str]) -> list[str]:
+    named = [tables.plain(column).strip().lower() in columns for column in header]
+    return [cell.strip() for cell, is_name in zip(row, named, strict=False) if is_name]

@@ -65,9 +65,9 @@ def test_what_the_environment_holds_is_masked_wherever_it_stands(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://worker:s3cr%40et@127.0.0.1:5000")
     monkeypatch.setenv("PREFECT_API_KEY", "plain-value")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other/value")
-    monkeypatch.setenv("PWD", "/work/project")
-    text = "s3cr%40et s3cr@et plain-value other/value /work/project"
-    assert masked(text) == "*** *** *** *** /work/project"
+    monkeypatch.setenv("PWD", "/srv/project")
+    text = "s3cr%40et s3cr@et plain-value other/value /srv/project"
+    assert masked(text) == "*** *** *** *** /srv/project"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_the_environment_holds_is_masked_wherever_it_stands(monkeypatch):
         "s3://bucket/prefix/file@1",
         "faces.zip@sha256, detector FILE@" + "a" * 64,
         "127.0.0.1:8000 cannot be listened on: address already in use",
-        "sqlite:////work/mlflow/state/mlflow.db",
+        "sqlite:////srv/mlflow/state/mlflow.db",
         "a known token is needed",
         "https://host:8443/path?page=2&size=3",
     ],

@@ -113,7 +113,10 @@ def _mask_logs() -> None:
 
     def mask(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = made(*args, **kwargs)
-        record.msg, record.args = masked(record.getMessage()), ()
+        try:
+            record.msg, record.args = masked(record.getMessage()), ()
+        except Exception:  # of a line that is wrongly formatted `logging` itself complains
+            return record
         if record.exc_info and record.exc_info[1]:
             record.exc_text = masked("".join(traceback.format_exception(record.exc_info[1])))
         return record

@@ -17,7 +17,7 @@ from unveil.registry.evaluated import Training, evaluated, reported
 from unveil.registry.ledger import Entry, Overtaken
 from unveil.registry.publish import attach, faces, origin, publish
 from unveil.registry.reporter import reporting
-from unveil.registry.reports import report
+from unveil.registry.reports import faces_of, report
 from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
 from unveil.registry.versions import (
     Reign,
@@ -52,6 +52,7 @@ __all__ = [
     "crown",
     "evaluated",
     "faces",
+    "faces_of",
     "found",
     "load",
     "log_files",

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import mlflow
 
 from unveil.errors import UserError
-from unveil.files import sweep
+from unveil.files import temporary
 from unveil.locks import held, locked
 
 WAIT = 10.0
@@ -146,9 +146,8 @@ def _is_known(revision: str | None) -> bool:
 def _make(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    sweep(path.parent)
-    with tempfile.TemporaryDirectory(prefix=".unveil-mlflow-", dir=path.parent) as folder:
-        made = Path(folder) / path.name
+    with temporary("mlflow", path.parent) as folder:
+        made = folder / path.name
         artifacts = (path.parent / "artifacts").absolute().as_uri()
         store = SqlAlchemyStore(uri(made), artifacts)  # type: ignore[no-untyped-call]
         store.engine.dispose()

@@ -5,9 +5,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from unveil import origins
 from unveil.errors import UserError
 from unveil.files import sha256
+from unveil.paths import MODELS
 from unveil.registry.connection import answering, connect
+from unveil.registry.publish import faces, origin
 from unveil.registry.runs import with_origin
 from unveil.registry.versions import Version
 
@@ -30,3 +33,11 @@ def report(version: Version) -> dict[str, Any]:
                     raise UserError(f"{REPORT} of version {version.number} was altered in MLflow")
                 return dict(json.loads(path.read_text()))
     return {}
+
+
+def faces_of(version: Version) -> str:
+    """Say what a version learned from; of one registered without it, what its folder here says."""
+    folder = MODELS / version.architecture
+    if version.faces != origins.UNKNOWN or not folder.exists():
+        return version.faces
+    return faces(folder) if origin(folder) == version.origin else origins.UNKNOWN

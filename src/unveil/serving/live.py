@@ -43,7 +43,7 @@ class Live:
         try:
             self.bundle = proven(folder, precision)
         except UserError as error:
-            if not keep.exists():
+            if not lineage.is_kept(keep):
                 raise
             self.bundle = proven(keep, precision)
             told("last_good", f"{self.bundle}: {error}")
