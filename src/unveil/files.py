@@ -171,12 +171,14 @@ class Missing(UserError, KeyError):
 class _Content(dict[str, Any]):
     """What stands in a JSON artefact; a key that is absent names the file."""
 
-    def __init__(self, read: dict[str, Any], path: Path, *, made_by: str) -> None:
+    def __init__(self, read: Any = (), path: Path | None = None, *, made_by: str = "") -> None:
         super().__init__(read)
         self._said = (path, made_by)
 
     def __missing__(self, key: str) -> Any:
         path, made_by = self._said
+        if path is None:  # a copy, which `dataclasses.asdict` makes of the content alone
+            raise KeyError(key)
         raise Missing(f"{path} has no {key!r}; `{made_by}` makes it anew")
 
 

@@ -121,7 +121,10 @@ def test_a_toy_task_is_learned(packed):
 
 
 def test_a_loss_that_is_not_finite_ends_in_one_line_that_names_the_rate(packed):
-    loaded = toy(params.load(), learning_rate=1e30)
+    loaded = toy(params.load())
+    # More than params.yaml takes, so that it diverges at once.
+    for stage in loaded.schedules["cnn3_gray"].stages:
+        object.__setattr__(stage, "learning_rate", 1e30)
     with pytest.raises(UserError, match=r"cnn3_gray: .*finite at learning_rate 1e\+30"):
         trained("cnn3_gray", loaded)
 

@@ -45,6 +45,6 @@ def main() -> None:
     door.run(_run)
 
 
-def _run() -> None:
+def _run() -> object:
     leftovers.remove()
-    app(standalone_mode=False)
+    return app(standalone_mode=False)  # the exit code, where a verb gave one
