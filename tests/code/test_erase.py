@@ -408,14 +408,18 @@ def test_the_versions_that_learned_from_it_are_marked_once_and_no_other(place):
     assert client.get_model_version("facial-emotion", "2").tags == {}
 
 
-def test_a_table_beside_the_archive_loses_the_rows_about_the_person_alone(tmp_path):
+@pytest.mark.parametrize("spelt", [("", ","), ("", ";"), ("", "\t"), (" ", ","), ("\ufeff", ";")])
+def test_a_table_beside_the_archive_loses_the_rows_about_the_person_alone(tmp_path, spelt):
+    before, comma = spelt
     person = search.Person(frozenset({"happy/a.png"}), {"d" * 64: face(0)})
     table = tmp_path / "corrections.csv"
-    rows = ["sha256,member,action", f"{'d' * 64},sad/b.png,drop", f"{'e' * 64},happy/a.png,keep"]
-    table.write_text("\n".join([*rows, f"{'f' * 64},unhappy/a.png,keep", ""]))
+    head = "SHA256,member,action" if before else "sha256,member,action"
+    rows = [head, f"{'d' * 64},sad/b.png,drop", f"{'e' * 64}, happy/a.png,keep"]
+    told = "\n".join([*rows, f"{'f' * 64},unhappy/a.png,keep", ""])
+    table.write_text(before + told.replace(",", comma))
     assert search.holds(table, person)
     cleaned(table, person)
-    assert table.read_text() == f"sha256,member,action\n{'f' * 64},unhappy/a.png,keep\n"
+    assert table.read_text() == f"{head}\n{'f' * 64},unhappy/a.png,keep\n"
     assert not search.holds(table, person)
 
 
