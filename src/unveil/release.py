@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from unveil import bundle, export, registry
+from unveil import bundle, registry
 from unveil.bundle import CARD, Bundle
 from unveil.errors import UserError
 from unveil.files import digests, replacing
@@ -24,6 +24,8 @@ PATIENCE = 600.0
 
 def make(version: Version) -> Version:
     """Make a version's bundle and keep it in MLflow; gives the version that knows it."""
+    from unveil import export  # imports Keras, which most who ask here do without
+
     with tempfile.TemporaryDirectory(prefix="unveil-release-") as folder:
         made = export.export(export.registered(version), Path(folder) / "bundle")
         return registry.store_bundle(version, made.folder)
@@ -112,5 +114,7 @@ def _is_by_hand() -> bool:
 def _champion() -> Version:
     version = registry.champion()
     if version is None:
+        from unveil import export
+
         raise UserError(export.NO_CHAMPION)
     return version
