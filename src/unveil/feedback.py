@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from unveil import journal
 from unveil.errors import UserError
 from unveil.files import replacing
 from unveil.images import Pixels
-from unveil.locks import held
+from unveil.locks import wait
 
 LINES, PICTURES = "feedback.jsonl", "pictures"
 
@@ -61,14 +62,23 @@ class Folder:
 
     def keep(self, entry: Entry, picture: bytes | None = None) -> None:
         """Add an entry and the file of its picture; raises ``Filled``, or ``UserError``."""
-        # Other servers may keep theirs in the same folder.
-        with held(self.path / LINES):
+        with self._turn():
             if self._counted() >= self._most:
                 raise Filled
             # The line first: a picture without a word of consent is never there.
             journal.append(self.path / LINES, asdict(entry), mode=0o600)
             if picture is not None:
                 _write(self.path / PICTURES / f"{entry.picture}.png", picture)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        # Other servers may keep theirs in the same folder, in which nothing but feedback lies.
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            wait(folder, self.path / LINES)
+            yield
+        finally:
+            os.close(folder)
 
     def _counted(self) -> int:
         path = self.path / LINES
