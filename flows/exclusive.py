@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from unveil.errors import UserError
+from unveil.locks import opened
 
 LOCK = Path(".dvc/tmp/train-all.lock")
 
@@ -33,12 +34,7 @@ def turn() -> Iterator[None]:
     if _held:
         yield
         return
-    try:
-        LOCK.parent.mkdir(parents=True, exist_ok=True)
-        file = LOCK.open("a+")
-    except OSError as error:
-        raise UserError(f"{LOCK} cannot be written: {str(error.strerror).lower()}") from None
-    with file:
+    with opened(LOCK, LOCK) as file:
         _lock(file)
         _held.append(file)
         try:

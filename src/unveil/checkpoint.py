@@ -36,7 +36,7 @@ from unveil.paths import PACKED, pipeline
 CODE = (
     *("adamw", "architectures", "augmentation", "batches", "callbacks", "checkpoint", "course"),
     *("devices", "errors", "files", "fused_norm", "locks", "names", "packed", "params", "paths"),
-    *("schema", "strict_yaml", "swap", "tables", "train"),
+    *("schema", "strict_yaml", "swap", "tables", "tracked", "train"),
 )
 """The modules that decide what a training gives."""
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unveil import swap
+from unveil import swap, tracked
 from unveil.errors import UserError, reason
 
 if TYPE_CHECKING:
@@ -192,9 +192,9 @@ def read_parquet(path: Path, *, made_by: str, columns: list[str] | None = None) 
 
 
 def existing(path: Path, *, made_by: str) -> Path:
-    """Give ``path`` back, or say which command makes it."""
+    """Give ``path`` back, or say what brings it back or, where nobody has it, makes it."""
     if not path.exists():
-        raise UserError(f"{path} is not there; `{made_by}` makes it")
+        raise UserError(tracked.lost(path) or f"{path} is not there; `{made_by}` makes it")
     return path
 
 

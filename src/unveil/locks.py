@@ -26,7 +26,7 @@ _PAUSE = 0.02
 @contextmanager
 def alone(folder: Path, otherwise: str) -> Iterator[None]:
     """Hold the lock of a folder; ``UserError`` says ``otherwise`` at once where another has it."""
-    with _opened(folder / LOCK, folder) as file:
+    with opened(folder / LOCK, folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -47,7 +47,7 @@ def held(target: Path, *, seconds: float = WAIT) -> Iterator[None]:
 @contextmanager
 def locked(lock: Path, target: Path, *, seconds: float = WAIT) -> Iterator[None]:
     """Hold a lock whose file has another name than `held` gives it."""
-    with _opened(lock, target) as file:
+    with opened(lock, target) as file:
         wait(file.fileno(), target, seconds=seconds)
         yield
 
@@ -69,10 +69,11 @@ def wait(file: int, target: Path, *, seconds: float = WAIT) -> None:
 
 
 @contextmanager
-def _opened(lock: Path, target: Path) -> Iterator[IO[str]]:
+def opened(lock: Path, target: Path) -> Iterator[IO[str]]:
+    """Open the file of a lock; ``UserError`` names ``target`` where that cannot be."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
+        file = lock.open("a+")
     except OSError as error:
         raise UserError(f"{target} cannot be written: {reason(error).lower()}") from None
     with file:

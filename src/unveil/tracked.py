@@ -51,13 +51,6 @@ def refuse_lost(*paths: Path) -> None:
             raise UserError(said)
 
 
-def existing(path: Path, *, made_by: str) -> Path:
-    """Give ``path`` back, or say what brings it back or, where nobody has it, makes it."""
-    if not path.exists():
-        raise UserError(lost(path) or f"{path} is not there; `{made_by}` makes it")
-    return path
-
-
 def in_git(path: Path) -> bool:
     """Whether git's index has a file; not where there is no git."""
     return _git("ls-files", "--error-unmatch", "--", str(path))

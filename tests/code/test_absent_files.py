@@ -12,7 +12,7 @@ from flows.stages import prepare
 from PIL import Image
 from typer.testing import CliRunner
 
-from unveil import journal
+from unveil import files, journal
 from unveil.cli import app
 from unveil.errors import UserError
 from unveil.paths import ARCHIVE, AUDITED, CORRECTIONS, JOURNAL
@@ -179,6 +179,8 @@ def test_an_output_of_dvc_that_is_gone_is_brought_back_by_dvc(clone):
             f"{path} is not here, but dvc.lock records it; `dvc checkout {path}` or "
             f"`dvc pull {path}` brings it back"
         )
+    with pytest.raises(UserError, match=r"dvc\.lock records it; `dvc checkout data/04_models/cnn3"):
+        files.existing(Path("data/04_models/cnn3/model.keras"), made_by="unveil train cnn3")
     assert lost(Path("data/04_models/vgg16/model.keras")) is None
     Path("dvc.lock").write_text("{half")
     assert lost(Path("data/04_models/cnn3/model.keras")) is None

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from unveil.paths import TRACKING
+from unveil import params
+from unveil.files import write_json
+from unveil.paths import TRACKING, VERDICT
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,10 @@ def place(place, tables) -> Path:
     TRACKING.mkdir(parents=True)
     shutil.copy(tables, TRACKING / "mlflow.db")
     return place
+
+
+@pytest.fixture
+def loaded(packed) -> params.Params:
+    """The parameters of a place whose packed data passed its rules."""
+    write_json(VERDICT, {"passed": True})
+    return params.load()

@@ -23,12 +23,6 @@ from unveil.schema import Slicing
 
 
 @pytest.fixture
-def loaded(packed) -> params.Params:
-    write_json(VERDICT, {"passed": True})
-    return params.load()
-
-
-@pytest.fixture
 def champion(loaded) -> params.Params:
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 1.0)

@@ -16,14 +16,8 @@ from unveil import bundle, export, params, promote, registry, release
 from unveil.cli import champion as verbs
 from unveil.errors import UserError
 from unveil.files import digests, write_json
-from unveil.paths import BUNDLE, PACKED, TRACKING, VERDICT
+from unveil.paths import BUNDLE, PACKED, TRACKING
 from unveil.registry.publish import origin
-
-
-@pytest.fixture
-def loaded(packed) -> params.Params:
-    write_json(VERDICT, {"passed": True})
-    return params.load()
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ def audit() -> None:
     """List the faces whose labels are most to be doubted, with a contact sheet to look at."""
     from unveil import audit as audits
     from unveil import params
+    from unveil.files import existing
     from unveil.paths import ARCHIVE, AUDITED, MANIFEST, SHEET, SUSPECTS
-    from unveil.tracked import existing
 
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
     audited = audits.audit(source, MANIFEST, params.load())

@@ -15,8 +15,8 @@ def feedback(
 ) -> None:
     """Write the archive with the faces of feedback in train, to be taken in by `unveil ingest`."""
     from unveil import enlarge, manifest, params
+    from unveil.files import existing
     from unveil.paths import ARCHIVE
-    from unveil.tracked import existing
 
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
     counts = enlarge.enlarge(source, folder, target, manifest.layout(params.load()))

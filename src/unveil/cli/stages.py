@@ -74,9 +74,8 @@ def manifest() -> None:
     """List every face of the archive, what is measured and what is wrong with it."""
     from unveil import manifest as manifests
     from unveil import params
-    from unveil.files import read_json
+    from unveil.files import existing, read_json
     from unveil.paths import ARCHIVE, MANIFEST, SUMMARY
-    from unveil.tracked import existing
 
     loaded = params.load()
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")

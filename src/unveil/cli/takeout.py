@@ -14,8 +14,8 @@ def export(
 ) -> None:
     """Write the faces in use into an archive, with the splits and labels they have by now."""
     from unveil import params, takeout
+    from unveil.files import existing
     from unveil.paths import ARCHIVE, JOURNAL, MANIFEST
-    from unveil.tracked import existing
 
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
     counts = takeout.export(source, MANIFEST, target, params.load())
