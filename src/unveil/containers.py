@@ -1,7 +1,7 @@
 """What an image file is made of, counted before a decoder runs: frames, scans, parts.
 
 Takes the bytes of an image file. Decoding costs time for each of them whatever the file's size: 26
-bytes are a scan over all pixels (12 ms of 12 megapixels), 15 bytes a frame, one byte of padding a
+bytes are a scan over all pixels, 15 bytes a frame, one byte of padding a
 turn of Pillow's loop. Only the structure is read, and no further than the counts may go.
 """
 
