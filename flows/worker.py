@@ -31,16 +31,19 @@ def main(
     """Serve a work pool until interrupted."""
     if pool not in (CONTROL, GPU):
         raise unknown("work pool", pool, [CONTROL, GPU])
-    reachable()
     if pool == CONTROL:
+        reachable()
         return _serve(pool, pool, {})
-    units, held = _own(gpu, cores)
+    names, wanted = _wanted(gpu, cores)
+    reachable()  # before a GPU is claimed
+    units, held = _take(names, wanted)
     for file in held:
         os.set_inheritable(file.fileno(), True)
     return _serve(pool, "+".join(units), _seen(units))
 
 
-def _own(gpu: str | None, cores: int | None) -> tuple[list[str], list[IO[bytes]]]:
+def _wanted(gpu: str | None, cores: int | None) -> tuple[list[str], int]:
+    """Name what may be owned, and how much of it is wanted."""
     known = gpus()
     if gpu is not None and gpu not in known:
         raise UserError(f"no GPU {gpu!r} here; there are: {', '.join(known) or 'none'}")
@@ -50,11 +53,9 @@ def _own(gpu: str | None, cores: int | None) -> tuple[list[str], list[IO[bytes]]
             "CUDA_VISIBLE_DEVICES= hides them"
         )
     if known:
-        names, wanted = [f"gpu-{name}" for name in ([gpu] if gpu else known)], 1
-    else:
-        names = [f"core-{core}" for core in sorted(os.sched_getaffinity(0))]
-        wanted = cores or len(names)
-    return _take(names, wanted)
+        return [f"gpu-{name}" for name in ([gpu] if gpu else known)], 1
+    names = [f"core-{core}" for core in sorted(os.sched_getaffinity(0))]
+    return names, cores or len(names)
 
 
 def _take(names: list[str], wanted: int) -> tuple[list[str], list[IO[bytes]]]:

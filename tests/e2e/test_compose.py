@@ -206,7 +206,7 @@ def test_a_dump_brings_the_runs_back(setup, tracking, tmp_path):
 
 
 def test_an_upgrade_of_the_database_may_be_repeated(setup):
-    upgrade = [servers.BIN / "mlflow", "db", "upgrade", "postgresql:///mlflow"]
+    upgrade = [servers.BIN / "mlflow", "db", "upgrade", "postgresql+psycopg:///mlflow"]
     said = subprocess.run(upgrade, env=setup.environment("mlflow"), capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
 

@@ -79,7 +79,8 @@ def test_of_two_that_promote_at_once_one_wins_and_the_other_is_told_on_postgresq
     place, tmp_path, monkeypatch
 ):
     with servers.postgres(tmp_path) as database:
-        backend = servers.database(database, "mlflow")
+        made = servers.database(database, "mlflow")
+        backend = made.replace("postgresql:", "postgresql+psycopg:")
         with servers.mlflow_server(tmp_path / "mlflow", backend) as url:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
             versions(2)

@@ -23,18 +23,18 @@ def artifacts(packed, tables, tmp_path, monkeypatch) -> Path:
         yield tmp_path / "server/artifacts"
 
 
-def tried(key: str, network) -> promote.Decision:
+def tried(key: str, network, *, force: str | None = None) -> promote.Decision:
     """What becomes of a candidate."""
     loaded = params.load()
     trained(key, network, loaded)
     compared(key, score(network))
-    return promote.promote(loaded)
+    return promote.promote(loaded, force=force)
 
 
 def test_each_challenger_is_refused_by_its_own_reason_and_a_rollback_restores(
     artifacts, monkeypatch
 ):
-    assert tried("cnn3", quadrants(-20.0)).version == "1"
+    assert tried("cnn3", quadrants(-20.0), force="to have one that is beaten").version == "1"
     assert tried("cnn4", quadrants(20.0)).version == "2"
     refusals = {
         "worse than the champion": quadrants(-20.0),

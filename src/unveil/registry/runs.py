@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from sqlalchemy.exc import SQLAlchemyError
 
 from unveil import origins
 from unveil.params import Params
@@ -122,7 +123,18 @@ def describe(client: MlflowClient, run: Run, made: Described) -> None:
     known = run.data.params
     missing = [Param(*pair) for pair in made["parameters"].items() if pair[0] not in known]
     client.log_batch(run.info.run_id, params=missing)
-    client.log_inputs(run.info.run_id, datasets=_inputs(made["data"]))
+    _log_data(client, run, made["data"])
+
+
+def _log_data(client: MlflowClient, run: Run, data: Mapping[str, Mapping[str, str]]) -> None:
+    """Tell which data a run read; the same again changes nothing."""
+    try:
+        client.log_inputs(run.info.run_id, datasets=_inputs(data))
+    except (MlflowException, SQLAlchemyError) as error:
+        # Two runs told of the same new data at once, and MLflow added it for one of them.
+        if "unique constraint" not in str(error).lower():
+            raise
+        client.log_inputs(run.info.run_id, datasets=_inputs(data))
 
 
 def send(client: MlflowClient, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
@@ -152,7 +164,7 @@ def _begun(params: Params) -> str:
     _dress(client)
     made = {"recipe": params.recipe, **_made_with(), **here}
     run = mlflow.start_run(run_name="train-all", tags=made)
-    client.log_inputs(run.info.run_id, datasets=_inputs(_data()))
+    _log_data(client, run, _data())
     return str(run.info.run_id)
 
 
