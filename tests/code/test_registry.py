@@ -10,8 +10,10 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
 from pathlib import Path
 
 import mlflow
@@ -25,7 +27,7 @@ from unveil import checkpoint, evaluate, params, recorded, registry
 from unveil.errors import UserError
 from unveil.paths import CARD, CARD_PLOTS, DATA_DOCS, MODELS, REPORTS, SUMMARY, VERDICT
 from unveil.registry import connection
-from unveil.registry.runs import described, run_of
+from unveil.registry.runs import described, log_data, run_of
 
 KEY = "cnn3_gray"
 
@@ -217,6 +219,20 @@ def test_a_killed_train_all_is_ended_by_the_next_of_its_checkout_alone(client, p
         found = [status(client, run) for run in (here, there, now)]
         assert found == ["KILLED", "RUNNING", "RUNNING"]
     assert status(client, now) == "FINISHED"
+
+
+@pytest.mark.fault("runs tell of the same new data at once", times=4)
+def test_runs_that_tell_of_the_same_new_data_at_once_all_do(packed):
+    client = registry.connect()
+    experiment = mlflow.set_experiment("facial-emotion").experiment_id
+    for digest in map(str, range(4)):
+        made = [client.create_run(experiment) for _ in range(6)]
+        data = {"training": {"path": "data/03_packed/train.npz", "md5": digest}}
+        with ThreadPoolExecutor(len(made)) as pool:
+            list(pool.map(log_data, repeat(client), made, repeat(data)))
+        for run in made:
+            inputs = client.get_run(run.info.run_id).inputs.dataset_inputs
+            assert [one.dataset.digest for one in inputs] == [digest]
 
 
 @pytest.mark.fault("loss not finite")

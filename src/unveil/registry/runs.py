@@ -123,10 +123,10 @@ def describe(client: MlflowClient, run: Run, made: Described) -> None:
     known = run.data.params
     missing = [Param(*pair) for pair in made["parameters"].items() if pair[0] not in known]
     client.log_batch(run.info.run_id, params=missing)
-    _log_data(client, run, made["data"])
+    log_data(client, run, made["data"])
 
 
-def _log_data(client: MlflowClient, run: Run, data: Mapping[str, Mapping[str, str]]) -> None:
+def log_data(client: MlflowClient, run: Run, data: Mapping[str, Mapping[str, str]]) -> None:
     """Tell which data a run read; the same again changes nothing."""
     try:
         client.log_inputs(run.info.run_id, datasets=_inputs(data))
@@ -164,7 +164,7 @@ def _begun(params: Params) -> str:
     _dress(client)
     made = {"recipe": params.recipe, **_made_with(), **here}
     run = mlflow.start_run(run_name="train-all", tags=made)
-    _log_data(client, run, _data())
+    log_data(client, run, _data())
     return str(run.info.run_id)
 
 
