@@ -3,21 +3,17 @@
 Imports nothing of Prefect, whose own import ends in a traceback where the address is malformed.
 """
 
-from urllib.parse import urlsplit
-
+from unveil import names
 from unveil.errors import masked
 
 
 def flaw(url: str) -> str | None:
     """Say what keeps ``url`` from naming a server; None where nothing does."""
     try:
-        parts = urlsplit(url)
-        named = parts.hostname and parts.port != 0
-    except ValueError:
-        return "host and port cannot be read"
-    if parts.scheme not in ("http", "https"):
-        return "it does not begin with http:// or https://"
-    return None if named else "it names no host"
+        names.address(url)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def refused(url: str, why: str) -> str:
