@@ -153,7 +153,9 @@ def test_what_cannot_be_compared_is_said_in_one_line(versions, tmp_path):
     assert f"'HEAD~2' has no {MANIFEST} under DVC" in refused(versions, "HEAD~2")
     shutil.copytree(versions, tmp_path / "bare")
     (tmp_path / "bare" / MANIFEST).unlink()
-    assert f"{MANIFEST} is not there" in refused(tmp_path / "bare", "v1")
+    lost = refused(tmp_path / "bare", "v1")
+    assert f"{MANIFEST} is not here, but dvc.lock records it" in lost
+    assert f"dvc checkout {MANIFEST}" in lost
 
 
 def test_a_manifest_that_left_the_cache_comes_from_the_remote_of_now(versions, tmp_path):
