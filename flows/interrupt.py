@@ -34,7 +34,7 @@ def ends_soon(command: str) -> Iterator[None]:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     leaving: list[int] = []
     atexit.register(_leave, leaving)
-    threading.Thread(target=_end, args=(reader,), daemon=True).start()
+    threading.Thread(target=_end, args=(reader, command, leaving), daemon=True).start()
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks for
             signal.signal(number, _first)
@@ -42,10 +42,9 @@ def ends_soon(command: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         number = error.args[0] if error.args else signal.SIGINT
-        said = f"{command}: ended by {signal.Signals(number).name}"
-        print(f"{said}; what was made is kept, run it again to go on", file=sys.stderr)
         # The last of all that is done at exit: Python would take a second to clear its memory.
         leaving.append(128 + number)
+        _tell(command, number)
         sys.exit(128 + number)
 
 
@@ -55,13 +54,23 @@ def _first(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-def _end(reader: int) -> None:
+def _tell(command: str, number: int) -> None:
+    said = f"{command}: ended by {signal.Signals(number).name}"
+    print(f"{said}; what was made is kept, run it again to go on", file=sys.stderr, flush=True)
+
+
+def _end(reader: int, command: str, leaving: list[int]) -> None:
     numbers = {int(number) for number in SIGNALS}
     while (number := os.read(reader, 1)[0]) not in numbers:
         pass
     time.sleep(LIMIT)
     with _last:
         _kill_children()
+        if not leaving:
+            # A thread: who reads stderr may have stopped to.
+            telling = threading.Thread(target=_tell, args=(command, number), daemon=True)
+            telling.start()
+            telling.join(timeout=0.5)
         os._exit(128 + number)
 
 

@@ -21,8 +21,8 @@ from unveil.errors import UserError, masked
 
 Arguments = ParamSpec("Arguments")
 
-PATIENCE = 10
-"""Seconds a server may take for its first answer."""
+PATIENCE = 30
+"""Seconds a server may take for its first answer; on a busy machine ten were too few."""
 
 ANSWERS = {
     401: "it wants a login; set PREFECT_API_AUTH_STRING or PREFECT_API_KEY",

@@ -8,11 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import yaml
 from tests import servers
+
+ANSWER = 60
+"""Seconds a server may take to answer: tests run side by side on few cores."""
 
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -83,8 +87,14 @@ class Workplace:
         """Order a train-all; gives the flow run's id."""
         return self.done("unveil", "run", "train-all", *arguments).split()[-1]
 
+    def ask(self, path: str, wanted: dict | None = None) -> Any:
+        """Get what the server has at a path, or what it finds of what is wanted."""
+        method = "GET" if wanted is None else "POST"
+        answer = httpx.request(method, f"{self.api}/{path}", json=wanted, timeout=ANSWER)
+        return answer.raise_for_status().json()
+
     def run(self, identity: str) -> dict:
-        return httpx.get(f"{self.api}/flow_runs/{identity}").raise_for_status().json()
+        return self.ask(f"flow_runs/{identity}")
 
     def state(self, identity: str) -> str:
         return self.run(identity)["state"]["type"]
@@ -100,11 +110,11 @@ class Workplace:
             "flows": {"name": {"any_": ["train-architecture"]}},
             "sort": "EXPECTED_START_TIME_ASC",
         }
-        return httpx.post(f"{self.api}/flow_runs/filter", json=wanted).raise_for_status().json()
+        return self.ask("flow_runs/filter", wanted)
 
     def logs(self, identity: str) -> str:
         wanted = {"logs": {"flow_run_id": {"any_": [identity]}}, "limit": 200}
-        lines = httpx.post(f"{self.api}/logs/filter", json=wanted).raise_for_status().json()
+        lines = self.ask("logs/filter", wanted)
         return "\n".join(line["message"] for line in lines)
 
     def edit(self, change: Callable[[dict], object]) -> None:

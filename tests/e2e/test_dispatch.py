@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 from mlflow import MlflowClient
-from tests.workplace import Workplace, within, workplace
+from tests.workplace import ANSWER, Workplace, within, workplace
 
 KEYS = ("cnn3", "cnn3_gray")
 
@@ -123,17 +123,17 @@ def test_a_gpu_has_one_owner(place, seen):
 
 
 def test_deploying_again_changes_nothing_and_keeps_a_schedule_that_is_on(place):
-    found = f"{place.api}/deployments/name/train-all/train-all"
-    deployment = httpx.get(found).json()
+    found = "deployments/name/train-all/train-all"
+    deployment = place.ask(found)
     (schedule,) = deployment["schedules"]
     assert not schedule["active"]
     assert schedule["schedule"]["timezone"]
     place.done("prefect", "deployment", "schedule", "resume", "train-all/train-all", schedule["id"])
     place.python("flows.deploy")
-    again = httpx.get(found).json()
+    again = place.ask(found)
     assert again["id"] == deployment["id"]
     assert [one["active"] for one in again["schedules"]] == [True]
-    automations = httpx.post(f"{place.api}/automations/filter", json={}).json()
+    automations = place.ask("automations/filter", {})
     assert sorted(one["name"] for one in automations) == [
         "unveil: a run that falls silent",
         "unveil: a run that never began",
@@ -184,7 +184,7 @@ def test_a_worker_without_its_server_is_one_line(place, arguments):
 
 def test_a_resumed_schedule_plans_starts_and_finishes_a_run(place, first):
     place.edit(lambda content: content["architectures"]["cnn3"].update(dropout=0.35))
-    deployment = httpx.get(f"{place.api}/deployments/name/train-all/train-all").json()
+    deployment = place.ask("deployments/name/train-all/train-all")
     (schedule,) = deployment["schedules"]
     name, identity = "train-all/train-all", schedule["id"]
     changed = f"{place.api}/deployments/{deployment['id']}/schedules/{identity}"
@@ -198,11 +198,11 @@ def test_a_resumed_schedule_plans_starts_and_finishes_a_run(place, first):
         zone = ZoneInfo(schedule["schedule"]["timezone"])
         assert {when.astimezone(zone).strftime("%H:%M") for when in hours} == {"04:00"}
         soon = {"schedule": {"cron": "* * * * *", "timezone": "Europe/Berlin"}, "active": True}
-        httpx.patch(changed, json=soon).raise_for_status()
+        httpx.patch(changed, json=soon, timeout=ANSWER).raise_for_status()
         within(600, lambda: planned(place, deployment, "COMPLETED", "FAILED"))
     finally:
         back = {"schedule": schedule["schedule"], "active": False}
-        httpx.patch(changed, json=back).raise_for_status()
+        httpx.patch(changed, json=back, timeout=ANSWER).raise_for_status()
     run = planned(place, deployment, "COMPLETED")[0]
     assert run["auto_scheduled"]
     assert [one["parameters"]["architecture"] for one in place.trainings()[before:]] == ["cnn3"]
@@ -214,5 +214,5 @@ def planned(place: Workplace, deployment: dict, *states: str) -> list[dict]:
     if states:
         which["state"] = {"type": {"any_": list(states)}}
     asked = {"flow_runs": which, "sort": "EXPECTED_START_TIME_ASC"}
-    found = httpx.post(f"{place.api}/flow_runs/filter", json=asked).raise_for_status().json()
+    found = place.ask("flow_runs/filter", asked)
     return [run for run in found if run["auto_scheduled"]]

@@ -1,5 +1,6 @@
 """A running server: what it answers, whom it refuses, and what it survives."""
 
+import asyncio
 import base64
 import contextlib
 import io
@@ -27,6 +28,7 @@ from tests.hostile import HOSTILE, encoded
 from tests.scenes import scene
 from tests.servers import BIN, free_port, serving, unveil_server
 from tests.workplace import within
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -620,6 +622,24 @@ def secure(tmp_path_factory):
         yield given, trust, kept
 
 
+async def _streams(url: str, trust: ssl.SSLContext, names: tuple[str, str], kept: Path) -> None:
+    # websockets' blocking client reads and writes one TLS connection from two threads.
+    kiosk, other = names
+    with pytest.raises(InvalidStatus) as refused:
+        await connect_async(url, ssl=trust)
+    assert refused.value.response.status_code == 401
+    offered = ["unveil", f"bearer.{kiosk}"]
+    async with connect_async(url, ssl=trust, subprotocols=offered) as stream:
+        assert stream.subprotocol == "unveil"
+    async with connect_async(url, ssl=trust, subprotocols=[f"bearer.{other}"]) as stream:
+        await stream.send(FACES[0])
+        assert json.loads(await asyncio.wait_for(stream.recv(), 20))["faces"]
+        tokens.revoke(kept, "other")
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(stream.recv(), 20)
+        assert closed.value.rcvd.code == 1008
+
+
 @pytest.mark.fault("wrong and missing tokens")
 def test_only_who_has_a_token_may_ask(secure):
     url, trust, kept = secure
@@ -635,19 +655,7 @@ def test_only_who_has_a_token_may_ask(secure):
     answer = httpx.get(f"{url}/notice", verify=trust)
     assert answer.status_code == 200
     assert "strict-transport-security" in answer.headers
-    with pytest.raises(InvalidStatus) as refused:
-        connect(socket_url(url), ssl=trust)
-    assert refused.value.response.status_code == 401
-    offered = ["unveil", f"bearer.{kiosk}"]
-    with connect(socket_url(url), ssl=trust, subprotocols=offered) as stream:
-        assert stream.subprotocol == "unveil"
-    with connect(socket_url(url), ssl=trust, subprotocols=[f"bearer.{other}"]) as stream:
-        stream.send(FACES[0])
-        assert json.loads(stream.recv(timeout=20))["faces"]
-        tokens.revoke(kept, "other")
-        with pytest.raises(ConnectionClosed) as closed:
-            stream.recv(timeout=20)
-        assert closed.value.rcvd.code == 1008
+    asyncio.run(_streams(socket_url(url), trust, (kiosk, other), kept))
     assert [status(kiosk), status(other)] == [200, 401]
     folder = kept.parent
     said = (folder / "log").read_text() + (folder / "data/08_serving/audit.jsonl").read_text()

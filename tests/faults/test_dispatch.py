@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 from tests import servers
-from tests.workplace import TERMINAL, Workplace, with_children, within, workplace
+from tests.workplace import ANSWER, TERMINAL, Workplace, with_children, within, workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -104,8 +104,8 @@ def place(opened: Workplace):
     opened.close()
     opened.workers.clear()
     left = {"flow_runs": {"state": {"type": {"not_any_": sorted(TERMINAL)}}}}
-    for run in httpx.post(f"{opened.api}/flow_runs/filter", json=left).json():
-        httpx.delete(f"{opened.api}/flow_runs/{run['id']}")
+    for run in opened.ask("flow_runs/filter", left):
+        httpx.delete(f"{opened.api}/flow_runs/{run['id']}", timeout=ANSWER)
 
 
 def fresh(folder: Path) -> None:
@@ -131,7 +131,7 @@ def trainings_of(place: Workplace, parent: str) -> dict[str, list[dict]]:
     wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [parent]}}}
     wanted["sort"] = "EXPECTED_START_TIME_ASC"
     found = {key: [] for key in KEYS}
-    for run in httpx.post(f"{place.api}/flow_runs/filter", json=wanted).json():
+    for run in place.ask("flow_runs/filter", wanted):
         found[run["parameters"]["architecture"]].append(run)
     return found
 
@@ -162,7 +162,7 @@ def one_at_a_time(place: Workplace, key: str) -> bool:
 def nothing_runs(place: Workplace) -> None:
     within(60, lambda: not place.running("counter.py"))
     wanted = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
-    assert httpx.post(f"{place.api}/flow_runs/filter", json=wanted).json() == []
+    assert place.ask("flow_runs/filter", wanted) == []
 
 
 @pytest.mark.fault("SIGKILL of a flow process")
