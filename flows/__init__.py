@@ -3,9 +3,9 @@
 import os
 import sys
 
-from flows import address
+from flows import server_address
 
 # Prefect reads the variable when it is imported, and a malformed one ends there in a traceback.
-if (_url := os.environ.get("PREFECT_API_URL")) and (_why := address.flaw(_url)):
-    print(f"unveil: {address.refused(_url, _why)}", file=sys.stderr)
+if (_url := os.environ.get("PREFECT_API_URL")) and (_why := server_address.flaw(_url)):
+    print(f"unveil: {server_address.refused(_url, _why)}", file=sys.stderr)
     sys.exit(2)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.interrupt import ends_soon
+from flows.signals import ends_soon
 
 
 def main(
@@ -32,10 +32,10 @@ def main(
 @contextmanager
 def _begun() -> Iterator[None]:
     """Refuse, with exit code 2, what could not go on, before anything is made."""
-    from flows.ephemeral import ensure_server
-    from flows.exclusive import turn
+    from flows.local_server import ensure_server
+    from flows.run_lock import turn
     from flows.stages import readable
-    from unveil.errors import UserError
+    from unveil.common.errors import UserError
 
     try:
         with turn():

@@ -13,9 +13,9 @@ from typing import IO
 
 from prefect import runtime
 
-from flows import guard
-from flows.slots import MAKES
-from unveil.errors import UserError, masked
+from flows import child_process
+from flows.gpu_slots import MAKES
+from unveil.common.errors import UserError, masked
 from unveil.registry import PARENT, open_run
 
 KILLED = re.compile(r"exited with (-\d+|1[2-9]\d)\b")
@@ -30,7 +30,7 @@ MARKS = (
 """What a line begins with that says why a command failed."""
 
 GRACE = 2.0
-"""Seconds a command has after an interrupt here; one for a deployment has flows.guard's."""
+"""Seconds a command has after an interrupt here; one for a deployment has flows.child_process's."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def run(*command: str, makes: str = "") -> Ended:
     """Run a command that ends with us, however we end, and tell what it says as it comes."""
     # A worker's own output may be gone before the run is: then only the server hears it.
     ours = {} if not deployed() else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with guard.start(
+    with child_process.start(
         [sys.executable, "-m", *command],
         env={**environment(), MAKES: makes},
         grace=None if deployed() else GRACE,

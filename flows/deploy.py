@@ -26,7 +26,7 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.server import reachable, saying
 from flows.worker import CONTROL, GPU
-from unveil.errors import UserError, unknown
+from unveil.common.errors import UserError, unknown
 
 POOLS = Path("flows/pools")
 TRAIN_ALL = "train-all/train-all"

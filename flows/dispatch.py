@@ -19,14 +19,14 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Completed, Failed
 
-from flows import exchange
+from flows import artifacts
+from flows.cancellation import clear
 from flows.command import deployed
-from flows.recall import clear
 from flows.stages import outdated, stages_of
 from flows.train_architecture import train_architecture
-from unveil import params
-from unveil.errors import UserError
-from unveil.paths import MODELS
+from unveil.common.errors import UserError
+from unveil.common.paths import MODELS
+from unveil.config import params
 from unveil.registry import open_run
 
 DEPLOYMENT = "train-architecture/train-architecture"
@@ -49,7 +49,7 @@ def train_each(keys: Sequence[str], force: bool, concurrency: int | None) -> Out
     due = [key for key in keys if force or not stale.isdisjoint(stages_of(key))]
     ended: Outcomes = {key: Completed(message="up to date") for key in keys if key not in due}
     try:
-        order = exchange.order(due)
+        order = artifacts.order(due)
     except UserError as error:
         return ended | {key: _kept(key, Failed(message=str(error))) for key in due}
     trained = _dispatch(_longest_first(due), force, order=order, at_once=concurrency or len(due))
@@ -60,7 +60,7 @@ def collected(key: str, state: State[Any]) -> State[Any]:
     """Take what a worker made; where that cannot be, Failed and no model of `key` is here."""
     try:
         if state.is_completed():
-            exchange.collect(key)
+            artifacts.collect(key)
     except UserError as error:
         state = Failed(message=str(error))
     return _kept(key, state)

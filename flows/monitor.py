@@ -22,14 +22,14 @@ from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 
+from flows.cancellation import ENDED
 from flows.deploy import TRAIN_ALL
-from flows.ephemeral import ensure_server
-from flows.interrupt import ends_soon
-from flows.recall import ENDED
+from flows.local_server import ensure_server
 from flows.server import saying
-from unveil import params
-from unveil.errors import UserError
-from unveil.monitoring import judge, read
+from flows.signals import ends_soon
+from unveil.common.errors import UserError
+from unveil.config import params
+from unveil.serving.monitoring import judge, read
 
 TAG = "drift"
 """Of the train-alls that are started here."""

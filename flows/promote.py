@@ -4,12 +4,12 @@ from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.announce import announce
 from flows.command import run
-from flows.outcome import plainly
+from flows.events import announce
+from flows.states import plainly
 from unveil.cli.champion import NOT_EXPORTED, REFUSED
-from unveil.files import read_json
-from unveil.paths import COMPARISON, LEADERBOARD, PROMOTION
+from unveil.common.files import read_json
+from unveil.common.paths import COMPARISON, LEADERBOARD, PROMOTION
 from unveil.registry import log_files
 
 

@@ -5,10 +5,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.outcome import plainly
 from flows.stages import unveil
-from unveil.files import read_json
-from unveil.paths import COMPARISON, LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
+from flows.states import plainly
+from unveil.common.files import read_json
+from unveil.common.paths import COMPARISON, LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
 from unveil.registry import log_files, page_of
 
 

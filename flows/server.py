@@ -16,8 +16,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows import address
-from unveil.errors import UserError, masked
+from flows import server_address
+from unveil.common.errors import UserError, masked
 
 Arguments = ParamSpec("Arguments")
 
@@ -41,8 +41,8 @@ def reachable() -> SyncPrefectClient:
     url = named()
     if url is None:
         raise UserError("no Prefect server is named; set PREFECT_API_URL=http://HOST:4200/api")
-    if why := address.flaw(url):
-        raise UserError(address.refused(url, why))
+    if why := server_address.flaw(url):
+        raise UserError(server_address.refused(url, why))
     _ask(url)
     return get_client(sync_client=True)
 

@@ -9,10 +9,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 
 from flows.command import ask_dvc, run
-from flows.outcome import plainly
-from unveil import params, tracked
-from unveil.errors import UserError
-from unveil.paths import (
+from flows.states import plainly
+from unveil.common import missing_files
+from unveil.common.errors import UserError
+from unveil.common.paths import (
     ARCHIVE,
     AUDITED,
     COMPARISON,
@@ -21,12 +21,13 @@ from unveil.paths import (
     PROMOTION,
     PROMOTIONS,
 )
+from unveil.config import params
 from unveil.registry import champion
 
 DATA = ("manifest", "validate", "pack")
 """The stages before training."""
 
-KEPT = (tracked.LOCK, CORRECTIONS, AUDITED, PROMOTIONS)
+KEPT = (missing_files.LOCK, CORRECTIONS, AUDITED, PROMOTIONS)
 """What git keeps: without one of these a run would begin as if nothing had been decided before."""
 
 
@@ -89,12 +90,12 @@ def fetched(path: Path) -> bool:
     Raises:
         UserError: where it is recorded and cannot be had.
     """
-    if (said := tracked.lost(path)) is None:
+    if (said := missing_files.lost(path)) is None:
         return False
-    if tracked.recorded(path):
+    if missing_files.recorded(path):
         for verb in ("checkout", "pull"):
             if not path.exists():
-                run("dvc", "--wait-for-lock", verb, str(tracked.pointer(path)))
+                run("dvc", "--wait-for-lock", verb, str(missing_files.pointer(path)))
     if not path.exists():
         raise UserError(said)
     return True
@@ -114,7 +115,7 @@ def prepare(
     loaded = params.load()
     for key in architectures or ():
         loaded.named(key)
-    tracked.refuse_lost(*KEPT)
+    missing_files.refuse_lost(*KEPT)
     if source is None and (ARCHIVE.exists() or fetched(ARCHIVE)):
         return None
     verb = ["sample"] if source is None else ["ingest", source]

@@ -3,14 +3,15 @@
 from prefect import State, flow
 from prefect.states import Completed
 
+from flows.cancellation import recall
 from flows.dispatch import train_each
-from flows.exclusive import exclusive
-from flows.outcome import must, plainly
 from flows.promote import promote
-from flows.recall import recall
 from flows.report import report
+from flows.run_lock import exclusive
 from flows.stages import DATA, conclude, nothing_to_do, prepare, repro
-from unveil import params, registry
+from flows.states import must, plainly
+from unveil import registry
+from unveil.config import params
 
 
 @flow(name="train-all", on_cancellation=[recall], on_crashed=[recall])

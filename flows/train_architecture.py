@@ -7,9 +7,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Crashed, Failed
 
-from flows import exchange
+from flows import artifacts
 from flows.stages import repro, stages_of
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 from unveil.registry import PARENT
 
 
@@ -28,16 +28,16 @@ def train_architecture(
         os.environ[PARENT] = parent
     try:
         if order is not None:
-            exchange.accept(order)
+            artifacts.accept(order)
             if not force:
-                exchange.begin_with(order, architecture)
+                artifacts.begin_with(order, architecture)
         for stage in stages_of(architecture):
             made = repro(stage, force, return_state=True)
             if not made.is_completed():
                 ended = Crashed if made.is_crashed() else Failed
                 return ended(message=made.message)
         if order is not None:
-            exchange.hand_over(architecture)
+            artifacts.hand_over(architecture)
     except UserError as error:
         return Failed(message=str(error))
     return None

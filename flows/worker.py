@@ -12,9 +12,9 @@ from typing import IO, Annotated
 
 import typer
 
+from flows.gpu_slots import SLOT, claim, gpus
 from flows.server import reachable, saying
-from flows.slots import SLOT, claim, gpus
-from unveil.errors import UserError, unknown
+from unveil.common.errors import UserError, unknown
 
 CONTROL = "control"
 GPU = "gpu"

@@ -18,25 +18,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unveil import backend
+from unveil.common import backend
 
 backend.load()
 
-from unveil import (  # noqa: E402
-    assessment,
-    checkpoint,
-    devices,
-    evaluate,
-    packed,
-    params,
-    provenance,
-    train,
-)
-from unveil.architectures import Transfer  # noqa: E402
-from unveil.errors import UserError  # noqa: E402
-from unveil.files import read_json, replacing, sha256, write_json  # noqa: E402
-from unveil.pairs import percent  # noqa: E402
-from unveil.predictions import Predictions  # noqa: E402
+from unveil.common.errors import UserError  # noqa: E402
+from unveil.common.files import read_json, replacing, sha256, write_json  # noqa: E402
+from unveil.config import params, provenance  # noqa: E402
+from unveil.data import dataset  # noqa: E402
+from unveil.evaluation import evaluate, sections  # noqa: E402
+from unveil.evaluation.paired_comparison import percent  # noqa: E402
+from unveil.evaluation.predictions import Predictions  # noqa: E402
+from unveil.networks import Transfer  # noqa: E402
+from unveil.training import checkpoint, devices, train  # noqa: E402
 
 RESULT = "result.json"
 COLUMNS = (
@@ -148,7 +142,7 @@ def _measured(
     key: str, loaded: params.Params, trained: train.Trained, folder: Path
 ) -> dict[str, Any]:
     path = folder / "model.keras"
-    test = packed.load("test")
+    test = dataset.load("test")
     answers = evaluate.probabilities(trained.network, test.images)
     entry = loaded.architectures[key]
     count, seed = loaded.schedules[key].train_images, loaded.training.seed
@@ -158,9 +152,9 @@ def _measured(
         "weights": getattr(entry, "weights", "none"),
         "precision": devices.precision(key, loaded),
         "machine": provenance.machine(provenance.hardware(), on_gpu=on_gpu),
-        "images": len(packed.subset(packed.load("train"), count, seed=seed)),
+        "images": len(dataset.subset(dataset.load("train"), count, seed=seed)),
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
-        "test": assessment.scores(Predictions(test.labels, answers), loaded.classes),
+        "test": sections.scores(Predictions(test.labels, answers), loaded.classes),
         "model_digest": sha256(path),
         **evaluate.cost(trained.network, trained.history, size=path.stat().st_size),
     }

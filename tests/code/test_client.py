@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.bundles import CLASSES, made, quarter
-from tests.hostile import encoded
-from tests.servers import free_port, unveil_server
+from tests.support.bundles import CLASSES, made, quarter
+from tests.support.hostile import encoded
+from tests.support.servers import free_port, unveil_server
 from websockets.sync.server import serve
 
 from unveil.client import Client, ServerError, _reason

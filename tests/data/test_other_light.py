@@ -9,7 +9,9 @@ import pytest
 from PIL import Image, ImageFilter
 from tests.conftest import ROOT
 
-from unveil import bundle, measures, packed
+from unveil.common import metrics
+from unveil.data import dataset
+from unveil.inference import bundle
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +54,7 @@ CHANGES = {
 
 
 def test_light_alone_costs_little(real):
-    test, starter = packed.load("test"), bundle.load(ROOT / "models/starter")
+    test, starter = dataset.load("test"), bundle.load(ROOT / "models/starter")
     faces = [Image.fromarray(image[..., 0]) for image in test.images]
     equalised = np.stack([cv2.equalizeHist(image[..., 0]) for image in test.images])
     apart = np.abs(equalised.astype(int) - test.images[..., 0]).mean()
@@ -61,8 +63,8 @@ def test_light_alone_costs_little(real):
     for name, change in CHANGES.items():
         images = np.stack([np.asarray(change(face)) for face in faces])[..., np.newaxis]
         answers = starter.probabilities(images).argmax(1)
-        matrix = measures.confusion(test.labels, answers, len(starter.classes))
-        found[name] = measures.interval(measures.macro_f1, matrix)
+        matrix = metrics.confusion(test.labels, answers, len(starter.classes))
+        found[name] = metrics.interval(metrics.macro_f1, matrix)
         print(f"| {name} | {found[name]} |")
     best = found["as they are"].value
     assert best == pytest.approx(starter.card.numbers["macro_f1"]["value"])

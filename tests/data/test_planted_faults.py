@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests import planted
+from tests.support import planted
 
-from unveil import manifest, params, sample
-from unveil.paths import MANIFEST
-from unveil.validate import validate
+from unveil.common.paths import MANIFEST
+from unveil.config import params
+from unveil.data import manifest, synthetic
+from unveil.quality.validate import validate
 
 ROOT = Path(__file__).parents[2]
 PARAMS = params.load(ROOT / "params.yaml")
@@ -44,7 +45,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("drawn") / "sample.zip"
-    sample.draw(path, counts=PARAMS.sample, seed=PARAMS.data.seed)
+    synthetic.draw(path, counts=PARAMS.sample, seed=PARAMS.data.seed)
     return path
 
 

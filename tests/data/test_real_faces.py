@@ -14,7 +14,8 @@ from PIL import Image
 from tests.conftest import ROOT
 from tests.data.conftest import ABSENT, FACES
 
-from unveil import ingest, manifest, params
+from unveil.config import params
+from unveil.data import ingest, manifest
 
 SHA256 = "28ff896f05a989092de62f1b3fff7877fb463736b44688af04aa3b514765d045"
 COUNTS = {

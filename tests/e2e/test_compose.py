@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import yaml
 from mlflow import MlflowClient
-from tests import servers
+from tests.support import servers
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "mlflow"

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 from mlflow import MlflowClient
-from tests.workplace import ANSWER, Workplace, within, workplace
+from tests.support.workplace import ANSWER, Workplace, within, workplace
 
 KEYS = ("cnn3", "cnn3_gray")
 

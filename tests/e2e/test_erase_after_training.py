@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tests import servers
-from tests.hunt import hunt
+from tests.support import servers
+from tests.support.hunt import hunt
 
 KEY = "cnn3_gray"
 KILLED = "data/03_packed/.unveil-train.npz-killed/train.npz"

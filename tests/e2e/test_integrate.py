@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests import servers
-from tests.bundles import made, quarter
-from tests.scenes import film, scene
+from tests.support import servers
+from tests.support.bundles import made, quarter
+from tests.support.scenes import film, scene
 
 from unveil.serving import tokens
 

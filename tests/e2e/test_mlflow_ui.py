@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
-from tests import browser, servers
+from tests.support import browser, servers
 
-from unveil import params, registry
-from unveil.files import write_json
-from unveil.paths import CARD, COMPARISON, LEADERBOARD, PROMOTION, VERDICT
+from unveil import registry
+from unveil.common.files import write_json
+from unveil.common.paths import CARD, COMPARISON, LEADERBOARD, PROMOTION, VERDICT
+from unveil.config import params
 from unveil.registry.runs import describe, described, run_of, send
 
 pytestmark = pytest.mark.slow

@@ -14,14 +14,16 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.bundles import CLASSES
-from tests.bundles import made as bundle
-from tests.hostile import encoded
-from tests.servers import free_port, unveil_server
-from tests.workplace import Workplace, within, workplace
+from tests.support.bundles import CLASSES
+from tests.support.bundles import made as bundle
+from tests.support.hostile import encoded
+from tests.support.servers import free_port, unveil_server
+from tests.support.workplace import Workplace, within, workplace
 
-from unveil import monitoring, reference, sample
-from unveil.bundle import load
+from unveil.data import synthetic
+from unveil.inference import drift_reference
+from unveil.inference.bundle import load
+from unveil.serving import monitoring
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -37,7 +39,7 @@ for url in {urls}:
 
 def drawn(seed: int, *, light: float = 1.0) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    faces = [sample.face(CLASSES[place % 4], generator) for place in range(FACES)]
+    faces = [synthetic.face(CLASSES[place % 4], generator) for place in range(FACES)]
     return (np.stack(faces) * light).astype(np.uint8)[..., np.newaxis]
 
 
@@ -54,7 +56,7 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     network = load(bundle(folder / "plain", sharpness=6.0))
     shown = np.concatenate([drawn(1), drawn(2)])
-    known = reference.reference(shown, network.probabilities(shown), None)
+    known = drift_reference.reference(shown, network.probabilities(shown), None)
     made = bundle(folder / "bundle", sharpness=6.0, reference=asdict(known))
     with unveil_server(folder, made, "--watched", str(WINDOW)) as url:
         feed(url, drawn(3))

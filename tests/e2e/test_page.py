@@ -18,12 +18,12 @@ import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from tests import browser, bundles, scenes
 from tests.conftest import ROOT
-from tests.hostile import encoded
-from tests.servers import answers, free_port, serving, unveil_server
+from tests.support import browser, bundles, scenes
+from tests.support.hostile import encoded
+from tests.support.servers import answers, free_port, serving, unveil_server
 
-from unveil import detect
+from unveil.inference import face_detector
 from unveil.serving import tokens
 
 WAIT = 60_000  # milliseconds in which the page has to show something, on a busy machine
@@ -157,7 +157,9 @@ def test_a_picture_is_answered_alike_by_device_and_server(url, opened, is_privat
             assert own["probabilities"] == pytest.approx(other["probabilities"], abs=NEAR)
 
 
-@pytest.mark.parametrize("reach", [detect.STILL, detect.MOVING], ids=["still", "moving"])
+@pytest.mark.parametrize(
+    "reach", [face_detector.STILL, face_detector.MOVING], ids=["still", "moving"]
+)
 def test_the_page_finds_the_faces_the_server_finds(url, opened, reach):
     tab, _ = opened(url)
     generator, drawn = np.random.default_rng(0), []
@@ -170,7 +172,7 @@ def test_the_page_finds_the_faces_the_server_finds(url, opened, reach):
         for one in drawn
     ]
     asked = asdict(reach)
-    finds = detect.detector(reach=reach)
+    finds = face_detector.detector(reach=reach)
     expected = [[list(found.box) for found in finds(picture)] for picture in drawn]
     assert sum(map(len, expected)) >= 4
     for own, other in zip(tab.evaluate(FOUND, [given, asked]), expected, strict=True):
@@ -402,7 +404,7 @@ def test_what_cannot_be_sent_or_read_is_refused_in_words(url, opened):
 
 def test_page_and_server_agree_how_small_a_picture_is_a_face():
     script = (ROOT / "src/unveil/serving/static/remote.js").read_text()
-    assert f"const FACE_SIDE = {detect.FACE_SIDE};" in script
+    assert f"const FACE_SIDE = {face_detector.FACE_SIDE};" in script
 
 
 @pytest.mark.parametrize("address", ["/unveil", "ftp://here", "http://here/v1", "http://here?a=1"])

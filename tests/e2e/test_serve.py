@@ -21,20 +21,21 @@ import httpx
 import psutil
 import pytest
 from PIL import Image
-from tests.bundles import CLASSES
-from tests.bundles import made as bundle
-from tests.bundles import quarter as bright
-from tests.hostile import HOSTILE, encoded
-from tests.scenes import scene
-from tests.servers import BIN, free_port, serving, unveil_server
-from tests.workplace import within
+from tests.support.bundles import CLASSES
+from tests.support.bundles import made as bundle
+from tests.support.bundles import quarter as bright
+from tests.support.hostile import HOSTILE, encoded
+from tests.support.scenes import scene
+from tests.support.servers import BIN, free_port, serving, unveil_server
+from tests.support.workplace import within
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from unveil.errors import UserError
-from unveil.files import sha256
-from unveil.serving import bench, tokens
+from unveil.benchmarks import serving as bench
+from unveil.common.errors import UserError
+from unveil.common.files import sha256
+from unveil.serving import tokens
 from unveil.serving.app import PAGE
 from unveil.serving.run import serve
 from unveil.serving.settings import Settings

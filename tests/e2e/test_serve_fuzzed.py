@@ -16,9 +16,9 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests import fuzz
-from tests.bundles import made
-from tests.servers import unveil_server
+from tests.support import fuzz
+from tests.support.bundles import made
+from tests.support.servers import unveil_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 

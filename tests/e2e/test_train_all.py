@@ -222,7 +222,7 @@ def lasting(content: dict, *, epochs: int) -> None:
 
 
 def test_compiled_python_makes_nothing_stale(folder):
-    compiled = folder / "src/unveil/architectures/__pycache__/x.cpython-311.pyc"
+    compiled = folder / "src/unveil/networks/__pycache__/x.cpython-311.pyc"
     compiled.parent.mkdir(exist_ok=True)
     compiled.write_bytes(b"compiled")
     assert "train" not in done(folder, "dvc", "status", "train@cnn3_gray")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import servers
+from tests.support import servers
 
 MERGED = "<<<<<<< HEAD\na: 1\n=======\n"
 
@@ -47,7 +47,7 @@ def test_a_file_with_the_marks_of_a_merge_is_named(project, name):
 
 
 @pytest.mark.parametrize(
-    "module", ["flows", "flows.deploy", "flows.monitor", "flows.announce", "flows.start train-all"]
+    "module", ["flows", "flows.deploy", "flows.monitor", "flows.events", "flows.trigger train-all"]
 )
 def test_a_server_that_was_stopped_is_named_without_its_password(project, module):
     url = f"http://ann:secret@127.0.0.1:{servers.free_port()}/api"

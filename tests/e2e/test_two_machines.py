@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tests import servers
 from tests.e2e.test_dispatch import KEYS, toy
-from tests.workplace import Workplace, workplace
+from tests.support import servers
+from tests.support.workplace import Workplace, workplace
 
 MODEL = "data/04_models/{}/model.keras"
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}

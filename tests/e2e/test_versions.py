@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests import buckets, servers
+from tests.support import buckets, servers
 
 FACES = Path("data/01_raw/faces")
 MANY = 120

@@ -18,12 +18,12 @@ import httpx
 import psutil
 import pytest
 from PIL import Image
-from tests.bundles import made as bundle
-from tests.bundles import quarter
-from tests.costly import COSTLY, scanned, wide
-from tests.hostile import encoded
-from tests.servers import BIN, free_port, serving, unveil_server
-from tests.workplace import within
+from tests.support.bundles import made as bundle
+from tests.support.bundles import quarter
+from tests.support.costly import COSTLY, scanned, wide
+from tests.support.hostile import encoded
+from tests.support.servers import BIN, free_port, serving, unveil_server
+from tests.support.workplace import within
 from websockets.sync.client import connect
 
 FACE = encoded(Image.fromarray(quarter(2)))

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 import yaml
-from tests import servers
-from tests.workplace import ANSWER, TERMINAL, Workplace, with_children, within, workplace
+from tests.support import servers
+from tests.support.workplace import ANSWER, TERMINAL, Workplace, with_children, within, workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -231,7 +231,7 @@ def test_the_next_worker_waits_until_an_orphan_has_left_its_cores(place):
     assert psutil.Process(heir.pid).cpu_affinity() == cores
     environment = {**place.environment, "UNVEIL_SLOT": f"core-{cores[0]}"}
     waiter = psutil.Popen(
-        [servers.BIN / "python", "-m", "flows.guard", "date", "+%s"],
+        [servers.BIN / "python", "-m", "flows.child_process", "date", "+%s"],
         cwd=place.folder,
         env=environment,
         stdin=-1,

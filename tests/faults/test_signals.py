@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 from tests.conftest import ROOT
-from tests.workplace import within
+from tests.support.workplace import within
 
 PROMISED = 5
 """Seconds from the signal to the end."""

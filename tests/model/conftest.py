@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from unveil import params
-from unveil.files import write_json
-from unveil.paths import TRACKING, VERDICT
+from unveil.common.files import write_json
+from unveil.common.paths import TRACKING, VERDICT
+from unveil.config import params
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tests import servers
+from tests.support import servers
 
 from unveil import registry
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 from unveil.registry import ledger
 from unveil.registry.versions import ALIAS
 
@@ -40,7 +40,7 @@ def crowned(number: str, reason: str = "for the test") -> ledger.Entry:
 def fought(folder: Path) -> list[list[str]]:
     """What two processes say of fifty rounds: for each, how it went and who is champion."""
     folder.mkdir()
-    command = [sys.executable, "-m", "tests.crowning"]
+    command = [sys.executable, "-m", "tests.support.crowning"]
     fighters = [
         subprocess.Popen(
             [*command, name, str(folder), str(ROUNDS)],

@@ -6,12 +6,15 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
-from tests.candidates import quadrants, trained
+from tests.support.candidates import quadrants, trained
 
-from unveil import evaluate, model_card, params, registry
-from unveil.errors import UserError
-from unveil.files import write_json
-from unveil.paths import MANIFEST, MODEL_CARD, MODELS, PACKED, REPORTS, VERDICT
+from unveil import registry
+from unveil.common.errors import UserError
+from unveil.common.files import write_json
+from unveil.common.paths import MANIFEST, MODEL_CARD, MODELS, PACKED, REPORTS, VERDICT
+from unveil.config import params
+from unveil.evaluation import evaluate
+from unveil.reporting import model_card
 
 
 def crowned(loaded: params.Params) -> None:

@@ -11,15 +11,20 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from tests.candidates import compared, distracted, quadrants, score, trained
 from tests.conftest import rows
+from tests.support.candidates import compared, distracted, quadrants, score, trained
 
-from unveil import bundle, export, origins, params, promote, registry
+from unveil import registry
 from unveil.cli import champion as verbs
-from unveil.errors import UserError
-from unveil.files import sha256, write_json
-from unveil.paths import BUNDLE, MODELS, PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
-from unveil.schema import Slicing
+from unveil.common.errors import UserError
+from unveil.common.files import sha256, write_json
+from unveil.common.paths import BUNDLE, MODELS, PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
+from unveil.config import params
+from unveil.config.schema import Slicing
+from unveil.data import origins
+from unveil.export import export, parity
+from unveil.inference import bundle
+from unveil.promotion import promote
 
 
 @pytest.fixture
@@ -358,7 +363,7 @@ def test_a_candidate_over_a_budget_is_refused_with_by_how_much(loaded, budget, s
 
 
 def test_a_candidate_that_answers_otherwise_when_exported_is_refused(loaded, monkeypatch):
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 1.0)
     assert "model.onnx does not answer as Keras does" in reason(loaded)
@@ -414,7 +419,7 @@ def test_a_rollback_needs_no_export(champion, monkeypatch):
     trained("cnn4", quadrants(30.0), champion)
     compared("cnn4", 1.0)
     assert promote.promote(champion, force="newer").promoted
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     verbs.rollback()
     assert bundle.load(BUNDLE).digest == before
     assert registry.champion().number == registry.aliased() == "1"

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests import servers
-from tests.candidates import compared, quadrants, score, trained
+from tests.support import servers
+from tests.support.candidates import compared, quadrants, score, trained
 
-from unveil import params, promote, registry
-from unveil.files import write_json
-from unveil.paths import VERDICT
+from unveil import registry
+from unveil.common.files import write_json
+from unveil.common.paths import VERDICT
+from unveil.config import params
+from unveil.promotion import promote
 
 
 @pytest.fixture

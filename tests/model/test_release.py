@@ -8,15 +8,19 @@ import keras
 import numpy as np
 import pytest
 import typer
-from tests import servers
-from tests.candidates import compared, quadrants, trained
 from tests.conftest import rows
+from tests.support import servers
+from tests.support.candidates import compared, quadrants, trained
 
-from unveil import bundle, export, params, promote, registry, release
+from unveil import registry
 from unveil.cli import champion as verbs
-from unveil.errors import UserError
-from unveil.files import digests, write_json
-from unveil.paths import BUNDLE, PACKED, TRACKING
+from unveil.common.errors import UserError
+from unveil.common.files import digests, write_json
+from unveil.common.paths import BUNDLE, PACKED, TRACKING
+from unveil.config import params
+from unveil.export import export, parity
+from unveil.inference import bundle
+from unveil.promotion import promote, release
 from unveil.registry.publish import origin
 
 
@@ -202,7 +206,7 @@ def test_tags_that_were_changed_do_not_change_what_is_served(champion):
 
 
 def test_who_cannot_be_exported_does_not_become_champion(loaded, monkeypatch):
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     decision = forced("cnn3", quadrants(20.0), loaded)
     assert decision.act == "refused"
     assert "it cannot be exported: model.onnx does not answer as Keras does" in decision.reason

@@ -1,8 +1,11 @@
-"""unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
+"""unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2.
+
+May import: benchmarks, common, config, data, evaluation, experiments, export, inference, privacy,
+promotion, quality, registry, reporting, serving, storage.
+"""
 
 import typer
 
-from unveil import leftovers
 from unveil.cli import (
     bench,
     champion,
@@ -18,6 +21,7 @@ from unveil.cli import (
     serve,
     stages,
 )
+from unveil.common import leftovers
 
 app = typer.Typer(
     help="From labelled faces to a classifier of apparent expression.",

@@ -17,6 +17,6 @@ def bench_data(
     source: Annotated[Path, typer.Argument(help="A zip, a folder, or a fer2013.csv.")],
 ) -> None:
     """Time ingest, manifest, validate and pack of SOURCE, and their memory."""
-    from unveil import bench as benches
+    from unveil.benchmarks import data as benches
 
     print(benches.table(benches.data(source)))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unveil import backend
-from unveil.errors import UserError
-from unveil.paths import BUNDLE
+from unveil.common import backend
+from unveil.common.errors import UserError
+from unveil.common.paths import BUNDLE
 
 if TYPE_CHECKING:
-    from unveil.promote import Decision
+    from unveil.promotion.promote import Decision
     from unveil.registry import Version
 
 app = typer.Typer()
@@ -35,8 +35,8 @@ def promote(
         raise UserError("--force needs --reason TEXT, and --reason stands with --force alone")
     backend.load()
 
-    from unveil import params
-    from unveil import promote as promotes
+    from unveil.config import params
+    from unveil.promotion import promote as promotes
 
     decision = promotes.promote(params.load(), force=reason or None, dry_run=dry_run)
     for check in decision.checks:
@@ -55,7 +55,8 @@ def promote(
 
 
 def _say_served(decision: "Decision") -> None:
-    from unveil import bundle, export
+    from unveil.export import export
+    from unveil.inference import bundle
 
     if decision.fault:
         print(f"not exported: {decision.fault}; then `unveil export`", file=sys.stderr)
@@ -65,7 +66,7 @@ def _say_served(decision: "Decision") -> None:
 
 def _mend(dry_run: bool) -> None:
     """Give servers the champion where a promotion was killed before it did."""
-    from unveil import release
+    from unveil.promotion import release
 
     if dry_run:
         return
@@ -78,7 +79,8 @@ def _mend(dry_run: bool) -> None:
 
 def _describe() -> None:
     """Give the champion its model card; it stays champion where that fails."""
-    from unveil import model_card, params
+    from unveil.config import params
+    from unveil.reporting import model_card
 
     try:
         model_card.make(params.load())
@@ -91,7 +93,7 @@ def _announce() -> None:
     from unveil.registry import PARENT
 
     if os.environ.get("PREFECT_API_URL") and PARENT not in os.environ:
-        command = [sys.executable, "-m", "flows.announce"]
+        command = [sys.executable, "-m", "flows.events"]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
             print("Prefect was not told of the decision", file=sys.stderr)
 
@@ -111,7 +113,7 @@ def rollback(
     """Make the champion of before champion again, with its own bundle; exit code as of promote."""
     backend.load()
 
-    from unveil import promote as promotes
+    from unveil.promotion import promote as promotes
 
     decision = promotes.rollback(to, reason=reason)
     print(_sentence(decision))
@@ -127,7 +129,8 @@ def champion() -> None:
 
     Exit code 1 without a champion, 3 when data/07_bundle, which servers take, is not its bundle.
     """
-    from unveil import registry, release
+    from unveil import registry
+    from unveil.promotion import release
 
     now = registry.reign()
     version = registry.champion()

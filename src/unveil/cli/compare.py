@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unveil.errors import UserError, unknown
+from unveil.common.errors import UserError, unknown
 
 app = typer.Typer()
 
@@ -24,19 +24,20 @@ def compare(
     if by not in ("architecture", "hardware"):
         raise unknown("comparison", by, ["architecture", "hardware"])
     if by == "hardware":
-        from unveil import machines
+        from unveil.experiments import hardware
 
-        print(machines.compare(machines.parsed(price or [])), end="")
+        print(hardware.compare(hardware.parsed(price or [])), end="")
         return
     if price:
         raise UserError("a price is of hardware: `unveil compare --by hardware --price ...`")
 
-    from unveil import compare as compares
-    from unveil import params, tracked
-    from unveil.paths import MODELS
+    from unveil.common import missing_files
+    from unveil.common.paths import MODELS
+    from unveil.config import params
+    from unveil.evaluation import comparison as compares
 
     ranked = compares.compare(params.load())
     print(compares.table(ranked))
     for key in ranked["missing"]:
-        if said := tracked.lost(MODELS / key / "model.keras"):
+        if said := missing_files.lost(MODELS / key / "model.keras"):
             print(f"{key} is not compared: {said}", file=sys.stderr)

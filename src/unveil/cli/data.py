@@ -16,10 +16,10 @@ app.add_typer(feedback.app)
 @app.command()
 def audit() -> None:
     """List the faces whose labels are most to be doubted, with a contact sheet to look at."""
-    from unveil import audit as audits
-    from unveil import params
-    from unveil.files import existing
-    from unveil.paths import ARCHIVE, AUDITED, MANIFEST, SHEET, SUSPECTS
+    from unveil.common.files import existing
+    from unveil.common.paths import ARCHIVE, AUDITED, MANIFEST, SHEET, SUSPECTS
+    from unveil.config import params
+    from unveil.quality.label_noise import audit as audits
 
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
     audited = audits.audit(source, MANIFEST, params.load())
@@ -33,9 +33,10 @@ def review(
     file: Annotated[Path, typer.Argument(help="A list of suspects with actions filled in.")],
 ) -> None:
     """Take a person's decisions (relabel, drop, keep) into data/01_raw/corrections.csv."""
-    from unveil import corrections, params
-    from unveil.files import read_parquet
-    from unveil.paths import CORRECTIONS, MANIFEST
+    from unveil.common.files import read_parquet
+    from unveil.common.paths import CORRECTIONS, MANIFEST
+    from unveil.config import params
+    from unveil.data import corrections
 
     loaded = params.load()
     faces = read_parquet(MANIFEST, made_by="unveil manifest")
@@ -52,18 +53,18 @@ def diff(
     """Say what became of the faces since REV: counts, distributions, changed images."""
     import json
 
-    from unveil import drift
+    from unveil.quality import version_diff
 
-    found = drift.diff(revision)
-    print(json.dumps(found, indent=2) if as_json else drift.table(found))
+    found = version_diff.diff(revision)
+    print(json.dumps(found, indent=2) if as_json else version_diff.table(found))
 
 
 @app.command()
 def card() -> None:
     """Write the data sheet: where the faces are from, what they are, what to beware of."""
-    from unveil import card as cards
-    from unveil import params
-    from unveil.paths import CARD
+    from unveil.common.paths import CARD
+    from unveil.config import params
+    from unveil.quality import datasheet as cards
 
     cards.make(params.load())
     print(f"{CARD} and its plots are written")

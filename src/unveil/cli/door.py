@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from typer import Abort
 from typer._click.exceptions import ClickException
 
-from unveil.errors import UserError, masked, reason
+from unveil.common.errors import UserError, masked, reason
 
 DEBUG = "UNVEIL_DEBUG"
 WRONG, INTERRUPTED, CLOSED = 2, 130, 141

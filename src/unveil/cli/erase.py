@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from unveil.erase import Plan
-    from unveil.findings import Found
+    from unveil.privacy.erase import Plan
+    from unveil.privacy.search_results import Found
 
 app = typer.Typer()
 
@@ -29,10 +29,10 @@ def erase(
     ] = False,
 ) -> None:
     """Erase a person from the archive, all its versions, and all that was made of them."""
-    from unveil import erase as erases
-    from unveil import params
-    from unveil.errors import UserError
-    from unveil.request import Request
+    from unveil.common.errors import UserError
+    from unveil.config import params
+    from unveil.privacy import erase as erases
+    from unveil.privacy.erasure_request import Request
 
     params.load()
     todo = erases.pending()
@@ -71,9 +71,9 @@ def _tell(unproved: list[str], what: str) -> None:
 
 
 def _erased(todo: "Plan", accept: bool) -> list[str]:
-    from unveil import erase as erases
-    from unveil import history
-    from unveil.errors import UserError
+    from unveil.common.errors import UserError
+    from unveil.privacy import erase as erases
+    from unveil.privacy import git_history
 
     try:
         versions, unproved = erases.carry_out(todo, accept=accept)
@@ -87,7 +87,7 @@ def _erased(todo: "Plan", accept: bool) -> list[str]:
     proved = "" if unproved else "; a search finds none left"
     print(f"erased: {todo.images} images; objects deleted: {counts}{proved}")
     print(f"marked in MLflow: {', '.join(versions) or 'no version'}")
-    if commits := len(history.commits(todo.gone)):
+    if commits := len(git_history.commits(todo.gone)):
         print(f"{commits} commits name versions that can no longer be checked out")
     print("next: dvc repro && dvc push, and: git add data dvc.lock && git commit")
     return unproved

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from unveil import backend
-from unveil.paths import BUNDLE
+from unveil.common import backend
+from unveil.common.paths import BUNDLE
 
 app = typer.Typer()
 
@@ -22,12 +22,12 @@ def export(
 
     The champion's bundle was made when it was promoted: it is put back as it was.
     """
-    from unveil import params
+    from unveil.config import params
 
     backend.load()
 
-    from unveil import export as exports
-    from unveil import release
+    from unveil.export import export as exports
+    from unveil.promotion import release
 
     if architecture:
         made = exports.export(exports.trained(architecture, params.load()), to)

@@ -14,12 +14,13 @@ def feedback(
     target: Annotated[Path, typer.Argument(metavar="TARGET.zip", help="A zip that is new.")],
 ) -> None:
     """Write the archive with the faces of feedback in train, to be taken in by `unveil ingest`."""
-    from unveil import enlarge, manifest, params
-    from unveil.files import existing
-    from unveil.paths import ARCHIVE
+    from unveil.common.files import existing
+    from unveil.common.paths import ARCHIVE
+    from unveil.config import params
+    from unveil.data import feedback_import, manifest
 
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
-    counts = enlarge.enlarge(source, folder, target, manifest.layout(params.load()))
+    counts = feedback_import.enlarge(source, folder, target, manifest.layout(params.load()))
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
     print(f"{target}: the faces of now and, in train, of feedback {said}")
     print(f"look at them, then: unveil ingest {target}, dvc repro, unveil data audit")

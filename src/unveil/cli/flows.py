@@ -12,8 +12,8 @@ app = typer.Typer()
 @app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Start train-all on the workers of a Prefect server (`unveil run --help`)."""
-    from unveil import params
+    from unveil.config import params
 
     params.load()
-    command = [sys.executable, "-m", "flows.start", *(arguments or [])]
+    command = [sys.executable, "-m", "flows.trigger", *(arguments or [])]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -2,8 +2,8 @@
 
 import typer
 
-from unveil import backend
 from unveil.cli.stages import Architecture
+from unveil.common import backend
 
 app = typer.Typer()
 
@@ -11,14 +11,14 @@ app = typer.Typer()
 @app.command("learning-curve")
 def learning_curve(architecture: Architecture) -> None:
     """Train one architecture on 25, 50 and 100 % of the faces, and compare."""
-    from unveil import params
+    from unveil.config import params
 
     loaded = params.load()
     loaded.named(architecture)
     backend.load()
 
-    from unveil import learning_curve as curves
-    from unveil.paths import LEARNING_CURVES
+    from unveil.common.paths import LEARNING_CURVES
+    from unveil.experiments import learning_curve as curves
 
     print(curves.table(curves.learning_curve(architecture, loaded)))
     print(f"see {LEARNING_CURVES}/{architecture}/curve.png")

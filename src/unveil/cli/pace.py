@@ -15,9 +15,9 @@ def bench_serve(
     ] = 2000,
 ) -> None:
     """Time the bundle that `unveil predict` asks, in this process and behind `unveil serve`."""
-    from unveil import lineage, pace
-    from unveil.serving import bench
+    from unveil.benchmarks import inference, serving
+    from unveil.inference import model_choice
 
-    asked = lineage.chosen(None)
-    print(pace.table(pace.measure(asked, calls=calls)))
-    print(f"\n{bench.table(bench.server(asked, requests=requests))}")
+    asked = model_choice.chosen(None)
+    print(inference.table(inference.measure(asked, calls=calls)))
+    print(f"\n{serving.table(serving.server(asked, requests=requests))}")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
-    from unveil import lines
-    from unveil.predict import Asked, Seen
+    from unveil.inference.predict import Asked, Seen
+    from unveil.inference.writers import Format
 
 app = typer.Typer()
 
@@ -48,13 +48,15 @@ def predict(
     if bool(paths) == (watched is not None):
         raise UserError("choose what to look at: PATHS, --video FILE or --camera N")
 
-    from unveil import bundle, detect, lineage
-    from unveil.predict import Asked
+    from unveil.inference import bundle, face_detector, model_choice
+    from unveil.inference.predict import Asked
 
     asked = Asked(
         # One thread for a picture where all cores have pictures.
-        bundle=bundle.load(lineage.chosen(asks), threads=1 if paths else 0),
-        detect=detect.named(detector, reach=detect.STILL if paths else detect.MOVING),
+        bundle=bundle.load(model_choice.chosen(asks), threads=1 if paths else 0),
+        detect=face_detector.named(
+            detector, reach=face_detector.STILL if paths else face_detector.MOVING
+        ),
         faces=faces,
         annotated=annotated,
     )
@@ -63,8 +65,8 @@ def predict(
 
 
 def _seen(asked: "Asked", paths: list[Path], watched: str | None) -> "Iterator[Seen | UserError]":
-    from unveil import predict as predicts
-    from unveil import video
+    from unveil.inference import predict as predicts
+    from unveil.inference import video
 
     if watched is None:
         yield from predicts.predict(paths, asked)
@@ -75,13 +77,13 @@ def _seen(asked: "Asked", paths: list[Path], watched: str | None) -> "Iterator[S
             yield from seen
 
 
-def _told(seen: "Iterator[Seen | UserError]", asked: "Asked", form: "lines.Format") -> bool:
+def _told(seen: "Iterator[Seen | UserError]", asked: "Asked", form: "Format") -> bool:
     """Print it all; says whether something could not be read."""
-    from unveil import lineage, lines
+    from unveil.inference import model_choice, writers
 
     failed, classes = False, asked.bundle.classes
-    model, sentence = lineage.described(asked.bundle), lineage.sentence(asked.bundle)
-    if first := lines.head(form, classes):
+    model, sentence = model_choice.described(asked.bundle), model_choice.sentence(asked.bundle)
+    if first := writers.head(form, classes):
         print(first)
     for one in seen:
         if isinstance(one, UserError):
@@ -91,5 +93,5 @@ def _told(seen: "Iterator[Seen | UserError]", asked: "Asked", form: "lines.Forma
             if sentence:
                 print(f"unveil: {sentence}", file=sys.stderr)
                 sentence = ""
-            print(lines.line(one, form, classes, model), flush=True)
+            print(writers.line(one, form, classes, model), flush=True)
     return failed

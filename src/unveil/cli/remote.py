@@ -24,10 +24,11 @@ def create(
 
     Credentials come from the environment, AWS_PROFILE, or .dvc/config.local, never from here.
     """
-    from unveil import remote, storage
+    from unveil import storage
+    from unveil.storage import dvc_remote
 
     named = storage.place(url, endpoint=endpoint, region=region)
-    own = remote.settings(named.url)
+    own = dvc_remote.settings(named.url)
     place = storage.place(
         named.url,
         endpoint=endpoint or own.get("endpointurl"),
@@ -35,5 +36,5 @@ def create(
     )
     for line in storage.create(place, keys=own, retention_days=retention_days):
         print(line)
-    for line in remote.make_default(place):
+    for line in dvc_remote.make_default(place):
         print(line)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from unveil import backend
+from unveil.common import backend
 
 app = typer.Typer()
 
@@ -14,15 +14,15 @@ def explain(
     architecture: Annotated[str, typer.Argument(help="A key of `architectures` in params.yaml.")],
 ) -> None:
     """Show what a network's answers rest on, and what it gets most wrong."""
-    from unveil import params
+    from unveil.config import params
 
     loaded = params.load()
     loaded.named(architecture)
     backend.load()
 
-    from unveil import explain as explains
     from unveil import registry
-    from unveil.paths import EXPLANATIONS
+    from unveil.common.paths import EXPLANATIONS
+    from unveil.evaluation import explain as explains
 
     found = explains.explain(architecture, loaded)
     folder = EXPLANATIONS / architecture
@@ -39,8 +39,8 @@ def explain(
 @app.command()
 def report() -> None:
     """Write one page about all that was trained, compared and decided."""
-    from unveil import params
-    from unveil import report as reports
+    from unveil.config import params
+    from unveil.reporting import report as reports
 
     print(f"{reports.make(params.load())}: open it in a browser")
 
@@ -48,9 +48,9 @@ def report() -> None:
 @app.command()
 def model_card() -> None:
     """Write the champion's model card, and add it to its version in MLflow."""
-    from unveil import model_card as cards
-    from unveil import params
-    from unveil.paths import MODEL_CARD
+    from unveil.common.paths import MODEL_CARD
+    from unveil.config import params
+    from unveil.reporting import model_card as cards
 
     version = cards.make(params.load())
     print(f"{MODEL_CARD}: {version.architecture}, version {version.number}")

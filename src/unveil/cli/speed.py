@@ -23,8 +23,8 @@ def bench_train(
     Tables in Markdown: against image_dataset_from_directory, augmentation layers and fit; stage 1
     on cached features; the share of this machine's peak; one, two, four and eight times the rows.
     """
-    from unveil import params
-    from unveil.speed import report
+    from unveil.benchmarks.training import report
+    from unveil.config import params
 
     loaded = params.load()
     keys = [loaded.named(key) for key in architectures.split(",")] if architectures else []

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unveil import backend
-from unveil.errors import UserError
+from unveil.common import backend
+from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
-    from unveil.params import Params
+    from unveil.config.params import Params
 
 app = typer.Typer()
 
@@ -21,21 +21,23 @@ Architecture = Annotated[str, typer.Argument(help="A key of `architectures` in p
 @app.command()
 def sample() -> None:
     """Draw the embedded sample of synthetic faces and make it the raw data."""
-    from unveil import ingest as ingests
-    from unveil import intake, journal, manifest, params
-    from unveil import sample as samples
-    from unveil.files import temporary
-    from unveil.paths import ARCHIVE
-    from unveil.provenance import dvc_hash
+    from unveil.common import audit_log
+    from unveil.common.files import temporary
+    from unveil.common.paths import ARCHIVE
+    from unveil.config import params
+    from unveil.config.provenance import dvc_hash
+    from unveil.data import ingest as ingests
+    from unveil.data import ingest_checks, manifest
+    from unveil.data import synthetic as samples
 
     loaded = params.load()
-    intake.refuse_replaced_by_drawings()
+    ingest_checks.refuse_replaced_by_drawings()
     with temporary("sample") as folder:
         drawn = folder / "sample.zip"
         samples.draw(drawn, counts=loaded.sample, seed=loaded.data.seed)
         ingests.ingest(drawn, layout=manifest.layout(loaded))
     ingests.track()
-    journal.record("sample", archive=dvc_hash(ARCHIVE), images=sum(loaded.sample.values()))
+    audit_log.record("sample", archive=dvc_hash(ARCHIVE), images=sum(loaded.sample.values()))
     print("drew synthetic faces into data/01_raw/faces.zip")
 
 
@@ -47,24 +49,26 @@ def ingest(
     ] = None,
 ) -> None:
     """Make SOURCE the raw data, under DVC."""
-    from unveil import ingest as ingests
-    from unveil import intake, journal, manifest, params, tracked
-    from unveil.paths import ARCHIVE
-    from unveil.provenance import dvc_hash
+    from unveil.common import audit_log, missing_files
+    from unveil.common.paths import ARCHIVE
+    from unveil.config import params
+    from unveil.config.provenance import dvc_hash
+    from unveil.data import ingest as ingests
+    from unveil.data import ingest_checks, manifest
 
     loaded = params.load()
-    before, was_here = tracked.recorded(ARCHIVE), ARCHIVE.exists()
+    before, was_here = missing_files.recorded(ARCHIVE), ARCHIVE.exists()
     layout, limits = manifest.layout(loaded), manifest.limits(loaded.data)
     listing = ingests.ingest(source, layout=layout, attributes=attributes, limits=limits)
     ingests.track()
     counts = {"images": len(listing.members), "dropped": sum(listing.dropped.values())}
     digest = dvc_hash(ARCHIVE)
-    journal.record("ingest", archive=digest, **counts)
+    audit_log.record("ingest", archive=digest, **counts)
     dropped = ", ".join(f"{count} {name}" for name, count in listing.dropped.items())
     print(f"{len(listing.members)} faces into data/01_raw/faces.zip; dropped: {dropped or 'none'}")
-    if said := intake.replaced(before, digest, was_here=was_here):
+    if said := ingest_checks.replaced(before, digest, was_here=was_here):
         print(said)
-    for line in intake.told(listing, loaded):
+    for line in ingest_checks.told(listing, loaded):
         print(line, file=sys.stderr)
     print("keep this version: git add data/01_raw/faces.zip.dvc data/journal.jsonl && git commit")
 
@@ -72,10 +76,10 @@ def ingest(
 @app.command()
 def manifest() -> None:
     """List every face of the archive, what is measured and what is wrong with it."""
-    from unveil import manifest as manifests
-    from unveil import params
-    from unveil.files import existing, read_json
-    from unveil.paths import ARCHIVE, MANIFEST, SUMMARY
+    from unveil.common.files import existing, read_json
+    from unveil.common.paths import ARCHIVE, MANIFEST, SUMMARY
+    from unveil.config import params
+    from unveil.data import manifest as manifests
 
     loaded = params.load()
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
@@ -93,9 +97,9 @@ def manifest() -> None:
 @app.command()
 def validate() -> None:
     """Judge the manifest by every rule; fails when one whose policy is not warn is broken."""
-    from unveil import params
-    from unveil import validate as validates
-    from unveil.paths import DATA_DOCS, MANIFEST
+    from unveil.common.paths import DATA_DOCS, MANIFEST
+    from unveil.config import params
+    from unveil.quality import validate as validates
 
     verdict = validates.validate(MANIFEST, params.load())
     rules, see = verdict["rules"], f"see {DATA_DOCS}/index.html"
@@ -112,16 +116,16 @@ def validate() -> None:
 @app.command()
 def pack() -> None:
     """Pack the faces of each split into arrays."""
-    from unveil import pack as packs
-    from unveil import params
-    from unveil.paths import ARCHIVE, MANIFEST, PACKED, VERDICT
+    from unveil.common.paths import ARCHIVE, MANIFEST, PACKED, VERDICT
+    from unveil.config import params
+    from unveil.data import pack as packs
 
     counts = packs.make(ARCHIVE, MANIFEST, params.load(), validation=VERDICT)
     print(f"{PACKED}: " + ", ".join(f"{count} faces in {name}" for name, count in counts.items()))
 
 
 def _ready_for(architecture: str) -> "Params":
-    from unveil import params
+    from unveil.config import params
 
     loaded = params.load()
     loaded.named(architecture)
@@ -145,19 +149,19 @@ def train(
     """
     loaded = _ready_for(architecture)
 
-    from unveil import convert
+    from unveil.export import onnx_conversion
 
     entry, size = loaded.architectures[architecture], loaded.data.image_size
-    convert.require_exportable(entry, size, len(loaded.classes))
+    onnx_conversion.require_exportable(entry, size, len(loaded.classes))
     if count > 1:
-        from unveil import seeds
+        from unveil.experiments import seeds
 
         print(seeds.table(seeds.train(architecture, loaded, count)))
         return
 
-    from unveil import recorded
+    from unveil.experiments import tracked_training
 
-    trained = recorded.train(architecture, loaded)
+    trained = tracked_training.train(architecture, loaded)
     best = trained.history["val_macro_f1"].max()
     print(f"{architecture}: best validation macro-F1 {best:.4f} of {len(trained.history)} epochs")
 
@@ -167,9 +171,9 @@ def evaluate(architecture: Architecture) -> None:
     """Measure one trained architecture on all splits."""
     loaded = _ready_for(architecture)
 
-    from unveil import recorded
+    from unveil.experiments import tracked_training
 
-    metrics = recorded.evaluate(architecture, loaded)
+    metrics = tracked_training.evaluate(architecture, loaded)
     test = metrics["test"]["macro_f1"]
     print(
         f"{architecture}: test macro-F1 {test['value']:.4f} "
@@ -188,13 +192,14 @@ def evaluate(architecture: Architecture) -> None:
 @app.command()
 def publish() -> None:
     """Tell MLflow what it does not know yet of the trained architectures."""
-    from unveil import params, tracked
-    from unveil.paths import MODELS
+    from unveil.common import missing_files
+    from unveil.common.paths import MODELS
+    from unveil.config import params
 
     loaded = params.load()
     runs = {key: MODELS / key / "run.json" for key in loaded.architectures}
     trained = [key for key, path in runs.items() if path.exists()]
-    for said in filter(None, map(tracked.lost, runs.values())):
+    for said in filter(None, map(missing_files.lost, runs.values())):
         print(f"not told to MLflow: {said}", file=sys.stderr)
     backend.load()
 

@@ -13,11 +13,12 @@ def export(
     target: Annotated[Path, typer.Argument(metavar="TARGET.zip", help="A zip that is new.")],
 ) -> None:
     """Write the faces in use into an archive, with the splits and labels they have by now."""
-    from unveil import params, takeout
-    from unveil.files import existing
-    from unveil.paths import ARCHIVE, JOURNAL, MANIFEST
+    from unveil.common.files import existing
+    from unveil.common.paths import ARCHIVE, JOURNAL, MANIFEST
+    from unveil.config import params
+    from unveil.data import export_archive
 
     source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
-    counts = takeout.export(source, MANIFEST, target, params.load())
+    counts = export_archive.export(source, MANIFEST, target, params.load())
     print(f"{target}: " + ", ".join(f"{count} faces in {name}" for name, count in counts.items()))
     print(f"{JOURNAL} tells of it; an erasure does not reach it")

@@ -5,6 +5,7 @@ registered model, both ``facial-emotion``; one parent run for each train-all, on
 training; one run for each decision in ``facial-emotion-promotions``. A metric has one name in every
 run. A training never waits for MLflow: it reports from a
 thread of its own, and ``publish`` tells a server later, from files, what it does not know yet.
+May import: common, config, data, evaluation, training.
 """
 
 from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle

@@ -2,8 +2,8 @@
 
 import sys
 
-from unveil.errors import UserError
-from unveil.paths import TRACKING
+from unveil.common.errors import UserError
+from unveil.common.paths import TRACKING
 from unveil.registry import database
 from unveil.registry.connection import DATABASE, answering
 

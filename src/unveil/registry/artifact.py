@@ -17,8 +17,8 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from unveil.errors import UserError, reason
-from unveil.files import digests
+from unveil.common.errors import UserError, reason
+from unveil.common.files import digests
 from unveil.registry.connection import NAME, connect
 
 

@@ -16,8 +16,8 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
-from unveil.errors import UserError, reason
-from unveil.files import digests
+from unveil.common.errors import UserError, reason
+from unveil.common.files import digests
 from unveil.registry import artifact
 from unveil.registry.connection import NAME, TRANSFER, answering, connect, within
 from unveil.registry.versions import BUNDLE, Version

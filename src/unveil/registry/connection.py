@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from unveil.errors import UserError, masked, reason
-from unveil.paths import TRACKING
+from unveil.common.errors import UserError, masked, reason
+from unveil.common.paths import TRACKING
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")

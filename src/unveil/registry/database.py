@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 import mlflow
 
-from unveil.errors import UserError
-from unveil.files import temporary
-from unveil.locks import held, locked
+from unveil.common.errors import UserError
+from unveil.common.files import temporary
+from unveil.common.locks import held, locked
 
 WAIT = 10.0
 """Seconds for a process that writes; MLflow's own take milliseconds."""

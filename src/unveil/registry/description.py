@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import mlflow
 from mlflow import MlflowClient
 
-from unveil.paths import CARD, COMPARISON, DATA_DOCS, LEADERBOARD, PROMOTION, VERDICT
+from unveil.common.paths import CARD, COMPARISON, DATA_DOCS, LEADERBOARD, PROMOTION, VERDICT
 from unveil.registry.connection import NAME
 
 MADE_OF = {"Data sheet": CARD, "Data Docs": DATA_DOCS / "index.html", "verdict": VERDICT}

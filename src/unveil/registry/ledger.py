@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from unveil.errors import UserError, reason
+from unveil.common.errors import UserError, reason
 from unveil.registry.connection import NAME, artifacts
 
 PROMOTIONS = f"{NAME}-promotions"

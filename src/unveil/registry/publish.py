@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from unveil import origins
-from unveil.errors import UserError
-from unveil.files import read_json, reading, sha256
-from unveil.paths import PACKED, Place, pipeline
-from unveil.provenance import dvc_hash, requirements
+from unveil.common.errors import UserError
+from unveil.common.files import read_json, reading, sha256
+from unveil.common.paths import PACKED, Place, pipeline
+from unveil.config.provenance import dvc_hash, requirements
+from unveil.data import origins
 from unveil.registry.connection import TRANSFER, answering, connect, patience, within
 from unveil.registry.runs import Described, describe, run_of, send
 
@@ -90,7 +90,7 @@ def _epochs(path: Path) -> list[dict[str, float]]:
 
 
 def _network(client: MlflowClient, run: Run, path: Path, made: Described) -> str:
-    from unveil import train
+    from unveil.training import train
 
     known = run.data.tags.get("model_uri")
     if known:
@@ -126,7 +126,7 @@ def _log(network: "keras.Model", run_id: str, made: Described) -> str:
 
 
 def _report(client: MlflowClient, run: Run, folder: Path, model: Path) -> None:
-    from unveil.evaluate import flat
+    from unveil.evaluation.evaluate import flat
 
     path = folder / "metrics.json"
     metrics = read_json(path, made_by="unveil evaluate") if path.exists() else {}

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from unveil.errors import reason
-from unveil.params import Params
+from unveil.common.errors import reason
+from unveil.config.params import Params
 from unveil.registry import connection
 from unveil.registry.connection import answering, connect, patience, place
 from unveil.registry.runs import describe, described, run_of, send

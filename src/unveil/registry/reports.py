@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from unveil import origins
-from unveil.errors import UserError
-from unveil.files import sha256
-from unveil.paths import MODELS
+from unveil.common.errors import UserError
+from unveil.common.files import sha256
+from unveil.common.paths import MODELS
+from unveil.data import origins
 from unveil.registry.connection import answering, connect
 from unveil.registry.publish import faces, origin
 from unveil.registry.runs import with_origin

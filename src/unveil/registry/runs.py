@@ -19,10 +19,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from sqlalchemy.exc import SQLAlchemyError
 
-from unveil import origins
-from unveil.params import Params
-from unveil.paths import ARCHIVE, CARD, CARD_PLOTS, DATA_DOCS, PACKED, SUMMARY, VERDICT
-from unveil.provenance import dvc_hash, git_commit, hardware, parameters
+from unveil.common.paths import ARCHIVE, CARD, CARD_PLOTS, DATA_DOCS, PACKED, SUMMARY, VERDICT
+from unveil.config.params import Params
+from unveil.config.provenance import dvc_hash, git_commit, hardware, parameters
+from unveil.data import origins
 from unveil.registry import description
 from unveil.registry.connection import NAME, answering, attempt, connect, patience, within
 
@@ -207,7 +207,7 @@ def _made_with() -> dict[str, str]:
 
 
 def _computed(key: str, params: Params) -> dict[str, str]:
-    from unveil import devices
+    from unveil.training import devices
 
     told = devices.described(devices.precision(key, params))
     return {f"computed.{name}": value for name, value in told.items()}

@@ -11,10 +11,10 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from unveil import origins
-from unveil.errors import UserError
-from unveil.files import digests
-from unveil.paths import MODELS
+from unveil.common.errors import UserError
+from unveil.common.files import digests
+from unveil.common.paths import MODELS
+from unveil.data import origins
 from unveil.registry import artifact, ledger
 from unveil.registry.connection import NAME, answering, connect
 from unveil.registry.ledger import Entry

@@ -18,4 +18,5 @@ socket to an answer a request passes
 =================  ==============================================================================
 
 The server never imports TensorFlow, Keras, MLflow, Prefect or DVC.
+May import: common, config, data, inference.
 """

@@ -14,12 +14,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from unveil import lineage
-from unveil.answer import bound
-from unveil.images import UnreadableImage
+from unveil.data.decoding import UnreadableImage
+from unveil.inference import model_choice
+from unveil.inference.decision import bound
 from unveil.serving import audit, device, feedback, inference, notice, stream
+from unveil.serving.admission import Full
 from unveil.serving.batching import ModelFailed
-from unveil.serving.messages import (
+from unveil.serving.decoder_pool import GivenUp
+from unveil.serving.pipeline import Looked
+from unveil.serving.refusal import Refused, documented, refuse
+from unveil.serving.schemas import (
     LARGEST,
     Answered,
     Batch,
@@ -30,11 +34,7 @@ from unveil.serving.messages import (
     described,
     told,
 )
-from unveil.serving.pipeline import Looked
-from unveil.serving.pool import GivenUp
-from unveil.serving.refusal import Refused, documented, refuse
 from unveil.serving.state import State, state_of
-from unveil.serving.turnstile import Full
 
 PAGE = Path(__file__).with_name("static")
 TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "image/tiff")
@@ -137,7 +137,7 @@ async def model(request: Request) -> dict[str, Any]:
     """Name the model that answers now, with what its answers need to be understood."""
     bundle = state_of(request).live.bundle
     return {
-        **lineage.described(bundle),
+        **model_choice.described(bundle),
         "sha256": bundle.digest,
         "classes": bundle.classes,
         "image_size": bundle.image_size,
@@ -179,7 +179,7 @@ async def exposed(request: Request) -> str:
 def _named(state: State, looked: list[Looked]) -> dict[str, str | None]:
     """Name who answered, which may have been replaced since."""
     asked = (one.bundle for one in looked if one.bundle)
-    return lineage.described(next(asked, state.live.bundle))
+    return model_choice.described(next(asked, state.live.bundle))
 
 
 def _count(state: State, looked: list[Looked]) -> None:

@@ -5,23 +5,23 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from unveil import lineage
-from unveil.detect import YUNET, detector
-from unveil.feedback import Folder
-from unveil.images import Limits
-from unveil.paths import BUNDLE
+from unveil.common.paths import BUNDLE
+from unveil.data.decoding import Limits
+from unveil.data.feedback import Folder
+from unveil.inference import model_choice
+from unveil.inference.face_detector import YUNET, detector
 from unveil.serving import audit
+from unveil.serving.admission import Turnstile
 from unveil.serving.batching import Batcher
-from unveil.serving.live import Live
+from unveil.serving.decoder_pool import Pool
+from unveil.serving.decoder_worker import Task
+from unveil.serving.drift import Watch
 from unveil.serving.metrics import Metrics, Named
+from unveil.serving.model_slot import Live
 from unveil.serving.pipeline import Bounds, Gates, Pipeline
-from unveil.serving.pool import Pool
 from unveil.serving.purpose import Purpose
 from unveil.serving.settings import Settings
 from unveil.serving.state import State
-from unveil.serving.turnstile import Turnstile
-from unveil.serving.watch import Watch
-from unveil.serving.worker import Task
 
 
 def assemble(settings: Settings, purpose: Purpose) -> State:
@@ -36,7 +36,7 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
 
     audit.record(settings.audit, "start", **asdict(purpose))
     live = Live(_folder(settings), settings.keep, told, settings.precision)
-    print(f"unveil: {lineage.sentence(live.bundle)}", file=sys.stderr, flush=True)
+    print(f"unveil: {model_choice.sentence(live.bundle)}", file=sys.stderr, flush=True)
     watch = Watch(live, settings.watched)
     gates = Gates(*(Turnstile(settings.waiting, settings.patience) for _ in range(2)))
     pipeline = Pipeline(
@@ -84,6 +84,6 @@ def _feedback(settings: Settings) -> Folder | None:
 
 
 def _folder(settings: Settings) -> Path:
-    if settings.bundle is None and not BUNDLE.exists() and lineage.is_kept(settings.keep):
+    if settings.bundle is None and not BUNDLE.exists() and model_choice.is_kept(settings.keep):
         return BUNDLE
-    return lineage.chosen(settings.bundle)
+    return model_choice.chosen(settings.bundle)

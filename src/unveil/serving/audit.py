@@ -8,8 +8,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unveil import journal
-from unveil.errors import UserError
+from unveil.common import audit_log
+from unveil.common.errors import UserError
 
 Told = str | int | None | dict[str, int]
 
@@ -17,7 +17,7 @@ Told = str | int | None | dict[str, int]
 def record(log: Path, event: str, **told: Told) -> None:
     """Append a line; ``UserError`` when that is not possible."""
     entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **told}
-    journal.append(log, entry, mode=0o600)
+    audit_log.append(log, entry, mode=0o600)
 
 
 def note(log: Path, event: str, **told: Told) -> None:

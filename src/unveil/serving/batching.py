@@ -17,8 +17,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.bundle import LARGEST, Answers, Bundle
-from unveil.images import Pixels, resize
+from unveil.data.decoding import Pixels, resize
+from unveil.inference.bundle import LARGEST, Answers, Bundle
 
 SLOWEST = 30.0
 """Seconds after which nobody waits for the model any more."""

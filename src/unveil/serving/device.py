@@ -13,13 +13,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from unveil import detect, lineage
-from unveil.answer import bound
-from unveil.bundle import FILES, Bundle
-from unveil.files import sha256
+from unveil.common.files import sha256
+from unveil.inference import face_detector, model_choice
+from unveil.inference.bundle import FILES, Bundle
+from unveil.inference.decision import bound
+from unveil.serving.decoder_worker import MOST
 from unveil.serving.refusal import Refused, documented
 from unveil.serving.state import State, state_of
-from unveil.serving.worker import MOST
 
 NETWORK = FILES["float32"]
 _REFUSED = documented(401, 404, 503)
@@ -37,13 +37,13 @@ async def card(request: Request) -> dict[str, Any]:
         "image_size": told.image_size,
         "abstain_below": bound(told.abstain_below),
         "architecture": told.architecture,
-        "model": lineage.described(bundle),
+        "model": model_choice.described(bundle),
         "digest": told.digests[NETWORK],
-        "cascade_digest": detect.CASCADE,
-        "face_side": detect.FACE_SIDE,
+        "cascade_digest": face_detector.CASCADE,
+        "face_side": face_detector.FACE_SIDE,
         "most": MOST,
-        "still": asdict(detect.STILL),
-        "moving": asdict(detect.MOVING),
+        "still": asdict(face_detector.STILL),
+        "moving": asdict(face_detector.MOVING),
     }
 
 
@@ -64,7 +64,7 @@ async def network(request: Request) -> Response:
 async def cascade(request: Request) -> Response:
     """Give OpenCV's cascade as OpenCV wrote it, licence included."""
     _served(request)
-    return FileResponse(detect.cascade_file(), media_type="application/xml")
+    return FileResponse(face_detector.cascade_file(), media_type="application/xml")
 
 
 def _served(request: Request) -> State:

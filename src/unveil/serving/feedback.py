@@ -13,11 +13,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from unveil.errors import UserError
-from unveil.feedback import Entry, Filled, encoded
-from unveil.serving.live import digest
-from unveil.serving.messages import Encoded, asked, decoded, described
+from unveil.common.errors import UserError
+from unveil.data.feedback import Entry, Filled, encoded
+from unveil.serving.model_slot import digest
 from unveil.serving.refusal import Refused, documented
+from unveil.serving.schemas import Encoded, asked, decoded, described
 from unveil.serving.state import State, state_of
 
 DAY = 86_400

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 
 
 def values(text: str, name: str, by: str | None = None) -> dict[str, float]:

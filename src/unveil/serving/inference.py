@@ -11,11 +11,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from unveil.answer import answer
-from unveil.images import Pixels
-from unveil.serving.live import digest
-from unveil.serving.messages import asked, described
+from unveil.data.decoding import Pixels
+from unveil.inference.decision import answer
+from unveil.serving.model_slot import digest
 from unveil.serving.refusal import Refused, documented
+from unveil.serving.schemas import asked, described
 from unveil.serving.state import state_of
 
 NAME = "facial-emotion"

@@ -18,7 +18,7 @@ from prometheus_client import Counter as Count
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from unveil.bundle import Bundle
+from unveil.inference.bundle import Bundle
 from unveil.serving.pipeline import Looked
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10)

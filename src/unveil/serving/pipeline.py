@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from unveil.answer import Answer, answer
-from unveil.bundle import LARGEST, Bundle
-from unveil.detect import FACE_SIDE
-from unveil.detect import Found as Face
-from unveil.images import Limits, Measured, Pixels, UnreadableImage, measured
+from unveil.data.decoding import Limits, Measured, Pixels, UnreadableImage, measured
+from unveil.inference.bundle import LARGEST, Bundle
+from unveil.inference.decision import Answer, answer
+from unveil.inference.face_detector import FACE_SIDE
+from unveil.inference.face_detector import Found as Face
+from unveil.serving.admission import Turnstile
 from unveil.serving.batching import Batcher
-from unveil.serving.pool import GivenUp, Pool
-from unveil.serving.turnstile import Turnstile
-from unveil.serving.worker import Box, Found, How, found
+from unveil.serving.decoder_pool import GivenUp, Pool
+from unveil.serving.decoder_worker import Box, Found, How, found
 
 HEAVY = 4_000_000
 """Pixels, times the scans they are read in, from which a request waits with others of its kind."""

@@ -11,7 +11,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 
 Exempt = Literal["medical", "safety"]
 

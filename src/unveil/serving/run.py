@@ -15,12 +15,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 from unveil.serving import tokens
 from unveil.serving.app import build
 from unveil.serving.assembly import assemble
 from unveil.serving.connection import IDLE, Complaints, affordable, limited
-from unveil.serving.guard import Door, Intake, Labelled
+from unveil.serving.middleware import Door, Intake, Labelled
 from unveil.serving.purpose import declared
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State

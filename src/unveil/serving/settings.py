@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from unveil.bundle import Precision
-from unveil.errors import UserError
-from unveil.paths import AUDIT_LOG, LAST_GOOD
+from unveil.common.errors import UserError
+from unveil.common.paths import AUDIT_LOG, LAST_GOOD
+from unveil.inference.bundle import Precision
 
 LEAST = 200
 """Faces under which no drift is said: chance alone would make some 0.01 bits of fewer."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from fastapi import Request, WebSocket
 
-from unveil.feedback import Folder
-from unveil.serving.live import Live
+from unveil.data.feedback import Folder
 from unveil.serving.metrics import Metrics
+from unveil.serving.model_slot import Live
 from unveil.serving.pipeline import Pipeline
 from unveil.serving.purpose import Purpose
 from unveil.serving.settings import Settings

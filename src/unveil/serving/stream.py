@@ -18,15 +18,15 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from unveil.images import UnreadableImage
+from unveil.data.decoding import UnreadableImage
+from unveil.serving.admission import Full
 from unveil.serving.batching import ModelFailed
-from unveil.serving.guard import WELCOME
-from unveil.serving.messages import told
+from unveil.serving.decoder_pool import GivenUp
+from unveil.serving.middleware import WELCOME
 from unveil.serving.pipeline import Looked
-from unveil.serving.pool import GivenUp
 from unveil.serving.refusal import Refused, refuse
+from unveil.serving.schemas import told
 from unveil.serving.state import State, state_of
-from unveil.serving.turnstile import Full
 
 WATCHED = 1.0
 """Seconds between two frames on which drift is measured: neighbours show the same face."""

@@ -13,9 +13,9 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from unveil.errors import UserError, unknown
-from unveil.files import replacing
-from unveil.locks import held
+from unveil.common.errors import UserError, unknown
+from unveil.common.files import replacing
+from unveil.common.locks import held
 
 Tokens = Mapping[str, str]
 """The SHA-256 of each token, by the name of who has it."""

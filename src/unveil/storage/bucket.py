@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 from unveil.storage.client import client, code, told
-from unveil.storage.place import Place
+from unveil.storage.location import Place
 from unveil.storage.settings import bring_up
 
 UNNAMED = (None, "us-east-1", "aws-global")

@@ -9,8 +9,8 @@ import boto3
 from botocore import exceptions as known
 from botocore.config import Config
 
-from unveil.errors import UserError
-from unveil.storage.place import Place
+from unveil.common.errors import UserError
+from unveil.storage.location import Place
 
 CONNECT, READ, ATTEMPTS = 5, 10, 2
 """Seconds to reach a server and to wait for its answer, and how often it is asked."""

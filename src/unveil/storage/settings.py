@@ -11,9 +11,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 from unveil.storage.client import code
-from unveil.storage.place import Place
+from unveil.storage.location import Place
 
 RETENTION_DAYS = 90
 ABORT_DAYS = 7

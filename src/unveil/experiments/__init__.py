@@ -1,0 +1,5 @@
+"""Trainings that are recorded: one architecture, several seeds, learning curves, hardware.
+
+Takes parameters; trains, evaluates and publishes to MLflow; gives summaries over the runs.
+May import: common, config, data, evaluation, registry, training.
+"""

@@ -1,0 +1,181 @@
+"""pictures, folders, a video -> what every face in them looks like, by a bundle.
+
+Takes files that `images` can decode, or frames of `video`. Command: ``unveil predict PATHS...``,
+``--video FILE`` or ``--camera N``. A picture without a face is answered with ``no_face``; one of 64
+pixels or less is a face itself.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, count, islice
+from pathlib import Path
+
+import numpy as np
+
+from unveil.common.errors import UserError
+from unveil.data.decoding import SUFFIXES, Limits, Pixels, UnreadableImage, decode
+from unveil.inference import face_detector, tracking
+from unveil.inference.annotate import annotate
+from unveil.inference.bundle import Bundle
+from unveil.inference.decision import NO_FACE, Answer, answer
+from unveil.inference.face_detector import Detect, Found
+from unveil.inference.tracking import Box, Track
+from unveil.inference.video import Frame
+
+TOGETHER = 16
+"""Pictures that one core takes at a time."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked and how: ``faces`` takes every picture for a face, ``annotated`` is a folder."""
+
+    bundle: Bundle
+    detect: Detect
+    faces: bool = False
+    limits: Limits = field(default_factory=Limits)
+    annotated: Path | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is said of one face; ``face`` is its number in the picture, or over a video.
+
+    ``time`` in seconds is a video's. Without a box the picture is the face, without either there
+    was none.
+    """
+
+    source: str
+    answer: Answer
+    face: int | None = None
+    box: Box | None = None
+    time: float | None = None
+
+
+def pictures(paths: Iterable[Path]) -> Iterator[Path]:
+    """Give files as they are, and of folders all pictures below, by name."""
+    for path in paths:
+        if path.is_dir():
+            found = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
+            yield from sorted(one for one in found if one.is_file())
+        else:
+            yield path
+
+
+def predict(paths: Iterable[Path], asked: Asked) -> Iterator[Seen | UserError]:
+    """Say of every face what it looks like, in order, on all cores.
+
+    A picture that cannot be read becomes its ``UserError``. The bundle should use one thread.
+    """
+    cores = len(os.sched_getaffinity(0))
+    waiting: deque[Future[list[Seen | UserError]]] = deque()
+    names = _named(paths)
+    with ThreadPoolExecutor(cores) as pool:
+        while some := list(islice(names, TOGETHER)):
+            waiting.append(pool.submit(_together, some, asked))
+            # Not all at once: a folder may hold more than memory does.
+            if len(waiting) > 2 * cores:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def watch(frames: Iterable[Frame], source: str, asked: Asked) -> Iterator[list[Seen]]:
+    """Say of every frame what its faces look like, each label steadied over its track."""
+    known: list[Track] = []
+    following = 0
+    for frame in frames:
+        found = _found(frame.pixels, asked)
+        shares = asked.bundle.probabilities(_faces(frame.pixels, found, asked))
+        boxes = [one.box for one in found]
+        known = tracking.followed(known, boxes, shares, now=frame.time, following=following)
+        following = max([following, *(track.number + 1 for track in known)])
+        seen = [
+            Seen(source, _said(track.shares, asked), track.number, track.box, frame.time)
+            for track in known[: len(found)]
+        ] or [Seen(source, NO_FACE, time=frame.time)]
+        _annotate(frame.pixels, seen, f"{Path(source).stem}_{frame.number:06d}.png", asked)
+        yield seen
+
+
+def _together(named: Sequence[tuple[Path, str]], asked: Asked) -> list[Seen | UserError]:
+    read = [(path, _read(path, asked.limits)) for path, _ in named]
+    found = [[] if isinstance(one, UserError) else _found(one, asked) for _, one in read]
+    cuts = [
+        _faces(one, faces, asked)
+        for (_, one), faces in zip(read, found, strict=True)
+        if not isinstance(one, UserError)
+    ]
+    shares = iter(asked.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
+    told: list[Seen | UserError] = []
+    for (path, name), (_, picture), faces in zip(named, read, found, strict=True):
+        if isinstance(picture, UserError):
+            told.append(picture)
+            continue
+        seen = [
+            Seen(str(path), _said(next(shares), asked), place, _box(one, picture))
+            for place, one in enumerate(faces)
+        ] or [Seen(str(path), NO_FACE)]
+        _annotate(picture, seen, name, asked)
+        told += seen
+    return told
+
+
+def _read(path: Path, limits: Limits) -> Pixels | UserError:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limits.max_bytes + 1)
+        return decode(content, limits).pixels
+    except OSError as error:
+        return UserError(f"{path}: {str(error.strerror).lower()}")
+    except UnreadableImage as error:
+        return UserError(f"{path}: {error}")
+
+
+def _found(picture: Pixels, asked: Asked) -> list[Found]:
+    if asked.faces or face_detector.is_face(picture):
+        return [face_detector.whole(picture)]
+    return asked.detect(picture)
+
+
+def _faces(picture: Pixels, found: Sequence[Found], asked: Asked) -> Pixels:
+    size = asked.bundle.image_size
+    faces = np.empty((len(found), size, size, 1), np.uint8)
+    for place, one in enumerate(found):
+        faces[place, :, :, 0] = face_detector.cut(picture, one, size)
+    return faces
+
+
+def _said(shares: tracking.Shares, asked: Asked) -> Answer:
+    return answer(shares, asked.bundle.classes, asked.bundle.abstain_below)
+
+
+def _box(found: Found, picture: Pixels) -> Box | None:
+    return None if found == face_detector.whole(picture) else found.box
+
+
+def _named(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Give each picture with a name of its own for what is written about it."""
+    taken: set[str] = set()
+    for path in pictures(paths):
+        # Of the whole path: two folders may hold files of one name.
+        stem = "_".join(part for part in path.parts if part not in ("/", "..")).removesuffix(".png")
+        # And still a/b.png and a_b.png would have one.
+        others = (f"{stem}-{number}.png" for number in count(2))
+        name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
+        taken.add(name)
+        yield path, name
+
+
+def _annotate(picture: Pixels, seen: Sequence[Seen], name: str, asked: Asked) -> None:
+    if asked.annotated:
+        height, width = picture.shape
+        labels = [
+            (one.box or (0, 0, width, height), str(one.answer).split("  ")[0])
+            for one in seen
+            if one.face is not None
+        ]
+        annotate(picture, labels, asked.annotated / name)

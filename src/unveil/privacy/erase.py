@@ -1,0 +1,195 @@
+"""Somebody -> nobody: a person's pictures leave every place where unveil and DVC keep data.
+
+Takes a member or a subject, as the archive or one of its older versions names it. The archive is
+written anew without it; what else holds it is deleted: in the workspace, the checkpoints, DVC's
+cache and remotes. Trained models are named and marked. A search at the end proves it, unless there
+is what it cannot look into, or may not delete. What is to be done lies in ``.dvc/tmp/erase.json``
+until all of it is: killed and run again, it goes on.
+Command: ``unveil data erase --member NAME`` or ``--subject ID``.
+"""
+
+import base64
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from unveil import registry
+from unveil.common import audit_log, leftovers
+from unveil.common.audit_log import Told
+from unveil.common.errors import UserError
+from unveil.common.files import existing, read_json, write_json
+from unveil.common.locks import LOCK, alone
+from unveil.common.paths import ARCHIVE, AUDIT, CHECKPOINTS, EXPLANATIONS, MODELS, SEEDS
+from unveil.config import params
+from unveil.config.provenance import dvc_hash
+from unveil.data import ingest
+from unveil.data.archive import opened
+from unveil.privacy import dvc_objects, git_history, search, workspace
+from unveil.privacy.dvc_objects import Store
+from unveil.privacy.erasure_request import Request, cleaned, named
+from unveil.privacy.search import Person
+from unveil.privacy.search_results import PLAN, Found, find, look, unseen
+
+
+@dataclass
+class Plan:
+    """What is to be erased; the names and pictures leave it as soon as they are nowhere else.
+
+    ``pictures`` are files in base64 by digest, ``gone`` the md5s of deleted objects, ``counts`` how
+    many there were by store.
+    """
+
+    images: int
+    members: list[str]
+    pictures: dict[str, str]
+    gone: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    date: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
+
+    @property
+    def person(self) -> Person:
+        """Who is looked for."""
+        files = {digest: base64.b64decode(text) for digest, text in self.pictures.items()}
+        return Person(frozenset(self.members), files)
+
+    def save(self) -> None:
+        """Keep it, so that an interrupted erasure can go on."""
+        write_json(PLAN, asdict(self))
+
+
+def pending() -> Plan | None:
+    """Give the erasure that was interrupted, if there is one."""
+    return Plan(**read_json(PLAN, made_by="unveil data erase")) if PLAN.exists() else None
+
+
+def plan(request: Request) -> tuple[Plan, Found]:
+    """Find somebody in all versions of the archive, and where else; changes nothing.
+
+    Raises ``UserError`` where no version names such a member or subject.
+    """
+    existing(ARCHIVE, made_by="dvc pull")
+    with dvc_objects.stores() as stores:
+        person = _person(request, stores)
+        found = find(person, stores)
+    pictures = {one: base64.b64encode(file).decode() for one, file in person.pictures.items()}
+    return Plan(len(person.members), sorted(person.members), pictures), found
+
+
+def carry_out(todo: Plan, *, accept: bool = False) -> tuple[list[str], list[str]]:
+    """Erase what is planned and prove it, then mark the models.
+
+    Gives the marked versions, and what keeps it from being proved; with that the plan stays, unless
+    a person takes it on as it is (``accept``). Raises ``UserError`` with what could not be done;
+    run again, it goes on from there.
+    """
+    unproved: list[str] = []
+    with _nobody_learns():
+        todo.save()
+        if todo.members:
+            clean_workspace(todo.person)
+            unproved = _delete(todo)
+            held = dvc_hash(ARCHIVE)
+            told: dict[str, Told] = {"images": todo.images, "objects": todo.counts}
+            audit_log.record("erase", **told, unproved=len(unproved), archive=held)
+            if accept or not unproved:
+                todo.members, todo.pictures = [], {}
+            todo.save()
+    versions = registry.mark_erased(todo.gone, f"{todo.date}: {todo.images} images")
+    if not todo.members:
+        PLAN.unlink()
+    return versions, unproved
+
+
+@contextmanager
+def _nobody_learns() -> Iterator[None]:
+    """Hold the locks of the audit and of all trainings, which keep what they have read."""
+    keys = {*params.load().architectures, *(path.name for path in CHECKPOINTS.glob("*"))}
+    with ExitStack() as held:
+        held.enter_context(alone(AUDIT, "an audit runs in this checkout; wait until it ends"))
+        for key in sorted(keys):
+            told = f"{key} is being trained in this checkout; wait until it ends, or stop it"
+            held.enter_context(alone(CHECKPOINTS / key, told))
+        if made := leftovers.remove():
+            raise UserError(f"{made[0]} is being made in this checkout; wait until that ends")
+        yield
+
+
+def _delete(todo: Plan) -> list[str]:
+    with dvc_objects.stores() as stores:
+        found = find(todo.person, stores)
+        # Kept before they are deleted: afterwards nothing would tell which models used them.
+        todo.gone = sorted({*todo.gone, *found.identities})
+        for store in stores:
+            more = len(found.objects[store.name])
+            todo.counts[store.name] = todo.counts.get(store.name, 0) + more
+        todo.save()
+        for store in stores:
+            for path in found.strays[store.name]:
+                store.remove(path)
+            store.delete(todo.gone)
+        left = find(todo.person, stores)
+    if left.places:
+        raise UserError(f"still there: {', '.join(left.places[:5])}; run unveil data erase again")
+    return left.unproved
+
+
+def clean_workspace(person: Person) -> None:
+    """Take somebody out of the archive, put that under DVC, and remove what else holds it."""
+    if search.holds(existing(ARCHIVE, made_by="dvc pull"), person):
+        cleaned(ARCHIVE, person)
+    ingest.track(ARCHIVE)
+    for folder in (AUDIT, EXPLANATIONS, *CHECKPOINTS.glob("*")):
+        _emptied(folder)
+    for path in workspace.files(PLAN):
+        if path != ARCHIVE and workspace.is_ours(path) and look(path, person).held:
+            if path.parent == ARCHIVE.parent and path.suffix == ".csv":
+                cleaned(path, person)
+            else:
+                path.unlink()
+
+
+def _emptied(folder: Path) -> None:
+    for path in folder.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def _person(request: Request, stores: list[Store]) -> Person:
+    person, columns = Person(frozenset(), {}), set()
+    for path in _archives(stores):
+        with opened(path) as archive:
+            members, known = named(archive, request)
+            columns |= known
+            seen = filter(None, (search.picture(archive, name) for name in members))
+            person = Person(person.members | set(members), person.pictures | dict(seen))
+    if not person.members:
+        raise request.unknown(columns)
+    for path in _archives(stores):
+        person = person.also(search.members(path, person))
+    return person
+
+
+def _archives(stores: list[Store]) -> Iterator[Path]:
+    yield ARCHIVE
+    seen = {dvc_hash(ARCHIVE)}
+    for store in stores:
+        for identity in unseen(store, seen):
+            seen.add(identity)
+            with store.file(identity) as path:
+                if search.is_archive(path):
+                    yield path
+
+
+def models(gone: Collection[str]) -> list[str]:
+    """Name what was trained with the files of these md5s: in git's history, and here."""
+    named = git_history.trainings(gone, git_history.commits(gone))
+    for path in sorted([*MODELS.glob("*/run.json"), *SEEDS.glob("*/*/model/run.json")]):
+        data = read_json(path, made_by="unveil train").get("data", {})
+        if set(gone) & {one["md5"] for one in data.values()}:
+            named.append(f"{path.parent.name} in {path.parents[1]}")
+    return named

@@ -1,0 +1,139 @@
+"""champion -> model card, as Hugging Face has them: YAML between dashes, then Markdown.
+
+Takes the champion's version, its report and training here, what ``params.yaml`` says under
+``provenance``; makes ``data/05_reports/model_card.md`` and adds it to the version in MLflow. The
+headings follow Mitchell et al. 2019, "Model Cards for Model Reporting" (FAT*), section 4. Command:
+``unveil model-card``.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from unveil import registry
+from unveil.common.csv_writer import cell
+from unveil.common.errors import UserError
+from unveil.common.files import existing, read_json, replacing, sha256
+from unveil.common.paths import EXPLANATIONS, MODEL_CARD, MODELS, PROMOTION, REPORTS, VERDICT
+from unveil.config.params import Params
+from unveil.config.schema import TWIN
+from unveil.evaluation.slices import LOOKS
+from unveil.quality import datasheet
+from unveil.registry import Version
+from unveil.reporting.facts import drawn, optional
+from unveil.reporting.wording import number, percent, words
+
+Facts = dict[str, Any]
+
+
+def make(params: Params) -> Version:
+    """Write the champion's card and add it to its version; gives the version.
+
+    Raises ``UserError`` where there is no champion, or it was not trained and evaluated here.
+    """
+    version = registry.champion()
+    if version is None:
+        raise UserError("there is no champion yet; `make train-all` trains and promotes one")
+    page = written(version, params)
+    with replacing(MODEL_CARD) as path:
+        path.write_text(page, encoding="utf-8")
+    registry.add_card(version, MODEL_CARD)
+    return version
+
+
+def written(version: Version, params: Params) -> str:
+    """Give the card of a version whose network and report lie here."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "percent": percent, "words": words, "cell": cell}
+    facts = _facts(version, params)
+    head = yaml.safe_dump(_head(facts), sort_keys=False, allow_unicode=True)
+    return f"---\n{head}---\n\n{environment.get_template('model_card.md').render(facts)}"
+
+
+def _facts(version: Version, params: Params) -> Facts:
+    key = version.architecture
+    report, made = _of_this(version)
+    slices = report.get("slices", {})
+    own = {*LOOKS, TWIN}
+    explanation = optional(EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}")
+    decision = optional(PROMOTION, made_by="unveil promote")
+    here = decision.get("version") == version.number
+    return {
+        "version": version,
+        "report": report,
+        "made": made,
+        "synthetic": drawn(),
+        "said": datasheet.DRAWN if drawn() else vars(params.provenance),
+        "asked": {
+            name: place for asked in datasheet.ASKED.values() for name, place in asked.items()
+        },
+        "groups": [one for one in slices.get("slices", []) if one["dimension"] not in own],
+        "conditions": [one for one in slices.get("slices", []) if one["dimension"] in own],
+        "fairness": [one for one in slices.get("fairness", []) if one["dimension"] not in own],
+        "rules": optional(VERDICT, made_by="unveil validate").get("rules", []),
+        "explanation": explanation
+        if explanation.get("model_digest") == report["model_digest"]
+        else {},
+        "reason": decision["reason"] if here else "",
+    }
+
+
+def _of_this(version: Version) -> tuple[Facts, Facts]:
+    """Give the report and the training of a version, where they lie here."""
+    folder = MODELS / version.architecture
+    if not folder.exists() or registry.origin(folder) != version.origin:
+        raise UserError(
+            f"champion version {version.number}, {version.architecture}, was not trained here; "
+            "its card is in MLflow"
+        )
+    report = read_json(
+        REPORTS / version.architecture / "metrics.json",
+        made_by=f"unveil evaluate {version.architecture}",
+    )
+    network = existing(folder / "model.keras", made_by=f"unveil train {version.architecture}")
+    if report["model_digest"] != sha256(network):
+        raise UserError(f"the report of {version.architecture} is of another network")
+    return report, read_json(folder / "run.json", made_by=f"unveil train {version.architecture}")
+
+
+def _head(facts: Facts) -> Facts:
+    test, said = facts["report"]["test"], facts["said"]
+    licence = str(said["licence"] or "not stated")
+    measured = {
+        "macro-F1": ("f1", test["macro_f1"], {"average": "macro"}),
+        "accuracy": ("accuracy", test["accuracy"], {}),
+    }
+    metrics = [
+        {"type": kind, "name": name, "value": round(estimate["value"], 4)}
+        | ({"args": args} if args else {})
+        for name, (kind, estimate, args) in measured.items()
+    ]
+    dataset = {"type": "image", "name": str(said["title"] or "not stated"), "split": "test"}
+    return {
+        "license": "apache-2.0" if facts["synthetic"] else "other",
+        **({} if facts["synthetic"] else {"license_name": licence}),
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["apparent-expression", "faces", *(["synthetic"] if facts["synthetic"] else [])],
+        "metrics": ["f1", "accuracy"],
+        "model-index": [
+            {
+                "name": f"{registry.NAME} version {facts['version'].number}",
+                "results": [
+                    {
+                        "task": {"type": "image-classification", "name": "apparent expression"},
+                        "dataset": dataset,
+                        "metrics": metrics,
+                    }
+                ],
+            }
+        ],
+    }

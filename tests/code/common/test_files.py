@@ -1,0 +1,257 @@
+"""Files appear whole or not at all, whatever stops the writing."""
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from unveil.common.errors import UserError
+from unveil.common.files import existing, read_json, replacing, sha256, sweep, write_json
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_file_appears_where_folders_were_missing(tmp_path):
+    target = tmp_path / "a" / "b" / "numbers.txt"
+    with replacing(target) as path:
+        path.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert names(tmp_path / "a") == ["b", "b/numbers.txt"]
+
+
+def test_a_file_takes_the_place_of_the_old_one(tmp_path):
+    target = tmp_path / "numbers.txt"
+    target.write_text("old")
+    with replacing(target) as path:
+        path.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert names(tmp_path) == ["numbers.txt"]
+
+
+def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
+    target = tmp_path / "report"
+    (target / "deep").mkdir(parents=True)
+    (target / "deep" / "old.txt").write_text("old")
+    with replacing(target) as path:
+        path.mkdir()
+        (path / "new.txt").write_text("new")
+    assert names(tmp_path) == ["report", "report/new.txt"]
+
+
+def test_a_linked_folder_is_replaced_and_what_it_points_to_is_left_alone(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "old.txt").write_text("old")
+    (tmp_path / "report").symlink_to(tmp_path / "cache", target_is_directory=True)
+    with replacing(tmp_path / "report") as path:
+        path.mkdir()
+    assert names(tmp_path) == ["cache", "cache/old.txt", "report"]
+    assert not (tmp_path / "report").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "stop", [ValueError("no"), KeyboardInterrupt(), SystemExit(1), OSError(errno.EIO, "broken")]
+)
+def test_whatever_stops_the_block_leaves_the_old_content_and_nothing_else(tmp_path, stop):
+    (tmp_path / "file.txt").write_text("old")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old.txt").write_text("old")
+    before = names(tmp_path)
+    with pytest.raises(type(stop)), replacing(tmp_path / "file.txt") as path:
+        path.write_text("half")
+        raise stop
+    with pytest.raises(type(stop)), replacing(tmp_path / "folder") as path:
+        path.mkdir()
+        (path / "half.txt").write_text("half")
+        raise stop
+    with pytest.raises(type(stop)), replacing(tmp_path / "fresh.txt") as path:
+        path.write_text("half")
+        raise stop
+    assert names(tmp_path) == before
+    assert (tmp_path / "file.txt").read_text() == "old"
+    assert (tmp_path / "folder" / "old.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_block_that_makes_nothing_fails_and_leaves_the_old_content(tmp_path, kind):
+    target = tmp_path / "report"
+    if kind == "folder":
+        target.mkdir()
+        (target / "old.txt").write_text("old")
+    else:
+        target.write_text("old")
+    before = names(tmp_path)
+    with pytest.raises(FileNotFoundError), replacing(target):
+        pass
+    assert names(tmp_path) == before
+
+
+def test_a_stop_between_the_two_renames_brings_the_old_folder_back(tmp_path, monkeypatch):
+    target = tmp_path / "report"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    rename = Path.replace
+
+    def interrupted(self: Path, other: Path) -> Path:
+        if other == target and not self.name.endswith(".old"):
+            raise KeyboardInterrupt
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), replacing(target) as path:
+        path.mkdir()
+    assert names(tmp_path) == ["report", "report/old.txt"]
+
+
+def test_no_space_is_one_line_that_names_the_file(tmp_path):
+    target = tmp_path / "arrays.npz"
+    target.write_text("old")
+    with pytest.raises(UserError) as refusal, replacing(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(refusal.value) == f"{target} cannot be written: no space left on device"
+    assert (target.read_text(), names(tmp_path)) == ("old", ["arrays.npz"])
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk cannot be mounted here: {error}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting needs root")
+def test_a_disk_that_is_really_full_keeps_the_old_file(small_disk):
+    target = small_disk / "summary.json"
+    write_json(target, {"images": 1})
+    with pytest.raises(UserError, match=f"^{target} cannot be written: no space left on device$"):
+        write_json(target, ["x" * 200_000])
+    assert json.loads(target.read_text()) == {"images": 1}
+    assert names(small_disk) == ["summary.json"]
+    write_json(target, {"images": 2})
+    assert json.loads(target.read_text()) == {"images": 2}
+
+
+def test_json_is_sorted_and_ends_with_a_line(tmp_path):
+    write_json(tmp_path / "a.json", {"b": 1, "a": [0.5, None]})
+    text = (tmp_path / "a.json").read_text()
+    assert text.endswith("}\n")
+    assert text.index('"a"') < text.index('"b"')
+    assert read_json(tmp_path / "a.json", made_by="unveil x") == {"a": [0.5, None], "b": 1}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_is_no_json_is_refused_and_the_old_file_stays(tmp_path, value):
+    target = tmp_path / "a.json"
+    write_json(target, 1)
+    with pytest.raises((ValueError, TypeError)):
+        write_json(target, {"share": value})
+    assert (target.read_text(), names(tmp_path)) == ("1\n", ["a.json"])
+
+
+def test_an_absent_artefact_names_the_command_that_makes_it(tmp_path):
+    line = f"{tmp_path / 'a.json'} is not there; `unveil validate` makes it"
+    for read in (read_json, existing):
+        with pytest.raises(UserError) as refusal:
+            read(tmp_path / "a.json", made_by="unveil validate")
+        assert str(refusal.value) == line
+    (tmp_path / "a.json").write_text("1")
+    assert existing(tmp_path / "a.json", made_by="x") == tmp_path / "a.json"
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", bytes(range(256)) * 5000])
+def test_the_digest_is_that_of_the_bytes(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_two_writers_at_once_leave_one_whole_file(tmp_path):
+    target = tmp_path / "a.json"
+    with replacing(target) as first:
+        first.write_text("first")
+        with replacing(target) as second:
+            second.write_text("second")
+        assert target.read_text() == "second"
+    assert (target.read_text(), names(tmp_path)) == ("first", ["a.json"])
+
+
+def test_an_old_file_in_the_way_of_a_folder_is_not_lost(tmp_path):
+    target = tmp_path / "report"
+    target.write_text("old")
+    with suppress(OSError), replacing(target) as path:
+        path.mkdir()
+    assert target.is_dir() or target.read_text() == "old"
+    assert names(tmp_path) == ["report"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from unveil.files import replacing
+with replacing(Path(sys.argv[1])) as path:
+    path.write_text("half")
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path) -> Iterator[subprocess.Popen]:
+    """A process that has written half a file and waits."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "deep/arrays.npz")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"begun\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.fault("a command is killed while it writes")
+def test_what_a_killed_process_left_goes_with_the_next_write_beside_it(tmp_path, writer):
+    write_json(tmp_path / "deep/a.json", 1)
+    assert len(left := [*(tmp_path / "deep").glob(".unveil-*/arrays.npz")]) == 1
+    assert sweep(tmp_path / "deep") == [left[0].parent]  # it lives, and keeps what it makes
+    writer.kill()
+    writer.wait()
+    write_json(tmp_path / "deep/a.json", 2)
+    assert names(tmp_path / "deep") == ["a.json"]
+
+
+@pytest.mark.fault("a command is killed while it writes")
+def test_every_command_removes_what_killed_ones_left_anywhere(place, monkeypatch):
+    (temporary := place / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    folders = ("data/03_packed", "data/05_reports/deep/er", ".checkpoints/cnn3/id", ".dvc/tmp")
+    left = [place / one / ".unveil-x-killed/x" for one in (*folders, "mlflow/state/artifacts", ".")]
+    left.append(temporary / ".unveil-object-killed/faces.zip")
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.write_text("half")
+    for code in ("import unveil.cli; unveil.cli.main()",):
+        subprocess.run([sys.executable, "-c", code, "--help"], check=True, capture_output=True)
+    assert [path for path in left if path.parent.exists()] == []
+
+
+def test_a_folder_that_had_stepped_aside_for_a_killed_write_comes_back(tmp_path):
+    aside = tmp_path / ".unveil-report-killed/report.old"
+    aside.mkdir(parents=True)
+    (aside / "old.txt").write_text("old")
+    (aside.parent / "report").mkdir()
+    assert sweep(tmp_path) == []
+    assert names(tmp_path) == ["report", "report/old.txt"]

@@ -1,0 +1,274 @@
+"""Archives and tables that are not what they seem: refused, or counted, in one line."""
+
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from unveil.cli import app
+from unveil.common.errors import UserError
+from unveil.common.paths import ARCHIVE, MANIFEST
+
+# Great Expectations 1.24 imports what Python and its own libraries have deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+CLASSES = ("happy", "neutral", "sad", "surprise")
+
+
+def face(seed: int) -> bytes:
+    """Draw noise of long waves, so that no two are twins."""
+    small = np.random.default_rng(seed).integers(40, 215, (12, 12)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(small).resize((48, 48), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def folder(at: Path, counts: dict[str, int], classes: tuple[str, ...] = CLASSES) -> Path:
+    """Write faces into ``PARENT/CLASS``, so many of each class below each parent."""
+    seed = 0
+    for parent, count in counts.items():
+        for label in classes:
+            for _ in range(count):
+                path = at / parent / label / f"{seed:05}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(face(seed))
+                seed += 1
+    return at
+
+
+def refused(*arguments: str) -> str:
+    """Run a verb that refuses in one line, and puts no archive in place."""
+    with pytest.raises(UserError) as refusal:
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert not ARCHIVE.exists()
+    return str(refusal.value)
+
+
+def tarred(path: Path, mode: str) -> None:
+    with tarfile.open(path, mode) as archive:
+        archive.add("params.yaml")
+
+
+@pytest.fixture
+def tracked(place: Path) -> Path:
+    """A place under DVC, whose verbs run to their end."""
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], check=True)
+    return place
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "lzma"), (9, "deflate64"), (93, "zstandard")],
+)
+def test_a_zip_compressed_in_a_way_that_is_not_read_is_refused_by_its_name(place, method, name):
+    known = method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    with zipfile.ZipFile("a.zip", "w", method if known else zipfile.ZIP_STORED) as archive:
+        for number in range(3):
+            archive.writestr(f"happy/{number}.png", face(number))
+            archive.infolist()[-1].compress_type = method  # what the directory says of it
+    line = refused("ingest", "a.zip")
+    assert "3 of 3 files have an unsupported compression, first 'happy/0.png'" in line
+    assert f"{name}, method {method}" in line
+    assert "unpack it and give the folder" in line
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda path: path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(99)), "a 7z archive"),
+        (lambda path: path.write_bytes(b"Rar!\x1a\x07\x01\x00" + bytes(99)), "a rar archive"),
+        (lambda path: tarred(path, "w"), "a tar archive"),
+        (lambda path: tarred(path, "w:gz"), "compressed by gzip"),
+        (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "is no zip, or its directory"),
+    ],
+)
+def test_another_archive_under_the_name_of_a_zip_is_called_what_it_is(place, make, kind):
+    make(place / "a.zip")
+    assert kind in refused("ingest", "a.zip")
+
+
+def test_a_zip_of_zips_is_to_be_unpacked_first(place):
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.writestr("train/happy.zip", b"PK")
+    line = refused("ingest", "a.zip")
+    assert "1 archives to be unpacked first, such as 'train/happy.zip'" in line
+
+
+def test_a_zip_of_streams_large_entries_and_junk_before_it_is_read(tracked):
+    class Pipe(io.BytesIO):
+        """Where nothing can be written twice, as in a pipe: sizes follow the data."""
+
+        def seekable(self) -> bool:
+            return False
+
+        def tell(self) -> int:
+            raise OSError
+
+    pipe = Pipe(b"")
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            with archive.open(f"happy/{number}.png", "w", force_zip64=True) as member:
+                member.write(face(number))
+    Path("a.zip").write_bytes(b"#!/bin/sh\nexit\n" + pipe.getvalue())
+    output = said("ingest", "a.zip")
+    assert "3 faces" in output
+    assert "unreadable" not in output
+
+
+def test_a_source_of_which_nothing_can_be_read_is_refused(place):
+    for path in folder(place / "faces", {"train": 2}).rglob("*.png"):
+        path.write_bytes(b"no picture")
+    line = refused("ingest", "faces")
+    assert "none of 8 images can be read, first 'train/happy/00000.png'" in line
+
+
+def test_unreadable_images_are_counted_where_they_are_and_held_against_the_limit(tracked):
+    folder(tracked / "faces", {"train": 4})
+    for path in sorted((tracked / "faces/train/sad").iterdir())[:2]:
+        path.write_bytes(path.read_bytes()[:80])
+    output = said("ingest", "faces")
+    assert "unreadable: 2 of 16 images (2 in 'train/sad'), first 'train/sad/0" in output
+    assert "12.5% is over rules.sets.few_quarantined.max_share 0.1 of params.yaml" in output
+
+
+def test_an_archive_without_a_train_folder_is_refused_before_it_is_in_place(place):
+    folder(place / "faces", {"test": 1, "val": 1})
+    assert "has test, validation but no train folder" in refused("ingest", "faces")
+
+
+def test_held_out_folders_under_the_names_of_the_field_stay_held_out(tracked):
+    folder(tracked / "faces", {"FER2013Train": 2, "FER2013Valid": 1, "FER2013Test": 1})
+    output = said("ingest", "faces")
+    assert "FER2013Test is test, FER2013Train is train, FER2013Valid is validation" in output
+    said("manifest")
+    import pandas as pd
+
+    faces = pd.read_parquet(MANIFEST)
+    held = faces["member"].str.startswith("FER2013Test/")
+    assert set(faces.loc[held, "split"]) == {"test"}
+    assert set(faces.loc[~held, "split"]) == {"train", "validation"}
+
+
+def test_folders_that_are_pooled_are_named_and_those_that_look_like_splits_refused(tracked):
+    folder(tracked / "faces", {"fold1": 1, "fold2": 2})
+    line = refused("ingest", "faces")
+    assert "'fold1' (4 images), 'fold2' (8 images)" in line
+    assert "data.split_folders in params.yaml" in line
+    text = Path("params.yaml").read_text()
+    assert "split_folders: {}" in text
+    Path("params.yaml").write_text(
+        text.replace("split_folders: {}", "split_folders: {fold1: none, fold2: none}")
+    )
+    output = said("ingest", "faces")
+    assert "no splits: 2 folders make one set, 4 in 'fold1', 8 in 'fold2'" in output
+
+
+def fer2013(*rows: str, header: str = "emotion,pixels,Usage") -> Path:
+    Path("fer2013.csv").write_text("\n".join([header, *rows, ""]))
+    return Path("fer2013.csv")
+
+
+def pixels(seed: int) -> str:
+    return " ".join(map(str, np.random.default_rng(seed).integers(0, 255, 48 * 48)))
+
+
+def test_a_fer2013_that_a_spreadsheet_saved_is_the_same_faces(tracked):
+    plain = [f"{3 + number},{pixels(number)},Training" for number in range(4)]
+    said("ingest", str(fer2013(*plain)))
+    before = ARCHIVE.read_bytes()
+    odd = [*plain[:1], ",,", *plain[1:2], "", *(f"{row},," for row in plain[2:]), ",,", ", ,"]
+    floats = [f"{3 + number}.0;{pixels(number)};training" for number in range(4)]
+    for rows, header in ((odd, "emotion,pixels,Usage"), (floats, "\ufeffEmotion;Pixels;USAGE")):
+        said("ingest", str(fer2013(*rows, header=header)))
+        assert ARCHIVE.read_bytes() == before
+
+
+def test_a_fer2013_with_a_bad_row_after_empty_ones_names_its_line(place):
+    line = refused("ingest", str(fer2013(f"3,{pixels(0)},Training", ",,", "3,1 2 3,Training")))
+    assert "fer2013.csv, line 4: 3 pixels, the first row has 2304" in line
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "\ufefffile;tone\n00000.png;dark\n;\n\n00001.png;light\n",
+        "File,tone\n00000.png,dark,\n,\n00001.png,light,\n,,\n",
+    ],
+)
+def test_attributes_that_a_spreadsheet_saved_are_understood(tracked, table):
+    folder(tracked / "faces", {"train": 1})
+    (tracked / "faces/attributes.csv").write_text(table)
+    said("ingest", "faces")
+    said("manifest")
+    import pandas as pd
+
+    with zipfile.ZipFile(ARCHIVE) as archive:  # as an erasure looks for rows
+        assert archive.read("attributes.csv").startswith(b"file,tone\n")
+    faces = pd.read_parquet(MANIFEST)
+    assert faces["tone"].tolist()[:2] == ["dark", "light"]
+    assert faces["tone"].isna().tolist()[2:] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ("file,tone\n00000.png,dark,light\n", "line 2: 3 cells, the header has 2"),
+        ("file,tone\n00000.png,dark\n00000.png,dark\n", "line 3: '00000.png' stands there twice"),
+        ("file,tone\n,dark\n", "line 2: the cell of 'file' is empty"),
+        ("name,tone\n00000.png,dark\n", "has no column 'file'; it has name, tone"),
+    ],
+)
+def test_attributes_with_a_bad_row_are_refused_before_they_are_in_place(place, table, line):
+    folder(place / "faces", {"train": 1})
+    (place / "faces/attributes.csv").write_text(table)
+    assert line in refused("ingest", "faces")
+
+
+def test_rows_of_attributes_that_name_no_face_are_counted(tracked):
+    folder(tracked / "faces", {"train": 1})
+    (tracked / "faces/attributes.csv").write_text("file,tone\n00000.png,dark\nx.png,dark\n")
+    said("ingest", "faces")
+    assert "attributes.csv: 1 of 2 rows name no face of a class, first 'x.png'" in said("manifest")
+
+
+def test_sixty_faces_of_each_class_without_splits_are_enough(tracked):
+    folder(tracked / "faces", {"": 60}, classes=CLASSES)
+    said("ingest", "faces")
+    said("manifest")
+    assert "the data passed" in said("validate")
+
+
+def test_fewer_faces_of_a_class_are_said_with_all_that_it_needs(tracked):
+    folder(tracked / "faces", {"": 55}, classes=CLASSES)
+    said("ingest", "faces")
+    said("manifest")
+    result = CliRunner().invoke(app, ["validate"])
+    assert "validation/happy 6" in result.stderr
+    assert (
+        "(rules.sets.every_class_in_every_split of params.yaml: train 40, validation 10, test 10, "
+        "of each class in all 60)"
+    ) in result.stderr
+
+
+def test_imbalance_is_said_with_its_number_its_limit_and_its_key(tracked):
+    folder(tracked / "faces", {"train": 1, "test": 1}, classes=("sad",))
+    folder(tracked / "faces", {"train": 10, "test": 10}, classes=("happy", "neutral", "surprise"))
+    said("ingest", "faces")
+    said("manifest")
+    result = CliRunner().invoke(app, ["validate"])
+    assert "the largest class too many times the smallest. test/sad 10, train/sad " in result.stderr
+    assert "(rules.sets.class_balance of params.yaml: max_imbalance 4)" in result.stderr

@@ -1,0 +1,167 @@
+"""Numbers about probabilities agree with scikit-learn or with what a hand works out."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from unveil.evaluation import probability_metrics
+from unveil.evaluation.probability_metrics import (
+    COVERAGES,
+    drawings,
+    interval,
+    intervals,
+    reliability,
+)
+
+ALL = ("log_loss", "brier", "ece", "risks", "accuracy_at_90")
+
+
+def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw probabilities that mean what they say, and labels by them; each class is there."""
+    generator = np.random.default_rng(seed)
+    logits = 1.5 * generator.normal(size=(count, 4))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (probabilities.cumsum(1) < generator.random((count, 1))).sum(1).clip(max=3)
+    labels[:4] = range(4)
+    return probabilities, labels
+
+
+def weighed(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 4, count) + (np.arange(count) == 0)
+
+
+@given(st.integers(4, 60), st.integers(0, 999))
+@settings(max_examples=50, deadline=None)
+def test_log_loss_and_brier_are_scikit_learns(count, seed):
+    probabilities, truth = drawn(count, seed)
+    weights = weighed(count, seed)
+    known = {"sample_weight": weights, "labels": range(4)}
+    assert probability_metrics.log_loss(probabilities, truth, weights) == pytest.approx(
+        metrics.log_loss(truth, probabilities, **known)
+    )
+    assert probability_metrics.brier(probabilities, truth, weights) == pytest.approx(
+        metrics.brier_score_loss(truth, probabilities, scale_by_half=False, **known)
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
+@given(st.integers(4, 40), st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_a_weight_is_so_many_images_and_many_weights_are_measured_as_each_alone(name, count, seed):
+    probabilities, truth = drawn(count, seed)
+    measure = getattr(probability_metrics, name)
+    weights = np.stack([weighed(count, seed), weighed(count, seed + 1)])
+    together = measure(probabilities, truth, weights)
+    for row, found in zip(weights, together, strict=True):
+        assert measure(probabilities, truth, row) == pytest.approx(found)
+        copied = np.repeat(np.arange(count), row)
+        ones = np.ones(len(copied), int)
+        assert measure(probabilities[copied], truth[copied], ones) == pytest.approx(found)
+
+
+def test_a_probability_of_none_for_the_truth_costs_much_and_not_all():
+    sure = np.eye(2)[[0, 1]]
+    loss = probability_metrics.log_loss(sure, np.array([0, 0]), np.ones(2, int))
+    assert loss == pytest.approx(-np.log(1e-7) / 2)
+
+
+FIVE = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4], [0.8, 0.2]])
+FIRST = np.array([0, 1, 0, 0, 1])
+
+
+def test_the_calibration_error_by_hand():
+    # Bins of 0.9, 0.6 and 0.8: |0.5 - 0.9| * 2 + |1 - 0.6| * 2 + |0 - 0.8|, over 5.
+    ones = np.ones(5, int)
+    assert probability_metrics.ece(FIVE, FIRST, ones) == pytest.approx((0.8 + 0.8 + 0.8) / 5)
+    assert probability_metrics.ece(np.eye(2)[[0, 1]], np.array([0, 1]), np.ones(2, int)) == 0
+    assert reliability(FIVE, FIRST) == [
+        {"confidence": pytest.approx(0.6), "accuracy": 1.0, "images": 2},
+        {"confidence": pytest.approx(0.8), "accuracy": 0.0, "images": 1},
+        {"confidence": pytest.approx(0.9), "accuracy": 0.5, "images": 2},
+    ]
+
+
+def test_the_risks_by_hand():
+    # In the order of confidence: hit, error, error, hit, hit.
+    risks = dict(
+        zip(
+            COVERAGES.round(2), probability_metrics.risks(FIVE, FIRST, np.ones(5, int)), strict=True
+        )
+    )
+    assert risks[0.2] == 0
+    assert risks[0.4] == pytest.approx(1 / 2)
+    assert risks[0.6] == pytest.approx(2 / 3)
+    assert risks[1.0] == pytest.approx(2 / 5)
+    assert probability_metrics.accuracy_at_90(FIVE, FIRST, np.ones(5, int)) == pytest.approx(
+        1 - 2 / 4.5
+    )
+
+
+def test_what_is_answered_and_how_much_of_it_is_wrong_by_hand():
+    ones = np.ones(5, int)
+    for threshold, coverage, risk in ((0.0, 1, 2 / 5), (0.8, 3 / 5, 2 / 3), (0.95, 0, 0)):
+        assert probability_metrics.coverage(FIVE, FIRST, ones, threshold=threshold) == coverage
+        assert probability_metrics.risk(FIVE, FIRST, ones, threshold=threshold) == pytest.approx(
+            risk
+        )
+
+
+@given(st.integers(4, 50), st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_each_class_is_drawn_again_as_often_as_it_is_there(count, seed):
+    _, truth = drawn(count, seed)
+    weights = drawings(truth, 7, np.random.default_rng(seed))
+    assert weights.shape == (7, count)
+    for label in range(4):
+        assert (weights[:, truth == label].sum(1) == (truth == label).sum()).all()
+
+
+def test_an_interval_is_repeatable_whatever_is_in_memory_together(monkeypatch):
+    probabilities, truth = drawn(200)
+    whole = interval(probability_metrics.brier, probabilities, truth)
+    assert whole == interval(probability_metrics.brier, probabilities, truth)
+    monkeypatch.setattr(probability_metrics, "AT_ONCE", 10_000)
+    parts = interval(probability_metrics.brier, probabilities, truth)
+    assert parts.value == whole.value
+    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), rel=0.05)
+
+
+def test_every_point_of_the_curve_has_an_interval():
+    curve = intervals(probability_metrics.risks, *drawn(300))
+    assert len(curve) == len(COVERAGES)
+    assert all(0 <= one.low <= one.value <= one.high <= 1 for one in curve)
+
+
+def test_95_of_100_intervals_cover_the_populations_value(monkeypatch):
+    monkeypatch.setattr(probability_metrics, "DRAWS", 400)
+    probabilities, truth = drawn(400_000)
+    named = {
+        "log_loss": probability_metrics.log_loss,
+        "brier": probability_metrics.brier,
+        "accuracy_at_90": probability_metrics.accuracy_at_90,
+        "risk": partial(probability_metrics.risk, threshold=0.6),
+    }
+    known = {
+        name: measure(probabilities, truth, np.ones(len(truth), int))
+        for name, measure in named.items()
+    }
+    covered = dict.fromkeys(known, 0)
+    for place in range(200):
+        part = slice(place * 400, place * 400 + 400)
+        for name, measure in named.items():
+            found = interval(measure, probabilities[part], truth[part], seed=place)
+            covered[name] += found.low <= known[name] <= found.high
+    assert all(0.9 <= count / 200 <= 0.99 for count in covered.values()), covered
+
+
+def test_a_good_calibration_may_be_perfect_although_few_images_never_look_so():
+    probabilities, truth = drawn(300)
+    found = interval(probability_metrics.ece, probabilities, truth, biased=True)
+    plain = interval(probability_metrics.ece, probabilities, truth)
+    assert found.value > 0.02
+    assert found.low == 0
+    assert plain.low > 0

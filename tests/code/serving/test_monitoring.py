@@ -1,0 +1,120 @@
+"""Readings of a server, held against thresholds: drifted, steady, too few, or no answer."""
+
+import http.server
+import threading
+
+import pytest
+
+from unveil.common.errors import UserError
+from unveil.config import params
+from unveil.serving.monitoring import Readings, judge, parsed, read
+
+SETTINGS = params.load().monitoring
+TEXT = """# HELP unveil_drift How far.
+# TYPE unveil_drift gauge
+unveil_drift{measure="brightness"} 0.31
+unveil_drift{measure="label"} 0.002
+# HELP unveil_watched_faces Faces.
+# TYPE unveil_watched_faces gauge
+unveil_watched_faces 940.0
+"""
+
+
+@pytest.fixture
+def server():
+    """A server that gives metrics to who has the token."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            known = self.headers.get("authorization") == "Bearer right"
+            self.send_response(200 if known else 401)
+            self.end_headers()
+            self.wfile.write(TEXT.encode() if known else b"")
+
+        def log_message(self, *_):
+            return
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{made.server_port}"
+        made.shutdown()
+        thread.join()
+
+
+def test_gauges_are_read_with_the_token(server):
+    expected = Readings({"brightness": 0.31, "label": 0.002}, 940)
+    assert read(server, "right") == read(f"{server}/", "right") == expected
+
+
+def test_a_wrong_token_is_said_and_not_shown(server):
+    with pytest.raises(UserError, match="answers 401; set UNVEIL_TOKEN") as refused:
+        read(server, "wrong-token")
+    assert "wrong-token" not in str(refused.value)
+
+
+def test_a_token_from_a_file_may_end_its_line_and_a_malformed_one_is_not_shown(server):
+    assert read(server, "right\n").faces == 940
+    with pytest.raises(UserError, match="the address or the token is malformed") as refused:
+        read(server, "two\nlines")
+    assert "two" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "127.0.0.1:8000", "ftp://somewhere"])
+def test_what_is_no_address_of_a_server_is_refused(url):
+    with pytest.raises(UserError, match="is no address of a server"):
+        read(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no drift: its bundle has no reference"),
+        ("unveil_ready 1.0\n", "has no drift: its bundle has no reference"),
+        ("<html>hello</html>", "no metrics of Prometheus"),
+        ("unveil_drift{measure= 5", "no metrics of Prometheus"),
+    ],
+)
+def test_an_answer_without_drift_is_one_line(text, said):
+    with pytest.raises(UserError, match=said) as refused:
+        parsed(text, "http://server/metrics")
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_past_its_threshold_has_drifted():
+    verdict = judge(parsed(TEXT, "server"), SETTINGS)
+    assert verdict.outcome == "drifted"
+    assert verdict.said == "drifted: brightness 0.310 bits, over 0.050"
+    assert "| brightness | 0.310 | 0.050 | drifted |" in verdict.table()
+    assert "| label | 0.002 | 0.050 | steady |" in verdict.table()
+    assert "| confidence | - | 0.050 | not measured |" in verdict.table()
+
+
+def test_of_too_few_faces_nothing_is_concluded():
+    verdict = judge(Readings({"brightness": 0.9}, SETTINGS.min_faces - 1), SETTINGS)
+    assert verdict.outcome == "too-few"
+    assert verdict.said == "too few faces to judge: 499 of 500"
+    assert "| brightness | 0.900 | 0.050 | too few faces |" in verdict.table()
+
+
+def test_what_is_below_its_threshold_is_steady():
+    verdict = judge(Readings({"brightness": 0.05, "unknown": 0.9}, 1000), SETTINGS)
+    assert (verdict.outcome, verdict.said) == ("steady", "no drift over 1000 faces")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("label: 0.05", "labels: 0.05", "monitoring.thresholds.labels"),
+        ("label: 0.05", "label: 0.0", "greater than 0, found 0.0"),
+        ("url: http://127.0.0.1:8000", "url: 127.0.0.1:8000", "monitoring.url"),
+        ("cooldown_hours: 24.0", "cooldown: 24.0", "monitoring.cooldown: unknown key"),
+    ],
+)
+def test_a_wrong_threshold_is_refused_at_load(place, old, new, said):
+    path = place / "params.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=said):
+        params.load(path)
