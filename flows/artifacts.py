@@ -1,9 +1,9 @@
-"""What machines tell each other about data: what to train on, and what was made of it.
+"""Exchange of data between the controller and workers: training orders and trained models.
 
-They share git, the DVC remote, MLflow and Prefect, and no folder. The controller's `order` goes to
-a worker as a flow parameter, and the worker's lock entries come back as an artifact in Prefect; the
-files themselves go through the DVC remote, known by their hashes. In one checkout, or without a
-remote, there is nothing to move and all four only check.
+The machines share git, the DVC remote, MLflow and Prefect, but no folder. The controller's `order`
+goes to a worker as a flow parameter. The worker's entries of dvc.lock come back as a Prefect
+artifact; the files go through the DVC remote, addressed by their hashes. In one checkout, or
+without a remote, nothing is transferred and the functions only check.
 """
 
 import fcntl
@@ -23,10 +23,10 @@ from flows import code_version
 from flows.code_version import LOCK
 from flows.stages import stages_of
 from unveil.common.errors import UserError
-from unveil.common.files import existing, replacing
+from unveil.common.files import atomic_write, require_path
 from unveil.common.paths import PARAMS
 from unveil.config.provenance import dvc_hash
-from unveil.privacy.dvc_objects import S3_PATIENCE
+from unveil.privacy.dvc_objects import S3_TIMEOUTS
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -35,26 +35,26 @@ PACK = "pack"
 
 
 def order(architectures: Sequence[str]) -> dict[str, Any]:
-    """Say what is to be trained on: code, parameters and the hashes of the packed faces.
+    """Describe the inputs of a training: code, parameters and the hashes of the packed faces.
 
-    With a DVC remote the packed faces are on it when this returns. The hashes of the models that
-    are here go along, for a worker to `begin_with`.
+    Pushes the packed faces to the DVC remote, if there is one. The order includes the hashes of
+    the local models, so that a worker can `fetch_model`.
     """
     with _remote() as repo:
         if repo:
             repo.push([PACK])
-    params = existing(PARAMS, made_by="git checkout").read_text()
+    params = require_path(PARAMS, made_by="git checkout").read_text()
     models = _locked([stages_of(key)[0] for key in architectures])
     return {**code_version.state(), "params": params, "locked": _locked([PACK]), "models": models}
 
 
-def accept(order: dict[str, Any]) -> None:
-    """Make this checkout what the order names, and keep it so until `hand_over`.
+def apply_order(order: dict[str, Any]) -> None:
+    """Check out what the order names, and lock the checkout until `push_results`.
 
     Raises:
-        UserError: what does not match and cannot be made to.
+        UserError: what does not match and cannot be changed.
     """
-    # Trainings of one order share a checkout; to lay out another, one must be alone in it.
+    # Trainings of one order share a checkout; switching to another order needs exclusive use.
     if _hold(fcntl.LOCK_EX | fcntl.LOCK_NB):
         _lay_out(order)
         _hold(fcntl.LOCK_SH)
@@ -65,29 +65,29 @@ def accept(order: dict[str, Any]) -> None:
         raise UserError("this checkout is training for another order; give each worker its own")
 
 
-def begin_with(order: dict[str, Any], architecture: str) -> None:
-    """Take the model that the controller has: where it is still up to date it is not trained again.
+def fetch_model(order: dict[str, Any], architecture: str) -> None:
+    """Pull the controller's model, so that it is not trained again if it is up to date.
 
-    Where it cannot be had it is said, and nothing else changes.
+    If the pull fails, a line is printed and the model is trained.
     """
     stage = stages_of(architecture)[0]
-    wanted, before = {stage: order["models"].get(stage)}, _locked([stage])
-    if not wanted[stage] or before == wanted:
+    target, before = {stage: order["models"].get(stage)}, _locked([stage])
+    if not target[stage] or before == target:
         return
     try:
         with _remote() as repo:
-            if repo and not _pulled(repo, stage, wanted, before):
-                print(f"{architecture} is trained anew: the controller's is of other things")
+            if repo and not _pulled(repo, stage, target, before):
+                print(f"{architecture} is retrained: the controller's model has other inputs")
     except UserError as error:
-        print(f"{architecture} is trained anew: {error}")
+        print(f"{architecture} is retrained: {error}")
 
 
-def _pulled(repo: "Repo", stage: str, wanted: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Take what ``wanted`` names, if made of what is here; else leave ``before`` in the lock."""
+def _pulled(repo: "Repo", stage: str, target: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Pull what ``target`` names if its inputs match; otherwise restore ``before`` in the lock."""
     pulled = False
     try:
-        _lock(repo, wanted)
-        if not _made_of_others(repo, stage):
+        _lock(repo, target)
+        if not _other_inputs(repo, stage):
             repo.pull([stage], force=True)
             pulled = True
     finally:
@@ -96,8 +96,8 @@ def _pulled(repo: "Repo", stage: str, wanted: dict[str, Any], before: dict[str, 
     return pulled
 
 
-def hand_over(architecture: str) -> None:
-    """Give to the other machines what was trained and evaluated here."""
+def push_results(architecture: str) -> None:
+    """Push the trained and evaluated model for the controller."""
     stages = list(stages_of(architecture))
     with _remote() as repo:
         if repo:
@@ -106,37 +106,37 @@ def hand_over(architecture: str) -> None:
         create_markdown_artifact(
             key=_key(architecture),
             markdown=f"```json\n{json.dumps(_locked(stages), indent=1)}\n```",
-            description=f"what a worker made of {architecture}, as dvc.lock has it",
+            description=f"the entries of dvc.lock that a worker produced for {architecture}",
         )
     _hold(fcntl.LOCK_UN)
 
 
-def collect(architecture: str) -> None:
-    """Take what a worker made, exactly what it handed over; trains nothing.
+def pull_results(architecture: str) -> None:
+    """Pull exactly what a worker pushed; trains nothing.
 
     Raises:
-        UserError: when it is not all there and whole, or was made of other things than are here.
+        UserError: if files are missing or damaged, or were produced from other inputs.
     """
     with _remote() as repo:
         if repo is None:
             return
         artifact = cast(Artifact | None, Artifact.get(_key(architecture)))
         if artifact is None:
-            raise UserError(f"no worker has handed over {architecture}")
+            raise UserError(f"no worker has pushed results for {architecture}")
         stages = list(stages_of(architecture))
         before = _locked(stages)
         _lock(repo, json.loads(str(artifact.data).strip("`").removeprefix("json")))
-        changed = _made_of_others(repo, stages[0])
+        changed = _other_inputs(repo, stages[0])
         if not changed:
             repo.pull(stages, force=True)
             changed = repo.status(targets=stages)
         if changed:
             _lock(repo, before)
-            raise UserError(f"{architecture} was made of other things than are here: {changed}")
+            raise UserError(f"{architecture} was produced from other inputs: {changed}")
 
 
-def _made_of_others(repo: "Repo", stage: str) -> dict[str, Any]:
-    # Its outputs differ as long as they are not pulled.
+def _other_inputs(repo: "Repo", stage: str) -> dict[str, Any]:
+    # Changes of outputs are ignored: these differ until they are pulled.
     changes = repo.status(targets=[stage]).get(stage, [])
     others = [change for change in changes if "changed outs" not in change]
     return {stage: others} if others else {}
@@ -145,16 +145,16 @@ def _made_of_others(repo: "Repo", stage: str) -> dict[str, Any]:
 def _lay_out(order: dict[str, Any]) -> None:
     if _laid_out(order):
         return
-    code_version.become(order["commit"], order["changes"])
-    with replacing(PARAMS) as path:
+    code_version.check_out(order["commit"], order["changes"])
+    with atomic_write(PARAMS) as path:
         path.write_text(order["params"])
     with _remote() as repo:
         if repo is None:
-            raise UserError("the order's data is not here and no DVC remote is set: dvc remote add")
+            raise UserError("the order's data is missing and no DVC remote is set: dvc remote add")
         _lock(repo, order["locked"])
         repo.pull([PACK], force=True)
     if wrong := _wrong(order):
-        raise UserError(f"{', '.join(wrong)} is not what the order names")
+        raise UserError(f"{', '.join(wrong)} differs from the order")
 
 
 def _laid_out(order: dict[str, Any]) -> bool:
@@ -179,7 +179,7 @@ def _wrong(order: dict[str, Any]) -> list[str]:
 def _locked(stages: Sequence[str]) -> dict[str, Any]:
     from dvc.repo import Repo
 
-    # DVC empties the file before it writes it, for a training beside us too.
+    # DVC truncates the file before it writes it, also in a training that runs in parallel.
     with Repo(_wait_for_lock=True) as repo, repo.lock:
         content = _lock_content()
     return {name: content["stages"].get(name) for name in stages}
@@ -191,18 +191,18 @@ def _lock_content() -> dict[str, Any]:
 
 
 def _lock(repo: "Repo", entries: dict[str, Any]) -> None:
-    # Not the whole file: the other entries tell what else lies in this checkout.
+    # Keep the other entries: they describe the other files of this checkout.
     with repo.lock:
         content = _lock_content()
         merged = {**content["stages"], **entries}
         content["stages"] = {name: entry for name, entry in merged.items() if entry}
-        with replacing(LOCK) as path:
+        with atomic_write(LOCK) as path:
             path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 @contextmanager
 def _remote() -> "Iterator[Repo | None]":
-    """Open DVC where it has a remote, and turn what that cannot do into one line."""
+    """Open the DVC repository if it has a remote, else None; errors of the remote are one line."""
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -211,19 +211,19 @@ def _remote() -> "Iterator[Repo | None]":
     if name is None:
         yield None
         return
-    # DVC keeps a damaged object under the hash it should have, unless told to verify.
-    patience = S3_PATIENCE if own.get("url", "").startswith("s3:") else {}
-    asked = {**patience, **own, "verify": True}
-    # s3fs tries again itself; with botocore's own five for each a mute server held us 380 s.
+    # Without `verify` DVC stores a damaged object under the hash it should have.
+    patience = S3_TIMEOUTS if own.get("url", "").startswith("s3:") else {}
+    config = {**patience, **own, "verify": True}
+    # s3fs has its own retries; with botocore's five for each, a silent server took 380 s.
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
     try:
-        with Repo(remote_config=asked, _wait_for_lock=True) as repo:
+        with Repo(remote_config=config, _wait_for_lock=True) as repo:
             store = repo.cloud.get_remote_odb()
             store.fs.exists(store.path)
             yield repo
     except UserError:
         raise
-    except Exception as error:  # each kind of remote has its own
+    except Exception as error:  # each kind of remote has its own exceptions
         raise UserError(f"DVC remote {name}: {' '.join(str(error).split())[:300]}") from error
 
 
@@ -241,7 +241,7 @@ def _hold(kind: int) -> bool:
 
 @cache
 def _lock_file(root: Path) -> int:
-    # Open as long as the process: a lock dies with the one who holds it.
+    # Stays open as long as the process, whose end releases the lock.
     folder = root / ".dvc/tmp"
     folder.mkdir(parents=True, exist_ok=True)
     return os.open(folder / "exchange.lock", os.O_RDWR | os.O_CREAT)

@@ -1,8 +1,9 @@
 """`python -m flows.child_process COMMAND`: run a command that ends with its parent.
 
-Standard input is the asker's end of a pipe. It closes when the asker dies, whatever killed it, and
-then the command and all it started are interrupted, and killed when that is not enough. The command
-waits until its slot is free, and what it makes in this checkout: an orphan may still be at it.
+Standard input is a pipe from the parent. It closes when the parent dies, for whatever reason; then
+the command's process group is interrupted, and killed if it does not end. The command first waits
+until its slot and the stage it builds in this checkout are free: an orphaned process may still use
+them.
 """
 
 import os
@@ -13,19 +14,19 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.gpu_slots import MAKES, SLOT, hold, making
+from flows.gpu_slots import MAKES, SLOT, hold, stage_lock
 
 GRACE = "UNVEIL_GRACE"
-"""The environment variable with the seconds between the interrupt and the kill."""
+"""The environment variable with the seconds between interrupt and kill."""
 
 SECONDS = 20.0
-"""Of grace, where it does not say."""
+"""The default of these seconds."""
 
 
 def start(
     command: Sequence[str], *, env: Mapping[str, str], grace: float | None = None, **options: Any
 ) -> subprocess.Popen[bytes]:
-    """Run a command under a guard, out of reach of the terminal's signals."""
+    """Start a command under this module, in a session without the terminal's signals."""
     return subprocess.Popen(
         [sys.executable, "-m", "flows.child_process", *command],
         env={**env, GRACE: str(grace or SECONDS)},
@@ -35,7 +36,7 @@ def start(
     )
 
 
-def _end_with_asker(started: list[subprocess.Popen[bytes]], starting: threading.Lock) -> None:
+def _end_with_parent(started: list[subprocess.Popen[bytes]], starting: threading.Lock) -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
     with starting:
@@ -52,14 +53,14 @@ def _end_with_asker(started: list[subprocess.Popen[bytes]], starting: threading.
 
 
 def main() -> int:
-    """Run the command of the arguments; gives its exit code."""
-    # A Ctrl-C reaches the whole terminal: the asker decides, and the command hears of it from us.
+    """Run the command in ``sys.argv``; returns its exit code."""
+    # Ctrl-C reaches all processes of the terminal: only the parent decides about the end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     started: list[subprocess.Popen[bytes]] = []
     starting = threading.Lock()
-    threading.Thread(target=_end_with_asker, args=(started, starting), daemon=True).start()
-    with hold(os.environ.get(SLOT, "").split()), making(os.environ.get(MAKES, "")):
+    threading.Thread(target=_end_with_parent, args=(started, starting), daemon=True).start()
+    with hold(os.environ.get(SLOT, "").split()), stage_lock(os.environ.get(MAKES, "")):
         with starting:
             started.append(
                 subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)

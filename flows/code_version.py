@@ -1,4 +1,4 @@
-"""The code of this checkout: which it is, and how it becomes that of an order."""
+"""The version of the code in this checkout, and how to check out that of an order."""
 
 import subprocess
 from collections.abc import Iterator
@@ -11,31 +11,31 @@ from unveil.common.files import sha256
 from unveil.common.paths import PARAMS
 
 CODE = ("src", "flows", "dvc.yaml", "pyproject.toml", "uv.lock")
-"""What decides a training, besides its data and parameters."""
+"""The files that determine a training, besides its data and parameters."""
 
 LOCK = Path("dvc.lock")
 
 PATIENCE = 300
-"""Seconds git may take to fetch."""
+"""Timeout of git commands in seconds, chosen for `git fetch`."""
 
 
 def state() -> dict[str, Any]:
-    """Give ``commit``, and in ``changes`` the digest of each file of code that differs from it."""
+    """Return ``commit``, and in ``changes`` the SHA-256 of each code file that differs from it."""
     status = _git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", *CODE)
     names = [record[3:] for record in status.split("\0") if record]
     changes = {name: sha256(Path(name)) if Path(name).is_file() else "" for name in names}
     return {"commit": _git("rev-parse", "HEAD"), "changes": changes}
 
 
-def become(commit: str, changes: dict[str, str]) -> None:
-    """Check out ``commit``; code that is not committed, there or here, is refused by name."""
+def check_out(commit: str, changes: dict[str, str]) -> None:
+    """Check out ``commit``; raises ``UserError`` for uncommitted code, in the order or here."""
     here = state()
     if here == {"commit": commit, "changes": changes}:
         return
     if changes:
-        raise UserError(f"the order's code is in no commit: {_names(changes)}; commit and push it")
+        raise UserError(f"the order has uncommitted code: {_names(changes)}; commit and push it")
     if here["changes"]:
-        raise UserError(f"this checkout's code is changed: {_names(here['changes'])}; undo that")
+        raise UserError(f"this checkout has changed code: {_names(here['changes'])}; undo that")
     if not _has(commit):
         _git("fetch", "--quiet", "--all")
     if not _has(commit):
@@ -43,7 +43,7 @@ def become(commit: str, changes: dict[str, str]) -> None:
     if _git("diff", "--name-only", commit, "--", "uv.lock"):
         line = f"git checkout {commit[:12]} && make install"
         raise UserError(f"the order's commit needs another environment: {line}")
-    with _laid_aside(PARAMS, LOCK):
+    with _set_aside(PARAMS, LOCK):
         _git("checkout", "--quiet", "--detach", commit)
 
 
@@ -60,8 +60,8 @@ def _has(commit: str) -> bool:
 
 
 @contextmanager
-def _laid_aside(*paths: Path) -> Iterator[None]:
-    # Flows write both, so they may differ from any commit; git would refuse to go over them.
+def _set_aside(*paths: Path) -> Iterator[None]:
+    # Flows write both, so they may differ from the commit; git would refuse to overwrite them.
     kept = {path: path.read_bytes() for path in paths if path.exists()}
     for path in kept:
         path.unlink()
@@ -75,11 +75,11 @@ def _laid_aside(*paths: Path) -> Iterator[None]:
 def _git(*arguments: str) -> str:
     command = ["git", "-c", "core.quotePath=false", *arguments]
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
         )
     except subprocess.TimeoutExpired:
         raise UserError(f"git {arguments[0]} took more than {PATIENCE} s") from None
-    if said.returncode:
-        raise UserError(f"git {arguments[0]}: {' '.join(said.stderr.split())[:300]}")
-    return said.stdout.strip("\n")
+    if result.returncode:
+        raise UserError(f"git {arguments[0]}: {' '.join(result.stderr.split())[:300]}")
+    return result.stdout.strip("\n")

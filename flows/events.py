@@ -1,7 +1,7 @@
-"""A decision about who is champion, as an event of Prefect: automations can hang on it.
+"""Emits a promotion decision as a Prefect event, which can trigger automations.
 
-Takes ``data/05_reports/promotion.json``. In a flow `promote` calls it; after `unveil promote` or
-`rollback` of a person the verb runs ``python -m flows.events``, where PREFECT_API_URL is set.
+Reads ``data/05_reports/promotion.json``. In a flow `promote` calls it. `unveil promote` and
+`unveil rollback` run ``python -m flows.events`` if PREFECT_API_URL is set.
 """
 
 import re
@@ -9,7 +9,7 @@ import re
 import typer
 from prefect.events import emit_event
 
-from flows.server import reachable, saying
+from flows.server import connect, report_user_errors
 from unveil.common.files import read_json
 from unveil.common.paths import PROMOTION
 from unveil.registry import NAME
@@ -20,7 +20,7 @@ RESOURCE = f"unveil.model.{NAME}"
 def announce() -> str:
     """Emit ``unveil.champion.promoted``, ``.forced``, ``.rolled-back`` or ``.refused``.
 
-    Its payload is the decision; gives the event's name.
+    Its payload is the decision; returns the event's name.
     """
     decision = read_json(PROMOTION, made_by="unveil promote")
     event = f"unveil.champion.{re.sub(r'[^a-z]+', '-', decision['act'])}"
@@ -34,10 +34,10 @@ def announce() -> str:
     return event
 
 
-@saying
+@report_user_errors
 def main() -> None:
-    """Tell the server that PREFECT_API_URL names."""
-    reachable()
+    """Emit the event to the server of PREFECT_API_URL."""
+    connect()
     announce()
 
 

@@ -1,6 +1,6 @@
-"""Who owns which GPU or cores of this machine, and what a checkout is making.
+"""Locks for the GPUs and cores of this machine, and for the stages a checkout builds.
 
-Locks that die with their owner.
+The end of a process releases its locks.
 """
 
 import fcntl
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import IO
 
 SLOT = "UNVEIL_SLOT"
-"""The environment variable that names a worker's GPU or cores to what it runs."""
+"""The environment variable with the GPU or cores of a worker, for its child processes."""
 
 MAKES = "UNVEIL_MAKES"
-"""The one that names the architecture, or stage, a command makes in its checkout."""
+"""The environment variable with the architecture or stage that a command builds."""
 
 
 def gpus() -> list[str]:
-    """Name the GPUs we may use, as CUDA_VISIBLE_DEVICES does; none without a driver."""
+    """Return the visible GPUs in the notation of CUDA_VISIBLE_DEVICES; none without a driver."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name not in ("", "-1")]
@@ -33,7 +33,7 @@ def gpus() -> list[str]:
 
 
 def claim(unit: str) -> IO[bytes] | None:
-    """Own a GPU or core (`gpu-0`, `core-3`) until the file given is closed; None when taken."""
+    """Lock a GPU or core (`gpu-0`, `core-3`) until the returned file is closed; None if taken."""
     file = _lock(f"{unit}.worker")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,19 +45,19 @@ def claim(unit: str) -> IO[bytes] | None:
 
 @contextmanager
 def hold(units: Sequence[str]) -> Iterator[None]:
-    """Wait until nothing else trains on these units, and keep them for the block."""
+    """Wait until no training uses these GPUs or cores, and lock them for the block."""
     with ExitStack() as held:
-        # All take them in one order, so that two never wait for each other.
+        # Always in the same order, to avoid deadlocks.
         for unit in sorted(units):
             fcntl.flock(held.enter_context(_lock(f"{unit}.training")), fcntl.LOCK_EX)
         yield
 
 
 @contextmanager
-def making(name: str) -> Iterator[None]:
-    """Wait until nothing else makes `name` in this checkout, and keep it so for the block.
+def stage_lock(name: str) -> Iterator[None]:
+    """Wait until no other process builds `name` in this checkout, and lock it for the block.
 
-    DVC, and a training, would refuse a second one at once.
+    Without the lock DVC and a training would refuse to run a second time.
     """
     if not name:
         yield
@@ -70,7 +70,7 @@ def making(name: str) -> Iterator[None]:
 
 
 def _lock(name: str) -> IO[bytes]:
-    # For reading, which is enough to lock: another user of the machine may have made the file.
+    # Opened for reading, which is enough for a lock: another user may own the file.
     path = Path(tempfile.gettempdir()) / f"unveil-{name.replace('/', '_')}"
     if not path.exists():
         path.touch(mode=0o644)

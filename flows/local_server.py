@@ -1,7 +1,7 @@
-"""A Prefect server for the time of one command, where PREFECT_API_URL names none.
+"""A temporary Prefect server for one command, if PREFECT_API_URL is not set.
 
-Prefect would start one in our process group: a Ctrl-C of the terminal would end it while we still
-report to it. Ours hears of nothing until we have ended, whatever ended us.
+Prefect's own temporary server runs in the same process group: Ctrl-C would end it while the flow
+still reports to it. This one gets no signals and runs until this process has ended.
 """
 
 import atexit
@@ -20,30 +20,30 @@ import prefect
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from flows import child_process
-from flows.server import named, reachable
+from flows.server import configured_url, connect
 from unveil.common.errors import UserError
 
 GRACE = 5
-"""Seconds the server has to write what it was told last."""
+"""Seconds for the server to store the last events."""
 
-_settings = ExitStack()  # stays open: what Prefect sends at our exit needs them too
+_settings = ExitStack()  # stays open: Prefect still sends events at exit
 
 
 def ensure_server() -> None:
-    """Make sure that flows have a server: the named one, else one that ends with this process."""
-    if named():
-        reachable()
+    """Use the server of PREFECT_API_URL, or start one that ends with this process."""
+    if configured_url():
+        connect()
         return
     url = f"http://127.0.0.1:{_free_port()}/api"
-    print(f"Prefect answers at {url} until this command ends", file=sys.stderr)
+    print(f"temporary Prefect server at {url} until this command ends", file=sys.stderr)
     with tempfile.TemporaryFile() as log:
         server = child_process.start(
             _command(url), grace=GRACE, stdout=log, stderr=log, env=_environment()
         )
-        # Registered before Prefect's own, which therefore come first.
+        # Registered before Prefect's own exit handlers, which therefore run first.
         atexit.register(_stop, server)
         _wait(server, url, log)
-    os.environ["PREFECT_API_URL"] = url  # for threads and processes that read it anew
+    os.environ["PREFECT_API_URL"] = url  # for child processes and threads
     _settings.enter_context(temporary_settings({PREFECT_API_URL: url}))
 
 
@@ -82,8 +82,8 @@ def _wait(server: subprocess.Popen[bytes], url: str, log: IO[bytes]) -> None:
             pass
         time.sleep(0.1)
     log.seek(0)
-    said = log.read().decode(errors="replace").split("\n")
-    why = next((line for line in reversed(said) if line.strip()), f"no answer in {patience} s")
+    lines = log.read().decode(errors="replace").split("\n")
+    why = next((line for line in reversed(lines) if line.strip()), f"no answer in {patience} s")
     raise UserError(f"no temporary Prefect server could be started: {why.strip()[:300]}")
 
 

@@ -1,6 +1,6 @@
-"""One train-all at a time in a checkout, whoever starts it, by a lock that dies with its process.
+"""A lock that allows one train-all at a time in a checkout; the end of its process releases it.
 
-A second one would be stopped by DVC's locks in the middle, and write over what the first made.
+A second train-all would fail at DVC's locks halfway, and overwrite results of the first.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 from unveil.common.errors import UserError
-from unveil.common.locks import opened
+from unveil.common.locks import open_lock_file
 
 LOCK = Path(".dvc/tmp/train-all.lock")
 
@@ -26,15 +26,15 @@ _held: list[IO[str]] = []
 
 
 @contextmanager
-def turn() -> Iterator[None]:
-    """Keep other train-alls out of this checkout; a `UserError` names the one that runs.
+def checkout_lock() -> Iterator[None]:
+    """Lock this checkout for one train-all; raises `UserError` that names a running one.
 
-    A second time in one process it changes nothing.
+    Reentrant within one process.
     """
     if _held:
         yield
         return
-    with opened(LOCK, LOCK) as file:
+    with open_lock_file(LOCK, LOCK) as file:
         _lock(file)
         _held.append(file)
         try:
@@ -48,9 +48,9 @@ def _lock(file: IO[str]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        who = file.read().strip() or "a process that has just begun"
+        owner = file.read().strip() or "a process that has just started"
         raise UserError(
-            f"a train-all runs in this checkout: {who}; wait until it has ended, or end it"
+            f"a train-all already runs in this checkout: {owner}; wait for its end, or stop it"
         ) from None
     file.truncate(0)
     since = f"{datetime.now():%F %R}"
@@ -61,16 +61,16 @@ def _lock(file: IO[str]) -> None:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number without a name
+    except (KeyError, OSError):  # a container may run with a user id that has no name
         return str(os.getuid())
 
 
 def exclusive(work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Run a function of a flow alone in this checkout."""
+    """Decorate a function of a flow to hold `checkout_lock` while it runs."""
 
     @functools.wraps(work)
-    def alone(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        with turn():
+    def locked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with checkout_lock():
             return work(*args, **kwargs)
 
-    return alone
+    return locked

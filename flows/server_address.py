@@ -1,24 +1,24 @@
-"""The address of a Prefect server, as PREFECT_API_URL has it: what is wrong with it, if anything.
+"""Validates the address of a Prefect server in PREFECT_API_URL.
 
-Imports nothing of Prefect, whose own import ends in a traceback where the address is malformed.
+Does not import Prefect, whose import ends in a traceback if the address is malformed.
 """
 
 from unveil.common import identifiers
-from unveil.common.errors import masked
+from unveil.common.errors import mask_secrets
 
 
-def flaw(url: str) -> str | None:
-    """Say what keeps ``url`` from naming a server; None where nothing does."""
+def problem(url: str) -> str | None:
+    """Return what is wrong with ``url`` as an address of a server; None if it is valid."""
     try:
-        identifiers.address(url)
+        identifiers.http_url(url)
     except ValueError as error:
         return str(error)
     return None
 
 
-def refused(url: str, why: str) -> str:
-    """Put into one line why an address is not used, and what one looks like."""
+def error_message(url: str, why: str) -> str:
+    """Return one error line with the reason and an example of a valid address."""
     return (
-        f"PREFECT_API_URL is {masked(url)!r}: {why}; "
-        "it is the address of a Prefect server, such as http://HOST:4200/api"
+        f"PREFECT_API_URL is {mask_secrets(url)!r}: {why}; "
+        "use the address of a Prefect server, such as http://HOST:4200/api"
     )

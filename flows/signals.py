@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and a closed terminal end a command within seconds, whatever it is at.
+"""Ctrl-C, SIGTERM and a closed terminal end a command within seconds, whatever it does.
 
-The first signal raises KeyboardInterrupt, so that all is left in order, and others change nothing.
-After LIMIT seconds all processes below this one are killed, and it ends.
+The first signal raises KeyboardInterrupt, so that the command can clean up; further signals are
+ignored. After LIMIT seconds all child processes are killed and the process exits.
 """
 
 import atexit
@@ -17,20 +17,20 @@ from types import FrameType
 import psutil
 
 LIMIT = 3.0
-"""Seconds from the first signal to the kill; a person has been promised five."""
+"""Seconds from the first signal to the kill; the documentation promises an end within five."""
 
 _last = threading.Lock()
-"""Of who ends the process: not before all that is being killed is gone."""
+"""Held while children are killed, so that the process does not exit before they are gone."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def ends_soon(command: str) -> Iterator[None]:
-    """Let a signal end the block; the exit code is 128 and the signal's number."""
+def exit_on_signals(command: str) -> Iterator[None]:
+    """Let a signal end the block; the exit code is 128 plus the signal's number."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    # Written to whoever has the handler: Prefect replaces that of SIGTERM while a flow runs.
+    # Works with any handler: Prefect replaces that of SIGTERM while a flow runs.
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     leaving: list[int] = []
     atexit.register(_leave, leaving)
@@ -42,9 +42,9 @@ def ends_soon(command: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         number = error.args[0] if error.args else signal.SIGINT
-        # The last of all that is done at exit: Python would take a second to clear its memory.
+        # `_leave` is the last exit handler: Python would take another second to free its memory.
         leaving.append(128 + number)
-        _tell(command, number)
+        _report(command, number)
         sys.exit(128 + number)
 
 
@@ -54,9 +54,9 @@ def _first(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-def _tell(command: str, number: int) -> None:
-    said = f"{command}: ended by {signal.Signals(number).name}"
-    print(f"{said}; what was made is kept, run it again to go on", file=sys.stderr, flush=True)
+def _report(command: str, number: int) -> None:
+    reason = f"{command}: ended by {signal.Signals(number).name}"
+    print(f"{reason}; results are kept, run it again to resume", file=sys.stderr, flush=True)
 
 
 def _end(reader: int, command: str, leaving: list[int]) -> None:
@@ -67,10 +67,10 @@ def _end(reader: int, command: str, leaving: list[int]) -> None:
     with _last:
         _kill_children()
         if not leaving:
-            # A thread: who reads stderr may have stopped to.
-            telling = threading.Thread(target=_tell, args=(command, number), daemon=True)
-            telling.start()
-            telling.join(timeout=0.5)
+            # In a thread, since writing blocks if the reader of stderr has stopped.
+            report = threading.Thread(target=_report, args=(command, number), daemon=True)
+            report.start()
+            report.join(timeout=0.5)
         os._exit(128 + number)
 
 

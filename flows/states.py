@@ -1,4 +1,4 @@
-"""How mistakes become states: raised, Prefect would log a traceback for each."""
+"""Converts user errors to Failed states; if they were raised, Prefect would log tracebacks."""
 
 import functools
 from collections.abc import Callable
@@ -13,20 +13,22 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def plainly(work: Callable[Arguments, Result]) -> Callable[Arguments, Result | State[Any]]:
-    """Make a `UserError` of a flow's or task's function the message of a Failed state."""
+def fail_on_user_error(
+    work: Callable[Arguments, Result],
+) -> Callable[Arguments, Result | State[Any]]:
+    """Decorate a flow's or task's function to return a Failed state for a `UserError`."""
 
     @functools.wraps(work)
-    def careful(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result | State[Any]:
+    def failing(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result | State[Any]:
         try:
             return work(*args, **kwargs)
         except UserError as error:
             return Failed(message=str(error))
 
-    return careful
+    return failing
 
 
-def must(state: State[Any]) -> None:
-    """End the flow, with the state's message, unless the work is done."""
+def require_completed(state: State[Any]) -> None:
+    """Raise `UserError` with the state's message unless the state is Completed."""
     if not state.is_completed():
         raise UserError(str(state.message))

@@ -1,4 +1,4 @@
-"""`unveil run train-all`: ask the server that PREFECT_API_URL names for a run on its workers."""
+"""`unveil run train-all`: start a run on the workers of the server of PREFECT_API_URL."""
 
 from typing import Annotated
 
@@ -8,45 +8,45 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
 from flows.deploy import TRAIN_ALL
-from flows.server import reachable, saying
-from unveil.common.errors import UserError, unknown
+from flows.server import connect, report_user_errors
+from unveil.common.errors import UserError, unknown_choice
 from unveil.config import params
 
 
-@saying
+@report_user_errors
 def main(
-    flow: Annotated[str, typer.Argument(help="The flow: train-all.")],
-    recipe: Annotated[str | None, typer.Option(help="A recipe of params.yaml.")] = None,
+    flow: Annotated[str, typer.Argument(help="The flow to run: train-all.")],
+    recipe: Annotated[str | None, typer.Option(help="The recipe of params.yaml to use.")] = None,
     architectures: Annotated[
-        str | None, typer.Option(help="Names, by commas; all without.")
+        str | None, typer.Option(help="Comma-separated names; default: all.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Make everything again.")] = False,
+    force: Annotated[bool, typer.Option(help="Run all stages, even if up to date.")] = False,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Trainings at once; as many as workers without.")
+        int | None, typer.Option(min=1, help="Parallel trainings; default: one per worker.")
     ] = None,
 ) -> None:
-    """Start train-all on the workers of a Prefect server, and say where to look."""
+    """Start train-all on the workers of a Prefect server and print the run's name."""
     if flow != "train-all":
-        raise unknown("flow", flow, ["train-all"])
+        raise unknown_choice("flow", flow, ["train-all"])
     chosen = architectures.replace(",", " ").split() if architectures else None
     loaded = params.load()
     for key in chosen or ():
-        loaded.named(key)
+        loaded.require_architecture(key)
     if recipe is not None:
         params.require_recipe(recipe)
-    reachable()
-    wanted = {
+    connect()
+    parameters = {
         "recipe": recipe,
         "architectures": chosen,
         "force": force,
         "concurrency": concurrency,
     }
     try:
-        run = run_deployment(TRAIN_ALL, parameters=wanted, timeout=0)
+        run = run_deployment(TRAIN_ALL, parameters=parameters, timeout=0)
     except ObjectNotFound:
-        raise UserError(f"the server has no {TRAIN_ALL}; `make deploy` makes it") from None
+        raise UserError(f"the server has no deployment {TRAIN_ALL}; run `make deploy`") from None
     assert isinstance(run, FlowRun)
-    print(f"{run.name} waits for a worker; see: prefect flow-run inspect {run.id}")
+    print(f"{run.name} is scheduled; see: prefect flow-run inspect {run.id}")
 
 
 if __name__ == "__main__":

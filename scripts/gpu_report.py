@@ -23,7 +23,7 @@ from unveil.common import backend
 backend.load()
 
 from unveil.common.errors import UserError  # noqa: E402
-from unveil.common.files import read_json, replacing, sha256, write_json  # noqa: E402
+from unveil.common.files import atomic_write, read_json, sha256, write_json  # noqa: E402
 from unveil.config import params, provenance  # noqa: E402
 from unveil.data import dataset  # noqa: E402
 from unveil.evaluation import evaluate, sections  # noqa: E402
@@ -46,14 +46,14 @@ def main() -> int:
     _enter(asked.project)
     loaded = _params(asked)
     failed = {}
-    for key in [loaded.named(key) for key in asked.entries or loaded.architectures]:
+    for key in [loaded.require_architecture(key) for key in asked.entries or loaded.architectures]:
         folder = asked.to / key
         print(f"{datetime.now(UTC):%H:%M} {key}", file=sys.stderr)
         try:
             _result(key, loaded, folder)
         except UserError as error:
             failed[key] = str(error)
-        with replacing(asked.to / "table.md") as path:
+        with atomic_write(asked.to / "table.md") as path:
             path.write_text(_table(loaded, asked.to, failed))
     print((asked.to / "table.md").read_text())
     return 1 if failed else 0
@@ -139,19 +139,19 @@ def _result(key: str, loaded: params.Params, folder: Path) -> None:
 
 
 def _measured(
-    key: str, loaded: params.Params, trained: train.Trained, folder: Path
+    key: str, loaded: params.Params, trained: train.TrainingResult, folder: Path
 ) -> dict[str, Any]:
     path = folder / "model.keras"
     test = dataset.load("test")
     answers = evaluate.probabilities(trained.network, test.images)
     entry = loaded.architectures[key]
     count, seed = loaded.schedules[key].train_images, loaded.training.seed
-    on_gpu = any("gpu" in name for name in devices.visible())
+    on_gpu = any("gpu" in name for name in devices.visible_devices())
     return {
         "architecture": key,
         "weights": getattr(entry, "weights", "none"),
         "precision": devices.precision(key, loaded),
-        "machine": provenance.machine(provenance.hardware(), on_gpu=on_gpu),
+        "machine": provenance.device_name(provenance.hardware(), on_gpu=on_gpu),
         "images": len(dataset.subset(dataset.load("train"), count, seed=seed)),
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
         "test": sections.scores(Predictions(test.labels, answers), loaded.classes),

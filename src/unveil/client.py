@@ -1,12 +1,11 @@
-"""Ask a running `unveil serve` from a Python program; needs nothing but the standard library.
+"""A Python client for `unveil serve`; needs only the standard library.
 
     client = Client("http://127.0.0.1:8000", token=None)
     for face in client.predict(Path("face.jpg")).faces:
         print(face.emotion or face.reason)
 
-A server that is busy says when to come back, and is asked again then. Only ``stream`` needs another
-package, ``websockets``. Redirects are not followed and no proxy is used: a picture and a token go
-to the server that was named, or nowhere.
+Requests are retried if the server is busy. Only ``stream`` needs another package, ``websockets``.
+No redirects, no proxy: pictures and tokens are only sent to the given server.
 """
 
 import base64
@@ -24,29 +23,29 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 Source = bytes | Path
-"""The bytes of an image file, or where it lies on this machine."""
+"""The bytes of an image file, or its path."""
 
-_OFTEN = 5
-"""Times a busy server is asked, at most."""
+_ATTEMPTS = 5
+"""The most requests to a busy server."""
 
-_OTHER = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
-"""What reading an answer of another form raises."""
+_MALFORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
+"""The errors that parsing a malformed answer raises."""
 
 T = TypeVar("T")
 
 
 class ServerError(Exception):
-    """There is no answer; ``status`` is HTTP's, or None where the server was not reached."""
+    """The request failed; ``status`` is the HTTP status, or None if there was no response."""
 
     def __init__(self, error: str, status: int | None = None) -> None:
-        """Say why in one line."""
+        """Create an error with a reason in one line."""
         super().__init__(error)
         self.status = status
 
 
 @dataclass(frozen=True)
 class Face:
-    """What a face looks like; ``emotion`` is None, and ``reason`` ``unsure``, below the threshold.
+    """The answer for a face; below the threshold ``emotion`` is None and ``reason`` ``unsure``.
 
     ``probabilities`` sum to 1; ``box`` is left, top, width and height in pixels.
     """
@@ -59,14 +58,14 @@ class Face:
 
 @dataclass(frozen=True)
 class Picture:
-    """The faces of a picture, or why there are none: ``no_face``, or what cannot be read."""
+    """The faces of a picture, or the reason why there are none, such as ``no_face``."""
 
     faces: tuple[Face, ...]
     reason: str | None
 
 
 class Client:
-    """Asks one server; may be used by several threads."""
+    """A client of one server; thread-safe."""
 
     def __init__(
         self,
@@ -76,14 +75,15 @@ class Client:
         timeout: float = 10.0,
         trust: ssl.SSLContext | None = None,
     ) -> None:
-        """Know where to ask; ``trust`` says whose certificates are believed, for ``https``.
+        """Create a client for the server at ``url``.
 
-        ``timeout`` is in seconds, of one answer and of one wait for a busy server.
+        ``timeout`` is in seconds, for each answer and for each wait for a busy server. ``trust`` is
+        the TLS context for ``https``. Raises ValueError if the url or the token is malformed.
         """
         token = (token or "").strip()
-        # Said here and without it: whoever sends such a header quotes it in the error.
+        # Checked here, because http.client would quote the token in its error.
         if not re.fullmatch(r"[!-~]*", token):
-            raise ValueError("the token has a character that no token has")
+            raise ValueError("the token contains an invalid character")
         parts = _server(url)
         self._host, self._port, self._timeout = parts.hostname or "", parts.port, timeout
         encrypted = parts.scheme == "https"
@@ -92,32 +92,32 @@ class Client:
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def predict(self, picture: Source) -> Picture:
-        """Say what the faces of a picture look like; ``ServerError`` where it cannot be read."""
+        """Classify the faces of a picture; ``ServerError`` if it cannot be read."""
         return self._ask("/v1/predict", _content(picture), "image/*", _picture)
 
     def predict_batch(self, pictures: Sequence[Source]) -> list[Picture]:
-        """Answer for up to 64 pictures; one that cannot be read has its ``reason``."""
-        asked = {"pictures": [_encoded(one) for one in pictures]}
+        """Classify up to 64 pictures; one that cannot be read has a ``reason``."""
+        content = {"pictures": [_encoded(one) for one in pictures]}
         return self._json(
-            "/v1/predict/batch", asked, lambda said: [*map(_picture, said["pictures"])]
+            "/v1/predict/batch", content, lambda answer: [*map(_picture, answer["pictures"])]
         )
 
     def feedback(
         self, emotion: str, *, answered: str | None = None, consented: Source | None = None
     ) -> str | None:
-        """Say which class it was, where the server takes that.
+        """Submit the correct class, if the server accepts feedback.
 
-        ``consented`` is a picture of one face whose owner agreed that it is kept; gives the name by
-        which it can be taken back.
+        ``answered`` is the model's answer. ``consented`` is a picture of one face, whose storage
+        that person agreed to; returns the name needed to withdraw it, else None.
         """
-        said: dict[str, Any] = {"emotion": emotion, "answered": answered}
+        content: dict[str, Any] = {"emotion": emotion, "answered": answered}
         if consented is not None:
-            said |= {"picture": _encoded(consented), "consent": True}
-        kept: str | None = self._json("/v1/feedback", said, itemgetter("picture"))
-        return kept
+            content |= {"picture": _encoded(consented), "consent": True}
+        name: str | None = self._json("/v1/feedback", content, itemgetter("picture"))
+        return name
 
     def ready(self) -> bool:
-        """Say whether the server would answer."""
+        """Return whether the server accepts requests."""
         try:
             status, _, _ = self._once("GET", "/readyz", b"", "")
         except ServerError:
@@ -125,17 +125,17 @@ class Client:
         return status == 200
 
     def stream(self, frames: Iterable[Source]) -> Iterator[Picture]:
-        """Answer frames one by one; the next is taken when its answer is there, so none grows old.
+        """Classify frames one by one; the next frame is read after the answer to the last one.
 
-        One that was not looked at has its ``reason``: ``busy``, or why it cannot be. One without an
-        answer in time has none. Errors of ``frames`` are passed on.
+        A frame that was not processed has a ``reason``: ``busy`` or an error message. A frame
+        without an answer within ``timeout`` is skipped. Errors of ``frames`` are propagated.
         """
         from websockets.sync.client import connect
 
         url = f"ws{'s' if self._trust else ''}://{self._address}/v1/stream"
-        known: dict[str, Any] = {"additional_headers": self._headers, "ssl": self._trust}
+        options: dict[str, Any] = {"additional_headers": self._headers, "ssl": self._trust}
         with _streamed(self._address):
-            opened = connect(url, proxy=None, open_timeout=self._timeout, **known)
+            opened = connect(url, proxy=None, open_timeout=self._timeout, **options)
         with opened as socket:
             for number, frame in enumerate(frames):
                 content = _content(frame)
@@ -149,31 +149,31 @@ class Client:
         return self._ask(path, json.dumps(content).encode(), "application/json", read)
 
     def _ask(self, path: str, body: bytes, kind: str, read: Callable[[Any], T]) -> T:
-        for left in reversed(range(_OFTEN)):
-            status, answer, later = self._once("POST", path, body, kind)
+        for left in reversed(range(_ATTEMPTS)):
+            status, answer, delay = self._once("POST", path, body, kind)
             if status == 200:
                 return self._read(answer, read)
-            if status != 429 or not left or later > self._timeout:
+            if status != 429 or not left or delay > self._timeout:
                 break
-            time.sleep(later)
+            time.sleep(delay)
         raise ServerError(_reason(answer), status)
 
     def _read(self, answer: bytes, read: Callable[[Any], T]) -> T:
         try:
             return read(json.loads(answer))
-        except _OTHER:
-            raise ServerError(f"{self._address} answers otherwise than unveil does", 200) from None
+        except _MALFORMED:
+            raise ServerError(f"{self._address} does not answer as unveil does", 200) from None
 
     def _once(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes, float]:
-        """Give status, body, and in how many seconds to ask again."""
+        """Send one request; returns status, body and the seconds to wait before a retry."""
         headers = {**self._headers, **({"content-type": kind} if kind else {})}
         try:
             with closing(self._connection()) as connection:
                 connection.request(method, path, body, headers)
                 answer = connection.getresponse()
-                return answer.status, answer.read(), _later(answer)
+                return answer.status, answer.read(), _retry_after(answer)
         except (OSError, HTTPException) as error:
-            raise ServerError(f"{self._address} gives no answer: {error}") from None
+            raise ServerError(f"{self._address} does not answer: {error}") from None
 
     def _connection(self) -> HTTPConnection:
         if self._trust:
@@ -184,19 +184,19 @@ class Client:
 
 
 def _server(url: str) -> SplitResult:
-    """Take an address apart; what it says beyond the server, such as a password, is not quoted."""
+    """Parse the address of a server; the error does not quote it, as it may have a password."""
     with suppress(ValueError):
         parts = urlsplit(url)
-        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        beyond = parts.path.strip("/") or "?" in url or "#" in url or "@" in url
-        if named and not beyond:
+        is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        has_more = parts.path.strip("/") or "?" in url or "#" in url or "@" in url
+        if is_server and not has_more:
             return parts
-    raise ValueError("the url is no address of a server alone, like http://127.0.0.1:8000")
+    raise ValueError("the url is not a plain server address, such as http://127.0.0.1:8000")
 
 
 @contextmanager
 def _streamed(address: str) -> Iterator[None]:
-    """Say what ends a stream as ``ServerError``."""
+    """Convert errors of a stream to ``ServerError``."""
     from websockets.exceptions import InvalidStatus, WebSocketException
 
     try:
@@ -207,17 +207,17 @@ def _streamed(address: str) -> Iterator[None]:
 
 
 def _answer(socket: Any, number: int, timeout: float) -> Picture | None:
-    """Wait for the answer of a frame; None where there is none in time."""
+    """Wait for the answer to a frame; None after the timeout."""
     try:
         while True:
-            said = json.loads(socket.recv(timeout=timeout))
-            # One of an earlier frame was given up.
-            if said["frame"] == number:
-                return _picture({"faces": [], "reason": said.get("error"), **said})
+            answer = json.loads(socket.recv(timeout=timeout))
+            # Late answers to earlier frames are skipped.
+            if answer["frame"] == number:
+                return _picture({"faces": [], "reason": answer.get("error"), **answer})
     except TimeoutError:
         return None
-    except _OTHER:
-        raise ValueError("an answer is otherwise than those of unveil") from None
+    except _MALFORMED:
+        raise ValueError("an answer is not of the form that unveil sends") from None
 
 
 def _content(source: Source) -> bytes:
@@ -228,15 +228,15 @@ def _encoded(source: Source) -> str:
     return base64.b64encode(_content(source)).decode()
 
 
-def _picture(said: Mapping[str, Any]) -> Picture:
+def _picture(answer: Mapping[str, Any]) -> Picture:
     faces = (
         Face(one["emotion"], one["reason"], one["probabilities"], tuple(one["box"]))
-        for one in said["faces"]
+        for one in answer["faces"]
     )
-    return Picture(tuple(faces), said["reason"])
+    return Picture(tuple(faces), answer["reason"])
 
 
-def _later(answer: HTTPResponse) -> float:
+def _retry_after(answer: HTTPResponse) -> float:
     try:
         return max(0.0, float(answer.headers.get("retry-after", "1")))
     except ValueError:

@@ -9,7 +9,7 @@ from tests.support.training import spread_answers
 
 from unveil.config import params
 from unveil.data import dataset
-from unveil.export import export
+from unveil.export import export, parity
 from unveil.networks import Transfer
 
 pytestmark = pytest.mark.slow
@@ -43,9 +43,9 @@ def test_it_answers_alike_on_the_whole_test_split(real, key):
         lineage={},
     )
     made = export.export(source, real / key)
-    print(f"\n{export.told(made)}")
+    print(f"\n{export.summary(made)}")
     exact, rough = (made.card.parity[precision] for precision in ("float32", "int8"))
     assert exact["images"] == rough["images"] == len(dataset.load("test")) == 1281
     assert len(set(made.probabilities(dataset.load("test").images).argmax(1))) > 1
-    assert exact["max_difference"] < export.TOLERANCE
+    assert exact["max_difference"] < parity.TOLERANCE
     assert exact["changed_labels"] <= 1

@@ -63,8 +63,8 @@ def test_light_alone_costs_little(real):
     for name, change in CHANGES.items():
         images = np.stack([np.asarray(change(face)) for face in faces])[..., np.newaxis]
         answers = starter.probabilities(images).argmax(1)
-        matrix = metrics.confusion(test.labels, answers, len(starter.classes))
-        found[name] = metrics.interval(metrics.macro_f1, matrix)
+        matrix = metrics.confusion_matrix(test.labels, answers, len(starter.classes))
+        found[name] = metrics.confidence_interval(metrics.macro_f1, matrix)
         print(f"| {name} | {found[name]} |")
     best = found["as they are"].value
     assert best == pytest.approx(starter.card.numbers["macro_f1"]["value"])

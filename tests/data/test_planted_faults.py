@@ -45,7 +45,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("drawn") / "sample.zip"
-    synthetic.draw(path, counts=PARAMS.sample, seed=PARAMS.data.seed)
+    synthetic.draw_dataset(path, counts=PARAMS.sample, seed=PARAMS.data.seed)
     return path
 
 

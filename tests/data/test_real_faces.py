@@ -130,7 +130,7 @@ def test_ingest_stores_every_face_byte_for_byte(tmp_path):
     ingest.ingest(
         FACES,
         target=tmp_path / "faces.zip",
-        layout=manifest.layout(params.load(ROOT / "params.yaml")),
+        layout=manifest.archive_layout(params.load(ROOT / "params.yaml")),
     )
     with zipfile.ZipFile(FACES) as before, zipfile.ZipFile(tmp_path / "faces.zip") as after:
         names = [name for name in before.namelist() if name.endswith(".jpg")]

@@ -19,7 +19,7 @@ from tests.support import servers
 
 from unveil.common.errors import UserError
 
-# Prefect's client leaves its sockets to the garbage collector.
+# Prefect's client does not close its sockets explicitly.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 PIPELINE = """
@@ -65,14 +65,14 @@ def run(*command: str) -> str:
         for role in ("AUTHOR", "COMMITTER")
         for what in ("NAME", "EMAIL")
     }
-    said = subprocess.run(
+    result = subprocess.run(
         command,
         capture_output=True,
         text=True,
         env={**environment, **author, "DVC_NO_ANALYTICS": "1"},
     )
-    assert said.returncode == 0, said.stdout + said.stderr
-    return said.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def prefect(tmp_path_factory):
 
 @pytest.fixture
 def origin(tmp_path, monkeypatch) -> Path:
-    """What both clones are made from: code, a pipeline of shell commands, raw data in git."""
+    """The origin of both clones: code, a pipeline of shell commands, raw data in git."""
     for name, value in servers.S3_KEYS.items():
         monkeypatch.setenv(name, value)
     folder = tmp_path / "origin"
@@ -118,7 +118,7 @@ def origin(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def controller(origin, tmp_path, monkeypatch) -> Path:
-    """A clone, worked in, whose faces are packed."""
+    """A clone whose faces are packed; the current directory."""
     run("git", "clone", "--quiet", str(origin), str(tmp_path / "controller"))
     monkeypatch.chdir(tmp_path / "controller")
     run("dvc", "repro", "--quiet", "pack")
@@ -133,7 +133,7 @@ def worker(origin, tmp_path) -> Path:
 
 @pytest.fixture
 def bucket(endpoint, controller, worker, monkeypatch):
-    """A place of its own on the S3 server, the default DVC remote of both clones."""
+    """A new prefix on the S3 server, the default DVC remote of both clones."""
     prefix = controller.parent.name
     for clone in (worker, controller):
         monkeypatch.chdir(clone)
@@ -173,8 +173,8 @@ def refused(words: str):
 
 
 @flow
-def hand_over() -> None:
-    artifacts.hand_over(KEY)
+def push_results() -> None:
+    artifacts.push_results(KEY)
 
 
 def train(*options: str) -> None:
@@ -182,7 +182,7 @@ def train(*options: str) -> None:
     run("dvc", "repro", "--quiet", "--single-item", *options, STAGES[1])
 
 
-def test_what_a_worker_made_arrives_and_nothing_is_trained_here(
+def test_results_of_a_worker_are_pulled_and_not_trained_again(
     bucket, controller, worker, prefect, monkeypatch
 ):
     edited = "architectures: {cnn3_gray: {dropout: 0.1}}\n"
@@ -191,31 +191,29 @@ def test_what_a_worker_made_arrives_and_nothing_is_trained_here(
 
     for options in ([], ["--force"]):
         monkeypatch.chdir(worker)
-        artifacts.accept(order)
+        artifacts.apply_order(order)
         assert PACKED.read_text() == "faces"
         assert Path("params.yaml").read_text() == edited
         train(*options)
-        hand_over()
+        push_results()
 
         monkeypatch.chdir(controller)
-        artifacts.collect(KEY)
+        artifacts.pull_results(KEY)
         assert MODEL.read_text() == (worker / MODEL).read_text()
         assert not Path("trained").exists()
         assert "up to date" in run("dvc", "status", *STAGES)
 
 
 @pytest.mark.fault("object damaged on the remote")
-def test_a_damaged_object_is_refused_and_believed_no_more_once_it_is_whole(
-    bucket, worker, monkeypatch
-):
+def test_a_damaged_object_is_refused_until_it_is_repaired(bucket, worker, monkeypatch):
     order, digest = artifacts.order([KEY]), md5(PACKED)
     whole = bucket.damage(digest)
     monkeypatch.chdir(worker)
     with refused("DVC remote store: .*data/03_packed/train.npz"):
-        artifacts.accept(order)
+        artifacts.apply_order(order)
     assert not PACKED.exists()
     bucket.client.put_object(Bucket="faces", Key=bucket.key(digest), Body=whole)
-    artifacts.accept(order)
+    artifacts.apply_order(order)
     assert PACKED.read_text() == "faces"
 
 
@@ -225,31 +223,31 @@ def test_a_missing_object_is_named(bucket, worker, monkeypatch):
     bucket.client.delete_object(Bucket="faces", Key=bucket.key(md5(PACKED)))
     monkeypatch.chdir(worker)
     with refused("DVC remote store: .*data/03_packed/train.npz"):
-        artifacts.accept(order)
+        artifacts.apply_order(order)
 
 
 @pytest.fixture
 def handed_over(bucket, worker, prefect, controller, monkeypatch) -> str:
-    """A worker has trained; gives the hash of its model, and we are in the controller again."""
+    """Train in the worker and return to the controller; gives the hash of the worker's model."""
     order = artifacts.order([KEY])
     monkeypatch.chdir(worker)
-    artifacts.accept(order)
+    artifacts.apply_order(order)
     train()
-    hand_over()
+    push_results()
     monkeypatch.chdir(controller)
     return md5(worker / MODEL)
 
 
-def test_models_are_taken_whole_or_not_at_all(bucket, handed_over):
+def test_models_are_pulled_completely_or_not_at_all(bucket, handed_over):
     bucket.damage(handed_over)
     with refused("DVC remote store: "):
-        artifacts.collect(KEY)
+        artifacts.pull_results(KEY)
     assert not MODEL.exists()
 
 
 @contextlib.contextmanager
 def fresh(worker: Path):
-    """Be in a worker that has trained nothing yet."""
+    """Change to a new worker clone without any trained model."""
     run("git", "clone", "--quiet", "../origin", str(worker))
     shutil.copy(".dvc/config.local", worker / ".dvc")
     with contextlib.chdir(worker):
@@ -257,69 +255,67 @@ def fresh(worker: Path):
 
 
 def begun_with(worker: Path, order: dict) -> None:
-    """A fresh worker begins an order as train-architecture does."""
+    """Apply an order in a new worker clone, as train-architecture does."""
     with fresh(worker):
-        artifacts.accept(order)
-        artifacts.begin_with(order, KEY)
+        artifacts.apply_order(order)
+        artifacts.fetch_model(order, KEY)
         train()
 
 
-def test_a_model_that_is_up_to_date_is_not_trained_again_elsewhere(handed_over, tmp_path):
-    artifacts.collect(KEY)
+def test_an_up_to_date_model_is_not_trained_again_elsewhere(handed_over, tmp_path):
+    artifacts.pull_results(KEY)
     begun_with(tmp_path / "second", artifacts.order([KEY]))
     assert md5(tmp_path / "second" / MODEL) == handed_over
     assert not (tmp_path / "second/trained").exists()
 
 
 def test_a_model_that_is_outdated_is_trained_again(handed_over, tmp_path):
-    artifacts.collect(KEY)
+    artifacts.pull_results(KEY)
     Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
     begun_with(tmp_path / "second", artifacts.order([KEY]))
     assert md5(tmp_path / "second" / MODEL) != handed_over
 
 
-def test_a_model_that_is_damaged_on_the_remote_is_trained_anew(
-    bucket, handed_over, tmp_path, capfd
-):
-    artifacts.collect(KEY)
+def test_a_model_that_is_damaged_on_the_remote_is_retrained(bucket, handed_over, tmp_path, capfd):
+    artifacts.pull_results(KEY)
     bucket.damage(handed_over)
     begun_with(tmp_path / "second", artifacts.order([KEY]))
     assert md5(tmp_path / "second" / MODEL) != handed_over
-    assert f"{KEY} is trained anew: DVC remote store: " in capfd.readouterr().out
+    assert f"{KEY} is retrained: DVC remote store: " in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("fault", ["other parameters", "damaged"])
-def test_a_model_that_is_not_taken_leaves_no_trace(bucket, handed_over, tmp_path, fault, capfd):
-    artifacts.collect(KEY)
+def test_a_model_that_is_not_pulled_leaves_no_trace(bucket, handed_over, tmp_path, fault, capfd):
+    artifacts.pull_results(KEY)
     if fault == "damaged":
         bucket.damage(handed_over)
     else:
         Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
     order = artifacts.order([KEY])
     with fresh(tmp_path / "second"):
-        artifacts.accept(order)
+        artifacts.apply_order(order)
         before = Path("dvc.lock").read_bytes()
-        artifacts.begin_with(order, KEY)
+        artifacts.fetch_model(order, KEY)
         assert Path("dvc.lock").read_bytes() == before
         assert not MODEL.exists()
-    assert f"{KEY} is trained anew: " in capfd.readouterr().out
+    assert f"{KEY} is retrained: " in capfd.readouterr().out
 
 
 def test_a_model_of_other_parameters_is_refused(handed_over):
     Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
-    with refused("cnn3_gray was made of other things than are here: .*architectures.cnn3_gray"):
-        artifacts.collect(KEY)
+    with refused("cnn3_gray was produced from other inputs: .*architectures.cnn3_gray"):
+        artifacts.pull_results(KEY)
     assert not MODEL.exists()
     assert "train@cnn3_gray" not in Path("dvc.lock").read_text()
 
 
-def test_in_the_place_of_a_refused_model_the_one_before_is_not_compared(handed_over):
+def test_a_stale_model_is_not_compared_in_place_of_a_refused_one(handed_over):
     Path("params.yaml").write_text("architectures: {cnn3_gray: {dropout: 0.9}}\n")
     for state in (Completed(), Crashed()):
         train("--force")
         before = MODEL.read_text()
-        with refused("cnn3_gray was made of other things than are here"):
-            artifacts.collect(KEY)
+        with refused("cnn3_gray was produced from other inputs"):
+            artifacts.pull_results(KEY)
         assert MODEL.read_text() == before
         assert not dispatch.collected("cnn3_gray", state).is_completed()
         assert not MODEL.exists()
@@ -327,7 +323,7 @@ def test_in_the_place_of_a_refused_model_the_one_before_is_not_compared(handed_o
         assert MODEL.read_text() == before
 
 
-def test_a_lock_file_that_dvc_is_writing_is_waited_for(controller):
+def test_reading_waits_for_a_lock_file_that_dvc_writes(controller):
     whole, ordered = artifacts.order([KEY]), []
     content = Path("dvc.lock").read_text()
     asking = threading.Thread(target=lambda: ordered.append(artifacts.order([KEY])))
@@ -341,29 +337,29 @@ def test_a_lock_file_that_dvc_is_writing_is_waited_for(controller):
 
 
 @pytest.mark.fault("remote refuses, or never answers")
-def test_a_remote_that_refuses_or_is_mute_is_one_line(bucket, worker, monkeypatch):
+def test_a_remote_that_refuses_or_times_out_is_one_line(bucket, worker, monkeypatch):
     order = artifacts.order([KEY])
     monkeypatch.chdir(worker)
     closed = f"http://127.0.0.1:{servers.free_port()}"
     run("dvc", "remote", "modify", "--local", "store", "endpointurl", closed)
     with refused("DVC remote store: Could not connect to the endpoint URL"):
-        artifacts.accept(order)
+        artifacts.apply_order(order)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         silent = f"http://127.0.0.1:{mute.getsockname()[1]}"
         run("dvc", "remote", "modify", "--local", "store", "endpointurl", silent)
         run("dvc", "remote", "modify", "--local", "store", "read_timeout", "1")
         with refused("DVC remote store: Read timeout on endpoint URL"):
-            artifacts.accept(order)
+            artifacts.apply_order(order)
 
 
-def test_without_a_remote_another_checkout_is_told_so(controller, worker, monkeypatch):
+def test_without_a_remote_another_checkout_is_refused(controller, worker, monkeypatch):
     order = artifacts.order([KEY])
     monkeypatch.chdir(worker)
     with refused("no DVC remote is set"):
-        artifacts.accept(order)
+        artifacts.apply_order(order)
 
 
-def test_a_worker_follows_to_a_pushed_commit_and_keeps_what_flows_wrote(
+def test_a_worker_checks_out_a_pushed_commit_and_keeps_files_of_flows(
     bucket, origin, controller, worker, monkeypatch
 ):
     Path("src/code.py").write_text("one = 2\n")
@@ -373,12 +369,12 @@ def test_a_worker_follows_to_a_pushed_commit_and_keeps_what_flows_wrote(
     monkeypatch.chdir(worker)
     Path("params.yaml").write_text("# of the last order\n")
     with refused(f"commit {order['commit'][:12]} of the order is on no remote here"):
-        artifacts.accept(order)
+        artifacts.apply_order(order)
     assert Path("params.yaml").read_text() == "# of the last order\n"
     monkeypatch.chdir(controller)
     run("git", "push", "--quiet", "origin", "HEAD:refs/heads/another")
     monkeypatch.chdir(worker)
-    artifacts.accept(order)
+    artifacts.apply_order(order)
     assert Path("src/code.py").read_text() == "one = 2\n"
     assert PACKED.read_text() == "faces"
 
@@ -386,20 +382,20 @@ def test_a_worker_follows_to_a_pushed_commit_and_keeps_what_flows_wrote(
 @pytest.mark.parametrize(
     ("side", "words"),
     [
-        ("controller", "the order's code is in no commit: src/code.py, src/new.py; commit and"),
-        ("worker", "this checkout's code is changed: src/code.py, src/new.py; undo that"),
+        ("controller", "the order has uncommitted code: src/code.py, src/new.py; commit and"),
+        ("worker", "this checkout has changed code: src/code.py, src/new.py; undo that"),
     ],
 )
-def test_code_in_no_commit_is_refused_by_name(side, words, controller, worker, monkeypatch):
+def test_uncommitted_code_is_refused_by_name(side, words, controller, worker, monkeypatch):
     (controller.parent / side / "src/code.py").write_text("one = 3\n")
     (controller.parent / side / "src/new.py").write_text("")
     order = artifacts.order([KEY])
     monkeypatch.chdir(worker)
     with refused(words):
-        artifacts.accept(order)
+        artifacts.apply_order(order)
     if side == "controller":
         monkeypatch.chdir(controller)
-        artifacts.accept(order)
+        artifacts.apply_order(order)
 
 
 def test_another_environment_is_refused(controller, worker, origin, monkeypatch):
@@ -409,25 +405,25 @@ def test_another_environment_is_refused(controller, worker, origin, monkeypatch)
     order = artifacts.order([KEY])
     monkeypatch.chdir(worker)
     with refused("needs another environment: git checkout [0-9a-f]{12} && make install"):
-        artifacts.accept(order)
+        artifacts.apply_order(order)
 
 
-def test_in_one_checkout_nothing_moves_while_others_train(controller, prefect):
+def test_a_checkout_cannot_change_orders_while_it_trains(controller, prefect):
     order = artifacts.order([KEY])
     train()
     before = Path("dvc.lock").read_text()
     with training_beside(controller):
-        artifacts.accept(order)
-        hand_over()
-        artifacts.collect(KEY)
+        artifacts.apply_order(order)
+        push_results()
+        artifacts.pull_results(KEY)
         assert Path("dvc.lock").read_text() == before
         with refused("this checkout is training for another order"):
-            artifacts.accept({**order, "params": "# other\n"})
+            artifacts.apply_order({**order, "params": "# other\n"})
 
 
 @contextlib.contextmanager
 def training_beside(checkout: Path):
-    """Another process that has accepted an order in this checkout."""
+    """Another process that has applied an order in this checkout."""
     with (checkout / ".dvc/tmp/exchange.lock").open("w") as beside:
         fcntl.flock(beside, fcntl.LOCK_SH)
         yield
@@ -439,7 +435,7 @@ def test_several_may_push_at_once(bucket, controller, worker, monkeypatch):
     shutil.copytree(worker, second)
     for clone in (worker, second):
         monkeypatch.chdir(clone)
-        artifacts.accept(order)
+        artifacts.apply_order(order)
         train()
     push = [servers.BIN / "dvc", "push", "--quiet", "--run-cache", *STAGES]
     pushing = [subprocess.Popen(push, cwd=clone) for clone in (worker, second)]

@@ -1,4 +1,4 @@
-"""A decision about the champion as an event, on a real Prefect server."""
+"""Promotion decisions as events on a real Prefect server."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def events(api: str) -> list[dict]:
-    """All events about champions, the newest first."""
+    """All champion events, newest first."""
     wanted = {"filter": {"event": {"prefix": ["unveil.champion."]}}}
     return httpx.post(f"{api}/events/filter", json=wanted).raise_for_status().json()["events"]
 
@@ -31,8 +31,8 @@ def test_a_decision_is_an_event_with_its_candidate_version_and_numbers(place, tm
     decision = {"candidate": "cnn4", "act": "rolled back", "version": "2", "reason": "it was bad"}
     write_json(PROMOTION, decision)
     with servers.prefect_server(tmp_path / "prefect") as api:
-        said = announced(PREFECT_API_URL=api, PREFECT_HOME=str(tmp_path / "prefect"))
-        assert said.returncode == 0, said.stderr
+        result = announced(PREFECT_API_URL=api, PREFECT_HOME=str(tmp_path / "prefect"))
+        assert result.returncode == 0, result.stderr
         within(60, lambda: events(api))
         (event,) = events(api)
     assert event["event"] == "unveil.champion.rolled-back"

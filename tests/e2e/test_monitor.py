@@ -1,4 +1,4 @@
-"""A running server that is fed other faces, and the flow that notices it, on a real Prefect server.
+"""A server that gets drifted faces, and the flow that detects it, on a real Prefect server.
 
 Nothing trains here: what the flow starts waits for a worker that never comes.
 """
@@ -33,13 +33,13 @@ DASHBOARD = Path(__file__).parents[2] / "docs/grafana.json"
 ASK = """
 from flows.monitor import monitor
 for url in {urls}:
-    print("said:", monitor(url, return_state=True).message)
+    print("message:", monitor(url, return_state=True).message)
 """
 
 
 def drawn(seed: int, *, light: float = 1.0) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    faces = [synthetic.face(CLASSES[place % 4], generator) for place in range(FACES)]
+    faces = [synthetic.draw_face(CLASSES[place % 4], generator) for place in range(FACES)]
     return (np.stack(faces) * light).astype(np.uint8)[..., np.newaxis]
 
 
@@ -52,11 +52,11 @@ def feed(url: str, faces: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A server that saw enough faces like those of training, and then as many dark ones."""
+    """A server that processed enough faces like those of training, then as many dark ones."""
     folder = tmp_path_factory.mktemp("server")
     network = load(bundle(folder / "plain", sharpness=6.0))
     shown = np.concatenate([drawn(1), drawn(2)])
-    known = drift_reference.reference(shown, network.probabilities(shown), None)
+    known = drift_reference.build_reference(shown, network.probabilities(shown), None)
     made = bundle(folder / "bundle", sharpness=6.0, reference=asdict(known))
     with unveil_server(folder, made, "--watched", str(WINDOW)) as url:
         feed(url, drawn(3))
@@ -79,10 +79,10 @@ def place(project, served, tmp_path_factory):
         yield place
 
 
-def asked(place: Workplace, *urls: str | None) -> list[str]:
-    """Run the flow once for each URL; gives what it said."""
+def messages(place: Workplace, *urls: str | None) -> list[str]:
+    """Run the flow once per URL; returns its messages."""
     code = ASK.format(urls=list(urls))
-    return re.findall(r"(?m)^said: (.*)$", place.done(sys.executable, "-c", code))
+    return re.findall(r"(?m)^message: (.*)$", place.done(sys.executable, "-c", code))
 
 
 def started(place: Workplace) -> list[dict]:
@@ -103,7 +103,7 @@ def test_dark_faces_raise_the_gauges_of_a_running_server(served):
     assert WINDOW <= after.faces <= WINDOW * 1.1
 
 
-def test_the_dashboard_names_only_numbers_that_the_server_gives(served):
+def test_the_dashboard_uses_only_existing_metrics(served):
     text = httpx.get(f"{served[0]}/metrics").text
     given = set(re.findall(r"(?m)^([a-z_]+)[{ ]", text))
     labels = set(re.findall(r'[{,](\w+)="', text)) | {"instance"}
@@ -123,8 +123,8 @@ def test_the_dashboard_names_only_numbers_that_the_server_gives(served):
 
 
 @pytest.mark.slow
-def test_drift_starts_train_all_once_and_says_why_not_again(place):
-    first, second = asked(place, None, None)
+def test_drift_starts_train_all_once_and_reports_why_not_again(place):
+    first, second = messages(place, None, None)
     assert first.startswith("drifted: brightness 0.")
     assert "; train-all started: " in first
     (run,) = started(place)
@@ -133,18 +133,18 @@ def test_drift_starts_train_all_once_and_says_why_not_again(place):
     completed = {"state": {"type": "COMPLETED"}, "force": True}
     httpx.post(f"{place.api}/flow_runs/{run['id']}/set_state", json=completed).raise_for_status()
     closed = f"http://127.0.0.1:{free_port()}"
-    third, fourth = asked(place, None, closed)
-    assert f"train-all not started: {run['name']} was, the next not before" in third
+    third, fourth = messages(place, None, closed)
+    assert f"train-all not started: cooldown after {run['name']} until" in third
     assert fourth.startswith(f"{closed}/metrics does not answer: ")
     assert len(started(place)) == 1
 
     place.edit(lambda content: content["monitoring"].update(cooldown_hours=0.0))
-    assert "; train-all started: " in asked(place, None)[0]
+    assert "; train-all started: " in messages(place, None)[0]
     assert len(started(place)) == 2
 
 
 @pytest.mark.slow
-def test_what_was_found_is_an_artifact_and_an_event(place):
+def test_the_verdict_is_an_artifact_and_an_event(place):
     wanted = {"artifacts": {"key": {"any_": ["drift"]}}}
     artifacts = httpx.post(f"{place.api}/artifacts/filter", json=wanted).raise_for_status().json()
     assert "| brightness | 0." in artifacts[0]["data"]
@@ -159,7 +159,7 @@ def test_what_was_found_is_an_artifact_and_an_event(place):
 
 
 @pytest.mark.slow
-def test_the_flow_has_a_schedule_that_is_off(place):
+def test_the_flow_has_an_inactive_schedule(place):
     url = f"{place.api}/deployments/name/monitor/monitor"
     (schedule,) = httpx.get(url).raise_for_status().json()["schedules"]
     assert schedule["active"] is False

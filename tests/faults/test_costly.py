@@ -1,4 +1,4 @@
-"""A running server under requests that cost much: the rest are answered, and it ends in time."""
+"""A running server under expensive requests: others are still answered, and it stops in time."""
 
 import base64
 import json
@@ -29,12 +29,12 @@ from websockets.sync.client import connect
 FACE = encoded(Image.fromarray(quarter(2)))
 PNG = {"content-type": "image/png"}
 SECONDS = 1.0
-"""A picture may take so long."""
+"""The time limit of a picture."""
 LONG = scanned(3400, 1500)
-"""Some 20 seconds of work, or more on a busy machine, where so many scans are allowed."""
+"""About 20 seconds of work, more on a busy machine, if this many scans are allowed."""
 ALLOWED = ("--max-scans", 10_000, "--picture-seconds", SECONDS)
 BUSY = 10.0
-"""Seconds more that a busy machine may need."""
+"""Extra seconds for a busy machine."""
 
 
 def posted(url: str, content: bytes = FACE, **how) -> httpx.Response:
@@ -49,7 +49,7 @@ def batch(*pictures: bytes) -> dict:
 def url(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("costly")
     kept = ["--feedback", folder / "feedback", "--feedback-pictures"]
-    # Nobody is to be sent away, however busy the machine is.
+    # No request may be refused, however busy the machine is.
     patient = ["--patience", 60]
     with unveil_server(folder, bundle(folder / "b"), *ALLOWED, *kept, *patient) as given:
         yield given
@@ -58,7 +58,7 @@ def url(tmp_path_factory) -> Iterator[str]:
 
 @contextmanager
 def asking(url: str, times: int) -> Iterator[list[httpx.Response]]:
-    """Ask about the long picture from threads; gives what comes back."""
+    """Send the slow picture from several threads; yields the responses."""
     answers: list[httpx.Response] = []
     threads = [
         threading.Thread(target=lambda: answers.append(posted(url, LONG))) for _ in range(times)
@@ -79,7 +79,7 @@ def is_given_up(answer: httpx.Response) -> bool:
 
 @pytest.mark.fault("small files that ask for much work over HTTP")
 @pytest.mark.parametrize("name", [name for name in COSTLY if name != "scans"])
-def test_a_picture_that_asks_for_much_work_is_refused(url, name):
+def test_an_expensive_picture_is_refused(url, name):
     content, reason = COSTLY[name]
     answer = posted(url, content)
     assert answer.status_code == 422
@@ -87,7 +87,7 @@ def test_a_picture_that_asks_for_much_work_is_refused(url, name):
 
 
 @pytest.mark.fault("a picture that takes too long")
-def test_a_picture_that_takes_too_long_is_given_up(url):
+def test_a_picture_that_takes_too_long_is_aborted(url):
     began = time.monotonic()
     assert is_given_up(posted(url, LONG))
     assert time.monotonic() - began < SECONDS + BUSY
@@ -107,11 +107,11 @@ def test_others_are_answered_while_pictures_take_too_long(url):
 
 
 @pytest.mark.fault("what takes too long in a batch, in feedback and in a stream")
-def test_each_way_in_gives_up_what_takes_too_long(url):
+def test_each_route_has_a_timeout(url):
     answer = httpx.post(f"{url}/v1/predict/batch", json=batch(FACE, LONG), timeout=60)
     assert is_given_up(answer)
-    said = {"emotion": "sad", "consent": True, "picture": batch(LONG)["pictures"][0]}
-    assert is_given_up(httpx.post(f"{url}/v1/feedback", json=said, timeout=60))
+    body = {"emotion": "sad", "consent": True, "picture": batch(LONG)["pictures"][0]}
+    assert is_given_up(httpx.post(f"{url}/v1/feedback", json=body, timeout=60))
     with connect(f"{url.replace('http', 'ws', 1)}/v1/stream") as stream:
         stream.send(LONG)
         assert "took more than" in json.loads(stream.recv(timeout=60))["error"]
@@ -120,18 +120,18 @@ def test_each_way_in_gives_up_what_takes_too_long(url):
 
 
 @pytest.mark.fault("a batch of large pictures")
-def test_a_batch_has_so_many_pixels_in_all(url):
+def test_the_pixels_of_a_batch_are_limited(url):
     large = wide(4000, 3000)
     answer = httpx.post(f"{url}/v1/predict/batch", json=batch(*[large] * 5), timeout=60)
     assert answer.status_code == 422
     assert answer.json()["error"] == "60000000 pixels in all pictures, more than 48000000"
-    # Long in one direction: what is looked through for faces is bounded, too.
+    # Very long in one direction: the work of face detection is bounded, too.
     answer = httpx.post(f"{url}/v1/predict/batch", json=batch(*[wide(19_000, 240)] * 8), timeout=60)
     assert answer.status_code == 200
 
 
 @pytest.mark.fault("a batch that takes too long in all")
-def test_a_batch_has_so_many_seconds_in_all(tmp_path):
+def test_the_seconds_of_a_batch_are_limited(tmp_path):
     options = ["--max-scans", 10_000, "--picture-seconds", 60, "--batch-seconds", 1]
     with unveil_server(tmp_path, bundle(tmp_path / "b"), *options) as url:
         began = time.monotonic()
@@ -142,7 +142,7 @@ def test_a_batch_has_so_many_seconds_in_all(tmp_path):
         assert posted(url).status_code == 200
 
 
-def said(url: str) -> str:
+def metrics(url: str) -> str:
     return httpx.get(f"{url}/metrics", timeout=30).text
 
 
@@ -156,7 +156,7 @@ def test_a_killed_process_is_replaced(url):
         one.kill()
     assert posted(url).json()["faces"]
     with asking(url, 1) as answers:
-        within(30, lambda: answers or "unveil_inside 1.0" in said(url), lambda: said(url))
+        within(30, lambda: answers or "unveil_inside 1.0" in metrics(url), lambda: metrics(url))
         for one in workers(url):
             one.kill()
     assert answers[0].status_code == 503
@@ -166,12 +166,12 @@ def test_a_killed_process_is_replaced(url):
 
 @pytest.mark.fault("SIGTERM while a decoder is busy")
 @pytest.mark.parametrize("stop", [os.kill, os.killpg], ids=["the server", "its group"])
-def test_it_ends_within_its_grace_whatever_a_decoder_does(tmp_path, stop):
+def test_it_stops_within_the_drain_time_whatever_a_decoder_does(tmp_path, stop):
     options = ["--max-scans", 10_000, "--picture-seconds", 60, "--drain-seconds", 2]
     with unveil_server(tmp_path, bundle(tmp_path / "b"), *options) as url:
         children = workers(url)
         with asking(url, 2) as answers:
-            within(30, lambda: "unveil_inside 2.0" in said(url), lambda: said(url))
+            within(30, lambda: "unveil_inside 2.0" in metrics(url), lambda: metrics(url))
             began = time.monotonic()
             stop(url.process.pid, signal.SIGTERM)
             assert url.process.wait(timeout=30) == 0
@@ -182,13 +182,13 @@ def test_it_ends_within_its_grace_whatever_a_decoder_does(tmp_path, stop):
 
 
 @pytest.mark.fault("SIGTERM to all processes while a picture is looked at")
-def test_what_is_inside_is_answered_when_all_processes_are_told_to_stop(tmp_path):
+def test_requests_in_progress_are_answered_when_all_processes_get_sigterm(tmp_path):
     picture = encoded(Image.fromarray(quarter(2, 3400)), "JPEG", progressive=True)
     with unveil_server(tmp_path, bundle(tmp_path / "b"), "--picture-seconds", 60) as url:
         answers: list[int] = []
         thread = threading.Thread(target=lambda: answers.append(posted(url, picture).status_code))
         thread.start()
-        within(30, lambda: answers or "unveil_inside 1.0" in said(url), lambda: said(url))
+        within(30, lambda: answers or "unveil_inside 1.0" in metrics(url), lambda: metrics(url))
         os.killpg(url.process.pid, signal.SIGTERM)
         thread.join()
         assert answers == [200]
@@ -196,7 +196,7 @@ def test_what_is_inside_is_answered_when_all_processes_are_told_to_stop(tmp_path
 
 
 @pytest.mark.fault("connections that never finish a handshake")
-def test_connections_in_a_handshake_count_and_are_let_go(tmp_path):
+def test_connections_in_a_handshake_count_and_time_out(tmp_path):
     if not shutil.which("openssl"):
         pytest.skip("no openssl here to make a certificate")
     url, certificate = made_secure(tmp_path)
@@ -229,13 +229,13 @@ def made_secure(folder: Path) -> tuple[str, Path]:
 
 
 def held(given, port: int) -> list[object]:
-    """Connections that a server holds."""
+    """The open connections of a server."""
     found = psutil.Process(given.process.pid).net_connections("tcp")
     return [one for one in found if one.laddr.port == port and one.raddr]
 
 
 @pytest.mark.fault("a full table of open files")
-def test_a_full_table_of_files_is_one_line_and_passes(tmp_path):
+def test_too_many_open_files_are_one_line_and_recoverable(tmp_path):
     with unveil_server(tmp_path, bundle(tmp_path / "b")) as url, ExitStack() as stack:
         process = psutil.Process(url.process.pid)
         most = process.num_fds() + 5
@@ -246,7 +246,7 @@ def test_a_full_table_of_files_is_one_line_and_passes(tmp_path):
         log = tmp_path / "unveil-server.log"
         within(10, lambda: "too many files" in log.read_text(), lambda: log.read_text()[-500:])
         began, before = time.monotonic(), process.cpu_times().user
-        # It tries again each second.
+        # The server retries every second.
         within(10, lambda: time.monotonic() - began > 3, lambda: "")
         assert process.cpu_times().user - before < 1
         stack.close()
@@ -256,7 +256,7 @@ def test_a_full_table_of_files_is_one_line_and_passes(tmp_path):
 
 
 @pytest.mark.fault("fewer open files than connections")
-def test_no_more_connections_are_let_in_than_files_may_be_open(tmp_path):
+def test_connections_are_limited_by_open_files(tmp_path):
     most = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120))}
     port = free_port()
     url = f"http://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""What becomes of a train-all when its processes, workers, machines and server die.
+"""A train-all survives the death of its processes, workers, machines and server.
 
 Real processes and signals; trainings are slow counters that go on from where they were.
 """
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 KEYS = ("cnn3", "cnn3_gray")
 STEPS = 60
-"""Of a counter, four in a second."""
+"""The steps of a counter, four per second."""
 SILENCE = 180
-"""Seconds, stated in docs/operations.md, until a dead machine's run is Crashed."""
+"""Seconds until the run of a dead machine is Crashed, as stated in docs/operations.md."""
 ALL_TRAINED = "unveil promote failed, exit code 2"
-"""What a train-all of counters ends with: there is nothing to promote."""
+"""The final message of a train-all of counters: there is nothing to promote."""
 
 PIPELINE = """
 stages:
@@ -97,7 +97,7 @@ def opened(project, tmp_path_factory):
 
 @pytest.fixture
 def place(opened: Workplace):
-    """Nothing trained yet, one worker for train-all and two for trainings."""
+    """A project without trained models, with one worker for train-all and two for trainings."""
     fresh(opened.folder)
     opened.crew()
     yield opened
@@ -109,7 +109,7 @@ def place(opened: Workplace):
 
 
 def fresh(folder: Path) -> None:
-    """Take away what was trained, also out of DVC's cache."""
+    """Remove all trained models, also from DVC's cache."""
     for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock", ".dvc/cache/runs"):
         path = folder / made
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ def counting(place: Workplace, *keys: str) -> None:
 
 
 def trainings_of(place: Workplace, parent: str) -> dict[str, list[dict]]:
-    """The runs a train-all has dispatched, by architecture, in order."""
+    """The runs dispatched by a train-all, by architecture, in order."""
     wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [parent]}}}
     wanted["sort"] = "EXPECTED_START_TIME_ASC"
     found = {key: [] for key in KEYS}
@@ -154,7 +154,7 @@ def engine(place: Workplace, run: str) -> psutil.Process:
 
 
 def one_at_a_time(place: Workplace, key: str) -> bool:
-    """Whether no two processes ever counted at once."""
+    """Whether no two processes counted at the same time."""
     owners = [owner for owner, _ in counted(place, key)]
     return len(set(owners)) == 1 + sum(a != b for a, b in itertools.pairwise(owners))
 
@@ -166,7 +166,7 @@ def nothing_runs(place: Workplace) -> None:
 
 
 @pytest.mark.fault("SIGKILL of a flow process")
-def test_a_killed_flow_process_is_dispatched_again_and_goes_on(place):
+def test_a_killed_flow_process_is_restarted_and_resumes(place):
     parent = place.start()
     counting(place, *KEYS)
     victim = trainings_of(place, parent)["cnn3"][0]["id"]
@@ -181,35 +181,35 @@ def test_a_killed_flow_process_is_dispatched_again_and_goes_on(place):
 
 
 @pytest.mark.fault("SIGKILL of a training process")
-def test_a_killed_training_process_is_dispatched_again_and_goes_on(place):
+def test_a_killed_training_process_is_restarted_and_resumes(place):
     parent = place.start()
     counting(place, *KEYS)
     psutil.Process(int(counted(place, "cnn3")[-1][0])).kill()
     assert ALL_TRAINED in place.ended(parent, seconds=240)["state"]["message"]
     assert states(place, parent) == {"cnn3": ["CRASHED", "COMPLETED"], "cnn3_gray": ["COMPLETED"]}
-    said = trainings_of(place, parent)["cnn3"][0]["state"]["message"]
-    assert said.startswith("stage train@cnn3 failed: ")
+    message = trainings_of(place, parent)["cnn3"][0]["state"]["message"]
+    assert message.startswith("stage train@cnn3 failed: ")
     assert len(counted(place, "cnn3")) == STEPS
     assert one_at_a_time(place, "cnn3")
     nothing_runs(place)
 
 
 @pytest.mark.fault("SIGKILL of a flow process and of its second try")
-def test_what_crashes_twice_is_reported_and_the_others_are_compared(place):
+def test_a_run_that_crashes_twice_is_reported_and_the_others_are_compared(place):
     parent = place.start()
     for attempt in range(2):
         within(120, lambda n=attempt: len(trainings_of(place, parent)["cnn3"]) > n)
         victim = trainings_of(place, parent)["cnn3"][attempt]["id"]
         within(120, lambda v=victim: place.state(v) == "RUNNING")
         engine(place, victim).kill()
-    said = place.ended(parent, seconds=240)["state"]["message"]
-    assert said == "failed: cnn3; the others were compared"
+    message = place.ended(parent, seconds=240)["state"]["message"]
+    assert message == "failed: cnn3; the others were compared"
     assert states(place, parent) == {"cnn3": ["CRASHED"] * 2, "cnn3_gray": ["COMPLETED"]}
     nothing_runs(place)
 
 
 @pytest.mark.fault("SIGKILL of a worker")
-def test_a_killed_worker_leaves_its_training_to_end(place):
+def test_a_training_survives_the_death_of_its_worker(place):
     parent = place.start()
     counting(place, *KEYS)
     victim = engine(place, trainings_of(place, parent)["cnn3"][0]["id"]).parent()
@@ -246,7 +246,7 @@ def test_the_next_worker_waits_until_an_orphan_has_left_its_cores(place):
 
 
 @pytest.mark.fault("SIGKILL of a worker and all it runs")
-def test_a_dead_machine_is_noticed_and_another_goes_on(place):
+def test_runs_of_a_dead_machine_resume_on_another(place):
     parent = place.start()
     counting(place, *KEYS)
     victim = trainings_of(place, parent)["cnn3"][0]["id"]
@@ -259,7 +259,7 @@ def test_a_dead_machine_is_noticed_and_another_goes_on(place):
 
 
 @pytest.mark.fault("SIGTERM of a worker")
-def test_a_worker_told_to_end_gives_its_training_to_another(place):
+def test_trainings_of_a_stopped_worker_resume_on_another(place):
     parent = place.start()
     counting(place, *KEYS)
     worker = engine(place, trainings_of(place, parent)["cnn3"][0]["id"]).parent()
@@ -322,7 +322,7 @@ def test_of_two_train_alls_the_second_waits(place):
 
 
 @pytest.mark.fault("SIGKILL of the Prefect server")
-def test_a_server_that_comes_back_finds_everything_going_on(project, tmp_path):
+def test_trainings_survive_a_restart_of_the_prefect_server(project, tmp_path):
     port, home = servers.free_port(), tmp_path / "prefect"
     with servers.prefect_server(home, port=port) as api:
         place = Workplace(Path(project), api, home)

@@ -1,4 +1,4 @@
-"""The ledger of champions: two at once, on SQLite and on PostgreSQL, and what is put in its way."""
+"""The ledger of champions: concurrent changes on SQLite and PostgreSQL, and failures."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def client(place) -> MlflowClient:
 
 
 def versions(count: int) -> MlflowClient:
-    """A registry with so many versions, none of them champion."""
+    """Register this many versions, none of them champion."""
     client = registry.connect()
     client.create_registered_model(registry.NAME)
     for number in range(count):
@@ -32,15 +32,15 @@ def versions(count: int) -> MlflowClient:
     return client
 
 
-def crowned(number: str, reason: str = "for the test") -> ledger.Entry:
-    reign, version = registry.reign(), registry.found(number)
-    return registry.crown(version, after=reign, act="promoted", reason=reason)
+def set_champion(number: str, reason: str = "for the test") -> ledger.LedgerEntry:
+    record, version = registry.champion_record(), registry.find_version(number)
+    return registry.set_champion(version, after=record, act="promoted", reason=reason)
 
 
-def fought(folder: Path) -> list[list[str]]:
-    """What two processes say of fifty rounds: for each, how it went and who is champion."""
+def race(folder: Path) -> list[list[str]]:
+    """Output of two processes after fifty rounds: the outcome and the champion of each round."""
     folder.mkdir()
-    command = [sys.executable, "-m", "tests.support.crowning"]
+    command = [sys.executable, "-m", "tests.support.promoting"]
     fighters = [
         subprocess.Popen(
             [*command, name, str(folder), str(ROUNDS)],
@@ -53,148 +53,154 @@ def fought(folder: Path) -> list[list[str]]:
     return [fighter.communicate(timeout=600)[0].splitlines() for fighter in fighters]
 
 
-def assert_one_winner_each(said: list[list[str]]) -> None:
-    first, second = said
+def assert_one_winner_each(outputs: list[list[str]]) -> None:
+    first, second = outputs
     assert len(first) == len(second) == 2 * ROUNDS
     log = ledger.entries(registry.connect())
     assert [entry.number for entry in log] == list(range(1, ROUNDS + 1))
     for number, entry in enumerate(log):
-        outcomes = [lines[2 * number] for lines in said]
+        outcomes = [lines[2 * number] for lines in outputs]
         assert sorted(outcome.split(":")[0] for outcome in outcomes) == ["lost", "won"]
         winner = str(1 + ["won" in outcome for outcome in outcomes].index(True))
         (loser,) = (outcome for outcome in outcomes if outcome != "won")
         assert loser == f"lost: version {winner} was promoted meanwhile"
         assert entry.version == winner
-        assert {lines[2 * number + 1] for lines in said} == {f"{winner} {winner}"}
+        assert {lines[2 * number + 1] for lines in outputs} == {f"{winner} {winner}"}
 
 
 @pytest.mark.fault("two promotions at one moment, SQLite", ROUNDS)
-def test_of_two_that_promote_at_once_one_wins_and_the_other_is_told_on_sqlite(client, tmp_path):
-    assert_one_winner_each(fought(tmp_path / "rounds"))
+def test_one_of_two_concurrent_promotions_wins_on_sqlite(client, tmp_path):
+    assert_one_winner_each(race(tmp_path / "rounds"))
 
 
 @pytest.mark.slow
 @pytest.mark.fault("two promotions at one moment, PostgreSQL", ROUNDS)
-def test_of_two_that_promote_at_once_one_wins_and_the_other_is_told_on_postgresql(
-    place, tmp_path, monkeypatch
-):
+def test_one_of_two_concurrent_promotions_wins_on_postgresql(place, tmp_path, monkeypatch):
     with servers.postgres(tmp_path) as database:
         made = servers.database(database, "mlflow")
         backend = made.replace("postgresql:", "postgresql+psycopg:")
         with servers.mlflow_server(tmp_path / "mlflow", backend) as url:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
             versions(2)
-            assert_one_winner_each(fought(tmp_path / "rounds"))
+            assert_one_winner_each(race(tmp_path / "rounds"))
 
 
-def test_nobody_is_champion_before_the_first(client):
+def test_there_is_no_champion_before_the_first_promotion(client):
     assert registry.champion() is None
-    assert registry.reign() == registry.Reign(0)
-    assert not registry.settle()
+    assert registry.champion_record() == registry.ChampionRecord(0)
+    assert not registry.sync_alias()
 
 
-def test_who_looked_before_another_won_is_refused(client):
-    stale = registry.reign()
-    crowned("1")
-    with pytest.raises(registry.Overtaken, match="version 1 was promoted meanwhile"):
-        registry.crown(registry.found("2"), after=stale, act="promoted", reason="too late")
-    assert registry.champion().number == registry.aliased() == "1"
+def test_a_promotion_with_an_outdated_record_is_refused(client):
+    stale = registry.champion_record()
+    set_champion("1")
+    with pytest.raises(registry.ChampionChanged, match="version 1 was promoted meanwhile"):
+        registry.set_champion(
+            registry.find_version("2"), after=stale, act="promoted", reason="too late"
+        )
+    assert registry.champion().number == registry.aliased_version() == "1"
 
 
-def test_one_who_sleeps_before_the_alias_does_not_put_an_older_champion_back(client, monkeypatch):
+def test_a_process_paused_before_setting_the_alias_does_not_restore_an_older_champion(
+    client, monkeypatch
+):
     later = [True]
     real = MlflowClient.set_registered_model_alias
 
-    def sleepy(self, name, alias, version):
+    def paused(self, name, alias, version):
         if later.pop() if later else False:
-            crowned("2")  # another process, from first to last
+            set_champion("2")  # another process, start to finish
         real(self, name, alias, version)
 
-    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", sleepy)
-    crowned("1")
-    assert registry.champion().number == registry.aliased() == "2"
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", paused)
+    set_champion("1")
+    assert registry.champion().number == registry.aliased_version() == "2"
 
 
-def test_one_who_dies_before_the_alias_is_champion_all_the_same(client, monkeypatch):
-    def dies(self, name, alias, version):
+def test_a_process_killed_before_setting_the_alias_has_still_set_the_champion(client, monkeypatch):
+    def killed(self, name, alias, version):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(MlflowClient, "set_registered_model_alias", dies)
+        patched.setattr(MlflowClient, "set_registered_model_alias", killed)
         with pytest.raises(KeyboardInterrupt):
-            crowned("1")
-    assert (registry.champion().number, registry.aliased()) == ("1", None)
-    assert registry.settle()
-    assert registry.aliased() == "1"
+            set_champion("1")
+    assert (registry.champion().number, registry.aliased_version()) == ("1", None)
+    assert registry.sync_alias()
+    assert registry.aliased_version() == "1"
 
 
-def test_an_alias_of_before_the_ledger_is_champion_and_can_be_gone_back_to(client):
+def test_an_alias_older_than_the_ledger_is_champion_and_can_be_restored(client):
     client.set_registered_model_alias(registry.NAME, ALIAS, "1")
-    assert (registry.champion().number, registry.reign().number) == ("1", 0)
-    crowned("2")
-    assert registry.reign().before == ("1",)
+    assert (registry.champion().number, registry.champion_record().number) == ("1", 0)
+    set_champion("2")
+    assert registry.champion_record().predecessors == ("1",)
 
 
-def test_an_alias_moved_by_hand_is_not_who_is_champion(client):
-    crowned("1")
+def test_an_alias_moved_by_hand_does_not_change_the_champion(client):
+    set_champion("1")
     client.set_registered_model_alias(registry.NAME, ALIAS, "2")
     assert registry.champion().number == "1"
-    assert registry.settle()
-    assert registry.aliased() == "1"
+    assert registry.sync_alias()
+    assert registry.aliased_version() == "1"
 
 
-def test_an_answer_that_was_lost_is_no_loss(client, monkeypatch):
+def test_a_lost_response_does_not_lose_the_entry(client, monkeypatch):
     from mlflow.exceptions import MlflowException
 
     real = MlflowClient.log_param
 
-    def unheard(self, *args, **kwargs):
+    def response_lost(self, *args, **kwargs):
         real(self, *args, **kwargs)
         raise MlflowException("timed out")
 
-    monkeypatch.setattr(MlflowClient, "log_param", unheard)
-    assert crowned("1").number == 1
+    monkeypatch.setattr(MlflowClient, "log_param", response_lost)
+    assert set_champion("1").number == 1
     assert registry.champion().number == "1"
 
 
-def test_a_ledger_that_is_made_twice_at_once_is_one(client, monkeypatch):
+def test_concurrent_creation_results_in_one_ledger(client, monkeypatch):
     real = MlflowClient.create_experiment
 
-    def second(self, name, *args, **kwargs):
+    def created_by_another(self, name, *args, **kwargs):
         monkeypatch.setattr(MlflowClient, "create_experiment", real)
-        crowned("2")
+        set_champion("2")
         return real(self, name, *args, **kwargs)
 
-    monkeypatch.setattr(MlflowClient, "create_experiment", second)
-    stale = registry.reign()
-    with pytest.raises(registry.Overtaken):
-        registry.crown(registry.found("1"), after=stale, act="promoted", reason="both first")
+    monkeypatch.setattr(MlflowClient, "create_experiment", created_by_another)
+    stale = registry.champion_record()
+    with pytest.raises(registry.ChampionChanged):
+        registry.set_champion(
+            registry.find_version("1"), after=stale, act="promoted", reason="both first"
+        )
     assert registry.champion().number == "2"
     left = client.search_runs([client.get_experiment_by_name(registry.NAME).experiment_id])
     assert len(left) == 1
 
 
-def test_a_ledger_that_was_thrown_away_is_still_read_and_says_so_when_written(client):
-    crowned("1")
+def test_a_deleted_ledger_can_be_read_but_not_written(client):
+    set_champion("1")
     experiment = client.get_experiment_by_name(ledger.PROMOTIONS)
     client.delete_run(experiment.tags[ledger.LOG])
     client.delete_experiment(experiment.experiment_id)
     assert registry.champion().number == "1"
-    with pytest.raises(UserError, match="did not record who is champion"):
-        crowned("2")
+    with pytest.raises(UserError, match="did not record the new champion"):
+        set_champion("2")
 
 
-def entry(number: int, version: str, act: str = "promoted", previous: str = "") -> ledger.Entry:
-    return ledger.Entry(number, version, previous, act, "", "")
+def entry(
+    number: int, version: str, act: str = "promoted", previous: str = ""
+) -> ledger.LedgerEntry:
+    return ledger.LedgerEntry(number, version, previous, act, "", "")
 
 
-def test_rollbacks_go_further_back_each_time_and_promotions_start_from_there():
+def test_successive_rollbacks_go_further_back_and_promotions_start_from_there():
     log = [entry(1, "1", previous="0"), entry(2, "2"), entry(3, "3")]
-    assert ledger.line(log) == ["0", "1", "2", "3"]
+    assert ledger.rollback_chain(log) == ["0", "1", "2", "3"]
     log.append(entry(4, "2", "rolled back"))
-    assert ledger.line(log) == ["0", "1", "2"]
+    assert ledger.rollback_chain(log) == ["0", "1", "2"]
     log.append(entry(5, "4"))
-    assert ledger.line(log) == ["0", "1", "2", "4"]
+    assert ledger.rollback_chain(log) == ["0", "1", "2", "4"]
     log.append(entry(6, "0", "rolled back"))
-    assert ledger.line(log) == ["0"]
-    assert ledger.line([]) == []
+    assert ledger.rollback_chain(log) == ["0"]
+    assert ledger.rollback_chain([]) == []

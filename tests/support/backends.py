@@ -77,7 +77,7 @@ def run(key: str, folder: Path, precision: str = "float32") -> dict:
     again = train.load(folder / "model.keras")
     answers = evaluate.probabilities(again, dataset.load("validation").images)
     return {
-        "devices": devices.visible(),
+        "devices": devices.visible_devices(),
         "rows": [{name: row[name] for name in row if name not in CLOCK} for row in rows],
         "answers": answers.tolist(),
         "dtypes": sorted({str(layer.compute_dtype) for layer in again.layers}),

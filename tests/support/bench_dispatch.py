@@ -1,4 +1,4 @@
-"""What orchestration costs: train-all through two workers against the bare trainings.
+"""Benchmark of the orchestration overhead: train-all on two workers against bare trainings.
 
 ``python -m tests.support.bench_dispatch`` clones HEAD into a temporary folder, draws faces, and
 trains four networks from scratch, once with few epochs and once with many: each time with nothing
@@ -26,15 +26,15 @@ ROOT = Path(__file__).parents[2]
 KEYS = ("cnn4", "cnn4_gray", "cnn3", "cnn3_gray")
 FACES = {"train": 1200, "validation": 120, "test": 120}
 EPOCHS = {"short": 1, "long": 12}
-"""Of stage 2; stage 1 has one."""
+"""Epochs of stage 2; stage 1 has one."""
 CORES = 2
 SELDOM = 5
-"""Seconds between two looks at a train-all: each costs what is measured."""
+"""Seconds between two polls of a train-all; polling itself adds to the measured time."""
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
 def small(content: dict, epochs: int) -> None:
-    """Four networks of few parameters, each trained for so many epochs."""
+    """Configure four small networks, each trained for this number of epochs."""
     recipe = content["recipes"]["sample"]
     content["sample"] = FACES
     content["architectures"] = {key: content["architectures"][key] for key in KEYS}
@@ -49,7 +49,7 @@ def small(content: dict, epochs: int) -> None:
 
 
 def bare(place: Workplace) -> float:
-    """Train and evaluate each, a core each; gives the sum of their seconds over the cores."""
+    """Train and evaluate each on one core; returns the sum of seconds divided by the cores."""
     cores: SimpleQueue[int] = SimpleQueue()
     for core in sorted(os.sched_getaffinity(0))[:CORES]:
         cores.put(core)
@@ -72,7 +72,7 @@ def bare(place: Workplace) -> float:
 
 
 def through_workers(place: Workplace) -> float:
-    """Train by train-all; gives its seconds from Running to its end."""
+    """Train with train-all; returns the seconds from Running to its end."""
     identity = place.start()
     while place.state(identity) not in TERMINAL:
         time.sleep(SELDOM)
@@ -83,7 +83,7 @@ def through_workers(place: Workplace) -> float:
 
 
 def measure(place: Workplace, epochs: int) -> tuple[float, float]:
-    """Train both ways; gives the seconds of the bare trainings and of train-all."""
+    """Train both ways; returns the seconds of the bare trainings and of train-all."""
     place.edit(lambda content: small(content, epochs))
     alone = bare(place)
     for made in ("data/04_models", "data/05_reports", "mlflow/state"):
@@ -96,7 +96,7 @@ def measure(place: Workplace, epochs: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure both lengths, and print what orchestration adds."""
+    """Measure both lengths of training and print the overhead."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "clone" / "unveil"
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)

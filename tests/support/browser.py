@@ -1,4 +1,4 @@
-"""A page as a person sees it: real Chromium, to which only the page's own server is open."""
+"""Real Chromium for page tests; only the page's own server can be reached."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,14 @@ def _chromium() -> str:
 
 @contextmanager
 def page(*allowed: str, args: Sequence[str] = ()) -> Iterator[tuple[Page, list[str]]]:
-    """Give a page and, as they are made, its requests to other places than files and ``allowed``.
+    """Open a page; yields it and a growing list of its requests to other hosts than ``allowed``.
 
-    Those are not let through. ``args`` are of Chromium.
+    Such requests are blocked. ``args`` are arguments of Chromium.
     """
     outside: list[str] = []
     near = ("file://", "data:", "blob:", *allowed)
     with sync_playwright() as playwright:
-        # A sandbox cannot be had by root.
+        # Chromium's sandbox does not work for root.
         switches = ["--no-sandbox", *args]
         browser = playwright.chromium.launch(executable_path=_chromium(), args=switches)
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
@@ -44,7 +44,7 @@ def page(*allowed: str, args: Sequence[str] = ()) -> Iterator[tuple[Page, list[s
 
 
 def colours(page: Page, screenshot: Path) -> int:
-    """Take a screenshot of the whole page; gives how many colours a person sees in it."""
+    """Take a screenshot of the whole page; returns its number of colours."""
     page.screenshot(path=screenshot, full_page=True)
     with Image.open(screenshot) as seen:
         return len(seen.convert("RGB").getcolors(1 << 24) or ())

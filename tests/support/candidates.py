@@ -46,7 +46,7 @@ def score(network: keras.Model) -> float:
     """Its macro-F1 on the packed test faces."""
     test = dataset.load("test")
     answers = network.predict(test.images, verbose=0).argmax(1)
-    return float(metrics.macro_f1(metrics.confusion(test.labels, answers, 4)))
+    return float(metrics.macro_f1(metrics.confusion_matrix(test.labels, answers, 4)))
 
 
 def trained(key: str, network: keras.Model, loaded: params.Params) -> None:
@@ -57,7 +57,7 @@ def trained(key: str, network: keras.Model, loaded: params.Params) -> None:
     network.save(folder / "model.keras")
     row = {"epoch": 0, "stage": 1, "seconds": 0.5, "timestamp": 1, "val_macro_f1": 0.5}
     pd.DataFrame([row]).to_csv(folder / "history.csv", index=False)
-    write_json(folder / "run.json", runs.described(key, loaded, uuid.uuid4().hex))
+    write_json(folder / "run.json", runs.describe_training(key, loaded, uuid.uuid4().hex))
 
 
 def compared(key: str, macro_f1: float) -> None:

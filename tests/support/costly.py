@@ -1,4 +1,4 @@
-"""Pictures that ask for much work for their size, all of them drawn; each form is a legal one."""
+"""Synthetic pictures that need much work for their size; all of them are valid files."""
 
 import struct
 import zlib
@@ -11,7 +11,7 @@ SMALL = Image.fromarray(quarter(0))
 
 
 def scanned(side: int, scans: int) -> bytes:
-    """A progressive JPEG whose last scan, of some 30 bytes, comes ``scans`` times more."""
+    """A progressive JPEG whose last scan, of about 30 bytes, is repeated ``scans`` times."""
     plain = encoded(Image.fromarray(quarter(1, side)), "JPEG", progressive=True)
     last = plain[plain.rindex(b"\xff\xda") : -2]
     return plain[:-2] + last * scans + plain[-2:]
@@ -57,7 +57,7 @@ def paged(pages: int) -> bytes:
 
 
 def tagged(tags: int) -> bytes:
-    """A TIFF with so many tags that nobody knows."""
+    """A TIFF with this number of unknown tags."""
     plain = bytearray(encoded(SMALL, "TIFF"))
     (place,) = struct.unpack_from("<I", plain, 4)
     (known,) = struct.unpack_from("<H", plain, place)
@@ -73,7 +73,7 @@ def noted_netpbm(length: int) -> bytes:
 
 
 def noted_png(chunks: int) -> bytes:
-    """Texts of 1 MB each, a thousandth of that as they are stored."""
+    """Text chunks of 1 MB each that are compressed to a thousandth."""
     text = chunk(b"zTXt", b"note\0\0" + zlib.compress(b"a" * 1_000_000))
     plain = encoded(SMALL)
     return plain[:33] + text * chunks + plain[33:]
@@ -96,4 +96,4 @@ COSTLY = {
     "noted_netpbm": (noted_netpbm(1_000_000), "more than 100000 segments"),
     "wide": (wide(30_000, 20), "30000x20 pixels, a side over 20000"),
 }
-"""Bytes, and a pattern of why they are refused; Pillow alone takes seconds for most."""
+"""The bytes, and a part of the refusal's reason; Pillow alone takes seconds for most."""

@@ -1,4 +1,4 @@
-"""Requests nobody would send, for hypothesis: damaged pictures, odd JSON, bytes at random."""
+"""Fuzzed requests for hypothesis: damaged pictures, malformed JSON, random bytes."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ places = st.floats(0, 1, exclude_max=True)
 
 @st.composite
 def damaged(draw) -> bytes:
-    """Draw a picture's file that was cut, overwritten, lengthened, or has some bits turned."""
+    """Draw a picture file that is truncated, overwritten, extended, or has flipped bits."""
     content = bytearray(draw(st.sampled_from(PICTURES + SMALL)))
     for kind in draw(st.lists(DAMAGES, max_size=3)):
         place = int(draw(places) * len(content))
@@ -56,7 +56,7 @@ values = st.recursive(
 
 @st.composite
 def mistaken(draw, content: st.SearchStrategy[dict]) -> bytes:
-    """Draw JSON of a message in which something may be another thing, or cut off."""
+    """Draw the JSON of a message in which a value may be replaced or truncated."""
     made = draw(content)
     for name in draw(st.lists(st.sampled_from([*made, "other"]), max_size=1)):
         made[name] = draw(values)
@@ -66,7 +66,7 @@ def mistaken(draw, content: st.SearchStrategy[dict]) -> bytes:
 
 @st.composite
 def tensors(draw) -> dict:
-    """Draw an input of the Open Inference Protocol, of a shape that is mostly right."""
+    """Draw an input of the Open Inference Protocol, whose shape is mostly correct."""
     count, odd = draw(st.integers(0, 3)), draw(st.sampled_from(["", "", "shape", "data", "other"]))
     shape = draw(st.lists(st.integers(), max_size=5)) if odd == "shape" else [count, 48, 48, 1]
     value = draw(st.integers(-300, 300) if odd == "data" else st.integers(0, 255))
@@ -94,7 +94,7 @@ feedback = mistaken(
 
 
 def posted(path: str, kind: str, body: st.SearchStrategy[bytes]) -> st.SearchStrategy[Asked]:
-    """Draw requests to a route with a type that mostly is the right one."""
+    """Draw requests to a route, whose content type is mostly correct."""
     kinds = st.just(kind) | st.just(kind) | st.sampled_from(TYPES)
     return st.tuples(st.just("POST"), st.just(path), kinds, body)
 
@@ -112,5 +112,5 @@ SHARES = (
     (posted("/v1/feedback", "application/json", feedback), 0.1),
     (anything, 0.1),
 )
-"""What is sent, and how much of all; the rest are frames and what our own OpenAPI document says."""
+"""The kinds of requests and their shares; the rest are frames and requests from the OpenAPI."""
 frames = damaged() | st.binary(max_size=200) | st.text(max_size=20)

@@ -1,4 +1,4 @@
-"""Images that are none, or not what they say; the one decoder refuses each with its reason."""
+"""Invalid or deceptive image files; the decoder refuses each one with a reason."""
 
 import io
 import struct
@@ -55,4 +55,4 @@ HOSTILE = {
     "zip": (b"PK\3\4" + bytes(200), "not an image"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
 }
-"""Bytes, and a pattern of why they are refused."""
+"""The bytes, and a pattern of the refusal's reason."""

@@ -1,4 +1,4 @@
-"""Pictures for tests: drawn faces, larger than life, on a background; and a video of one."""
+"""Pictures for tests: enlarged synthetic faces on a background, and videos of them."""
 
 from pathlib import Path
 
@@ -8,17 +8,17 @@ import numpy as np
 from unveil.data import synthetic
 
 SHOWN = 0
-"""The number of a drawn face that the bundled cascade finds."""
+"""The number of a synthetic face that the bundled cascade detects."""
 
 
 def drawn(number: int = SHOWN) -> np.ndarray:
-    """Draw a face ``(48, 48)`` of the sample."""
+    """Draw a synthetic face ``(48, 48)`` of the sample."""
     label = synthetic.CLASSES[number % len(synthetic.CLASSES)]
-    return synthetic.face(label, np.random.default_rng(number))
+    return synthetic.draw_face(label, np.random.default_rng(number))
 
 
 def scene(*places: tuple[int, int, int], number: int = SHOWN, size=(480, 640)) -> np.ndarray:
-    """Paste a drawn face at each of x, y, side on an even background."""
+    """Paste a synthetic face at each (x, y, side) on a uniform background."""
     picture = np.full(size, 120, np.uint8)
     for x, y, side in places:
         face = cv2.resize(drawn(number), (side, side), interpolation=cv2.INTER_CUBIC)
@@ -37,12 +37,12 @@ def film(path: Path, frames: list[np.ndarray], rate: float = 25.0) -> Path:
 
 
 def camera(path: Path, frames: list[np.ndarray]) -> Path:
-    """Write gray frames as what Chromium takes for a camera: Y4M, 30 frames a second, for ever."""
+    """Write gray frames as a fake camera for Chromium: Y4M, 30 frames per second, in a loop."""
     height, width = frames[0].shape
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{width} H{height} F30:1 Ip A1:1 C420\n".encode())
         for frame in frames:
-            # Gray of 0 to 255 is 16 to 235 in a video.
+            # Gray values 0..255 are 16..235 in a video.
             luma = np.round(16 + frame * (219 / 255)).astype(np.uint8)
             file.write(b"FRAME\n" + luma.tobytes() + bytes([128]) * (width * height // 2))
     return path

@@ -1,4 +1,4 @@
-"""Real servers for tests: on 127.0.0.1 and a free port, ready when given, stopped by their pid."""
+"""Real servers for tests: on 127.0.0.1 and a free port, ready when yielded, stopped by pid."""
 
 import json
 import os
@@ -33,12 +33,12 @@ PASSWORD = "p%40ss"  # of every database, as a URL quotes it
 
 
 class Url(str):
-    """Where a server answers; ``process`` leads the group of its processes."""
+    """The URL of a server; ``process`` is the leader of its process group."""
 
     process: subprocess.Popen
 
     def kill(self) -> None:
-        """Kill the server and all it started, as a power cut would."""
+        """Kill the server and its child processes, like a power failure."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 def answers(url: str) -> bool:
-    """Say whether ``url`` is answered with 200."""
+    """Return whether ``url`` answers with 200."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.status == 200
@@ -68,18 +68,18 @@ def serving(
     env: Mapping[str, str] | None = None,
     **options,
 ) -> Iterator[Url]:
-    """Run a server in the folder of its log; fails with that log when it does not get ready."""
+    """Run a server in the folder of its log; fails with the log if it does not become ready."""
     hidden = {"MLFLOW_TRACKING_URI", "PREFECT_API_URL"}
     around = {name: value for name, value in os.environ.items() if name not in hidden}
     log.parent.mkdir(parents=True, exist_ok=True)
     given = Url(url)
-    with log.open("ab") as said:
+    with log.open("ab") as output:
         given.process = subprocess.Popen(
             [str(word) for word in command],
             cwd=options.pop("cwd", log.parent),
             env={**around, **(env or {})},
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             **options,
@@ -119,7 +119,7 @@ def mlflow_server(
     port: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Url]:
-    """MLflow on SQLite and files in ``folder`` unless told; clients get artifacts through it.
+    """MLflow, by default on SQLite and files in ``folder``; it proxies the artifacts.
 
     Started again with the same folder and port it goes on where it was.
     """
@@ -139,7 +139,7 @@ def mlflow_server(
 def prefect_server(
     home: Path, database: str | None = None, *, port: int | None = None
 ) -> Iterator[Url]:
-    """Prefect with PREFECT_HOME at ``home``; gives what PREFECT_API_URL is to be."""
+    """Prefect with PREFECT_HOME at ``home``; yields the value for PREFECT_API_URL."""
     url = f"http://127.0.0.1:{port or free_port()}"
     command = [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--no-ui"]
     command += ["--port", url.rsplit(":")[-1]]
@@ -155,7 +155,7 @@ def prefect_server(
 def unveil_server(
     folder: Path, bundle: Path, *options: str | Path, port: int | None = None
 ) -> Iterator[Url]:
-    """unveil serve in ``folder``, temporary files included; its log is ``unveil-server.log``."""
+    """unveil serve with working and temporary folder ``folder``; log: ``unveil-server.log``."""
     url = f"http://127.0.0.1:{port or free_port()}"
     command = [BIN / "unveil", "serve", "--purpose", "see that the server works"]
     command += ["--bundle", bundle, "--port", url.rsplit(":")[-1], *options]
@@ -171,7 +171,7 @@ def unveil_server(
 def s3_server(
     folder: Path, *, port: int | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[Url]:
-    """An S3 endpoint that takes any keys and keeps objects in memory."""
+    """An S3 endpoint that accepts any keys and stores objects in memory."""
     url = f"http://127.0.0.1:{port or free_port()}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", url.rsplit(":")[-1]]
     log = folder / "s3-server.log"
@@ -184,7 +184,7 @@ def s3_server(
 def guarded_s3_server(
     folder: Path, policies: Mapping[str, object]
 ) -> Iterator[tuple[Url, dict[str, dict[str, str]]]]:
-    """An S3 endpoint that knows its users; gives their keys, by the names of their policies.
+    """An S3 endpoint with access control; yields the users' keys by the names of their policies.
 
     The bucket ``taken`` belongs to another account.
     """
@@ -217,7 +217,7 @@ def s3(endpoint: str):
 
 
 def client(service: str, endpoint: str, keys: Mapping[str, str] = S3_KEYS):
-    """A client of a service that an S3 server has, with someone's keys."""
+    """A client of a service of an S3 server, with a user's keys."""
     return boto3.client(
         service,
         endpoint_url=endpoint,
@@ -230,10 +230,10 @@ def client(service: str, endpoint: str, keys: Mapping[str, str] = S3_KEYS):
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[Url]:
-    """PostgreSQL; gives the URL of its first database, ``postgresql://...``. Log in ``folder``."""
+    """PostgreSQL; yields the URL of its first database, ``postgresql://...``. Log in ``folder``."""
     programs = _postgres_programs()
     with ExitStack() as stack:
-        # Root may not run it, and others may not enter pytest's folders.
+        # PostgreSQL refuses to run as root, and other users cannot enter pytest's folders.
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postgres-")))
         (place / "password").write_text(urllib.parse.unquote(PASSWORD))
         user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if _root() else {}
@@ -259,7 +259,7 @@ def postgres(folder: Path) -> Iterator[Url]:
 
 
 def database(url: str, name: str) -> str:
-    """Make a fresh database on the server of ``url``; gives its URL."""
+    """Create a database on the server of ``url``; returns its URL."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
     return f"{url.rsplit('/', 1)[0]}/{name}"
@@ -276,7 +276,7 @@ def _connects(url: str) -> bool:
 def _postgres_programs() -> Path:
     found = shutil.which("initdb")
     installed = [Path(found).resolve()] if found else []
-    # Debian keeps the server's programs out of PATH, a folder for each version.
+    # Debian installs the server's programs outside of PATH, in a folder per version.
     installed += sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not installed:
         pytest.skip("no PostgreSQL server here: apt-get install postgresql")

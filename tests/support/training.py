@@ -77,16 +77,16 @@ def digest(network: keras.Model) -> str:
 
 def at(epoch: int, act: Callable[[], None]) -> None:
     """Let something happen when an epoch, counted over both stages, begins."""
-    from unveil.training.callbacks import Draws
+    from unveil.training.callbacks import SeedEachEpoch
 
-    begin = Draws.on_epoch_begin
+    begin = SeedEachEpoch.on_epoch_begin
 
     def began(self, number, logs=None):
         begin(self, number, logs)
         if number == epoch:
             act()
 
-    Draws.on_epoch_begin = began
+    SeedEachEpoch.on_epoch_begin = began
 
 
 def die() -> None:

@@ -1,4 +1,4 @@
-"""A project with its Prefect server, deployments and workers: real processes in a folder."""
+"""A project with a Prefect server, deployments and workers, as real processes in a folder."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ import yaml
 from tests.support import servers
 
 ANSWER = 60
-"""Seconds a server may take to answer: tests run side by side on few cores."""
+"""Timeout of a server's answer in seconds: tests run in parallel on few cores."""
 
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 class Workplace:
-    """Commands run in ``folder``; ``api`` is the server's address."""
+    """Runs commands in ``folder``; ``api`` is the server's address."""
 
     def __init__(self, folder: Path, api: str, home: Path) -> None:
         self.folder, self.api = folder, api
@@ -33,7 +33,7 @@ class Workplace:
             "PREFECT_API_URL": api,
             "PREFECT_HOME": str(home),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
-            # GPUs and cores are claimed in the temporary folder, and tests run side by side.
+            # The locks of GPUs and cores are in the temporary folder, and tests run in parallel.
             "TMPDIR": str(home),
         }
         self.workers: list[subprocess.Popen] = []
@@ -49,34 +49,34 @@ class Workplace:
         )
 
     def done(self, *command: str) -> str:
-        said = self.call(*command)
-        assert said.returncode == 0, said.stdout[-3000:] + said.stderr[-3000:]
-        return said.stdout
+        result = self.call(*command)
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return result.stdout
 
     def python(self, *arguments: str) -> str:
         return self.done(sys.executable, "-m", *arguments)
 
     def crew(self) -> None:
-        """Start a worker for train-all, and two that train on a core each."""
+        """Start a worker for train-all, and two with one core each for trainings."""
         started = [self._start("--pool", "control")]
         started += [self._start("--cores", "1") for _ in range(2)]
         for log in started:
             within(180, lambda log=log: "started!" in log.read_text(), log.read_text)
 
     def worker(self, *arguments: str) -> subprocess.Popen:
-        """Start a worker; it leads a process group of its own."""
+        """Start a worker in a process group of its own."""
         log = self._start(*arguments)
         within(180, lambda: "started!" in log.read_text(), log.read_text)
         return self.workers[-1]
 
     def _start(self, *arguments: str) -> Path:
         log = self.folder.parent / f"worker-{len(self.workers)}.log"
-        with log.open("w") as said:
+        with log.open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.worker", *arguments],
                 cwd=self.folder,
                 env=self.environment,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -84,11 +84,11 @@ class Workplace:
         return log
 
     def start(self, *arguments: str) -> str:
-        """Order a train-all; gives the flow run's id."""
+        """Start a train-all; returns the id of its flow run."""
         return self.done("unveil", "run", "train-all", *arguments).split()[-1]
 
     def ask(self, path: str, wanted: dict | None = None) -> Any:
-        """Get what the server has at a path, or what it finds of what is wanted."""
+        """Request a path of the server: GET, or POST with a filter."""
         method = "GET" if wanted is None else "POST"
         answer = httpx.request(method, f"{self.api}/{path}", json=wanted, timeout=ANSWER)
         return answer.raise_for_status().json()
@@ -100,12 +100,12 @@ class Workplace:
         return self.run(identity)["state"]["type"]
 
     def ended(self, identity: str, *, seconds: float) -> dict:
-        """Wait until a run has ended; gives it."""
+        """Wait until a run has ended; returns it."""
         within(seconds, lambda: self.state(identity) in TERMINAL, lambda: self.logs(identity))
         return self.run(identity)
 
     def trainings(self) -> list[dict]:
-        """All runs of train-architecture, the first ordered first."""
+        """All runs of train-architecture, in the order of their creation."""
         wanted = {
             "flows": {"name": {"any_": ["train-architecture"]}},
             "sort": "EXPECTED_START_TIME_ASC",
@@ -124,7 +124,7 @@ class Workplace:
         path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def running(self, words: str) -> list[psutil.Process]:
-        """Processes of this project whose command line has ``words``."""
+        """The processes of this project whose command line contains ``words``."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -148,7 +148,7 @@ class Workplace:
 
 
 def with_children(process: psutil.Process, number: int) -> None:
-    """Send a signal to a process and all below it, as the end of its machine would."""
+    """Send a signal to a process and all its children, like the failure of a machine."""
     try:
         whole = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -161,7 +161,7 @@ def with_children(process: psutil.Process, number: int) -> None:
 
 
 def within(seconds: float, true: Callable[[], bool], say: Callable[[], object] = str) -> float:
-    """Poll until something is true; gives the seconds it took, fails with what ``say`` gives."""
+    """Poll until a condition is true; returns the seconds it took, fails with ``say()``."""
     began = time.monotonic()
     while not true():
         assert time.monotonic() - began < seconds, str(say())[-5000:]
@@ -171,7 +171,7 @@ def within(seconds: float, true: Callable[[], bool], say: Callable[[], object] =
 
 @contextmanager
 def workplace(folder: Path, home: Path) -> Iterator[Workplace]:
-    """Open a deployed project; closes its server, its workers and what they run."""
+    """Yield a deployed project; stops its server, workers and their runs at the end."""
     home.mkdir(parents=True, exist_ok=True)
     with servers.prefect_server(home) as api:
         place = Workplace(folder, api, home)

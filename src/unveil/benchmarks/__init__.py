@@ -1,5 +1,5 @@
-"""How fast the data stages, training, inference and the server are, measured on this machine.
+"""Benchmarks of the data stages, training, inference and the server on this machine.
 
-Takes drawn faces or a bundle; gives tables of times and ratios, and leaves nothing behind.
+Takes synthetic faces or a bundle; returns tables of times and ratios, and leaves no files behind.
 May import: common, config, data, inference, networks, training.
 """

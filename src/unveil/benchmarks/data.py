@@ -1,6 +1,6 @@
-"""How long it takes and how much memory: each data stage as a command of its own.
+"""Time and peak memory of each data stage, run as a command of its own.
 
-Takes a source of faces, works in a temporary project and leaves nothing behind. Command:
+Takes a source of faces, works in a temporary project and leaves no files behind. Command:
 ``unveil bench data SOURCE``.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unveil.common.errors import UserError
-from unveil.common.files import temporary
+from unveil.common.files import temporary_folder
 from unveil.common.paths import PARAMS
 from unveil.config.provenance import hardware
 
@@ -21,25 +21,25 @@ STAGES = ("ingest", "manifest", "validate", "pack")
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a command took: seconds by the clock and the most memory it had, in MB."""
+class StageCost:
+    """The cost of a command: wall-clock seconds and peak memory in MB."""
 
     stage: str
     seconds: float
     megabytes: float
 
 
-def data(source: Path) -> list[Cost]:
-    """Take ``source`` from archive to arrays once; ``UserError`` names the stage that failed."""
-    with temporary("bench") as folder:
+def data(source: Path) -> list[StageCost]:
+    """Run all data stages on ``source`` once; ``UserError`` names the stage that failed."""
+    with temporary_folder("bench") as folder:
         shutil.copy(PARAMS, folder)
         command(folder, "dvc", "init", "--no-scm", "--quiet")
         arguments = {"ingest": [str(source.absolute())]}
         return [command(folder, "unveil", stage, *arguments.get(stage, ())) for stage in STAGES]
 
 
-def table(costs: list[Cost]) -> str:
-    """Write the costs as Markdown, with their sum and the machine."""
+def table(costs: list[StageCost]) -> str:
+    """Format the costs as Markdown, with their sum and the machine."""
     machine = hardware()
     seconds, peak = sum(one.seconds for one in costs), max(one.megabytes for one in costs)
     rows = [(one.stage, one.seconds, one.megabytes) for one in costs]
@@ -55,15 +55,15 @@ def table(costs: list[Cost]) -> str:
     )
 
 
-def command(folder: Path, module: str, *arguments: str) -> Cost:
-    """Run a Python module in a folder; ``UserError`` when it fails."""
+def command(folder: Path, module: str, *arguments: str) -> StageCost:
+    """Run a Python module in a folder and measure it; ``UserError`` if it fails."""
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     began = time.perf_counter()
     words = [sys.executable, "-m", module, *arguments]
     process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
-    # Not Popen.wait, which forgets what the process used.
+    # Popen.wait would discard the resource usage.
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise UserError(f"{module} {arguments[0]} failed, exit code {process.returncode}")
-    return Cost(arguments[0], time.perf_counter() - began, used.ru_maxrss / 1024)
+    return StageCost(arguments[0], time.perf_counter() - began, used.ru_maxrss / 1024)

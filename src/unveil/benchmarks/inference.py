@@ -1,8 +1,8 @@
-"""a bundle + drawn faces -> how quickly it answers in this process: one face, frames, many files.
+"""Inference latency of a bundle in this process: single faces, video frames, batches, files.
 
-Takes the bundle that `unveil predict` asks and leaves nothing behind. Frames are 640x480 with one
-drawn face of 160 to 300 pixels on a background with texture; everything from the gray frame to the
-answer is counted, detection in every frame, on one core. Command: ``unveil bench serve``.
+Takes the bundle that `unveil predict` uses and leaves no files behind. Frames are 640x480 with one
+synthetic face of 160 to 300 pixels on a textured background; a frame's time includes face
+detection, on one core. Command: ``unveil bench serve``.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ from unveil.config.provenance import hardware
 from unveil.data import synthetic
 from unveil.data.decoding import Pixels
 from unveil.inference import bundle, face_detector, predict
-from unveil.inference.predict import Asked
+from unveil.inference.predict import PredictionSettings
 from unveil.inference.video import Frame
 
 SIZE = (480, 640)
@@ -32,12 +32,12 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds of each of many calls, and how many things one call answers."""
+class Latency:
+    """Seconds of each call, and how many items a call processes."""
 
-    what: str
+    name: str
     seconds: tuple[float, ...]
-    things: int = 1
+    items: int = 1
     note: str = ""
 
     @property
@@ -47,43 +47,43 @@ class Pace:
 
     @property
     def p99(self) -> float:
-        """What 99 of 100 calls stay under, in milliseconds."""
+        """The 99th percentile, in milliseconds."""
         return float(np.quantile(self.seconds, 0.99)) * 1000
 
     @property
     def rate(self) -> float:
-        """How many things are answered in a second, over all calls."""
-        return self.things * len(self.seconds) / sum(self.seconds)
+        """Items per second, over all calls."""
+        return self.items * len(self.seconds) / sum(self.seconds)
 
 
-def measure(folder: Path, *, calls: int = 1000) -> list[Pace]:
-    """Measure a bundle: ``calls`` of one face, a third of that of frames, fewer of batches."""
+def measure(folder: Path, *, calls: int = 1000) -> list[Latency]:
+    """Measure a bundle: ``calls`` single faces, a third as many frames, and fewer batches."""
     drawn, frames = faces(BATCH), scenes(max(2, calls // 3))
-    paces = []
+    results = []
     with one_core():
         for precision in bundle.FILES:
             made = bundle.load(folder, precision=precision, threads=1)
             single = _timed(partial(made.probabilities, drawn[:1]), calls)
-            paces.append(Pace(f"one face of 48x48, one core, {precision}", single))
-        paces.append(_frames(bundle.load(folder, threads=1), frames))
-        paces += _fer(frames)
+            results.append(Latency(f"one face of 48x48, one core, {precision}", single))
+        results.append(_frames(bundle.load(folder, threads=1), frames))
+        results += _fer(frames)
     whole = bundle.load(folder)
     batches = _timed(lambda: whole.probabilities(drawn), max(2, calls // 20))
-    paces.append(Pace(f"batch of {BATCH} faces, all cores", batches, BATCH))
-    paces.append(_files(bundle.load(folder, threads=1), drawn, frames[:BATCH]))
-    return paces
+    results.append(Latency(f"batch of {BATCH} faces, all cores", batches, BATCH))
+    results.append(_files(bundle.load(folder, threads=1), drawn, frames[:BATCH]))
+    return results
 
 
-def table(paces: list[Pace]) -> str:
-    """Write what was measured as Markdown, with the machine and the date."""
+def table(results: list[Latency]) -> str:
+    """Format the results as Markdown, with the machine and the date."""
     machine = hardware()
     rows = [
-        f"| {one.what} | {one.p50:.2f} | {one.p99:.2f} | {one.rate:.0f} | {one.note} |"
-        for one in paces
+        f"| {one.name} | {one.p50:.2f} | {one.p99:.2f} | {one.rate:.0f} | {one.note} |"
+        for one in results
     ]
     return "\n".join(
         [
-            "| in one process | p50 ms | p99 ms | a second | |",
+            "| in one process | p50 ms | p99 ms | per second | |",
             "|---|---|---|---|---|",
             *rows,
             "",
@@ -93,14 +93,16 @@ def table(paces: list[Pace]) -> str:
 
 
 def faces(count: int) -> Pixels:
-    """Draw faces ``(count, 48, 48, 1)``."""
+    """Draw synthetic faces ``(count, 48, 48, 1)``."""
     labels = [synthetic.CLASSES[number % len(synthetic.CLASSES)] for number in range(count)]
-    drawn = [synthetic.face(one, np.random.default_rng(place)) for place, one in enumerate(labels)]
+    drawn = [
+        synthetic.draw_face(one, np.random.default_rng(place)) for place, one in enumerate(labels)
+    ]
     return np.stack(drawn)[..., np.newaxis]
 
 
 def scenes(count: int) -> list[Pixels]:
-    """Draw frames with one face each, which moves and grows, on a background with texture."""
+    """Draw frames with one moving and growing face each, on a textured background."""
     generator = np.random.default_rng(0)
     drawn, made = faces(8)[..., 0], []
     for number in range(count):
@@ -115,7 +117,7 @@ def scenes(count: int) -> list[Pixels]:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Keep this process, and threads it begins, on one of its cores."""
+    """Pin this process and the threads it starts to one core."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
     try:
@@ -124,47 +126,50 @@ def one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def _timed(act: Callable[[], Any], calls: int) -> tuple[float, ...]:
-    act()
+def _timed(call: Callable[[], Any], calls: int) -> tuple[float, ...]:
+    call()
     seconds = []
     for _ in range(calls):
         began = time.perf_counter()
-        act()
+        call()
         seconds.append(time.perf_counter() - began)
     return tuple(seconds)
 
 
-def _frames(made: bundle.Bundle, frames: list[Pixels]) -> Pace:
-    asked = Asked(bundle=made, detect=face_detector.detector(reach=face_detector.MOVING))
+def _frames(made: bundle.Bundle, frames: list[Pixels]) -> Latency:
+    settings = PredictionSettings(
+        bundle=made, detect=face_detector.detector(settings=face_detector.MOVING)
+    )
     film = (Frame(place, place / 30, pixels) for place, pixels in enumerate(frames))
-    watched, seconds, found = predict.watch(film, "bench", asked), [], 0
+    predictions, seconds, found = predict.predict_video(film, "bench", settings), [], 0
     for _ in frames:
         began = time.perf_counter()
-        seen = next(watched)
+        seen = next(predictions)
         seconds.append(time.perf_counter() - began)
         found += seen[0].box is not None
     note = f"a face found in {found} of {len(frames)}"
-    return Pace("frame of 640x480 to answer, one core", tuple(seconds), note=note)
+    name = "frame of 640x480, faces found and classified, one core"
+    return Latency(name, tuple(seconds), note=note)
 
 
-def _files(made: bundle.Bundle, drawn: Pixels, frames: list[Pixels]) -> Pace:
-    asked = Asked(bundle=made, detect=face_detector.detector())
+def _files(made: bundle.Bundle, drawn: Pixels, frames: list[Pixels]) -> Latency:
+    settings = PredictionSettings(bundle=made, detect=face_detector.detector())
     with tempfile.TemporaryDirectory() as name:
         for place, picture in enumerate([*drawn[..., 0], *frames]):
             Image.fromarray(picture).save(Path(name) / f"{place:04d}.png")
         count = len(drawn) + len(frames)
-        seconds = _timed(lambda: list(predict.predict([Path(name)], asked)), 3)
+        seconds = _timed(lambda: list(predict.predict([Path(name)], settings)), 3)
     note = f"{len(drawn)} of 48x48, {len(frames)} of 640x480"
-    return Pace("files from disk, all cores", seconds, count, note)
+    return Latency("files from disk, all cores", seconds, count, note)
 
 
-def _fer(frames: list[Pixels]) -> list[Pace]:
-    """Measure the package fer with its default detector on the same frames, where it is there."""
+def _fer(frames: list[Pixels]) -> list[Latency]:
+    """Measure the package fer with its default detector on the same frames, if installed."""
     if importlib.util.find_spec("fer") is None:
         return []
     from fer.fer import FER  # type: ignore[import-not-found]
 
-    rival, coloured = FER(), [np.repeat(one[..., np.newaxis], 3, 2) for one in frames]
+    fer_detector, coloured = FER(), [np.repeat(one[..., np.newaxis], 3, 2) for one in frames]
     film = iter(coloured)
-    seconds = _timed(lambda: rival.detect_emotions(next(film)), len(frames) - 1)
-    return [Pace("the same frames by fer, one core", seconds)]
+    seconds = _timed(lambda: fer_detector.detect_emotions(next(film)), len(frames) - 1)
+    return [Latency("the same frames by fer, one core", seconds)]

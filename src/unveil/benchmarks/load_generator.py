@@ -1,4 +1,4 @@
-"""A client that asks a server as fast as it can, or at a rate, with as little work of its own."""
+"""HTTP load generator with minimal overhead: closed loop, or open loop at a fixed rate."""
 
 import asyncio
 import time
@@ -6,40 +6,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CONNECTIONS = 192
-"""From which requests are offered; a server takes 256 by default."""
-AGAIN = 0.05
-"""Seconds until a client that was told to come back does."""
+"""Connections of the open loop; the server accepts 256 by default."""
+RETRY_SECONDS = 0.05
+"""Seconds until a client retries after status 429."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The status of a request; seconds from its sending, or from the start where that is said."""
+class Response:
+    """The status of a request; seconds since it was sent, or since the start of `saturate`."""
 
     status: int
     seconds: float
 
 
 def request(path: str, kind: str, body: bytes) -> bytes:
-    """Write a request, as it goes over the wire."""
+    """Encode a POST request as HTTP/1.1 bytes."""
     head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def rate(answers: list[Answer]) -> float:
-    """Answered requests for each second of the time in which there were any."""
-    answered = sum(one.status == 200 for one in answers)
-    return answered / answers[-1].seconds if answered else 0.0
+def rate(responses: list[Response]) -> float:
+    """Return responses with status 200 per second until the last response."""
+    answered = sum(one.status == 200 for one in responses)
+    return answered / responses[-1].seconds if answered else 0.0
 
 
 class _Client:
-    """One connection, which asks and waits: as little work as a client can have."""
+    """One keep-alive connection that sends a request and waits for the response."""
 
     def __init__(self, url: str) -> None:
         host, port = url.removeprefix("http://").split(":")
         self._place = host, int(port)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, request: bytes) -> int:
+    async def send(self, request: bytes) -> int:
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._place)
         reader, writer = self._streams
@@ -57,61 +57,64 @@ class _Client:
             self._streams = None
 
 
-async def saturate(url: str, request: bytes, clients: int, seconds: float) -> list[Answer]:
-    """Ask with so many clients, each as soon as it is answered; seconds are since the start."""
-    began, answers = time.perf_counter(), []
+async def saturate(url: str, request: bytes, clients: int, seconds: float) -> list[Response]:
+    """Closed loop: each client sends its next request when the previous one is answered.
 
-    async def ask() -> None:
+    The responses' seconds are since the start.
+    """
+    began, responses = time.perf_counter(), []
+
+    async def worker() -> None:
         client = _Client(url)
         while time.perf_counter() - began < seconds:
-            status = await client.ask(request)
-            answers.append(Answer(status, time.perf_counter() - began))
+            status = await client.send(request)
+            responses.append(Response(status, time.perf_counter() - began))
         client.close()
 
-    await asyncio.gather(*(ask() for _ in range(clients)))
-    return answers
+    await asyncio.gather(*(worker() for _ in range(clients)))
+    return responses
 
 
-async def count(url: str, requests: Sequence[bytes], count: int) -> None:
-    """Have so many requests answered, these in turn, by eight clients; told to, they come back."""
+async def send_count(url: str, requests: Sequence[bytes], count: int) -> None:
+    """Send ``count`` requests, cycling through ``requests``, with eight clients; retry on 429."""
     waiting = iter(range(count))
 
-    async def ask() -> None:
+    async def worker() -> None:
         client = _Client(url)
         for number in waiting:
-            while await client.ask(requests[number % len(requests)]) == 429:
-                await asyncio.sleep(AGAIN)
+            while await client.send(requests[number % len(requests)]) == 429:
+                await asyncio.sleep(RETRY_SECONDS)
         client.close()
 
-    await asyncio.gather(*(ask() for _ in range(8)))
+    await asyncio.gather(*(worker() for _ in range(8)))
 
 
-async def offer(url: str, request: bytes, *, rate: float, seconds: float) -> list[Answer]:
-    """Ask at a rate, answered or not, or as near to it as ``CONNECTIONS`` come."""
-    began, answers = time.perf_counter(), []
+async def offer(url: str, request: bytes, *, rate: float, seconds: float) -> list[Response]:
+    """Open loop: send requests at a fixed rate, limited by ``CONNECTIONS``."""
+    began, responses = time.perf_counter(), []
     due = iter(began + number / rate for number in range(int(rate * seconds)))
 
-    async def ask() -> None:
+    async def worker() -> None:
         client = _Client(url)
         for at in due:
             await asyncio.sleep(max(0.0, at - time.perf_counter()))
             sent = time.perf_counter()
             if sent - began > seconds:
                 break
-            status = await client.ask(request)
-            answers.append(Answer(status, time.perf_counter() - sent))
+            status = await client.send(request)
+            responses.append(Response(status, time.perf_counter() - sent))
         client.close()
 
-    await asyncio.gather(*(ask() for _ in range(CONNECTIONS)))
-    return answers
+    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
+    return responses
 
 
 async def capacity(url: str, request: bytes, *, rate: float, seconds: float) -> float:
-    """Give the most answers a second that are had by asking ever faster, from ``rate`` on."""
+    """Return the highest throughput in responses/s, raising the offered ``rate`` step by step."""
     best = 0.0
     while True:
-        answers = await offer(url, request, rate=rate, seconds=seconds)
-        answered = sum(one.status == 200 for one in answers) / seconds
+        responses = await offer(url, request, rate=rate, seconds=seconds)
+        answered = sum(one.status == 200 for one in responses) / seconds
         if answered < 1.1 * best:
             return max(best, answered)
         best, rate = answered, 1.5 * rate

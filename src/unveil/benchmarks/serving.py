@@ -1,8 +1,8 @@
-"""How a real server keeps up, beside the model in one process of its own: both in one run.
+"""Throughput, latency and memory of the HTTP server, compared to in-process inference.
 
-Takes a bundle; starts `unveil serve` with it on a free port and asks for drawn faces of 48x48
-pixels over HTTP. Client and server share the machine, so that the server could take more than is
-said here. ``unveil bench serve`` prints what ``server`` gives.
+Takes a bundle; starts `unveil serve` on a free port and sends synthetic faces of 48x48 pixels. The
+load generator shares the machine with the server, so the server alone would reach more. Command:
+``unveil bench serve``.
 """
 
 import asyncio
@@ -26,20 +26,21 @@ from PIL import Image
 from unveil.benchmarks import load_generator
 from unveil.benchmarks.inference import scenes
 from unveil.data.decoding import decode, resize
-from unveil.data.synthetic import CLASSES, face
+from unveil.data.synthetic import CLASSES, draw_face
 from unveil.inference import bundle as bundles
-from unveil.inference.bundle import LARGEST
+from unveil.inference.bundle import MAX_BATCH
 
-TOGETHER = 64
-"""Pictures in one request of a batch."""
+BATCH_SIZE = 64
+"""Pictures per batch request."""
 
 
 @dataclass(frozen=True)
-class Served:
-    """What was measured; rates in faces for each second, times in seconds.
+class ServerMeasurements:
+    """The results; rates in faces per second, times in seconds.
 
-    ``offered`` is four times ``capacity``, which is of single pictures; ``grown`` the megabytes of
-    memory that ``requests`` answered, one in ten a frame of 640x480, added after a tenth as many.
+    ``capacity`` is for single pictures, ``offered`` four times as much. ``memory_growth`` is the
+    increase in MB over ``requests`` requests, one in ten a frame of 640x480, after a warm-up of a
+    tenth as many.
     """
 
     ready: float
@@ -51,53 +52,63 @@ class Served:
     refused_share: float
     p99_accepted: float
     requests: int
-    grown: float
+    memory_growth: float
 
 
-def server(bundle: Path, *, seconds: float = 10.0, requests: int = 100_000) -> Served:
+def server(bundle: Path, *, seconds: float = 10.0, requests: int = 100_000) -> ServerMeasurements:
     """Measure a server: ``seconds`` for each rate, ``requests`` for its memory."""
     pictures = _pictures()
     in_process = _in_process(bundle, pictures, seconds)
     with _running(bundle.absolute()) as (url, ready):
         batch = asyncio.run(load_generator.saturate(url, _batch(pictures), 4, seconds))
         single = load_generator.request("/v1/predict", "image/png", pictures[0])
-        slow = load_generator.rate(asyncio.run(load_generator.saturate(url, single, 8, seconds)))
-        most = asyncio.run(load_generator.capacity(url, single, rate=slow, seconds=seconds))
-        overload = asyncio.run(load_generator.offer(url, single, rate=4 * most, seconds=seconds))
+        start_rate = load_generator.rate(
+            asyncio.run(load_generator.saturate(url, single, 8, seconds))
+        )
+        capacity = asyncio.run(
+            load_generator.capacity(url, single, rate=start_rate, seconds=seconds)
+        )
+        overload = asyncio.run(
+            load_generator.offer(url, single, rate=4 * capacity, seconds=seconds)
+        )
         accepted = [one.seconds for one in overload if one.status == 200]
         mixed = [single] * 9 + [_frame()]
-        asyncio.run(load_generator.count(url, mixed, requests // 10))
+        asyncio.run(load_generator.send_count(url, mixed, requests // 10))
         before = _memory(url)
-        asyncio.run(load_generator.count(url, mixed, requests))
-        grown = _memory(url) - before
-    return Served(
+        asyncio.run(load_generator.send_count(url, mixed, requests))
+        memory_growth = _memory(url) - before
+    return ServerMeasurements(
         ready=ready,
         in_process=in_process,
-        batches=TOGETHER * load_generator.rate(batch),
-        capacity=most,
+        batches=BATCH_SIZE * load_generator.rate(batch),
+        capacity=capacity,
         offered=len(overload) / seconds,
         answered=len(accepted) / seconds,
         refused_share=sum(one.status == 429 for one in overload) / len(overload),
         p99_accepted=float(np.quantile(accepted, 0.99)),
         requests=requests,
-        grown=grown,
+        memory_growth=memory_growth,
     )
 
 
-def table(served: Served) -> str:
-    """Write the figures as Markdown, beside what is asked of them."""
+def table(served: ServerMeasurements) -> str:
+    """Format the results as Markdown, with their targets."""
     share = served.batches / served.in_process
     rows = [
         ("ready", f"{served.ready:.1f} s", "under 3 s"),
-        ("in process, decoded and asked in batches", f"{served.in_process:.0f} faces/s", ""),
-        (f"server, {TOGETHER} pictures a request", f"{served.batches:.0f} faces/s", ""),
-        ("the same as a share of in process", f"{share:.0%}", "at least 80 %"),
-        ("server, one picture a request, at most", f"{served.capacity:.0f} faces/s", ""),
-        ("offered at 4 times that", f"{served.offered:.0f} requests/s", ""),
+        ("in process, decoding and batched inference", f"{served.in_process:.0f} faces/s", ""),
+        (f"server, {BATCH_SIZE} pictures per request", f"{served.batches:.0f} faces/s", ""),
+        ("the same, as a share of in process", f"{share:.0%}", "at least 80 %"),
+        ("server, one picture per request, at most", f"{served.capacity:.0f} faces/s", ""),
+        ("offered load, 4 times that", f"{served.offered:.0f} requests/s", ""),
         ("answered of these", f"{served.answered:.0f} faces/s", ""),
-        ("told to come back", f"{served.refused_share:.0%}", "the rest"),
-        ("p99 of those answered", f"{1000 * served.p99_accepted:.0f} ms", "under 250 ms"),
-        (f"memory after {served.requests} requests", f"{served.grown:+.1f} MB", "under 1 MB"),
+        ("answered with 429", f"{served.refused_share:.0%}", "the rest"),
+        ("p99 latency of those answered", f"{1000 * served.p99_accepted:.0f} ms", "under 250 ms"),
+        (
+            f"memory after {served.requests} requests",
+            f"{served.memory_growth:+.1f} MB",
+            "under 1 MB",
+        ),
     ]
     lines = [f"| {name} | {value} | {target} |" for name, value, target in rows]
     return "\n".join(["| | measured | target |", "|---|---|---|", *lines])
@@ -105,19 +116,19 @@ def table(served: Served) -> str:
 
 def _pictures() -> list[bytes]:
     generator, pictures = np.random.default_rng(0), []
-    for number in range(TOGETHER):
+    for number in range(BATCH_SIZE):
         buffer = io.BytesIO()
-        Image.fromarray(face(CLASSES[number % len(CLASSES)], generator)).save(buffer, "PNG")
+        Image.fromarray(draw_face(CLASSES[number % len(CLASSES)], generator)).save(buffer, "PNG")
         pictures.append(buffer.getvalue())
     return pictures
 
 
 def _in_process(bundle: Path, pictures: Sequence[bytes], seconds: float) -> float:
-    """Decode and ask, without a server; decoding of the next batch goes on meanwhile."""
+    """Decode and predict without a server; the next batch is decoded concurrently."""
     ready, count = bundles.load(bundle), 0
 
     def decoded(start: int) -> np.ndarray:
-        chosen = pictures[start : start + LARGEST]
+        chosen = pictures[start : start + MAX_BATCH]
         faces = [resize(decode(one).pixels, ready.image_size) for one in chosen]
         return np.stack(faces)[..., np.newaxis]
 
@@ -126,7 +137,7 @@ def _in_process(bundle: Path, pictures: Sequence[bytes], seconds: float) -> floa
         began = time.perf_counter()
         while (spent := time.perf_counter() - began) < seconds:
             faces = following.result()
-            following = thread.submit(decoded, (count + LARGEST) % TOGETHER)
+            following = thread.submit(decoded, (count + MAX_BATCH) % BATCH_SIZE)
             ready.probabilities(faces)
             count += len(faces)
     return count / spent
@@ -134,7 +145,7 @@ def _in_process(bundle: Path, pictures: Sequence[bytes], seconds: float) -> floa
 
 @contextmanager
 def _running(bundle: Path) -> Iterator[tuple[str, float]]:
-    """Run a server in a folder that is removed; gives its URL and the seconds until ready."""
+    """Run a server in a temporary folder; yields its URL and the seconds until it was ready."""
     command = [sys.executable, "-m", "unveil", "serve", "--purpose", "measure the server itself"]
     command += ["--bundle", str(bundle), "--port", "0"]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""unveil learning-curve: what more faces would bring."""
+"""unveil learning-curve: measure the benefit of more training images."""
 
 import typer
 
@@ -10,11 +10,14 @@ app = typer.Typer()
 
 @app.command("learning-curve")
 def learning_curve(architecture: Architecture) -> None:
-    """Train one architecture on 25, 50 and 100 % of the faces, and compare."""
+    """Measure the benefit of more training images.
+
+    Trains one architecture on 25, 50 and 100 % of the images and compares the test scores.
+    """
     from unveil.config import params
 
     loaded = params.load()
-    loaded.named(architecture)
+    loaded.require_architecture(architecture)
     backend.load()
 
     from unveil.common.paths import LEARNING_CURVES

@@ -1,5 +1,5 @@
-"""What every package uses: errors, atomic files, locks, paths, tables, statistics, metrics.
+"""Shared utilities: errors, atomic file writes, locks, paths, CSV tables, statistics, metrics.
 
-Takes plain values and paths, gives plain values. Knows nothing of faces, networks or servers.
+Independent of faces, networks and servers.
 May import: nothing.
 """

@@ -1,4 +1,4 @@
-"""A file or a folder takes the place of another, by renaming alone."""
+"""Atomic replacement of files and folders by renaming."""
 
 import ctypes
 import fcntl
@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_HERE = -100  # AT_FDCWD: a relative path is of the working directory
+_HERE = -100  # AT_FDCWD: relative paths are resolved against the working directory
 
 
-def exchanged(made: Path, target: Path) -> bool:
-    """Exchange two folders in one step; false where the system cannot, or there is no target."""
-    # Python has no name for Linux's renameat2, nor for its flag RENAME_EXCHANGE, 2.
+def exchange(made: Path, target: Path) -> bool:
+    """Exchange two folders in one step.
+
+    Returns False if the system does not support it or ``target`` is not a folder.
+    """
+    # Python has no binding for Linux's renameat2 and its flag RENAME_EXCHANGE, 2.
     try:
         rename = ctypes.CDLL(None).renameat2
     except (OSError, AttributeError):
@@ -22,12 +25,15 @@ def exchanged(made: Path, target: Path) -> bool:
 
 
 def replace(target: Path, made: Path, *, aside: Path) -> None:
-    """Put ``made`` into the place of ``target``, which is back where that fails."""
-    # A folder cannot be renamed over another: the old one steps aside.
+    """Rename ``made`` to ``target``; if that fails, the old ``target`` is restored.
+
+    An existing folder is first renamed to ``aside``.
+    """
+    # A folder cannot be renamed over another folder: the old one is moved aside first.
     if not target.is_dir() and not made.is_dir():
         made.replace(target)
         return
-    with _turn(target.parent):
+    with _folder_lock(target.parent):
         if not target.is_dir():
             made.replace(target)
             return
@@ -40,11 +46,11 @@ def replace(target: Path, made: Path, *, aside: Path) -> None:
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Let one process at a time exchange what lies in a folder; others wait, for two renames."""
+def _folder_lock(folder: Path) -> Iterator[None]:
+    """Lock a folder, so that one process at a time renames its entries."""
     file = os.open(folder, os.O_RDONLY)
     try:
-        # Some network file systems know no lock of a folder.
+        # Some network file systems cannot lock a folder.
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

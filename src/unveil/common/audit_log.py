@@ -1,9 +1,9 @@
-"""What was done, in the order it was done: files that only grow, a line of JSON at a time.
+"""Append-only audit logs in JSON Lines format.
 
-``data/journal.jsonl`` tells of the faces and travels in git beside the pointer of the data: time
-(UTC), verb, counts, digests of archives; no name, no member, no picture. `unveil ingest`, `sample`,
-`data export`, `data feedback` and `data erase` write it. `unveil promote` and `rollback` write
-``data/promotions.jsonl``.
+``data/journal.jsonl`` records what was done to the data and is committed to git with the ``.dvc``
+file: time (UTC), verb, counts and archive digests, but no names, members or pictures.
+`unveil ingest`, `sample`, `data export`, `data feedback` and `data erase` write it.
+`unveil promote` and `rollback` write ``data/promotions.jsonl``.
 """
 
 import json
@@ -15,31 +15,32 @@ from pathlib import Path
 from typing import Any
 
 from unveil.common import missing_files
-from unveil.common.errors import UserError, masked
-from unveil.common.locks import wait
+from unveil.common.errors import UserError, mask_secrets
+from unveil.common.locks import acquire
 from unveil.common.paths import JOURNAL
 
-Told = str | int | dict[str, int]
+Field = str | int | dict[str, int]
 
 
-def record(verb: str, **told: Told) -> None:
-    """Add to the faces' journal what a verb did, now."""
+def record(verb: str, **fields: Field) -> None:
+    """Append an entry for ``verb``, with the current time (UTC), to the data journal."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    append(JOURNAL, {"time": now, "verb": verb, **told})
+    append(JOURNAL, {"time": now, "verb": verb, **fields})
 
 
 def append(path: Path, entry: Mapping[str, Any], *, mode: int = 0o644) -> None:
-    """Add a line, whole or not at all, also while others add theirs; it is on the disk then.
+    """Append one JSON line atomically, safe for concurrent writers, and flush it to disk.
 
-    ``mode`` is of a file that is not there yet. One that git has is put back first.
+    ``mode`` is the file mode for a new file. A missing file that git tracks is restored first.
+    Raises ``UserError`` if the file cannot be written.
     """
     if not path.exists() and missing_files.restore(path):
-        print(f"{path} was gone and is put back as git has it", file=sys.stderr)
+        print(f"{path} was missing and has been restored from git", file=sys.stderr)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         journal = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
         try:
-            wait(journal, path)
+            acquire(journal, path)
             _append(journal, json.dumps(_clean(entry)).encode() + b"\n")
         finally:
             os.close(journal)
@@ -47,18 +48,18 @@ def append(path: Path, entry: Mapping[str, Any], *, mode: int = 0o644) -> None:
         raise UserError(f"{path} cannot be written: {str(error.strerror).lower()}") from None
 
 
-def _clean(told: Any) -> Any:
-    """Take secrets out of the texts of an entry: the journals travel in git."""
-    if isinstance(told, str):
-        return masked(told)
-    if isinstance(told, Mapping):
-        return {name: _clean(value) for name, value in told.items()}
-    return [_clean(one) for one in told] if isinstance(told, list | tuple) else told
+def _clean(content: Any) -> Any:
+    """Mask secrets in the texts of an entry, because the logs are committed to git."""
+    if isinstance(content, str):
+        return mask_secrets(content)
+    if isinstance(content, Mapping):
+        return {name: _clean(value) for name, value in content.items()}
+    return [_clean(one) for one in content] if isinstance(content, list | tuple) else content
 
 
 def _append(journal: int, line: bytes) -> None:
     size = os.fstat(journal).st_size
-    # A power cut may have left half a line: the next one begins anew.
+    # After a power cut the last line may be incomplete: start a new line.
     torn = size and os.pread(journal, 1, size - 1) != b"\n"
     line = b"\n" * bool(torn) + line
     if os.write(journal, line) != len(line):

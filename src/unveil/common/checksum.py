@@ -1,4 +1,4 @@
-"""``NAME.sha256`` beside a file, as `sha256sum` writes it: what the file has to be."""
+"""SHA-256 checksum files ``NAME.sha256``, in the format of `sha256sum`."""
 
 import hashlib
 import re
@@ -11,18 +11,20 @@ SUFFIX = ".sha256"
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64}) [ *](?P<name>[^/\r\n]+)\r?\n?")
 
 
-def beside(path: Path) -> Path:
-    """Name the file that has the digest of ``path``."""
+def checksum_path(path: Path) -> Path:
+    """Return the path of the checksum file of ``path``."""
     return path.with_name(path.name + SUFFIX)
 
 
 def write(path: Path) -> None:
-    """Write the digest of a file beside it; `sha256sum --check` reads it, too."""
-    beside(path).write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    """Write the checksum file of ``path``, readable by `sha256sum --check`."""
+    checksum_path(path).write_text(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    )
 
 
 def read(path: Path) -> bytes:
-    """Read a file of a bundle; ``UserError`` where it cannot be."""
+    """Read a file of a bundle; raises ``UserError`` if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -31,18 +33,22 @@ def read(path: Path) -> bytes:
         ) from None
 
 
-def verified(path: Path, content: bytes) -> str:
-    """Give the sha256 of ``content``, read from ``path``; ``UserError`` where it is another."""
-    stated, found = _stated(path), hashlib.sha256(content).hexdigest()
-    if stated != found:
+def verify(path: Path, content: bytes) -> str:
+    """Check ``content``, read from ``path``, against its checksum file and return the sha256.
+
+    Raises ``UserError`` if they differ.
+    """
+    expected, actual = _expected(path), hashlib.sha256(content).hexdigest()
+    if expected != actual:
         raise UserError(
-            f"{path} is not what {beside(path).name} says: its sha256 differs; export it again"
+            f"{path} is not what {checksum_path(path).name} says: its sha256 differs; "
+            "export it again"
         )
-    return found
+    return actual
 
 
-def _stated(path: Path) -> str:
-    file = beside(path)
+def _expected(path: Path) -> str:
+    file = checksum_path(path)
     remedy = (
         f"`unveil export` makes it, or, where you trust {path.name}, "
         f"`cd {path.parent} && sha256sum {path.name} > {file.name}`"

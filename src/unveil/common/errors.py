@@ -1,8 +1,8 @@
-"""The one exception for what a person can mend, and text without secrets, which it alone has.
+"""``UserError`` and the masking of secrets in messages.
 
-Masked are what stands before the ``@`` of a URL, the values of parameters that are named as
-secrets, headers with credentials, keys that are known by their shape, and what the environment
-holds under the name of a secret, wherever it stands.
+Masked are user information in URLs (before the ``@``), values of parameters named like a secret,
+authorization headers, keys of a known format, and values of environment variables named like a
+secret, wherever they appear.
 """
 
 import os
@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 MASK = "***"
 
-SHORTEST = 6
-"""Characters of a secret that is looked for by its value: shorter ones are parts of words."""
+MIN_SECRET_LENGTH = 6
+"""Minimum length in characters of a secret that is masked by its value."""
 
 _SECRET = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|signature|sig|credentials?|auth[_-]?string"
@@ -21,10 +21,10 @@ _SECRET = (
 )
 _NAMED = re.compile(rf"(?i)(?:^|[_-]){_SECRET}$")
 _PATTERNS = (
-    # With an unquoted slash in the password, what stands before it looks like a host with a port.
+    # With an unquoted slash in the password, the part before it looks like a host with a port.
     (r"(://)[^\s/?#\"'<>@]*:(?!\d*(?:[/?#]|$))[^\s\"'<>]*@", rf"\1{MASK}@"),
     (r"(://)[^\s/?#\"'<>]*@", rf"\1{MASK}@"),
-    # Cut off in the middle of a password.
+    # A URL truncated in the middle of its password.
     (r"(://[^\s/:@\[\"'<>]+:)(?!(?:\d*|PORT)$)[^\s/@\"'<>]+$", rf"\1{MASK}"),
     (
         rf"((?:[\w.-]*[._-])?{_SECRET}\s*=\s*)(?:\"[^\"]*\"|'[^']*'|[^\s&;,\"'<>#)\]}}]+)",
@@ -40,43 +40,43 @@ _PATTERNS = (
 _MASKED = [(re.compile(pattern, re.IGNORECASE), put) for pattern, put in _PATTERNS]
 
 
-def masked(text: str) -> str:
-    """Give a text with each secret in it replaced by ``***``; a second time changes nothing."""
-    for secret in sorted(set(_held()), key=len, reverse=True):
+def mask_secrets(text: str) -> str:
+    """Replace each secret in a text with ``***``. Idempotent."""
+    for secret in sorted(set(_environment_secrets()), key=len, reverse=True):
         text = text.replace(secret, MASK)
     for pattern, put in _MASKED:
         text = pattern.sub(put, text)
     return text
 
 
-def _held() -> Iterator[str]:
+def _environment_secrets() -> Iterator[str]:
     for name, value in os.environ.items():
-        # A shell's PWD is where it is.
-        found = [value] if _NAMED.search(name) and name != "PWD" else []
-        # A password may be quoted in the URL and not in what is said of it.
+        # PWD is the working directory, not a password.
+        secrets = [value] if _NAMED.search(name) and name != "PWD" else []
+        # A password may be percent-encoded in the URL and decoded in a message.
         for user in re.findall(r"://([^\s/?#]*)@", value):
             password = user.partition(":")[2]
-            found += [password, unquote(password)]
-        yield from (secret for secret in found if len(secret) >= SHORTEST)
+            secrets += [password, unquote(password)]
+        yield from (secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH)
 
 
 class UserError(Exception):
-    """A mistake a person can mend: one line that names the value and the choices.
+    """An error the user can fix: one line that names the value and the choices.
 
-    The command line prints it without a traceback and exits with 2. Its text has no secret.
+    The command line prints it without a traceback and exits with 2. Secrets are masked.
     """
 
-    def __init__(self, said: object) -> None:
-        super().__init__(masked(" ".join(str(said).splitlines())))
+    def __init__(self, message: object) -> None:
+        super().__init__(mask_secrets(" ".join(str(message).splitlines())))
 
 
-def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
-    """Say that ``value`` is no known ``kind`` and what would be."""
+def unknown_choice(kind: str, value: object, choices: Iterable[str]) -> UserError:
+    """Return the error for an unknown ``value`` of a ``kind``, listing the choices."""
     return UserError(f"unknown {kind} {str(value)!r}; choose from {', '.join(choices)}")
 
 
 def reason(error: BaseException) -> str:
-    """Say in a line what went wrong, without its file's name and without secrets."""
+    """Return the first line of an error, at most 200 characters, without file name and secrets."""
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
-    # Masked before it is cut: half a URL does not show where its password ends.
-    return masked(lines[0] if lines else type(error).__name__)[:200]
+    # Masked before it is truncated: in half a URL the end of the password is not visible.
+    return mask_secrets(lines[0] if lines else type(error).__name__)[:200]

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: write beside the target, then rename."""
+"""Atomic file writes, temporary folders and checked reading of artifacts."""
 
 import errno
 import fcntl
@@ -19,35 +19,37 @@ from unveil.common.errors import UserError, reason
 if TYPE_CHECKING:
     import pandas as pd
 
-HALF_MADE = ".unveil-"
-"""How the name of a folder begins in which something is made; .dvcignore knows it."""
-OURS = re.compile(rf"{re.escape(HALF_MADE)}.+-[^-]+")
-"""Its whole name, what is made and a random end; `.unveil-notes` is a person's and not swept."""
+TEMPORARY_PREFIX = ".unveil-"
+"""Prefix of the names of temporary folders; listed in .dvcignore."""
+TEMPORARY_NAME = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}.+-[^-]+")
+"""Full name of a temporary folder: prefix, target and random suffix. `.unveil-notes` is not one."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_LOCKED = {errno.EACCES, errno.EROFS, errno.EPERM}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_WRITABLE = {errno.EACCES, errno.EROFS, errno.EPERM}
 
 
 @contextmanager
-def replacing(target: Path, *, at_once: bool = False) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of ``target`` when the block succeeds.
+def atomic_write(target: Path, *, at_once: bool = False) -> Iterator[Path]:
+    """Yield a temporary path that replaces ``target`` when the block succeeds.
 
-    The block may make a file or a folder there. When it fails, or is interrupted, the target
-    is as it was and the temporary path is gone. A disk that is full, over its quota or not to be
-    written to becomes a ``UserError``. A folder that others read is exchanged ``at_once``, where
-    the system can: they find the old or the new one, never none.
+    The block may create a file or a folder there. If it fails or is interrupted, the target is
+    unchanged and the temporary path is removed. With ``at_once`` a folder is exchanged in one step
+    where the system supports it, so that concurrent readers always find one.
+
+    Raises:
+        UserError: the disk is full, over quota or not writable.
     """
     try:
         with _workspace(target) as workspace:
             made = workspace / target.name
             yield made
             _flush(made)
-            if not (at_once and atomic_swap.exchanged(made, target)):
+            if not (at_once and atomic_swap.exchange(made, target)):
                 atomic_swap.replace(target, made, aside=workspace / f"{target.name}.old")
     except OSError as error:
-        # What the block reads may be locked too; that is another file's name.
-        ours = str(error.filename or "").startswith(str(target.parent))
-        if error.errno in _FULL or (error.errno in _LOCKED and ours):
+        # The block may also fail to read another file, which is not reported as a write error.
+        is_target = str(error.filename or "").startswith(str(target.parent))
+        if error.errno in _DISK_FULL or (error.errno in _NOT_WRITABLE and is_target):
             raise UserError(f"{target} cannot be written: {str(error.strerror).lower()}") from error
         raise
 
@@ -55,19 +57,19 @@ def replacing(target: Path, *, at_once: bool = False) -> Iterator[Path]:
 @contextmanager
 def _workspace(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with temporary(target.name, target.parent) as folder:
+    with temporary_folder(target.name, target.parent) as folder:
         yield folder
 
 
 @contextmanager
-def temporary(name: str, place: Path | None = None) -> Iterator[Path]:
-    """Give a folder below ``place``, or the system's temporary one, that is removed at the end.
+def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
+    """Yield a temporary folder in ``place`` (default: the system's) and remove it at the end.
 
-    It is locked as long as its process lives: `sweep` removes what a killed one left.
+    It is locked while the process lives: `remove_stale` removes those of killed processes.
     """
-    place = place or Path(tempfile.gettempdir())
-    sweep(place)
-    folder, lock = _locked_folder(name, place)
+    parent = parent or Path(tempfile.gettempdir())
+    remove_stale(parent)
+    folder, lock = _locked_folder(name, parent)
     try:
         yield folder
     finally:
@@ -75,26 +77,30 @@ def temporary(name: str, place: Path | None = None) -> Iterator[Path]:
         os.close(lock)
 
 
-def _locked_folder(name: str, place: Path) -> tuple[Path, int]:
+def _locked_folder(name: str, parent: Path) -> tuple[Path, int]:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=f"{HALF_MADE}{name}-", dir=place))
-        # Before it is locked another process may sweep it: then another one is made.
+        folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{name}-", dir=parent))
+        # Another process may remove it before it is locked: then create another one.
         with suppress(FileNotFoundError):
             lock = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # a file system without locks, where nothing is swept either
+            with suppress(OSError):  # a file system without locks, where nothing is removed either
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, lock
             os.close(lock)
 
 
-def sweep(place: Path) -> list[Path]:
-    """Remove what killed processes left half-made in a folder; gives what living ones make now."""
-    ours = (folder for folder in place.glob(f"{HALF_MADE}*") if OURS.fullmatch(folder.name))
-    return [folder for folder in ours if not _swept(folder)]
+def remove_stale(parent: Path) -> list[Path]:
+    """Remove temporary folders of killed processes in ``place``; return those still in use."""
+    ours = (
+        folder
+        for folder in parent.glob(f"{TEMPORARY_PREFIX}*")
+        if TEMPORARY_NAME.fullmatch(folder.name)
+    )
+    return [folder for folder in ours if not _remove_if_stale(folder)]
 
 
-def _swept(folder: Path) -> bool:
+def _remove_if_stale(folder: Path) -> bool:
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -103,7 +109,7 @@ def _swept(folder: Path) -> bool:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _put_back(folder)
+        _restore(folder)
         shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()
     except OSError:
@@ -112,16 +118,16 @@ def _swept(folder: Path) -> bool:
         os.close(lock)
 
 
-def _put_back(workspace: Path) -> None:
-    """Put a folder back that had stepped aside for a new one when its process was killed."""
+def _restore(workspace: Path) -> None:
+    """Restore a folder that had been moved aside when the process was killed."""
     for aside in workspace.glob("*.old"):
         target = workspace.parent / aside.stem
-        if workspace.name.startswith(f"{HALF_MADE}{target.name}-") and not target.exists():
+        if workspace.name.startswith(f"{TEMPORARY_PREFIX}{target.name}-") and not target.exists():
             aside.replace(target)
 
 
 def _flush(made: Path) -> None:
-    # Renamed before its content is on the disk, a file would be empty after a loss of power.
+    # Without fsync before the rename, a file could be empty after a power failure.
     for path in [made, *made.rglob("*")]:
         if path.is_file():
             with path.open("rb") as file:
@@ -129,82 +135,82 @@ def _flush(made: Path) -> None:
 
 
 def write_json(target: Path, content: Any) -> None:
-    """Write ``content`` as sorted, indented JSON, whole or not at all."""
-    with replacing(target) as path:
+    """Write ``content`` atomically as sorted, indented JSON."""
+    with atomic_write(target) as path:
         path.write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 @contextmanager
-def reading(path: Path, *, made_by: str) -> Iterator[None]:
-    """Have what cannot be read of a file be a ``UserError`` that says which command makes it.
+def reading_artifact(path: Path, *, made_by: str) -> Iterator[None]:
+    """Turn any error while reading an artifact into a ``UserError`` naming the command to run.
 
-    The block reads an artefact of ours with a library, whatever that raises for a damaged one.
+    The block reads the file with any library; ``made_by`` is the command that makes the file.
     """
-    existing(path, made_by=made_by)
+    require_path(path, made_by=made_by)
     try:
         yield
     except UserError:
         raise
-    # zipfile, zlib, HDF5 and Arrow each have exceptions of their own, which share no other.
+    # zipfile, zlib, HDF5 and Arrow raise their own exceptions, which have no common base.
     except Exception as error:
         if isinstance(error, MemoryError):
             raise
-        said = reason(error).replace(str(path), "it")
-        raise UserError(f"{path} cannot be read: {said}; `{made_by}` makes it anew") from error
+        message = reason(error).replace(str(path), "it")
+        raise UserError(f"{path} cannot be read: {message}; run `{made_by}` again") from error
 
 
 def read_json(path: Path, *, made_by: str) -> Any:
-    """Read a JSON artefact; when it is absent or damaged, say which command makes it."""
-    with reading(path, made_by=made_by):
+    """Read a JSON artifact; raises ``UserError`` with the command to run if absent or damaged."""
+    with reading_artifact(path, made_by=made_by):
         return json.loads(
             path.read_text(), object_hook=lambda read: _Content(read, path, made_by=made_by)
         )
 
 
-class Missing(UserError, KeyError):
-    """What a file should say and does not: it is of another version, or damaged."""
+class MissingKey(UserError, KeyError):
+    """A key missing from an artifact, which is damaged or from another version."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class _Content(dict[str, Any]):
-    """What stands in a JSON artefact; a key that is absent names the file."""
+    """An object of a JSON artifact; a missing key raises ``MissingKey`` naming the file."""
 
     def __init__(self, read: Any = (), path: Path | None = None, *, made_by: str = "") -> None:
         super().__init__(read)
-        self._said = (path, made_by)
+        self._origin = (path, made_by)
 
     def __missing__(self, key: str) -> Any:
-        path, made_by = self._said
-        if path is None:  # a copy, which `dataclasses.asdict` makes of the content alone
+        path, made_by = self._origin
+        if path is None:  # a copy made by `dataclasses.asdict`
             raise KeyError(key)
-        raise Missing(f"{path} has no {key!r}; `{made_by}` makes it anew")
+        raise MissingKey(f"{path} has no {key!r}; run `{made_by}` again")
 
 
 def read_parquet(path: Path, *, made_by: str, columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read a table; when it is absent or damaged, say which command makes it."""
+    """Read a Parquet table; raises ``UserError`` with the command to run if absent or damaged."""
     import pandas as pd
 
-    # Opened by us: of a folder pandas would read all files.
-    with reading(path, made_by=made_by), path.open("rb") as file:
+    # Opened here, because given a folder pandas would read all its files.
+    with reading_artifact(path, made_by=made_by), path.open("rb") as file:
         return pd.read_parquet(file, columns=columns)
 
 
-def existing(path: Path, *, made_by: str) -> Path:
-    """Give ``path`` back, or say what brings it back or, where nobody has it, makes it."""
+def require_path(path: Path, *, made_by: str) -> Path:
+    """Return ``path``; if absent, raise ``UserError`` with the command to restore or make it."""
     if not path.exists():
-        raise UserError(missing_files.lost(path) or f"{path} is not there; `{made_by}` makes it")
+        raise UserError(missing_files.restore_hint(path) or f"{path} not found; run `{made_by}`")
     return path
 
 
 def sha256(path: Path) -> str:
-    """Digest a file of any size, as 64 hexadecimal digits."""
+    """Return the sha256 of a file of any size, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Digest every file below a folder (sha256), by its path within it."""
+    """Return the sha256 of every file below a folder, by relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}

@@ -1,32 +1,32 @@
-"""What killed commands left half-made anywhere in a checkout: every command removes it first.
+"""Temporary folders that killed commands left in a checkout; every command removes them first.
 
-It may hold faces. What a living command makes is locked (`unveil.files.temporary`) and stays.
+They may contain faces. Folders of running commands are locked (`files.temporary_folder`) and stay.
 """
 
 import os
 import tempfile
 from pathlib import Path
 
-from unveil.common.files import HALF_MADE, sweep
+from unveil.common.files import TEMPORARY_PREFIX, remove_stale
 from unveil.common.paths import CHECKPOINTS, DATA, PARAMS, TRACKING
 
 PLACES = (DATA, CHECKPOINTS, TRACKING, Path(".dvc/tmp"))
-"""Where, with all folders below; besides there are the checkout's own folder and the system's."""
+"""Folders searched recursively; the checkout's top folder and the system's TMPDIR are, too."""
 
 
 def remove() -> list[Path]:
-    """Remove what nobody makes any more; gives what is still being made in the checkout."""
+    """Remove temporary folders of killed commands; return those in the checkout still in use."""
     if not PARAMS.exists():
         return []
-    sweep(Path(tempfile.gettempdir()))
-    return [folder for place in _places() for folder in sweep(place)]
+    remove_stale(Path(tempfile.gettempdir()))
+    return [folder for place in _places() for folder in remove_stale(place)]
 
 
 def _places() -> set[Path]:
-    found = {Path()}
-    for place in PLACES:
-        for folder, below, _ in os.walk(place):
-            if any(name.startswith(HALF_MADE) for name in below):
-                found.add(Path(folder))
-                below[:] = [name for name in below if not name.startswith(HALF_MADE)]
-    return found
+    folders = {Path()}
+    for parent in PLACES:
+        for folder, below, _ in os.walk(parent):
+            if any(name.startswith(TEMPORARY_PREFIX) for name in below):
+                folders.add(Path(folder))
+                below[:] = [name for name in below if not name.startswith(TEMPORARY_PREFIX)]
+    return folders

@@ -1,7 +1,7 @@
-"""What one process alone may do in a checkout, by a file that it locks.
+"""Inter-process locks by lock files (``flock``).
 
-The system lets go of a lock when its process dies, however it dies. The file stays: were it
-removed, two processes could each lock a file of that name.
+The system releases a lock when its process ends, however it ends. The lock file is never removed:
+otherwise two processes could each lock a different file of the same name.
 """
 
 import fcntl
@@ -15,45 +15,45 @@ from typing import IO
 from unveil.common.errors import UserError, reason
 
 LOCK = "lock"
-"""The name of such a file, in the folder of what it guards."""
+"""Name of the lock file in a locked folder."""
 
-WAIT = 30.0
-"""Seconds that `held` waits; reading, changing and writing a small file takes milliseconds."""
+TIMEOUT = 30.0
+"""Default timeout in seconds; reading, changing and writing a small file takes milliseconds."""
 
 _PAUSE = 0.02
 
 
 @contextmanager
-def alone(folder: Path, otherwise: str) -> Iterator[None]:
-    """Hold the lock of a folder; ``UserError`` says ``otherwise`` at once where another has it."""
-    with opened(folder / LOCK, folder) as file:
+def exclusive_lock(folder: Path, message: str) -> Iterator[None]:
+    """Hold the lock of a folder; if it is taken, raise ``UserError(message)`` at once."""
+    with open_lock_file(folder / LOCK, folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(otherwise) from None
+            raise UserError(message) from None
         yield
 
 
 @contextmanager
-def held(target: Path, *, seconds: float = WAIT) -> Iterator[None]:
+def file_lock(target: Path, *, seconds: float = TIMEOUT) -> Iterator[None]:
     """Hold the lock of a file while it is read, changed and written.
 
-    Waits for another process; after ``seconds`` a ``UserError`` names it.
+    Waits for other processes; after ``seconds`` raises ``UserError`` naming the holder.
     """
-    with locked(target.with_name(f".{target.name}.lock"), target, seconds=seconds):
+    with lock_file(target.with_name(f".{target.name}.lock"), target, seconds=seconds):
         yield
 
 
 @contextmanager
-def locked(lock: Path, target: Path, *, seconds: float = WAIT) -> Iterator[None]:
-    """Hold a lock whose file has another name than `held` gives it."""
-    with opened(lock, target) as file:
-        wait(file.fileno(), target, seconds=seconds)
+def lock_file(lock: Path, target: Path, *, seconds: float = TIMEOUT) -> Iterator[None]:
+    """Hold the lock file ``lock``, which guards ``target``; see `file_lock`."""
+    with open_lock_file(lock, target) as file:
+        acquire(file.fileno(), target, seconds=seconds)
         yield
 
 
-def wait(file: int, target: Path, *, seconds: float = WAIT) -> None:
-    """Lock an open file for as long as it is open; ``UserError`` names who has it too long."""
+def acquire(file: int, target: Path, *, seconds: float = TIMEOUT) -> None:
+    """Lock an open file descriptor until it is closed; raises ``UserError`` after ``seconds``."""
     until = time.monotonic() + seconds
     while True:
         try:
@@ -61,16 +61,16 @@ def wait(file: int, target: Path, *, seconds: float = WAIT) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > until:
-                said = f"{target} is being changed by {_holder(file)}"
+                message = f"{target} is being changed by {_holder(file)}"
                 raise UserError(
-                    f"{said} for more than {seconds:g} seconds; try again when it has ended"
+                    f"{message} for more than {seconds:g} seconds; try again when it has ended"
                 ) from None
             time.sleep(_PAUSE)
 
 
 @contextmanager
-def opened(lock: Path, target: Path) -> Iterator[IO[str]]:
-    """Open the file of a lock; ``UserError`` names ``target`` where that cannot be."""
+def open_lock_file(lock: Path, target: Path) -> Iterator[IO[str]]:
+    """Open a lock file; raises ``UserError`` naming ``target`` if it cannot be created."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("a+")
@@ -81,7 +81,7 @@ def opened(lock: Path, target: Path) -> Iterator[IO[str]]:
 
 
 def _holder(file: int) -> str:
-    """Name the process that holds a lock, by Linux's table of them."""
+    """Return the process that holds a lock, from Linux's ``/proc/locks``."""
     try:
         number = os.fstat(file).st_ino
         for line in Path("/proc/locks").read_text().splitlines():

@@ -1,8 +1,8 @@
-"""What becomes of memory that a training gives back: its process keeps it for the next step.
+"""Options of glibc's malloc that keep freed memory in the process for the next training step.
 
-Every step takes and gives back the same arrays. The malloc of glibc hands them to the kernel in
-between, and each page of them comes back empty, by a fault: 54,000 of them in a step of
-EfficientNetB0, a sixth of its time on two cores (docs/experiments.md).
+Every step allocates and frees the same arrays. By default glibc returns them to the kernel in
+between, which causes page faults: 54,000 in a step of EfficientNetB0, a sixth of its time on two
+cores (docs/experiments.md).
 """
 
 import ctypes
@@ -10,16 +10,16 @@ import platform
 
 OPTIONS = {
     "M_TRIM_THRESHOLD": (-1, -1),  # never shrink the heap
-    "M_MMAP_MAX": (-4, 0),  # nor map large arrays beside it
-    "M_ARENA_MAX": (-8, 1),  # and one for all threads: others unmap theirs, whatever the threshold
+    "M_MMAP_MAX": (-4, 0),  # never use mmap for large arrays
+    "M_ARENA_MAX": (-8, 1),  # one arena: others are unmapped whatever the threshold
 }
-"""Number in malloc.h and value of each (mallopt(3))."""
+"""Option number from malloc.h and value (mallopt(3))."""
 
 
-def keep() -> None:
-    """Keep what is given back from now on; where malloc is not that of glibc nothing changes.
+def keep_freed_memory() -> None:
+    """Set the options; does nothing where malloc is not that of glibc.
 
-    A thread that has allocated before keeps a heap of its own: this comes before any.
+    Call it before any thread starts: a thread that has allocated before keeps its own heap.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -1,10 +1,10 @@
-"""One function for each number.
+"""Classification metrics with bootstrap confidence intervals.
 
-All take class indices ``truth (n,)`` and ``predicted (n,)``. Intervals hold 95 % and come from a
-stratified bootstrap: within each true class images are drawn again with replacement (Efron and
-Tibshirani, 1993, ch. 13), which needs the confusion matrix alone. Its plain percentiles would hold
-91 % where 128 images are nearly all right, so they are bias-corrected and accelerated
-(BCa, ibid., section 14.3).
+Class indices are ``truth (n,)`` and ``predicted (n,)``. The 95 % intervals come from a stratified
+bootstrap: images are resampled with replacement within each true class (Efron and Tibshirani, 1993,
+ch. 13), which needs only the confusion matrix. Plain percentile intervals would cover 91 % where
+128 images are nearly all right, so they are bias-corrected and accelerated (BCa, ibid., section
+14.3).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ Labels = NDArray[np.int64]
 Counts = NDArray[np.int64]
 
 Measure = Callable[[Counts], NDArray[np.float64]]
-"""Of one confusion matrix ``(c, c)``, or of each of a stack."""
+"""A metric of one confusion matrix ``(c, c)``, or of each in a stack ``(..., c, c)``."""
 
 DRAWS = 2000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval."""
+    """A metric with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -36,20 +36,20 @@ class Estimate:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
-def confusion(truth: Labels, predicted: Labels, classes: int) -> Counts:
-    """Count ``(classes, classes)``: rows are true, columns predicted."""
+def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> Counts:
+    """Return the confusion matrix ``(classes, classes)``: rows are true, columns predicted."""
     counts = np.bincount(truth * classes + predicted, minlength=classes**2)
     return counts.reshape(classes, classes)
 
 
 def accuracy(matrix: Counts) -> NDArray[np.float64]:
-    """Give the share of hits of one confusion matrix, or of each of a stack ``(..., c, c)``."""
+    """Return the accuracy of one confusion matrix, or of each in a stack ``(..., c, c)``."""
     hits: NDArray[np.float64] = np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum((-2, -1))
     return hits
 
 
 def f1(matrix: Counts) -> NDArray[np.float64]:
-    """Give each class's F1 ``(..., c)``; 0 for a class that is neither there nor predicted."""
+    """Return the F1 of each class ``(..., c)``; 0 for a class neither present nor predicted."""
     hits = np.diagonal(matrix, axis1=-2, axis2=-1)
     both = matrix.sum(-1) + matrix.sum(-2)
     scores: NDArray[np.float64] = np.divide(
@@ -59,47 +59,52 @@ def f1(matrix: Counts) -> NDArray[np.float64]:
 
 
 def macro_f1(matrix: Counts) -> NDArray[np.float64]:
-    """Give the mean of the classes' F1, every class alike."""
+    """Return the unweighted mean of the F1 of all classes."""
     mean: NDArray[np.float64] = f1(matrix).mean(-1)
     return mean
 
 
 def weighted_f1(matrix: Counts) -> NDArray[np.float64]:
-    """Give the mean of the classes' F1, each by its share of the truth."""
+    """Return the mean F1 of all classes, weighted by their number of true images."""
     shares = matrix.sum(-1) / matrix.sum((-2, -1))[..., None]
     weighted: NDArray[np.float64] = (f1(matrix) * shares).sum(-1)
     return weighted
 
 
 def precision(matrix: Counts) -> NDArray[np.float64]:
-    """Give, for each class, the share of its predictions that are right; 0 without any."""
+    """Return the precision of each class ``(..., c)``; 0 without predictions."""
     return _share(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2))
 
 
 def recall(matrix: Counts) -> NDArray[np.float64]:
-    """Give, for each class, the share of its images that are found; 0 without any."""
+    """Return the recall of each class ``(..., c)``; 0 without images."""
     return _share(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
 
 
 def kappa(matrix: Counts) -> NDArray[np.float64]:
-    """Give Cohen's kappa (1960), agreement beyond chance, -1 to 1; 0 where chance is all."""
+    """Return Cohen's kappa (1960), -1 to 1; 0 where the expected agreement is 1."""
     total = matrix.sum((-2, -1))
     expected = (matrix.sum(-1) * matrix.sum(-2)).sum(-1) / total**2
     return _share(accuracy(matrix) - expected, 1 - expected)
 
 
-def interval(measure: Measure, matrix: Counts, *, seed: int = 0) -> Estimate:
-    """Give a measure of one confusion matrix with its 95 % interval."""
-    drawn = measure(_redrawn(matrix, np.random.default_rng(seed)))
-    return _accelerated(measure, matrix, drawn)
+def confidence_interval(measure: Measure, matrix: Counts, *, seed: int = 0) -> Estimate:
+    """Return a metric of one confusion matrix with its 95 % confidence interval."""
+    drawn = measure(_resample(matrix, np.random.default_rng(seed)))
+    return _bca_interval(measure, matrix, drawn)
 
 
-def gap(measure: Measure, first: Counts, second: Counts, *, seed: int = 0) -> Estimate:
-    """Give a measure of ``first`` minus that of ``second``, about other images, with its interval.
+def unpaired_difference(
+    measure: Measure, first: Counts, second: Counts, *, seed: int = 0
+) -> Estimate:
+    """Return a metric of ``first`` minus that of ``second``, for different images, with interval.
 
-    The limits' distances from both values are added as squares (Newcombe, 1998, method 10).
+    The interval combines both intervals by squares (Newcombe, 1998, method 10).
     """
-    one, other = interval(measure, first, seed=seed), interval(measure, second, seed=seed + 1)
+    one, other = (
+        confidence_interval(measure, first, seed=seed),
+        confidence_interval(measure, second, seed=seed + 1),
+    )
     value = one.value - other.value
     below = np.hypot(one.value - one.low, other.high - other.value)
     above = np.hypot(one.high - one.value, other.value - other.low)
@@ -109,19 +114,18 @@ def gap(measure: Measure, first: Counts, second: Counts, *, seed: int = 0) -> Es
 def paired_difference(
     truth: Labels, first: Labels, second: Labels, *, classes: int, seed: int = 0
 ) -> Estimate:
-    """Give macro-F1 of ``first`` minus that of ``second`` on the same images, with its interval.
+    """Return the macro-F1 of ``first`` minus that of ``second`` on the same images, with interval.
 
-    Images are drawn again in pairs: an image takes both of its predictions along, so that what is
-    hard for both does not blur the difference.
+    Paired bootstrap: an image is resampled with both of its predictions.
     """
     joint = (truth * classes + first) * classes + second
     cells = np.bincount(joint, minlength=classes**3).reshape(classes, classes * classes)
-    drawn = _redrawn(cells, np.random.default_rng(seed))
-    return _accelerated(_difference, cells, _difference(drawn))
+    drawn = _resample(cells, np.random.default_rng(seed))
+    return _bca_interval(_difference, cells, _difference(drawn))
 
 
-def by_class(matrix: Counts, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Give precision, recall, F1 and the number of images of each class by name."""
+def per_class(matrix: Counts, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return precision, recall, F1 and the number of images of each class, by name."""
     columns: dict[str, Any] = {
         "precision": precision(matrix),
         "recall": recall(matrix),
@@ -129,15 +133,15 @@ def by_class(matrix: Counts, names: Sequence[str]) -> dict[str, dict[str, float]
         "images": matrix.sum(-1),
     }
     return {
-        name: {key: float(values[place]) for key, values in columns.items()}
-        for place, name in enumerate(names)
+        name: {key: float(values[index]) for key, values in columns.items()}
+        for index, name in enumerate(names)
     }
 
 
-def _accelerated(measure: Measure, cells: Counts, drawn: NDArray[np.float64]) -> Estimate:
-    """Correct the percentiles for bias and for a spread that changes with the value."""
+def _bca_interval(measure: Measure, cells: Counts, drawn: NDArray[np.float64]) -> Estimate:
+    """Return the BCa interval: percentiles corrected for bias and acceleration."""
     value = float(measure(cells))
-    acceleration, widening = _moments(measure, cells)
+    acceleration, widening = _acceleration_and_widening(measure, cells)
     below = ((drawn < value).sum() + (drawn == value).sum() / 2) / DRAWS
     bias = ndtri(np.clip(below, 0.5 / DRAWS, 1 - 0.5 / DRAWS))
     shifted = bias + widening * ndtri(np.array([0.025, 0.975]))
@@ -145,11 +149,11 @@ def _accelerated(measure: Measure, cells: Counts, drawn: NDArray[np.float64]) ->
     return Estimate(value, min(value, float(low)), max(value, float(high)))
 
 
-def _moments(measure: Measure, cells: Counts) -> tuple[float, float]:
-    """Give the skewness of what one image changes, over 6, and how much too narrow drawing is.
+def _acceleration_and_widening(measure: Measure, cells: Counts) -> tuple[float, float]:
+    """Return the acceleration (skewness of the influence over 6) and the widening factor.
 
-    From leaving each image out of its own class. A class of n, drawn again, spreads too little by
-    n - 1 over n (Hesterberg, 2015, "What Teachers Should Know About the Bootstrap", section 3.2).
+    From the jackknife within each class. Resampling a class of n images underestimates the variance
+    by (n - 1) / n (Hesterberg, 2015, "What Teachers Should Know About the Bootstrap", section 3.2).
     """
     if cells.sum() < 2:
         return 0.0, 1.0
@@ -168,8 +172,8 @@ def _moments(measure: Measure, cells: Counts) -> tuple[float, float]:
     return float(skewness), float(np.sqrt(unbiased.sum() / squares.sum()))
 
 
-def _redrawn(cells: Counts, generator: np.random.Generator) -> Counts:
-    return np.stack([_drawn(row, generator) for row in cells], axis=1)
+def _resample(cells: Counts, generator: np.random.Generator) -> Counts:
+    return np.stack([_resample_row(row, generator) for row in cells], axis=1)
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
@@ -177,7 +181,7 @@ def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     return shares
 
 
-def _drawn(row: Counts, generator: np.random.Generator) -> Counts:
+def _resample_row(row: Counts, generator: np.random.Generator) -> Counts:
     total = int(row.sum())
     shares = row / total if total else np.full(len(row), 1 / len(row))
     return generator.multinomial(total, shares, size=DRAWS)

@@ -1,7 +1,7 @@
-"""A file that is not there -> whether git or DVC has it, and the command that brings it back.
+"""Check whether git or DVC tracks a missing file, and name the command that restores it.
 
-An absent file is only the first of its kind where neither knows it: no ``.dvc`` file beside it, no
-output of that path in ``dvc.lock``, not in git's index.
+A file counts as new only if neither tracks it: no ``.dvc`` file, no output of that path in
+``dvc.lock``, no entry in git's index.
 """
 
 import re
@@ -16,48 +16,48 @@ LOCK = Path("dvc.lock")
 
 
 def pointer(path: Path) -> Path:
-    """Name the file by which DVC knows ``path``."""
+    """Return the path of the ``.dvc`` file of ``path``."""
     return path.with_name(f"{path.name}.dvc")
 
 
-def recorded(path: Path) -> str | None:
-    """Give the md5 that the pointer of ``path`` records; ``None`` without a pointer."""
+def recorded_md5(path: Path) -> str | None:
+    """Return the md5 in the ``.dvc`` file of ``path``, or ``None`` without such a file."""
     if not (named := pointer(path)).is_file():
         return None
     found = re.search(r"^\s*-?\s*md5: ([0-9a-f]{32})\b", named.read_text(errors="replace"), re.M)
     return found[1] if found else "unknown"
 
 
-def lost(path: Path) -> str | None:
-    """Say, of a path that is not there, who has it and what brings it back; else ``None``."""
+def restore_hint(path: Path) -> str | None:
+    """Return who tracks a missing path and how to restore it; ``None`` if present or unknown."""
     if path.exists():
         return None
     if pointer(path).is_file():
-        way = f"`dvc pull {path}` fetches it (`dvc checkout {path}` from this machine's cache)"
-        return f"{path} is not here, but {pointer(path)} records it; {way}"
+        remedy = f"`dvc pull {path}` fetches it (`dvc checkout {path}` from the local cache)"
+        return f"{path} is missing, but {pointer(path)} records it; {remedy}"
     for known in (path, pointer(path)):
         if in_git(known):
-            return f"{known} is not here, but git has it; `git checkout -- {known}` brings it back"
-    if _locked(path):
-        way = f"`dvc checkout {path}` or `dvc pull {path}` brings it back"
-        return f"{path} is not here, but dvc.lock records it; {way}"
+            return f"{known} is missing, but git tracks it; `git checkout -- {known}` restores it"
+    if _in_dvc_lock(path):
+        remedy = f"`dvc checkout {path}` or `dvc pull {path}` restores it"
+        return f"{path} is missing, but dvc.lock records it; {remedy}"
     return None
 
 
-def refuse_lost(*paths: Path) -> None:
-    """Refuse to go on without a file that git or DVC has."""
+def refuse_missing(*paths: Path) -> None:
+    """Raise ``UserError`` for a missing file that git or DVC tracks."""
     for path in paths:
-        if said := lost(path):
-            raise UserError(said)
+        if hint := restore_hint(path):
+            raise UserError(hint)
 
 
 def in_git(path: Path) -> bool:
-    """Whether git's index has a file; not where there is no git."""
+    """Return whether git's index has a file; False outside a git repository."""
     return _git("ls-files", "--error-unmatch", "--", str(path))
 
 
 def restore(path: Path) -> bool:
-    """Put an absent file back as git's index has it; says whether that was done."""
+    """Restore a missing file from git's index; return whether that succeeded."""
     return in_git(path) and _git("checkout-index", "--", str(path))
 
 
@@ -68,11 +68,11 @@ def _git(*arguments: str) -> bool:
         return False
 
 
-def _locked(path: Path) -> bool:
-    """Whether ``dvc.lock`` has the path, or a folder it lies in, among its outputs."""
+def _in_dvc_lock(path: Path) -> bool:
+    """Return whether ``dvc.lock`` lists the path, or a folder that contains it, as an output."""
     try:
         stages = (yaml.safe_load(LOCK.read_text()) or {}).get("stages", {})
         outputs = {out["path"] for stage in stages.values() for out in stage.get("outs", ())}
     except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
-        return False  # DVC says itself what is wrong with it
+        return False  # DVC itself reports what is wrong with the file
     return any(str(one) in outputs for one in (path, *path.parents))

@@ -1,4 +1,4 @@
-"""Types of settings that rules and parameters share: the splits, counts and shares."""
+"""Types shared by rules and parameters: splits, positive counts and fractions."""
 
 from typing import Annotated, Literal
 

@@ -1,6 +1,6 @@
-"""params.yaml -> frozen dataclasses; an unknown key or a bad value is one line.
+"""Reading and validation of params.yaml, and the provenance of a run.
 
-Takes YAML text; gives parameters, architectures and recipes with their types checked, and the
-provenance of a run (code, machine, data, parameters).
+Parameters, architectures and recipes become frozen, type-checked dataclasses; an unknown key or a
+bad value is a one-line error. The provenance is code, machine, data and parameters.
 May import: common, networks, rules.
 """

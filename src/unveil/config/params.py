@@ -1,7 +1,7 @@
-"""params.yaml -> frozen dataclasses, checked at load.
+"""Load and validate ``params.yaml`` into the frozen dataclass ``Params``.
 
-Takes ``params.yaml``, gives ``Params``. A missing, unknown or ill-typed key, an unknown recipe or
-an architecture without a schedule is a ``UserError`` of one line that names the key and the value.
+A missing, unknown or ill-typed key, an unknown recipe, or an architecture without a schedule is a
+one-line ``UserError`` that names the key and the value.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from unveil.common import identifiers
-from unveil.common.errors import UserError, unknown
-from unveil.common.files import replacing
+from unveil.common.errors import UserError, unknown_choice
+from unveil.common.files import atomic_write
 from unveil.common.paths import PARAMS
 from unveil.common.types import Split
 from unveil.config import strict_yaml
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Params:
-    """The checked parameters, with the recipe chosen and its networks resolved."""
+    """The validated parameters of the chosen recipe, with its architectures resolved."""
 
     recipe: str
     classes: tuple[str, ...]
@@ -61,20 +61,20 @@ class Params:
     near_twins: int
     provenance: Provenance
 
-    def named(self, key: str) -> str:
-        """Give ``key`` back when it is an architecture's, else say which there are."""
+    def require_architecture(self, key: str) -> str:
+        """Return ``key``; raises ``UserError`` with the choices if it is no architecture."""
         if key not in self.architectures:
-            raise unknown("architecture", key, self.architectures)
+            raise unknown_choice("architecture", key, self.architectures)
         return key
 
 
 def load(path: Path = PARAMS) -> Params:
-    """Read and check the parameters; ``UserError`` names the key, the value and the choices."""
-    file = _file(path)
+    """Load the parameters; raises ``UserError`` naming the key, the value and the choices."""
+    file = _parse_file(path)
     if file.recipe not in file.recipes:
-        raise unknown(f"recipe in {path}", file.recipe, file.recipes)
+        raise unknown_choice(f"recipe in {path}", file.recipe, file.recipes)
     if sum(file.data.splits.values()) >= 1:
-        raise UserError(f"{path}: data.splits: {file.data.splits} leave nothing to train on")
+        raise UserError(f"{path}: data.splits: {file.data.splits} leave no training data")
     recipe = file.recipes[file.recipe]
     return Params(
         recipe=file.recipe,
@@ -100,41 +100,41 @@ def load(path: Path = PARAMS) -> Params:
 
 
 def require_recipe(recipe: str, path: Path = PARAMS) -> None:
-    """Refuse a recipe that the file does not have."""
-    choices = _file(path).recipes
+    """Raise ``UserError`` for a recipe that is not in the file."""
+    choices = _parse_file(path).recipes
     if recipe not in choices:
-        raise unknown("recipe", recipe, choices)
+        raise unknown_choice("recipe", recipe, choices)
 
 
 def choose_recipe(recipe: str, path: Path = PARAMS) -> None:
-    """Turn the dial: rewrite the one line ``recipe: ...`` of the file, comments kept."""
-    text = _text(path)
+    """Set the recipe: rewrite the line ``recipe: ...`` of the file and keep its comments."""
+    text = _read_text(path)
     require_recipe(recipe, path)
-    turned, lines = re.subn(r"(?m)^recipe:[^#\n]*?(?= *(#|$))", f"recipe: {recipe}", text, count=1)
+    edited, lines = re.subn(r"(?m)^recipe:[^#\n]*?(?= *(#|$))", f"recipe: {recipe}", text, count=1)
     if not lines:
         raise UserError(f"{path} has no line `recipe: ...`")
-    if turned != text:
-        with replacing(path) as temporary:
-            temporary.write_text(turned, encoding="utf-8")
+    if edited != text:
+        with atomic_write(path) as temporary:
+            temporary.write_text(edited, encoding="utf-8")
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     if not path.exists():
         raise UserError(f"no {path.name} in {path.parent.absolute()}; run in the project's folder")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        said = f"byte {error.start} is not UTF-8; `git checkout {path}` brings the last version"
-        raise UserError(f"{path}: {said}") from None
+        reason = f"byte {error.start} is not UTF-8; `git checkout {path}` restores the last version"
+        raise UserError(f"{path}: {reason}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {str(error.strerror).lower()}") from None
 
 
-def _file(path: Path) -> File:
-    content = strict_yaml.parsed(_text(path), str(path))
+def _parse_file(path: Path) -> File:
+    content = strict_yaml.parse(_read_text(path), str(path))
     if not isinstance(content, dict):
-        raise UserError(f"{path}: no keys; `git checkout {path}` brings the last version")
-    file = _checked(TypeAdapter(File), content, str(path))
+        raise UserError(f"{path}: no keys; `git checkout {path}` restores the last version")
+    file = _validate(TypeAdapter(File), content, str(path))
     identifiers.require_classes(file.classes, f"{path}: classes")
     identifiers.require_keys(file.architectures, f"{path}: architectures")
     identifiers.require_keys(file.recipes, f"{path}: recipes")
@@ -148,7 +148,7 @@ def _architecture(key: str, entry: dict[str, Any], *, recipe: Recipe, where: str
         raise UserError(f"{where}: the recipe has no schedule for it; add schedules.{key}")
     merged = {**entry, **recipe.schedules[key].network}
     adapter: TypeAdapter[Architecture] = TypeAdapter(Architecture)
-    return _checked(adapter, merged, where)
+    return _validate(adapter, merged, where)
 
 
 def _rules(content: Rules, path: Path) -> dict[str, Setting]:
@@ -156,7 +156,7 @@ def _rules(content: Rules, path: Path) -> dict[str, Setting]:
         names = [rule.name for rule in RULES if rule.section == section]
         for name in getattr(content, section):
             if name not in names:
-                raise unknown(f"rule in {path}: rules.{section}", name, names)
+                raise unknown_choice(f"rule in {path}: rules.{section}", name, names)
     return {
         rule.name: _setting(
             rule, getattr(content, rule.section), f"{path}: rules.{rule.section}.{rule.name}"
@@ -171,33 +171,33 @@ def _setting(rule: Rule, entries: dict[str, dict[str, Any]], where: str) -> Sett
     entry = entries[rule.name]
     for key in entry:
         if key not in (keys := ("policy", *rule.bounds)):
-            raise unknown(f"key in {where}", key, keys)
-    values = _checked(rule.entry(), entry, where).model_dump()
+            raise unknown_choice(f"key in {where}", key, keys)
+    values = _validate(rule.entry_adapter(), entry, where).model_dump()
     return Setting(policy=values.pop("policy"), values=values)
 
 
-def _checked(adapter: TypeAdapter[T], content: Any, where: str) -> T:
+def _validate(adapter: TypeAdapter[T], content: Any, where: str) -> T:
     try:
-        # JSON mode, because a strict tuple has no other spelling in YAML than a list.
+        # JSON mode, because strict mode would refuse the lists of YAML as tuples.
         return adapter.validate_json(json.dumps(content))
     except ValidationError as error:
-        # A misspelt key is unknown and, where it was due, missing: the first says more.
+        # A misspelt key is both unknown and missing: the unknown one says more.
         first = min(error.errors(), key=lambda one: one["type"] not in _UNKNOWN)
         key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}: {key}: {_said(first)}") from None
+        raise UserError(f"{where}: {key}: {_reason(first)}") from None
 
 
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
 
-def _said(error: Any) -> str:
+def _reason(error: Any) -> str:
     value = error["input"]
     if error["type"] == "missing":
         return "missing key"
     if error["type"] in _UNKNOWN:
         return "unknown key"
     found = repr(value)
-    said = f"{error['msg'].lower()}, found {found if len(found) <= 120 else f'{found[:117]}...'}"
+    reason = f"{error['msg'].lower()}, found {found if len(found) <= 120 else f'{found[:117]}...'}"
     if isinstance(value, str) and re.fullmatch(r"-?[\d.]+[eE][+-]?\d+", value):
-        return f"{said}: write it with a point and a sign, 1.0e-3"
-    return said
+        return f"{reason}: write it with a decimal point and a sign, 1.0e-3"
+    return reason

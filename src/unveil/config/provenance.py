@@ -1,4 +1,4 @@
-"""What a run was made with: code, machine, identity of the data, parameters."""
+"""Provenance of a run: git commit, hardware, data hash, parameters and requirements."""
 
 import hashlib
 import os
@@ -11,21 +11,21 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from unveil.common.paths import AUDITED, JOURNAL
+from unveil.common.paths import AUDIT_COUNTS, JOURNAL
 from unveil.config.params import Params
 
 
 def git_commit() -> str:
-    """Name the commit, with ``-dirty`` where tracked files differ; ``unknown`` outside git."""
+    """Return the commit, with ``-dirty`` if tracked files differ; ``unknown`` outside git."""
     commit = _output("git", "rev-parse", "HEAD")
-    # These are about what is made, not what makes it.
-    others = (".", ":!dvc.lock", f":!{JOURNAL}", f":!{AUDITED}")
+    # These files are results of runs, not their input.
+    others = (".", ":!dvc.lock", f":!{JOURNAL}", f":!{AUDIT_COUNTS}")
     dirty = _output("git", "status", "--porcelain", "--untracked-files=no", "--", *others)
     return f"{commit}-dirty" if commit and dirty else commit or "unknown"
 
 
 def hardware() -> dict[str, str]:
-    """Name the processor, its cores we may use, the memory, and the GPUs (``none`` without)."""
+    """Return the processor, the usable cores, the memory in GiB, and the GPUs or ``none``."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpu": _processor(),
@@ -35,21 +35,21 @@ def hardware() -> dict[str, str]:
     }
 
 
-def machine(known: Mapping[str, str], *, on_gpu: bool) -> str:
-    """Name what of `hardware` computes: its GPUs, or else the processor with its cores."""
+def device_name(known: Mapping[str, str], *, on_gpu: bool) -> str:
+    """Return the compute device from `hardware`: the GPUs, or the processor with its cores."""
     if on_gpu and known["gpu"] not in ("none", "unknown"):
         return known["gpu"]
     return f"{known['cpu']}, {known['cores']} cores"
 
 
 def dvc_hash(path: Path) -> str:
-    """Give the md5 by which DVC knows a file, as 32 hexadecimal digits."""
+    """Return the md5 of a file as DVC records it, 32 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def parameters(key: str, params: Params) -> dict[str, Any]:
-    """Give an architecture's parameters flat, under the names they have in every run."""
+    """Return the parameters of an architecture as a flat dictionary, named as in MLflow runs."""
     schedule = params.schedules[key]
     described = {
         "architecture": key,
@@ -68,7 +68,7 @@ def parameters(key: str, params: Params) -> dict[str, Any]:
 
 
 def requirements() -> list[str]:
-    """Pin what a saved network needs to be loaded: Keras and the backends that are here."""
+    """Return pinned requirements to load a saved model: Keras and the installed backends."""
     named = ("keras", "numpy", "tensorflow-cpu", "tensorflow", "jax")
     # A wheel may spell its name with an underscore.
     here = {distribution.name.lower().replace("_", "-") for distribution in distributions()}
@@ -76,7 +76,7 @@ def requirements() -> list[str]:
 
 
 def _gpus() -> list[str]:
-    """Name the GPUs that ``CUDA_VISIBLE_DEVICES`` leaves us."""
+    """Return the names of the GPUs visible under ``CUDA_VISIBLE_DEVICES``."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen in ("", "-1"):
         return []

@@ -1,6 +1,6 @@
-"""What params.yaml may hold, as frozen dataclasses; what they refuse, `params` says.
+"""The schema of params.yaml as frozen dataclasses; `params` reports what they refuse.
 
-Takes nothing; a key that is not here is unknown, a type that is not this one ill-typed.
+A key that is not declared here is unknown; types are strict.
 """
 
 from typing import Annotated, Any, Literal
@@ -8,19 +8,20 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from unveil.common.identifiers import address
+from unveil.common.identifiers import http_url
 from unveil.common.types import Positive, Share, Split, SplitOrNone
 
 QUALITIES = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
-"""What a picture is like, whoever is on it: a class should not be told from these."""
+"""Image quality measures, independent of the person; labels should not depend on them."""
 
 COLUMNS = (
     *("member", "split", "label", "sha256", "dhash", "phash", "width", "height", "mode"),
     *(*QUALITIES, "twins", "fault"),
 )
-"""Of a manifest; ``quarantine`` is the last, and what stands before it a user's attributes."""
+"""Columns of a manifest, followed by the user's attributes and ``quarantine``."""
 TWIN = "twin_in_train"
-"""Of packed rows outside train: ``learned`` or ``left out`` for a near twin there, or ``none``."""
+"""Column of packed validation and test rows: whether train has a near duplicate of the face, as
+``learned`` (packed), ``left out`` (in quarantine) or ``none``."""
 
 _strict = dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 
@@ -30,13 +31,13 @@ SEEDS = 2**32
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Precision = Literal["float32", "bfloat16", "auto"]
 Drifting = Literal["brightness", "sharpness", "face_size", "label", "confidence", "embedding"]
-Told = str | int
-"""Text of a person; a year is a number to YAML."""
+FreeText = str | int
+"""Free text; YAML reads a year as a number."""
 
 
 @_strict
 class Data:
-    """How the archive is read: sizes in pixels and bytes, shares of missing splits."""
+    """How the archive is read: limits in pixels and bytes, and fractions of missing splits."""
 
     image_size: Annotated[int, Field(ge=16, le=512)]
     seed: Seed
@@ -52,7 +53,7 @@ class Data:
 
 @_strict
 class Rules:
-    """The entries of the rules about data, by section and name; `expectations` says which."""
+    """The entries of the data rules, by section and name; `expectations` declares the rules."""
 
     manifest: dict[str, dict[str, Any]]
     faces: dict[str, dict[str, Any]]
@@ -61,7 +62,7 @@ class Rules:
 
 @_strict
 class Audit:
-    """How labels are doubted: in how many folds, and how many faces a contact sheet shows."""
+    """The label audit: number of cross-validation folds, and of faces on the contact sheet."""
 
     folds: Annotated[int, Field(ge=2, le=20)]
     shown: Faces
@@ -69,9 +70,9 @@ class Audit:
 
 @_strict
 class Report:
-    """What people are shown: ``explained`` test faces have maps, a contact sheet has ``shown``.
+    """Reports: ``explained`` test faces get saliency maps, a contact sheet shows ``shown`` faces.
 
-    ``thumbnails`` says that pictures of the faces may be kept in explanations, and in MLflow.
+    ``thumbnails`` allows pictures of faces in explanations and in MLflow.
     """
 
     thumbnails: bool
@@ -81,9 +82,9 @@ class Report:
 
 @_strict
 class Decision:
-    """When an answer goes out: of those that do, at most ``target_risk`` may be wrong.
+    """When the classifier abstains: of its answers at most ``target_risk`` may be wrong.
 
-    Under a probability of ``never_below`` none does, whatever the target allows.
+    It always abstains under a probability of ``never_below``.
     """
 
     target_risk: Annotated[float, Field(gt=0, lt=1)]
@@ -92,7 +93,7 @@ class Decision:
 
 @_strict
 class Slicing:
-    """Which slices of the test set are measured: smaller ones are *insufficient data*."""
+    """Minimum sizes of test slices; smaller ones are reported as *insufficient data*."""
 
     min_images: Positive
     min_class_images: Positive
@@ -100,11 +101,11 @@ class Slicing:
 
 @_strict
 class Augmentation:
-    """Random changes of a training image, each uniform in ``-x..x``.
+    """Random augmentation of training images, each uniform in ``-x..x``.
 
-    ``rotation`` in turns, ``shift`` and ``zoom`` in shares of the image, ``contrast`` as a factor;
-    ``blur`` is the chance that a face loses what is sharp, by a Gaussian of up to one pixel, and
-    ``erasing`` the chance that a rectangle of 2 to 33 % is filled with noise (Zhong et al.,
+    ``rotation`` in turns, ``shift`` and ``zoom`` as fractions of the image, ``contrast`` as a
+    factor. ``blur`` is the probability of a Gaussian blur of up to one pixel, ``erasing`` the
+    probability that a rectangle of 2 to 33 % is filled with noise (random erasing, Zhong et al.,
     2017, arXiv:1708.04896).
     """
 
@@ -120,17 +121,17 @@ class Augmentation:
 STILL = Augmentation(  # type: ignore[call-arg]  # mypy does not know pydantic's dataclasses here
     flip=False, rotation=0, shift=0, zoom=0, contrast=0, blur=0, erasing=0
 )
-"""No change at all."""
+"""No augmentation."""
 
 
 @_strict
 class Training:
-    """What all architectures of a recipe have in common while they learn.
+    """Training settings shared by all architectures of a recipe.
 
-    ``mixup`` is the parameter of the Beta distribution by which faces are mixed, 0 for none.
-    ``precision`` is in what a training multiplies: ``float32``, ``bfloat16``, or ``auto``, bfloat16
-    where the GPU has it, or the processor and no convolution is depthwise; weights, their averages
-    and the saved network are float32 in any case.
+    ``mixup`` is the parameter of the Beta distribution of mixup, 0 for none. ``precision`` is the
+    compute type: ``float32``, ``bfloat16``, or ``auto``, which is bfloat16 if the GPU supports it,
+    or if the processor does and no convolution is depthwise. Weights, their moving averages and
+    the saved model are always float32.
     """
 
     seed: Seed
@@ -145,12 +146,12 @@ class Training:
 
 @_strict
 class Stage:
-    """One fit: from which layer on the network learns (``all``, ``head`` or a layer's name).
+    """One training stage; trains the layers from ``trainable_from`` (``all``, ``head``, a name) on.
 
-    ``patience`` is the number of epochs without a better validation macro-F1 before it stops. The
-    rate follows a ``cosine`` down, or on a ``plateau`` is halved after half that patience. ``ema``
-    is the share that a moving average of the weights keeps at each step, 0 for none; the average
-    is what validation measures and what is saved.
+    Early stopping after ``patience`` epochs without a better validation macro-F1. The learning rate
+    follows a ``cosine`` decay, or on a ``plateau`` is halved after half the patience. ``ema`` is
+    the decay of the exponential moving average of the weights, 0 for none; the averaged weights
+    are validated and saved.
     """
 
     trainable_from: str
@@ -163,9 +164,9 @@ class Stage:
 
 @_strict
 class Schedule:
-    """How one architecture is trained in one recipe.
+    """The training schedule of one architecture in one recipe.
 
-    ``network`` replaces keywords of the architecture's entry; ``train_images`` cuts the training
+    ``network`` overrides keys of the architecture's entry; ``train_images`` limits the training
     split to a stratified subset, ``null`` takes all.
     """
 
@@ -176,7 +177,7 @@ class Schedule:
 
 @_strict
 class Recipe:
-    """One position of the dial; near twins may differ in ``near_twins`` bits of their hash."""
+    """One recipe; near duplicates differ in at most ``near_twins`` bits of their hash."""
 
     near_twins: Annotated[int, Field(ge=0, le=64)]
     training: Training
@@ -185,10 +186,10 @@ class Recipe:
 
 @_strict
 class Promotion:
-    """What a candidate has to keep to become champion, besides its lead.
+    """Requirements for promotion to champion, besides a better macro-F1.
 
     ``slice_tolerance`` in macro-F1, ``latency`` in milliseconds for one face on one core, ``size``
-    in megabytes of the exported network, ``floor`` as a share of the way from chance to 1.
+    in megabytes of the exported model, ``floor`` as a fraction of the way from chance to 1.
     """
 
     slice_tolerance: Share
@@ -199,13 +200,13 @@ class Promotion:
 
 @_strict
 class Monitoring:
-    """When the faces of a server count as drifted.
+    """Drift detection on the faces that a server at ``url`` answers for.
 
-    ``thresholds`` in bits, by the ``measure`` of its gauge; under ``min_faces`` nothing is judged;
-    in ``cooldown_hours`` train-all is started once for drift.
+    ``thresholds`` in bits, by the ``measure`` label of the gauge; with fewer than ``min_faces``
+    nothing is judged; drift starts train-all at most once in ``cooldown_hours``.
     """
 
-    url: Annotated[str, AfterValidator(address)]
+    url: Annotated[str, AfterValidator(http_url)]
     min_faces: Positive
     cooldown_hours: Annotated[float, Field(ge=0, le=8784)]
     thresholds: Annotated[dict[Drifting, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
@@ -213,22 +214,22 @@ class Monitoring:
 
 @_strict
 class Provenance:
-    """What only who brought the faces knows of them; empty is *not stated*."""
+    """Provenance stated by the data owner; an empty value is reported as *not stated*."""
 
-    title: Told = ""
-    creators: Told = ""
-    purpose: Told = ""
-    source: Told = ""
-    collected: Told = ""
-    consent: Told = ""
-    labelled_by: Told = ""
-    licence: Told = ""
-    contact: Told = ""
+    title: FreeText = ""
+    creators: FreeText = ""
+    purpose: FreeText = ""
+    source: FreeText = ""
+    collected: FreeText = ""
+    consent: FreeText = ""
+    labelled_by: FreeText = ""
+    licence: FreeText = ""
+    contact: FreeText = ""
 
 
 @_strict
 class File:
-    """The whole file, its recipe not yet chosen."""
+    """The whole params.yaml, before a recipe is chosen."""
 
     recipe: str
     classes: Annotated[tuple[str, ...], Field(min_length=2)]

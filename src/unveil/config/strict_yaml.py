@@ -1,8 +1,8 @@
-"""YAML text -> plain values that DVC, JSON and this project read alike, or one line why not.
+"""A strict YAML parser for values that DVC, JSON and this project read in the same way.
 
-Takes text, gives mappings, lists, text, finite numbers, booleans and null. PyYAML reads YAML 1.1
-and keeps the last of two equal keys; DVC reads YAML 1.2 and refuses the file. What both would read
-differently (``010``, ``1_000``, ``1:30``, ``yes``) is refused here, by its key.
+Returns mappings, lists, text, finite numbers, booleans and null. PyYAML reads YAML 1.1 and keeps
+the last of two equal keys; DVC reads YAML 1.2 and refuses them. Values that the two versions read
+differently (``010``, ``1_000``, ``1:30``, ``yes``) are refused with the name of their key.
 """
 
 import math
@@ -20,11 +20,11 @@ _PLAIN = {
     "float": (re.compile(r"[-+]?[0-9.]+([eE][-+][0-9]+)?"), "write it as 0.001 or 1.0e-3"),
     "bool": (re.compile("true|false", re.IGNORECASE), "write true or false, or quote a text"),
 }
-"""How a value of each kind has to be written so that YAML 1.1 and 1.2 read the same."""
+"""For each type, the spelling that YAML 1.1 and 1.2 read in the same way, and the remedy."""
 
 
-def parsed(text: str, where: str) -> Any:
-    """Read one YAML document; ``UserError`` names the key, the value and what is allowed."""
+def parse(text: str, where: str) -> Any:
+    """Parse one YAML document; raises ``UserError`` naming the key, the value and the remedy."""
     loader: Any = None
     try:
         loader = yaml.SafeLoader(text)
@@ -43,29 +43,29 @@ def parsed(text: str, where: str) -> Any:
 
 def _faults(node: Any, path: tuple[str, ...]) -> Iterator[str]:
     if isinstance(node, yaml.MappingNode):
-        yield from _of_keys(node, path)
+        yield from _key_faults(node, path)
         for key, value in node.value:
             yield from _faults(value, (*path, str(key.value)))
     elif isinstance(node, yaml.SequenceNode):
-        for place, value in enumerate(node.value):
-            yield from _faults(value, (*path, str(place)))
-    elif said := _of_value(node.tag.removeprefix(_TAG), node.value):
-        yield f"{_line(node, path)}: {said}"
+        for index, value in enumerate(node.value):
+            yield from _faults(value, (*path, str(index)))
+    elif fault := _value_fault(node.tag.removeprefix(_TAG), node.value):
+        yield f"{_line(node, path)}: {fault}"
 
 
-def _of_keys(node: Any, path: tuple[str, ...]) -> Iterator[str]:
+def _key_faults(node: Any, path: tuple[str, ...]) -> Iterator[str]:
     seen = set()
     for key, _ in node.value:
         if key.tag == f"{_TAG}merge":
             continue
         if key.tag != f"{_TAG}str":
-            yield f"{_line(key, path)}: the key {str(key.value)!r} is no text; quote it"
+            yield f"{_line(key, path)}: the key {str(key.value)!r} is not a string; quote it"
         if key.value in seen:
-            yield f"{_line(key, (*path, key.value))}: the key stands twice; keep one"
+            yield f"{_line(key, (*path, key.value))}: duplicate key; keep one"
         seen.add(key.value)
 
 
-def _of_value(kind: str, value: str) -> str | None:
+def _value_fault(kind: str, value: str) -> str | None:
     if kind in ("str", "null"):
         return None
     if kind not in _PLAIN:
@@ -78,9 +78,9 @@ def _of_value(kind: str, value: str) -> str | None:
 
 def _number(value: str) -> float:
     try:
-        # YAML writes .inf and .nan, Python neither with a point.
+        # YAML spells .inf and .nan with a point, Python without.
         return float(re.sub(r"\.(?=inf|nan)", "", value.lower()))
-    except ValueError:  # 1:30.5, which only YAML 1.1 takes for a number
+    except ValueError:  # such as 1:30.5, a number only in YAML 1.1
         return 0.0
 
 

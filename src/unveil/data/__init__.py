@@ -1,6 +1,7 @@
-"""Labelled face images -> manifest and packed arrays.
+"""Data preparation: from labelled face images to a manifest and packed arrays.
 
-Takes an archive, a folder or a CSV; gives ``faces.zip``, one row per face in ``manifest.parquet``
-and one uint8 array per split, with near duplicates, defects, splits and corrections applied.
+Ingests an archive, a folder or a CSV into ``faces.zip``, writes one row per face to
+``manifest.parquet`` and one uint8 array per split, with near duplicates, defects, splits and
+corrections applied.
 May import: common, config, rules.
 """

@@ -1,7 +1,7 @@
-"""A zip of labelled faces -> the list of its images; read in place, never unpacked.
+"""List and read the images of a zip archive of labelled faces, without unpacking it.
 
-Takes an archive laid out as ``[any folders/][split/]class/image`` and gives a ``Listing``, or
-refuses it in one line. ``unveil ingest``, ``unveil manifest`` and ``unveil pack`` read through it.
+An archive is laid out as ``[any folders/][split/]class/image``. Used by ``unveil ingest``,
+``unveil manifest`` and ``unveil pack``.
 """
 
 import re
@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from posixpath import basename, splitext
 
-from unveil.common.errors import UserError, unknown
+from unveil.common.errors import UserError, unknown_choice
 from unveil.data import compression, split_folders
 from unveil.data.decoding import SUFFIXES, UnreadableImage
 
@@ -36,9 +36,9 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, O
 
 @dataclass(frozen=True)
 class Layout:
-    """Which folders are classes, which are other names of classes, and which are left out.
+    """The expected layout: class folders, aliases of classes, and folders to drop.
 
-    ``split_folders`` says of folders above the classes which split they are.
+    ``split_folders`` maps folders above the classes to splits.
     """
 
     classes: tuple[str, ...]
@@ -49,8 +49,8 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Member:
-    """One image: ``split`` is train, validation, test, or ``None`` where there are no splits."""
+class LabelledImage:
+    """One image; ``split`` is train, validation, test, or ``None`` without splits."""
 
     name: str
     split: str | None
@@ -59,15 +59,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Listing:
-    """What an archive holds: ``members`` sorted by name, and what is left out.
+    """The contents of an archive: ``members`` sorted by name, and what is left out.
 
-    ``dropped`` counts images by their class folder, in lower case; ``ignored`` counts files that
-    are hidden or no image; ``attributes`` names the member that is the table of groups.
-    ``renamed`` has the split of each folder with a name of its own, ``pooled`` the images of each
-    folder where several without a split make one set, ``unreadable`` the reasons that `ingest` has.
+    ``dropped`` counts images by class folder, in lower case; ``ignored`` counts hidden files and
+    files that are no images; ``attributes`` is the name of the table of attributes. ``renamed`` has
+    the split of each folder whose name differs from it, ``pooled`` the number of images of each
+    folder if several without a split are pooled, ``unreadable`` the reason by member.
     """
 
-    members: tuple[Member, ...]
+    members: tuple[LabelledImage, ...]
     dropped: Mapping[str, int]
     ignored: int
     attributes: str | None
@@ -76,85 +76,92 @@ class Listing:
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
-def refuse_taken(target: Path) -> None:
-    """Refuse a path that is no new zip; nothing is ever written over."""
+def require_new_zip(target: Path) -> None:
+    """Raise ``UserError`` unless ``target`` is a new path that ends with .zip."""
     if target.suffix != ".zip" or target.exists():
-        why = "is there already" if target.exists() else "does not end with .zip"
+        why = "exists already" if target.exists() else "does not end with .zip"
         raise UserError(f"{target} {why}; name a new zip")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an archive for reading; ``UserError`` when it is absent, no zip, or damaged."""
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive for reading; raises ``UserError`` if it is missing, damaged or no zip."""
     try:
         archive = zipfile.ZipFile(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise UserError(
-            f"{path} is no zip, or its directory is damaged: {compression.kind(path) or error}"
-        ) from None
+        reason = compression.describe_format(path) or error
+        raise UserError(f"{path} is not a zip, or its directory is damaged: {reason}") from None
     with archive:
         yield archive
 
 
-def listing(archive: zipfile.ZipFile, layout: Layout) -> Listing:
-    """List the images of an archive without reading one; ``UserError`` names what it refuses."""
-    return arrange(archive.infolist(), layout, where=str(archive.filename or "the archive"))
+def read_listing(archive: zipfile.ZipFile, layout: Layout) -> Listing:
+    """List the images of an archive without reading them; raises as `build_listing`."""
+    return build_listing(archive.infolist(), layout, where=str(archive.filename or "the archive"))
 
 
-def arrange(entries: Sequence[zipfile.ZipInfo], layout: Layout, *, where: str) -> Listing:
-    """Sort entries into images with class and split, the table of groups, and the rest.
+def build_listing(entries: Sequence[zipfile.ZipInfo], layout: Layout, *, where: str) -> Listing:
+    """Sort entries into images with class and split, the table of attributes, and other files.
 
-    ``where`` is the archive or folder to name when it has no image. Raises ``UserError``.
+    ``where`` is the archive or folder named in errors.
+
+    Raises:
+        UserError: too many, unsafe or duplicate members, unknown folders, or no image of a class.
     """
     if len(entries) > layout.max_members:
-        raise UserError(f"{where}: {len(entries)} members, over max_members {layout.max_members}")
+        raise UserError(
+            f"{where}: {len(entries)} members, more than max_members {layout.max_members}"
+        )
     for entry in entries:
         _refuse_unsafe(entry)
     files = sorted(entry.filename for entry in entries if not entry.filename.endswith("/"))
-    if twice := [name for name, after in pairwise(files) if name == after]:
-        raise UserError(f"member {twice[0]!r} stands twice in the archive")
+    if duplicates := [name for name, after in pairwise(files) if name == after]:
+        raise UserError(f"member {duplicates[0]!r} appears twice in the archive")
     shown = [name for name in files if not HIDDEN.search(name)]
     tables = [name for name in shown if basename(name).lower() == ATTRIBUTES]
     if len(tables) > 1:
         raise UserError(f"more than one {ATTRIBUTES}: {tables[0]!r} and {tables[1]!r}")
-    folders = {name: split_folders.folders(name) for name in shown if _is_image(name)}
+    folders = {name: split_folders.image_folders(name) for name in shown if _is_image(name)}
     parents = Counter(path[:-1] for path in folders.values())
-    splits = split_folders.recognised(parents, layout.split_folders)
-    found = [Member(name, splits[path[:-1]], path[-1].lower()) for name, path in folders.items()]
-    members, dropped = _labelled(found, layout)
+    splits = split_folders.recognise_splits(parents, layout.split_folders)
+    images = [
+        LabelledImage(name, splits[path[:-1]], path[-1].lower()) for name, path in folders.items()
+    ]
+    members, dropped = _map_labels(images, layout)
     if not members:
-        suffixes, inner = ", ".join(sorted(SUFFIXES)), compression.inner(shown)
+        suffixes, inner = ", ".join(sorted(SUFFIXES)), compression.nested_archives(shown)
         raise UserError(
-            f"{where}: no image of a class among {len(files)} files, {len(found)} in dropped "
+            f"{where}: no image of a class among {len(files)} files, {len(images)} in dropped "
             f"folders{inner}; expected [split/]class/image with {suffixes}"
         )
     _refuse_mixed_splits(members)
     return Listing(
         members,
         dropped,
-        ignored=len(files) - len(found) - len(tables),
+        ignored=len(files) - len(images) - len(tables),
         attributes=tables[0] if tables else None,
-        renamed=split_folders.renamed(parents, splits),
-        pooled=split_folders.pooled(parents) if members[0].split is None else {},
+        renamed=split_folders.renamed_folders(parents, splits),
+        pooled=split_folders.pooled_counts(parents) if members[0].split is None else {},
     )
 
 
-def content(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:
-    """Read one member, never more than ``max_bytes``, whatever its header declares.
+def read_member(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:
+    """Read one member, at most ``max_bytes``, whatever its header declares.
 
-    Raises ``UnreadableImage`` when it is too large, damaged, or compressed in a way that is not
-    supported, and ``UserError`` when there is no such member.
+    Raises:
+        UnreadableImage: it is too large, damaged, or has an unsupported compression.
+        UserError: there is no such member.
     """
     try:
         entry = archive.getinfo(name)
     except KeyError:
         raise UserError(f"{archive.filename} has no member {name!r}") from None
     if entry.comment and not entry.file_size:
-        # `unveil ingest` leaves the reason here, and none of the bytes.
+        # `unveil ingest` stores the reason in the comment of an empty member.
         raise UnreadableImage(entry.comment.decode("utf-8", "replace")[:200])
-    if entry.compress_type not in compression.READ:
+    if entry.compress_type not in compression.SUPPORTED:
         raise UnreadableImage(f"unsupported compression, method {entry.compress_type}")
     try:
         with archive.open(name) as file:
@@ -169,7 +176,7 @@ def content(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:
 
 
 def _refuse_unsafe(entry: zipfile.ZipInfo) -> None:
-    # ``filename`` is what zipfile made of the stored name: cut at a NUL, or replaced by an extra.
+    # ``filename`` is the name as changed by zipfile: truncated at a NUL, or from an extra field.
     names, kind = {entry.orig_filename, entry.filename}, stat.S_IFMT(entry.external_attr >> 16)
     faults = [fault for fault, pattern in UNSAFE.items() if any(map(pattern.search, names))]
     if kind == stat.S_IFLNK:
@@ -182,13 +189,13 @@ def _refuse_unsafe(entry: zipfile.ZipInfo) -> None:
         raise UserError(f"member {entry.orig_filename!r} {faults[0]}")
 
 
-def _refuse_mixed_splits(members: Sequence[Member]) -> None:
+def _refuse_mixed_splits(members: Sequence[LabelledImage]) -> None:
     example = {member.split is not None: member.name for member in members}
     if len(example) > 1:
         raise UserError(
             f"{example[True]!r} is in a split folder, {example[False]!r} is not; "
-            f"put all images into {', '.join(split_folders.NAMES)}, or none, or say which "
-            "folder is what: data.split_folders in params.yaml"
+            f"put all images into {', '.join(split_folders.NAMES)}, or none, or set the "
+            "splits of folders: data.split_folders in params.yaml"
         )
 
 
@@ -196,24 +203,28 @@ def _is_image(name: str) -> bool:
     return splitext(name)[1].lower() in SUFFIXES
 
 
-def _labelled(found: Sequence[Member], layout: Layout) -> tuple[tuple[Member, ...], dict[str, int]]:
-    labels = _labels(layout)
-    counts = Counter(member.label for member in found)
-    if strangers := sorted(counts.keys() - labels.keys()):
+def _map_labels(
+    images: Sequence[LabelledImage], layout: Layout
+) -> tuple[tuple[LabelledImage, ...], dict[str, int]]:
+    labels = _labels_by_folder(layout)
+    counts = Counter(member.label for member in images)
+    if unknown := sorted(counts.keys() - labels.keys()):
         raise UserError(
-            f"unknown class folder {strangers[0]!r} ({counts[strangers[0]]} images); choose from "
+            f"unknown class folder {unknown[0]!r} ({counts[unknown[0]]} images); choose from "
             f"classes {', '.join(layout.classes)}; aliases {', '.join(layout.aliases) or 'none'}; "
             f"drop {', '.join(layout.drop) or 'none'}"
         )
-    named = ((member, labels[member.label]) for member in found)
-    members = tuple(Member(one.name, one.split, label) for one, label in named if label is not None)
+    named = ((member, labels[member.label]) for member in images)
+    members = tuple(
+        LabelledImage(one.name, one.split, label) for one, label in named if label is not None
+    )
     return members, {name: counts[name] for name in sorted(counts) if labels[name] is None}
 
 
-def _labels(layout: Layout) -> dict[str, str | None]:
-    """Map folder names, in lower case, to a class, or to ``None`` when dropped; a class wins."""
+def _labels_by_folder(layout: Layout) -> dict[str, str | None]:
+    """Map folder names, in lower case, to classes, or to ``None`` if dropped; classes win."""
     for alias, label in layout.aliases.items():
         if label not in layout.classes:
-            raise unknown(f"class of alias {alias!r}", label, layout.classes)
+            raise unknown_choice(f"class of alias {alias!r}", label, layout.classes)
     wanted = {**dict.fromkeys(layout.drop), **layout.aliases, **{n: n for n in layout.classes}}
     return {name.lower(): label for name, label in wanted.items()}

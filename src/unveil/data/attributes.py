@@ -1,6 +1,6 @@
-"""The groups a user knows, from ``attributes.csv`` in the archive, joined to the faces they name.
+"""User-defined attributes (groups) of faces, from ``attributes.csv`` in the archive.
 
-Its column ``file`` holds a face's file name or, where names repeat, the end of its path.
+Its column ``file`` holds the file name of a face or, if names repeat, the end of its path.
 """
 
 import csv
@@ -17,17 +17,18 @@ from unveil.data.archive import MAX_TABLE_BYTES, Listing
 from unveil.data.decoding import UnreadableImage
 
 
-def table(
+def read_table(
     archive: zipfile.ZipFile, listing: Listing, *, taken: Collection[str]
 ) -> pd.DataFrame | None:
-    """Read the table; ``UserError`` where it cannot be read or has a row twice or a taken column.
+    """Read the attributes of an archive, or ``None`` without any.
 
-    ``taken`` are the manifest's own columns.
+    ``taken`` are the manifest's own columns. Raises ``UserError`` if the table cannot be read, or
+    has a duplicate row or a taken column.
     """
     if listing.attributes is None:
         return None
     try:
-        content = archives.content(archive, listing.attributes, max_bytes=MAX_TABLE_BYTES)
+        content = archives.read_member(archive, listing.attributes, max_bytes=MAX_TABLE_BYTES)
     except UnreadableImage as error:
         raise UserError(f"{listing.attributes} cannot be read as a table: {error}") from None
     rows = read(content, listing.attributes)
@@ -35,28 +36,29 @@ def table(
         raise UserError(
             f"{listing.attributes}: the column {clash[0]!r} is one of the manifest's own"
         )
-    # A file may really be called with an apostrophe: `joined` tries both.
-    rows = csv_writer.read_back(rows).assign(file=rows["file"])
-    # Only an empty cell is no value: "None" is an honest answer to `glasses`.
+    # A file name may really begin with an apostrophe: `join` tries both.
+    rows = csv_writer.unescape_table(rows).assign(file=rows["file"])
+    # Only an empty cell is missing: "None" is a valid value of `glasses`.
     return rows.mask(rows == "").reset_index(drop=True)
 
 
 def read(content: bytes, where: object) -> pd.DataFrame:
-    """Read a table of groups as text; ``UserError`` names what it lacks or has twice."""
-    rows = csv_reader.renamed(csv_reader.read(content, where), ["file"])
+    """Read a table of attributes as text; raises ``UserError`` for missing or duplicate files."""
+    rows = csv_reader.match_column_case(csv_reader.read(content, where), ["file"])
     if "file" not in rows.columns:
         raise UserError(f"{where} has no column 'file'; it has {', '.join(rows)}")
     rows["file"] = rows["file"].str.strip()
     if len(nameless := rows.index[rows["file"] == ""]):
         raise UserError(f"{where}, line {nameless[0]}: the cell of 'file' is empty")
-    twice = rows["file"][rows["file"].duplicated()]
-    if len(twice):
-        raise UserError(f"{where}, line {twice.index[0]}: {twice.iloc[0]!r} stands there twice")
+    duplicates = rows["file"][rows["file"].duplicated()]
+    if len(duplicates):
+        line, file = duplicates.index[0], duplicates.iloc[0]
+        raise UserError(f"{where}, line {line}: {file!r} appears twice")
     return rows
 
 
-def plain(content: bytes, where: object) -> bytes:
-    """Give a table as it is or, with other commas or names than an erasure looks for, with those.
+def normalize(content: bytes, where: object) -> bytes:
+    """Return a table in the canonical format (commas, column ``file``) that erasure expects.
 
     Raises ``UserError`` as `read` does.
     """
@@ -64,41 +66,43 @@ def plain(content: bytes, where: object) -> bytes:
     first = content.decode("utf-8-sig").splitlines()[0]
     if "file" in next(csv.reader([first]), []):
         return content
-    return csv_writer.text(csv_writer.read_back(rows)).encode()
+    return csv_writer.to_csv(csv_writer.unescape_table(rows)).encode()
 
 
-def joined(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame:
-    """Give each face its groups; a row that could be about two faces is a ``UserError``."""
+def join(faces: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame:
+    """Add the attributes to the faces; raises ``UserError`` for an ambiguous row."""
     if attributes is None:
         return faces
-    same_name = faces.groupby(faces["member"].map(_base))["member"].agg(list).to_dict()
+    same_name = faces.groupby(faces["member"].map(_basename))["member"].agg(list).to_dict()
     rows: dict[str, int] = {}
-    strangers = []
+    unmatched = []
     for row, file in enumerate(attributes["file"]):
-        named = _named(file, same_name) or _named(csv_writer.plain(file), same_name)
-        for member in named:
-            if len(named) > 1 or member in rows:
+        members = _matching_members(file, same_name) or _matching_members(
+            csv_writer.unescape_formula(file), same_name
+        )
+        for member in members:
+            if len(members) > 1 or member in rows:
                 raise UserError(
-                    f"attributes.csv: {file!r} is not one face alone, or one named before; "
-                    "write its folders too, once"
+                    f"attributes.csv: {file!r} matches several faces, or a face named before; "
+                    "add its folders, once"
                 )
             rows[member] = row
-        if not named:
-            strangers.append(file)
+        if not members:
+            unmatched.append(file)
     if not rows and len(attributes):
         first = attributes["file"].iloc[0]
         raise UserError(f"attributes.csv names no face of the archive, first {first!r}")
-    if strangers:
-        said = f"{len(strangers)} of {len(attributes)} rows name no face of a class"
-        print(f"attributes.csv: {said}, first {strangers[0]!r}; passed over", file=sys.stderr)
-    known = attributes.drop(columns="file").iloc[list(rows.values())].assign(member=list(rows))
-    return faces.merge(known, on="member", how="left", validate="1:1")
+    if unmatched:
+        counts = f"{len(unmatched)} of {len(attributes)} rows name no face of a class"
+        print(f"attributes.csv: {counts}, first {unmatched[0]!r}; ignored", file=sys.stderr)
+    matched = attributes.drop(columns="file").iloc[list(rows.values())].assign(member=list(rows))
+    return faces.merge(matched, on="member", how="left", validate="1:1")
 
 
-def _base(name: str) -> str:
+def _basename(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
-def _named(file: str, same_name: dict[str, list[str]]) -> list[str]:
-    members = same_name.get(_base(file), [])
+def _matching_members(file: str, same_name: dict[str, list[str]]) -> list[str]:
+    members = same_name.get(_basename(file), [])
     return [member for member in members if f"/{member}".endswith(f"/{file}")]

@@ -1,6 +1,6 @@
-"""How an archive and its members are packed, of which not every way is read.
+"""Detection of archive formats and compression methods.
 
-A zip of stored and deflated members is read. Others are named, with what to do.
+Only zip archives with stored or deflated members are read; others are named, with a remedy.
 """
 
 import zipfile
@@ -10,13 +10,21 @@ from posixpath import splitext
 
 from unveil.common.errors import UserError
 
-# Python reads bzip2 and LZMA without a bound: 4 KB of them can become gigabytes at once.
-READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Python decompresses bzip2 and LZMA without a limit: 4 KB can become gigabytes at once.
+SUPPORTED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-NAMES = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstandard", 95: "xz", 98: "ppmd", 99: "AES"}
-"""Of the methods that other programs compress a zip by, as its specification numbers them."""
+METHOD_NAMES = {
+    9: "deflate64",
+    12: "bzip2",
+    14: "lzma",
+    93: "zstandard",
+    95: "xz",
+    98: "ppmd",
+    99: "AES",
+}
+"""Names of other zip compression methods, by their number in the specification."""
 
-PACKED = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2")
+ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".xz", ".bz2")
 ARCHIVES = {
     "it is a 7z archive": (0, b"7z\xbc\xaf\x27\x1c"),
     "it is a rar archive": (0, b"Rar!\x1a\x07"),
@@ -25,31 +33,31 @@ ARCHIVES = {
     "it is compressed by bzip2": (0, b"BZh"),
     "it is a tar archive": (257, b"ustar"),
 }
-"""Of archives that are no zip: where they have which bytes."""
+"""Offset and magic bytes of other archive formats."""
 
 
-def kind(path: Path) -> str:
-    """Say what a file is that is no zip, and what to do; nothing where it is unknown."""
+def describe_format(path: Path) -> str:
+    """Describe a file that is not a zip, with a remedy; empty if the format is unknown."""
     with path.open("rb") as file:
         head = file.read(512)
     kinds = [kind for kind, (at, mark) in ARCHIVES.items() if head[at : at + len(mark)] == mark]
     return f"{kinds[0]}; unpack it and give the folder" if kinds else ""
 
 
-def refuse_other(archive: zipfile.ZipFile, names: Iterable[str]) -> None:
-    """Refuse an archive with a member that is compressed in a way that is not read."""
-    ways = {name: archive.getinfo(name).compress_type for name in names}
-    if other := [name for name, way in ways.items() if way not in READ]:
-        way = ways[other[0]]
-        named = f"{NAMES.get(way, 'unknown')}, method {way}"
+def require_supported(archive: zipfile.ZipFile, names: Iterable[str]) -> None:
+    """Raise ``UserError`` if a member has an unsupported compression method."""
+    methods = {name: archive.getinfo(name).compress_type for name in names}
+    if other := [name for name, method in methods.items() if method not in SUPPORTED]:
+        method = methods[other[0]]
+        named = f"{METHOD_NAMES.get(method, 'unknown')}, method {method}"
         raise UserError(
-            f"{archive.filename}: {len(other)} of {len(ways)} files have an unsupported compression"
-            f", first {other[0]!r}: {named}; unveil reads Deflate and uncompressed: unpack it and "
-            "give the folder"
+            f"{archive.filename}: {len(other)} of {len(methods)} files have an unsupported "
+            f"compression, first {other[0]!r}: {named}; unveil reads Deflate and uncompressed: "
+            "unpack it and give the folder"
         )
 
 
-def inner(names: Sequence[str]) -> str:
-    """Count the archives in an archive, whose images are not seen."""
-    found = [name for name in names if splitext(name)[1].lower() in PACKED]
-    return f", {len(found)} archives to be unpacked first, such as {found[0]!r}" if found else ""
+def nested_archives(names: Sequence[str]) -> str:
+    """Describe archives inside an archive, whose images are not read; empty if there are none."""
+    inner = [name for name in names if splitext(name)[1].lower() in ARCHIVE_SUFFIXES]
+    return f", {len(inner)} archives to be unpacked first, such as {inner[0]!r}" if inner else ""

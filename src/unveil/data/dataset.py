@@ -1,7 +1,7 @@
-"""The packed faces of a split, as `unveil pack` makes them and learning reads them.
+"""The packed faces of a split, written by `unveil pack` and read for training.
 
-A file is what ``numpy.savez`` makes of ``images`` and ``labels``. It is written face by face and
-read through a map of its bytes, so that neither has to fit into memory.
+The file format is that of ``numpy.savez`` with ``images`` and ``labels``. Files are written face by
+face and memory-mapped for reading, so that they need not fit into memory.
 """
 
 import struct
@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from unveil.common.errors import UserError
-from unveil.common.files import existing, read_parquet
+from unveil.common.files import read_parquet, require_path
 from unveil.common.paths import PACKED
 
 
@@ -32,19 +32,19 @@ class Faces:
 
 
 def load(name: str, folder: Path = PACKED) -> Faces:
-    """Open a packed split; its images stay in the file until they are looked at.
+    """Open a packed split; its images are memory-mapped.
 
-    Their bytes are read once, against their checksum. A file that is damaged is a ``UserError``.
+    The bytes are read once to verify their checksum. Raises ``UserError`` for a damaged file.
     """
-    path = existing(folder / f"{name}.npz", made_by="unveil pack")
+    path = require_path(folder / f"{name}.npz", made_by="unveil pack")
     try:
         with zipfile.ZipFile(path) as stored, stored.open("labels.npy") as labels:
             read = npy.read_array(labels, allow_pickle=False)
-            return Faces(images=_mapped(stored, path), labels=read)
-    except Exception as error:  # zipfile, zlib, struct and numpy each have their own
+            return Faces(images=_map_images(stored, path), labels=read)
+    except Exception as error:  # zipfile, zlib, struct and numpy raise their own exceptions
         if isinstance(error, MemoryError):
             raise
-        raise UserError(f"{path} is damaged ({error}); `unveil pack` makes it anew") from None
+        raise UserError(f"{path} is damaged ({error}); run `unveil pack` again") from None
 
 
 def save(
@@ -62,58 +62,60 @@ def save(
             npy.write_array(file, labels, allow_pickle=False)
 
 
-def _mapped(stored: zipfile.ZipFile, path: Path) -> NDArray[np.uint8]:
+def _map_images(stored: zipfile.ZipFile, path: Path) -> NDArray[np.uint8]:
     entry = stored.getinfo("images.npy")
     with stored.open(entry) as member:
         npy.read_magic(member)
         shape, by_column, kind = npy.read_array_header_1_0(member)
         header = member.tell()
-        while member.read(1 << 20):  # whose end is where the checksum is judged
+        while member.read(1 << 20):  # the checksum is verified at the end
             pass
     if by_column or kind != np.uint8 or entry.compress_type:
-        raise ValueError("its images are not as they were packed")
-    offset = _start(path, entry) + header
+        raise ValueError("its images are not in the packed format")
+    offset = _data_offset(path, entry) + header
     return np.asarray(np.memmap(path, kind, mode="r", offset=offset, shape=shape))
 
 
-def _start(path: Path, entry: zipfile.ZipInfo) -> int:
-    # Before a member stand 30 bytes, its name and an extra field (APPNOTE.TXT, 4.3.7), whose
-    # lengths need not be those of the directory at the end of the file.
+def _data_offset(path: Path, entry: zipfile.ZipInfo) -> int:
+    # A local header has 30 bytes, a name and an extra field (APPNOTE.TXT, 4.3.7), whose lengths may
+    # differ from those in the directory at the end of the file.
     with path.open("rb") as file:
         file.seek(entry.header_offset)
         name, extra = struct.unpack("<26x2H", file.read(30))
     return entry.header_offset + 30 + int(name) + int(extra)
 
 
-def rows(name: str, folder: Path = PACKED) -> pd.DataFrame:
-    """Load what the manifest says of a split's faces, in the order of their arrays."""
+def load_metadata(name: str, folder: Path = PACKED) -> pd.DataFrame:
+    """Load the manifest rows of a packed split, in the order of its arrays."""
     return read_parquet(folder / f"{name}.parquet", made_by="unveil pack")
 
 
-def even(faces: Faces, shares: int) -> Faces:
-    """Leave out the last few faces, so that ``shares`` divide their number."""
-    whole = len(faces) - len(faces) % shares
-    return faces if whole == len(faces) else Faces(faces.images[:whole], faces.labels[:whole])
+def truncate_to_multiple(faces: Faces, shares: int) -> Faces:
+    """Drop the last faces, so that the number of faces is a multiple of ``shares``."""
+    count = len(faces) - len(faces) % shares
+    return faces if count == len(faces) else Faces(faces.images[:count], faces.labels[:count])
 
 
 def subset(faces: Faces, count: int | None, *, seed: int) -> Faces:
-    """Take a stratified part of about ``count`` faces; all of them for ``None``."""
+    """Return a stratified subset of about ``count`` faces; all of them for ``None``."""
     if count is None or count >= len(faces):
         return faces
-    chosen = places(faces.labels, count, seed=seed)
+    chosen = stratified_indices(faces.labels, count, seed=seed)
     return Faces(images=faces.images[chosen], labels=faces.labels[chosen])
 
 
-def places(labels: NDArray[np.int64], count: int | None, *, seed: int) -> NDArray[np.int64]:
-    """Name the faces, by their place, that ``subset`` takes of so labelled ones."""
+def stratified_indices(
+    labels: NDArray[np.int64], count: int | None, *, seed: int
+) -> NDArray[np.int64]:
+    """Return the sorted indices of the faces that ``subset`` selects by their ``labels (n,)``."""
     if count is None or count >= len(labels):
         return np.arange(len(labels))
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))
-    # Sorting by the place within the own class, relative to its size, keeps all shares alike.
+    # Sorting by the rank within the class, relative to its size, keeps the class fractions.
     labels = labels[order]
-    place = np.empty(len(labels))
+    rank = np.empty(len(labels))
     for label in np.unique(labels):
         members = labels == label
-        place[members] = (np.arange(members.sum()) + 0.5) / members.sum()
-    return np.sort(order[np.argsort(place, kind="stable")[:count]])
+        rank[members] = (np.arange(members.sum()) + 0.5) / members.sum()
+    return np.sort(order[np.argsort(rank, kind="stable")[:count]])

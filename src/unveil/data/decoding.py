@@ -1,7 +1,7 @@
-"""The one decoder, for training, evaluation and serving alike.
+"""The image decoder for training, evaluation and serving.
 
-Takes the bytes of an image file and gives a gray ``uint8`` array. The limits hold before a pixel
-is decoded, so that a small file which claims to be huge, or asks for much work, costs nothing.
+Decodes an image file to a gray ``uint8`` array. Limits are checked before decoding, which protects
+against decompression bombs and files that are expensive to decode.
 """
 
 import io
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from unveil.data.image_limits import MOST_FRAMES, Counts, counted
+from unveil.data.image_limits import MAX_FRAMES, PartCounts, count_parts
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
@@ -34,25 +34,25 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a picture upright, by its EXIF orientation."""
+"""Transposition to upright, by EXIF orientation."""
 
 _DAMAGE = (
     *(OSError, ValueError, SyntaxError, EOFError, MemoryError, ArithmeticError),
     *(LookupError, TypeError, AttributeError, struct.error, zlib.error),
 )
-"""What Pillow's decoders raise on damaged files, each in its own way."""
+"""Exceptions that Pillow's decoders raise for damaged files."""
 
 
 class UnreadableImage(ValueError):
-    """The bytes are no image we accept; the message is the reason, in a few words."""
+    """The bytes are not an accepted image; the message is a short reason."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an image may be: bytes as stored, pixels in all and on its sides, and of what parts.
+    """Limits of an image: file size in bytes, total pixels, pixels per side, scans and parts.
 
-    ``max_scans`` are a JPEG's: the usual progressive one has 10. ``max_parts`` are segments,
-    chunks, blocks and tags: each costs time, as a pixel does.
+    ``max_scans`` is for JPEG: a usual progressive one has 10. ``max_parts`` counts segments,
+    chunks, blocks and tags, each of which costs decoding time.
     """
 
     max_bytes: int = 20_000_000
@@ -64,8 +64,8 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """An image before it is decoded: its size in pixels, its scans, its bytes."""
+class ImageInfo:
+    """An image before decoding: width and height in pixels, scans, and file size in bytes."""
 
     width: int
     height: int
@@ -74,36 +74,36 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedImage:
     """A decoded face: ``pixels`` of shape ``(height, width)`` in 0..255, and the stored mode."""
 
     pixels: Pixels
     mode: str
 
 
-def decode(content: bytes, limits: Limits = Limits()) -> Decoded:
-    """Decode one still image, upright and gray.
+def decode(content: bytes, limits: Limits = Limits()) -> DecodedImage:
+    """Decode one still image to upright gray pixels.
 
-    Transparent pixels lie on black, 16-bit values are scaled to 0..255, EXIF rotation is applied
-    and all other metadata left behind. Raises ``UnreadableImage`` with the reason.
+    Transparency is composited on black, 16-bit values are scaled to 0..255, the EXIF orientation
+    is applied and other metadata is ignored. Raises ``UnreadableImage`` with the reason.
     """
-    _counted(content, limits)
-    with _refusing(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        _refuse_by_header(image, limits)
+    _check_structure(content, limits)
+    with _unreadable_errors(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_header(image, limits)
         mode = image.mode
-        return Decoded(pixels=_gray(_upright(image)), mode=mode)
+        return DecodedImage(pixels=_gray(_upright(image)), mode=mode)
 
 
-def measured(content: bytes, limits: Limits = Limits()) -> Measured:
-    """Say how large an image is, without decoding it; raises ``UnreadableImage`` as ``decode``."""
-    counts = _counted(content, limits)
-    with _refusing(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        _refuse_by_header(image, limits)
-        return Measured(*image.size, scans=counts.scans, content=len(content))
+def inspect(content: bytes, limits: Limits = Limits()) -> ImageInfo:
+    """Return the size of an image without decoding it; raises ``UnreadableImage`` as ``decode``."""
+    counts = _check_structure(content, limits)
+    with _unreadable_errors(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        _check_header(image, limits)
+        return ImageInfo(*image.size, scans=counts.scans, content=len(content))
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
-    """Give the face as a ``(size, size)`` square: the centre is kept where it was not square."""
+    """Resize to ``(size, size)``; an image that is not square is center-cropped."""
     if pixels.shape == (size, size):
         return pixels
     image = ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.BILINEAR)
@@ -111,7 +111,7 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 
 
 def refuse_size(width: int, height: int, limits: Limits) -> None:
-    """Raise ``UnreadableImage`` where a picture is larger or smaller than it may be."""
+    """Raise ``UnreadableImage`` if a picture is larger or smaller than the limits, in pixels."""
     if width * height > limits.max_pixels:
         raise UnreadableImage(f"{width}x{height} pixels, more than {limits.max_pixels} in all")
     if min(width, height) < limits.min_side:
@@ -121,11 +121,11 @@ def refuse_size(width: int, height: int, limits: Limits) -> None:
 
 
 @contextmanager
-def _refusing(limits: Limits) -> Iterator[None]:
+def _unreadable_errors(limits: Limits) -> Iterator[None]:
     """Turn whatever Pillow raises into ``UnreadableImage``."""
     try:
         with warnings.catch_warnings():
-            # Pillow only warns of a bomb; our own limit refuses it.
+            # Pillow only warns about decompression bombs; the limits refuse them.
             warnings.simplefilter("ignore")
             yield
     except UnreadableImage:
@@ -138,15 +138,15 @@ def _refusing(limits: Limits) -> Iterator[None]:
         raise UnreadableImage(f"damaged: {str(error)[:80]}") from None
 
 
-def _counted(content: bytes, limits: Limits) -> Counts:
-    """Count what a file is made of; one that asks for too much work is refused unopened."""
+def _check_structure(content: bytes, limits: Limits) -> PartCounts:
+    """Check file size, frames, scans and parts against the limits, before Pillow opens the file."""
     if not content:
         raise UnreadableImage("empty file")
     if len(content) > limits.max_bytes:
         raise UnreadableImage(f"{len(content)} bytes, more than {limits.max_bytes}")
-    counts = counted(content, limits.max_parts)
+    counts = count_parts(content, limits.max_parts)
     if counts.frames > 1:
-        more = " or more" if counts.frames == MOST_FRAMES else ""
+        more = " or more" if counts.frames == MAX_FRAMES else ""
         raise UnreadableImage(f"{counts.frames} frames{more}, not a still image")
     if counts.scans > limits.max_scans:
         raise UnreadableImage(f"{counts.scans} scans, more than {limits.max_scans}")
@@ -155,7 +155,7 @@ def _counted(content: bytes, limits: Limits) -> Counts:
     return counts
 
 
-def _refuse_by_header(image: Image.Image, limits: Limits) -> None:
+def _check_header(image: Image.Image, limits: Limits) -> None:
     refuse_size(*image.size, limits)
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
@@ -163,7 +163,7 @@ def _refuse_by_header(image: Image.Image, limits: Limits) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    # Not ImageOps.exif_transpose: it writes the other tags anew, and fails on odd ones.
+    # Not ImageOps.exif_transpose: it rewrites the other tags, and fails on unusual ones.
     image.load()
     turn = _TURNS.get(image.getexif().get(0x0112, 1))
     return image if turn is None else image.transpose(turn)

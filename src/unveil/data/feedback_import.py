@@ -1,10 +1,10 @@
-"""archive + feedback -> a larger archive, from which the next version of the faces is made.
+"""Add pictures from user feedback to a copy of the archive, for the next version of the data.
 
-Takes the archive of now, byte for byte, and of the feedback that `unveil serve` kept what people
-consented to and named a class of; makes a zip with ``train/CLASS/feedback-SHA256.png`` besides, to
-be given to `unveil ingest`. Feedback is learned from and never judged by: no other split changes.
-A picture that was taken back, or is there already, is left out. Command:
-``unveil data feedback FOLDER TARGET``.
+Copies the current archive byte for byte and adds the pictures that `unveil serve` kept with
+consent and a class, as ``train/CLASS/feedback-SHA256.png``; the result is for `unveil ingest`.
+Feedback is used for training only: validation and test do not change. Pictures that were
+withdrawn or are already in the archive are skipped. Command: ``unveil data feedback FOLDER
+TARGET``.
 """
 
 import re
@@ -15,59 +15,60 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unveil.common import audit_log
-from unveil.common.errors import UserError, unknown
-from unveil.common.files import replacing, sha256
+from unveil.common.errors import UserError, unknown_choice
+from unveil.common.files import atomic_write, sha256
 from unveil.config.provenance import dvc_hash
 from unveil.data import archive as archives
 from unveil.data import feedback
 from unveil.data.archive import Layout
-from unveil.data.feedback import PICTURES, Entry
-from unveil.data.ingest import entry
+from unveil.data.feedback import PICTURES, FeedbackEntry
+from unveil.data.ingest import zip_entry
 
 KEPT = re.compile("feedback-([0-9a-f]{64})")
-"""The digest in a member's name, which `unveil data export` puts a number before."""
+"""The digest in a member's name; `unveil data export` prefixes the name with a number."""
 
 
-def enlarge(source: Path, folder: Path, target: Path, layout: Layout) -> dict[str, int]:
-    """Write the archive with the faces of ``folder``; counts these by class, in order.
+def add_feedback(source: Path, folder: Path, target: Path, layout: Layout) -> dict[str, int]:
+    """Write ``target``, the archive with the pictures of ``folder``; count the new ones by class.
 
-    ``UserError`` where ``target`` is there, nothing is new, or the archive has no splits.
+    Raises:
+        UserError: ``target`` exists, no picture is new, or the archive has no splits.
     """
-    archives.refuse_taken(target)
-    with archives.opened(source) as archive:
-        known = set(KEPT.findall("\n".join(archive.namelist())))
-        members = archives.listing(archive, layout).members
+    archives.require_new_zip(target)
+    with archives.open_archive(source) as archive:
+        existing = set(KEPT.findall("\n".join(archive.namelist())))
+        members = archives.read_listing(archive, layout).members
     if any(member.split is None for member in members):
         raise UserError(
-            f"{source} has no folders train, validation and test: take it out by `unveil data "
-            "export FILE`, and in again by `unveil ingest FILE`, which keeps the splits as they are"
+            f"{source} has no folders train, validation and test: run `unveil data export FILE`, "
+            "then `unveil ingest FILE`, which keeps the current splits"
         )
-    new = {name: path for name, path in _faces(folder, layout) if path.stem not in known}
+    new = {name: path for name, path in _faces(folder, layout) if path.stem not in existing}
     if not new:
-        raise UserError(f"{folder} has no picture that is new to {source}")
-    with replacing(target) as path:
+        raise UserError(f"{folder} has no picture that is not yet in {source}")
+    with atomic_write(target) as path:
         shutil.copyfile(source, path)
-        with zipfile.ZipFile(path, "a") as made:
+        with zipfile.ZipFile(path, "a") as target_zip:
             for name, picture in sorted(new.items()):
-                made.writestr(entry(name), picture.read_bytes())
+                target_zip.writestr(zip_entry(name), picture.read_bytes())
         audit_log.record("feedback", archive=dvc_hash(path), images=len(new))
     counts = Counter(name.split("/")[1] for name in new)
     return {name: counts[name] for name in layout.classes}
 
 
 def _faces(folder: Path, layout: Layout) -> Iterator[tuple[str, Path]]:
-    for said in feedback.read(folder):
-        path = folder / PICTURES / f"{said.picture}.png"
-        # Whoever takes a picture back removes its file.
-        if said.picture is not None and path.is_file():
-            yield _member(said, path, layout), path
+    for answer in feedback.read(folder):
+        path = folder / PICTURES / f"{answer.picture}.png"
+        # The file of a withdrawn picture has been removed.
+        if answer.picture is not None and path.is_file():
+            yield _member(answer, path, layout), path
 
 
-def _member(said: Entry, path: Path, layout: Layout) -> str:
-    if said.emotion not in layout.classes:
-        raise unknown(
-            f"emotion in {path.parents[1] / feedback.LINES}:", said.emotion, layout.classes
+def _member(answer: FeedbackEntry, path: Path, layout: Layout) -> str:
+    if answer.emotion not in layout.classes:
+        raise unknown_choice(
+            f"emotion in {path.parents[1] / feedback.LINES}:", answer.emotion, layout.classes
         )
-    if sha256(path) != said.picture:
-        raise UserError(f"{path} is not what was kept: its sha256 is another one; remove it")
-    return f"train/{said.emotion}/feedback-{said.picture}.png"
+    if sha256(path) != answer.picture:
+        raise UserError(f"{path} was changed: its sha256 differs from its name; remove it")
+    return f"train/{answer.emotion}/feedback-{answer.picture}.png"

@@ -1,7 +1,6 @@
-"""fer2013.csv -> faces: one PNG for each row, pixel for pixel.
+"""Reader for fer2013.csv of the FER2013 challenge (columns emotion, pixels, Usage).
 
-Takes the table of the FER2013 challenge (columns emotion, pixels, Usage) and gives member names,
-``split/class/row.png``, and images. `unveil ingest` reads through it.
+Each row becomes a PNG named ``split/class/row.png``. Used by `unveil ingest`.
 """
 
 import csv
@@ -14,7 +13,7 @@ from typing import TextIO
 
 from PIL import Image
 
-from unveil.common.csv_reader import Table
+from unveil.common.csv_reader import CsvTable
 from unveil.common.errors import UserError
 
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -23,7 +22,7 @@ PIXELS = {str(value): value for value in range(256)}
 
 
 def faces(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Give each row's member name and PNG; ``UserError`` names the line of a bad row."""
+    """Yield the member name and the PNG of each row; raises ``UserError`` with the line number."""
     with source.open(newline="", encoding="utf-8-sig") as file:
         yield from _rows(file, source)
 
@@ -31,8 +30,8 @@ def faces(source: Path) -> Iterator[tuple[str, bytes]]:
 def _rows(file: TextIO, source: Path) -> Iterator[tuple[str, bytes]]:
     table, first = None, 0
     try:
-        table = Table(file)
-        # One of the two published versions has spaces here: `emotion, Usage, pixels`.
+        table = CsvTable(file)
+        # One of the two published versions has spaces in its header: `emotion, Usage, pixels`.
         header = [name.lower() for name in table.header]
         if missing := [name for name in ("emotion", "pixels", "usage") if name not in header]:
             raise ValueError(f"no column {missing[0]!r}; a fer2013.csv has emotion, pixels, Usage")
@@ -52,7 +51,7 @@ def _rows(file: TextIO, source: Path) -> Iterator[tuple[str, bytes]]:
 def _folder(row: dict[str, str]) -> str:
     emotions = {str(number): name for number, name in enumerate(EMOTIONS)}
     usages = {name.lower(): split for name, split in USAGES.items()}
-    # pandas saves whole numbers as 3.0 once a cell of their column was empty.
+    # pandas writes integers as 3.0 if a cell of the column was empty.
     emotion = re.sub(r"\.0+$", "", row["emotion"].strip())[:20]
     usage = row["usage"].strip()[:20]
     if emotion not in emotions:
@@ -66,7 +65,7 @@ def _pixels(cell: str) -> bytes:
     try:
         return bytes(map(PIXELS.__getitem__, cell.split()))
     except KeyError as error:
-        raise ValueError(f"pixel {error.args[0][:20]!r} is no whole number in 0..255") from None
+        raise ValueError(f"pixel {error.args[0][:20]!r} is not an integer in 0..255") from None
 
 
 def _png(pixels: bytes) -> bytes:

@@ -1,8 +1,8 @@
-"""What an image file is made of, counted before a decoder runs: frames, scans, parts.
+"""Count the frames, scans and parts of an image file before decoding it.
 
-Takes the bytes of an image file. Decoding costs time for each of them whatever the file's size: 26
-bytes are a scan over all pixels, 15 bytes a frame, one byte of padding a
-turn of Pillow's loop. Only the structure is read, and no further than the counts may go.
+Each of them costs decoding time whatever the size of the file: 26 bytes are a scan over all pixels,
+15 bytes a frame, one byte of padding an iteration of Pillow's loop. Only the structure of the file
+is read, and only until a limit is exceeded.
 """
 
 import re
@@ -10,134 +10,134 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MOST_FRAMES = 100
-"""More are not counted: one is too many already."""
+MAX_FRAMES = 100
+"""Frames are counted up to this number; more than one is refused anyway."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""What ends the coded pixels of a JPEG's scan."""
+"""The marker after the entropy-coded data of a JPEG scan."""
 _PADDING = re.compile(rb"\xff*")
 _SCAN, _END = 0xDA, 0xD9
 _BARE = {0x01, *range(0xD0, 0xD9)}
-"""Markers of a JPEG without a length."""
+"""JPEG markers without a length."""
 
 _IFD = {42: ("H", "I", 12), 43: ("Q", "Q", 20)}
-"""Of each kind of TIFF: how entries are counted, how a place is written, bytes of an entry."""
+"""For each TIFF version: formats of the entry count and of offsets, and bytes of an entry."""
 _OFFSETS = {273, 324}
-"""Tags of a TIFF that have a value for each strip or tile."""
+"""TIFF tags with a value for each strip or tile."""
 
 _HEADER = re.compile(rb"P\w+(?:\s|#[^\r\n]*)*")
-"""Of a Netpbm file, up to its width: Pillow reads it byte by byte."""
+"""Header of a Netpbm file up to its width, which Pillow reads byte by byte."""
 
 
 @dataclass
-class Counts:
-    """How many ``frames`` and ``scans`` there are; ``parts`` are segments, chunks, blocks, tags."""
+class PartCounts:
+    """Number of ``frames``, ``scans`` and ``parts`` (segments, chunks, blocks or tags)."""
 
     frames: int = 1
     scans: int = 1
     parts: int = 0
 
 
-def counted(content: bytes, most: int) -> Counts:
-    """Count what a file is made of, up to ``most`` parts; nothing is raised for a damaged one."""
-    counts = Counts()
+def count_parts(content: bytes, max_parts: int) -> PartCounts:
+    """Count frames, scans and parts, up to ``most`` parts; damaged files raise nothing."""
+    counts = PartCounts()
     for start, count in _KINDS.items():
         if content.startswith(start):
             try:
-                count(content, counts, most)
+                count(content, counts, max_parts)
             except (LookupError, struct.error):
-                # Cut off: the decoder says so.
+                # Truncated: the decoder reports it.
                 break
     return counts
 
 
-def _jpeg(content: bytes, counts: Counts, most: int) -> None:
-    counts.scans, place = 0, 2
-    while counts.parts <= most:
-        padded = _PADDING.match(content, place)
-        padding = padded.end() - place if padded else 0
+def _jpeg(content: bytes, counts: PartCounts, max_parts: int) -> None:
+    counts.scans, offset = 0, 2
+    while counts.parts <= max_parts:
+        padded = _PADDING.match(content, offset)
+        padding = padded.end() - offset if padded else 0
         if not padding:
             return
         counts.parts += padding
-        marker, place = content[place + padding], place + padding + 1
+        marker, offset = content[offset + padding], offset + padding + 1
         if marker == _END:
             return
         if marker in _BARE:
             continue
-        place += struct.unpack_from(">H", content, place)[0]
+        offset += struct.unpack_from(">H", content, offset)[0]
         if marker == _SCAN:
             counts.scans += 1
-            following = _MARKER.search(content, place)
-            place = following.start() if following else len(content)
+            following = _MARKER.search(content, offset)
+            offset = following.start() if following else len(content)
 
 
-def _png(content: bytes, counts: Counts, most: int) -> None:
-    place = 8
-    while counts.parts <= most:
-        length, name = struct.unpack_from(">I4s", content, place)
+def _png(content: bytes, counts: PartCounts, max_parts: int) -> None:
+    offset = 8
+    while counts.parts <= max_parts:
+        length, name = struct.unpack_from(">I4s", content, offset)
         if name == b"acTL":
-            counts.frames = min(MOST_FRAMES, struct.unpack_from(">I", content, place + 8)[0])
+            counts.frames = min(MAX_FRAMES, struct.unpack_from(">I", content, offset + 8)[0])
         counts.parts += 1
-        place += 12 + length
+        offset += 12 + length
 
 
-def _gif(content: bytes, counts: Counts, most: int) -> None:
-    counts.frames, place = 0, 13 + _colors(content[10])
-    while counts.parts <= most and counts.frames < MOST_FRAMES:
-        kind, place = content[place], place + 1
+def _gif(content: bytes, counts: PartCounts, max_parts: int) -> None:
+    counts.frames, offset = 0, 13 + _colors(content[10])
+    while counts.parts <= max_parts and counts.frames < MAX_FRAMES:
+        kind, offset = content[offset], offset + 1
         counts.parts += 1
         if kind == 0x3B:
             return
         if kind == 0x2C:
             counts.frames += 1
-            place = _blocks(content, place + 10 + _colors(content[place + 8]), counts, most)
+            offset = _blocks(content, offset + 10 + _colors(content[offset + 8]), counts, max_parts)
         elif kind == 0x21:
-            place = _blocks(content, place + 1, counts, most)
+            offset = _blocks(content, offset + 1, counts, max_parts)
 
 
 def _colors(flags: int) -> int:
-    """Give the bytes of a GIF's table of colours."""
+    """Return the size in bytes of a GIF colour table."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _blocks(content: bytes, place: int, counts: Counts, most: int) -> int:
-    while (size := content[place]) and counts.parts <= most:
+def _blocks(content: bytes, offset: int, counts: PartCounts, max_parts: int) -> int:
+    while (size := content[offset]) and counts.parts <= max_parts:
         counts.parts += 1
-        place += 1 + size
-    return place + 1
+        offset += 1 + size
+    return offset + 1
 
 
-def _webp(content: bytes, counts: Counts, most: int) -> None:
-    counts.frames, place = 0, 12
-    while counts.parts <= most and counts.frames < MOST_FRAMES and place + 8 <= len(content):
-        name, length = struct.unpack_from("<4sI", content, place)
+def _webp(content: bytes, counts: PartCounts, max_parts: int) -> None:
+    counts.frames, offset = 0, 12
+    while counts.parts <= max_parts and counts.frames < MAX_FRAMES and offset + 8 <= len(content):
+        name, length = struct.unpack_from("<4sI", content, offset)
         counts.frames += name == b"ANMF"
         counts.parts += 1
-        place += 8 + length + length % 2
+        offset += 8 + length + length % 2
 
 
-def _tiff(content: bytes, counts: Counts, most: int) -> None:
+def _tiff(content: bytes, counts: PartCounts, max_parts: int) -> None:
     order = "<" if content.startswith(b"II") else ">"
     number, where, size = _IFD[struct.unpack_from(f"{order}H", content, 2)[0]]
     first, width = struct.calcsize(number), struct.calcsize(where)
-    (place,), counts.frames = struct.unpack_from(f"{order}{where}", content, width), 0
-    while place and counts.parts <= most and counts.frames < MOST_FRAMES:
+    (offset,), counts.frames = struct.unpack_from(f"{order}{where}", content, width), 0
+    while offset and counts.parts <= max_parts and counts.frames < MAX_FRAMES:
         counts.frames += 1
-        (entries,) = struct.unpack_from(f"{order}{number}", content, place)
+        (entries,) = struct.unpack_from(f"{order}{number}", content, offset)
         counts.parts += entries
-        for _ in range(min(entries, most)):
-            tag, _, values = struct.unpack_from(f"{order}HH{where}", content, place + first)
+        for _ in range(min(entries, max_parts)):
+            tag, _, values = struct.unpack_from(f"{order}HH{where}", content, offset + first)
             counts.parts += values if tag in _OFFSETS else 0
-            place += size
-        (place,) = struct.unpack_from(f"{order}{where}", content, place + first)
+            offset += size
+        (offset,) = struct.unpack_from(f"{order}{where}", content, offset + first)
 
 
-def _netpbm(content: bytes, counts: Counts, most: int) -> None:
-    found = _HEADER.match(content)
-    counts.parts = found.end() if found else 0
+def _netpbm(content: bytes, counts: PartCounts, max_parts: int) -> None:
+    header = _HEADER.match(content)
+    counts.parts = header.end() if header else 0
 
 
-_KINDS: dict[bytes, Callable[[bytes, Counts, int], None]] = {
+_KINDS: dict[bytes, Callable[[bytes, PartCounts, int], None]] = {
     b"\xff\xd8": _jpeg,
     b"\x89PNG\r\n\x1a\n": _png,
     b"GIF8": _gif,

@@ -1,10 +1,8 @@
-"""SOURCE -> the raw data: one archive of labelled faces, under DVC, never edited afterwards.
+"""Import a zip, a folder or a ``fer2013.csv`` as the raw data: one archive, tracked by DVC.
 
-Takes a zip, a folder or a ``fer2013.csv``; makes ``data/01_raw/faces.zip`` and its ``.dvc`` file,
-of images without metadata (`strip`) and the table of groups, and of nothing else. The same source
-gives the same bytes each time. An image that cannot be read becomes an empty member, whose comment
-is the reason.
-Command: ``unveil ingest SOURCE``.
+Writes ``data/01_raw/faces.zip`` with the images, without metadata, and the table of attributes;
+other files are skipped. The same source always gives the same bytes. An unreadable image becomes
+an empty member whose comment is the reason. Command: ``unveil ingest SOURCE``.
 """
 
 import os
@@ -19,7 +17,7 @@ from types import MappingProxyType
 from tqdm import tqdm
 
 from unveil.common.errors import UserError
-from unveil.common.files import replacing
+from unveil.common.files import atomic_write
 from unveil.common.paths import ARCHIVE
 from unveil.data import archive as archives
 from unveil.data import attributes as groups
@@ -30,12 +28,12 @@ from unveil.data.archive import (
     MAX_TABLE_BYTES,
     Layout,
     Listing,
-    arrange,
-    listing,
-    opened,
+    build_listing,
+    open_archive,
+    read_listing,
 )
 from unveil.data.decoding import SUFFIXES, Limits, UnreadableImage
-from unveil.data.metadata_stripping import LIMITS, reason, strip
+from unveil.data.metadata_stripping import DEFAULT_LIMITS, error_reason, strip_metadata
 
 KINDS = "a source is a zip, a folder with [split/]class/image, or a fer2013.csv"
 
@@ -46,24 +44,26 @@ def ingest(
     target: Path = ARCHIVE,
     layout: Layout,
     attributes: Path | None = None,
-    limits: Limits = LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Listing:
-    """Make ``source`` the archive ``target`` and list it; a failure leaves the old one as it was.
+    """Import ``source`` into the archive ``target`` and list it; a failure keeps the old archive.
 
-    ``attributes`` is a CSV with a column ``file``; it goes along as ``attributes.csv``. Only images
-    and such a table are taken. Raises ``UserError`` for what is refused.
+    ``attributes`` is a CSV with a column ``file``, stored as ``attributes.csv``. Only images and
+    this table are imported. Raises ``UserError`` for a source that is refused.
     """
     try:
-        take = _way_to_take(source)
-        table = None if attributes is None else _table(attributes)
-        with replacing(target) as path:
+        take = _importer(source)
+        table = None if attributes is None else _read_attributes(attributes)
+        with atomic_write(target) as path:
             taken = take(source, path, layout, limits)
             if table is None:
                 return _checked(taken, path, source)
             if taken.attributes is not None:
-                raise UserError(f"{source} already has {taken.attributes!r}; give no {attributes}")
+                raise UserError(
+                    f"{source} already has {taken.attributes!r}; do not also give {attributes}"
+                )
             with zipfile.ZipFile(path, "a") as archive:
-                archive.writestr(entry(ATTRIBUTES), table)
+                archive.writestr(zip_entry(ATTRIBUTES), table)
             return _checked(replace(taken, attributes=ATTRIBUTES), path, source)
     except OSError as error:
         where, reason = error.filename or source, str(error.strerror or error).lower()
@@ -71,16 +71,16 @@ def ingest(
 
 
 def _checked(taken: Listing, path: Path, source: Path) -> Listing:
-    """Refuse what no manifest could be made of; name the images that cannot be read."""
+    """Refuse an archive without a train split or readable images; add the unreadable images."""
     splits = {member.split for member in taken.members}
     if splits - {None} and "train" not in splits:
-        there = ", ".join(sorted(map(str, splits)))
-        raise UserError(f"{source}: the archive has {there} but no train folder")
+        present = ", ".join(sorted(map(str, splits)))
+        raise UserError(f"{source}: the archive has {present} but no train folder")
     with zipfile.ZipFile(path) as archive:
         if taken.attributes is not None:
             groups.read(archive.read(taken.attributes), taken.attributes)
-        found = (archive.getinfo(member.name) for member in taken.members)
-        reasons = {one.filename: one.comment.decode() for one in found if not one.file_size}
+        entries = (archive.getinfo(member.name) for member in taken.members)
+        reasons = {one.filename: one.comment.decode() for one in entries if not one.file_size}
     if len(reasons) == len(taken.members):
         name, why = next(iter(reasons.items()))
         raise UserError(
@@ -89,9 +89,9 @@ def _checked(taken: Listing, path: Path, source: Path) -> Listing:
     return replace(taken, unreadable=reasons)
 
 
-def track(target: Path = ARCHIVE) -> None:
-    """Put the archive under DVC; ``UserError`` with DVC's reason when that fails."""
-    # Not --quiet, which swallows the reason of a failure.
+def track_with_dvc(target: Path = ARCHIVE) -> None:
+    """Track the archive with DVC; raises ``UserError`` with DVC's reason on failure."""
+    # Not --quiet, which suppresses the reason of a failure.
     command = [sys.executable, "-m", "dvc", "add", str(target)]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -101,69 +101,71 @@ def track(target: Path = ARCHIVE) -> None:
         raise UserError(f"dvc add {target} failed: {reason.removeprefix('ERROR: ')}")
 
 
-def _way_to_take(source: Path) -> Callable[[Path, Path, Layout, Limits], Listing]:
+def _importer(source: Path) -> Callable[[Path, Path, Layout, Limits], Listing]:
     if not source.exists():
-        raise UserError(f"{source} is not there; {KINDS}")
+        raise UserError(f"{source} not found; {KINDS}")
     if source.is_dir():
-        return _take_folder
+        return _import_folder
     if source.is_file():
         source.open("rb").close()
         if source.suffix.lower() == ".csv":
-            return _take_fer2013
+            return _import_fer2013
         if source.suffix.lower() == ".zip" or zipfile.is_zipfile(source):
-            return _take_zip
-    raise UserError(f"{source} is of another kind; {KINDS}")
+            return _import_zip
+    raise UserError(f"{source} has an unsupported type; {KINDS}")
 
 
-def _take_zip(source: Path, path: Path, layout: Layout, limits: Limits) -> Listing:
-    before = _age(source)
-    with opened(source) as archive:
-        taken = listing(archive, layout)
+def _import_zip(source: Path, path: Path, layout: Layout, limits: Limits) -> Listing:
+    before = _size_and_mtime(source)
+    with open_archive(source) as archive:
+        taken = read_listing(archive, layout)
         wanted = sorted(filter(_is_wanted, archive.namelist()))
-        compression.refuse_other(archive, wanted)
-        rewrite(archive, path, wanted, limits=limits)
-    # Of one that is still being downloaded, half would else pass for damaged images.
-    if _age(source) != before:
+        compression.require_supported(archive, wanted)
+        copy_members(archive, path, wanted, limits=limits)
+    # A file that is still being downloaded would otherwise appear to have damaged images.
+    if _size_and_mtime(source) != before:
         raise UserError(f"{source} changed while it was read; try again")
     return taken
 
 
-def _age(path: Path) -> tuple[int, int]:
+def _size_and_mtime(path: Path) -> tuple[int, int]:
     return path.stat().st_size, path.stat().st_mtime_ns
 
 
-def rewrite(
+def copy_members(
     source: zipfile.ZipFile,
     path: Path,
     names: Iterable[str],
     *,
-    limits: Limits = LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     tables: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
-    """Write the members ``names`` of an archive to another, without metadata.
+    """Copy the members ``names`` of an archive to a new archive, without metadata.
 
-    ``tables`` are the contents that take the place of a member's own.
+    ``tables`` replaces the contents of members.
     """
     with zipfile.ZipFile(path, "w") as target:
         for name in tqdm(names, desc="faces", unit=" files", delay=2):
             most = limits.max_bytes if _is_image(name) else MAX_TABLE_BYTES
             try:
                 given = tables.get(name)
-                content = archives.content(source, name, max_bytes=most) if given is None else given
+                content = (
+                    archives.read_member(source, name, max_bytes=most) if given is None else given
+                )
             except UnreadableImage as error:
                 if not _is_image(name):
                     raise UserError(f"{name} cannot be read as a table: {error}") from None
-                target.writestr(_unreadable(name, error), b"")
+                target.writestr(_unreadable_entry(name, error), b"")
             else:
                 _add(target, name, content, limits)
 
 
-def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Listing:
+def _import_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Listing:
     files = {str(file.relative_to(source)): file for file in _files(source)}
     wanted = sorted(name for name in files if _is_wanted(name))
     if not any(map(_is_image, wanted)):
         raise UserError(f"{source} is a folder without images; {KINDS}")
-    taken = arrange([entry(name) for name in wanted], layout, where=str(source))
+    taken = build_listing([zip_entry(name) for name in wanted], layout, where=str(source))
     with zipfile.ZipFile(path, "w") as archive:
         for name in tqdm(wanted, desc="folder", unit=" files", delay=2):
             _add(archive, name, files[name].read_bytes(), limits)
@@ -172,22 +174,24 @@ def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Li
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, limits: Limits) -> None:
     try:
-        bare = strip(content, limits) if _is_image(name) else _plain(content, name)
-        archive.writestr(entry(name), bare)
+        bare = (
+            strip_metadata(content, limits) if _is_image(name) else _normalize_table(content, name)
+        )
+        archive.writestr(zip_entry(name), bare)
     except UnreadableImage as error:
-        archive.writestr(_unreadable(name, error), b"")
+        archive.writestr(_unreadable_entry(name, error), b"")
 
 
-def _plain(table: bytes, name: str) -> bytes:
+def _normalize_table(table: bytes, name: str) -> bytes:
     try:
-        return groups.plain(table, name)
+        return groups.normalize(table, name)
     except UserError:
-        return table  # `_checked` refuses it, once it is known that no other was given
+        return table  # `_checked` refuses it later, unless another table was given
 
 
-def _unreadable(name: str, error: UnreadableImage) -> zipfile.ZipInfo:
-    empty = entry(name)
-    empty.comment = reason(error).encode()
+def _unreadable_entry(name: str, error: UnreadableImage) -> zipfile.ZipInfo:
+    empty = zip_entry(name)
+    empty.comment = error_reason(error).encode()
     return empty
 
 
@@ -215,26 +219,26 @@ def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
-def entry(name: str) -> zipfile.ZipInfo:
-    """Head a member, the same at each time; ``UserError`` for a name that is no text."""
+def zip_entry(name: str) -> zipfile.ZipInfo:
+    """Return a reproducible member header; raises ``UserError`` for a name that is not UTF-8."""
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise UserError(f"{name!r}: the name is not UTF-8")
-    made = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    made.external_attr = 0o100644 << 16
-    return made
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.external_attr = 0o100644 << 16
+    return entry
 
 
-def _table(attributes: Path) -> bytes:
+def _read_attributes(attributes: Path) -> bytes:
     try:
         table = attributes.read_bytes()
     except OSError as error:
-        said = str(error.strerror).lower()
-        raise UserError(f"{attributes} cannot be read as a table: {said}") from None
-    return groups.plain(table, attributes)
+        reason = str(error.strerror).lower()
+        raise UserError(f"{attributes} cannot be read as a table: {reason}") from None
+    return groups.normalize(table, attributes)
 
 
-def _take_fer2013(source: Path, path: Path, layout: Layout, _limits: Limits) -> Listing:
+def _import_fer2013(source: Path, path: Path, layout: Layout, _limits: Limits) -> Listing:
     with zipfile.ZipFile(path, "w") as archive:
         for name, image in tqdm(fer2013.faces(source), desc="table", unit=" faces", delay=2):
-            archive.writestr(entry(name), image)
-        return arrange(archive.infolist(), layout, where=str(source))
+            archive.writestr(zip_entry(name), image)
+        return build_listing(archive.infolist(), layout, where=str(source))

@@ -1,4 +1,4 @@
-"""What `unveil ingest` and `unveil sample` may replace, and what they say of what they took."""
+"""Checks and messages of `unveil ingest` and `unveil sample`."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,51 +14,53 @@ from unveil.data import synthetic
 from unveil.data.archive import Listing
 from unveil.data.decoding import SUFFIXES
 
-NAMED = 5
-"""How many folders a line names."""
+MAX_FOLDERS_NAMED = 5
+"""Maximum number of folders named in a line."""
 
 
-def refuse_replaced_by_drawings(target: Path = ARCHIVE) -> None:
-    """Refuse to draw faces over others that are here or that git or DVC has."""
-    anew = f"to begin anew with drawn faces, remove {missing_files.pointer(target)} from git"
-    if said := missing_files.lost(target):
-        raise UserError(f"{said}; drawn faces do not replace it; {anew}")
-    if target.exists() and not _is_drawn(target):
+def refuse_to_replace_with_synthetic(target: Path = ARCHIVE) -> None:
+    """Raise ``UserError`` if the target has real faces, or is missing but tracked by git or DVC."""
+    remedy = f"to start with synthetic faces, remove {missing_files.pointer(target)} from git"
+    if hint := missing_files.restore_hint(target):
+        raise UserError(f"{hint}; synthetic faces do not replace it; {remedy}")
+    if target.exists() and not _is_synthetic(target):
         raise UserError(
-            f"{target} has faces that are not drawn, and drawn ones do not replace them; "
-            f"{anew} and move {target} away"
+            f"{target} has faces that are not synthetic, and synthetic ones do not replace them; "
+            f"{remedy} and move {target} away"
         )
 
 
-def _is_drawn(target: Path) -> bool:
-    with archives.opened(target) as archive:
+def _is_synthetic(target: Path) -> bool:
+    with archives.open_archive(target) as archive:
         files = [entry.filename for entry in archive.infolist()]
-    return synthetic.is_drawn(name for name in files if Path(name).suffix.lower() in SUFFIXES)
+    return synthetic.is_synthetic(name for name in files if Path(name).suffix.lower() in SUFFIXES)
 
 
-def replaced(before: str | None, after: str, *, was_here: bool, target: Path = ARCHIVE) -> str:
-    """Say what the new archive took the place of; ``before`` and ``after`` are md5 digests."""
+def describe_replacement(
+    before: str | None, after: str, *, was_here: bool, target: Path = ARCHIVE
+) -> str:
+    """Describe what the new archive replaced; ``before`` and ``after`` are md5 digests."""
     pointer = missing_files.pointer(target)
     if before is None:
         return ""
     if before == after:
         return f"the same faces as {pointer} recorded before"
-    where = "" if was_here else ", which was not here"
+    where = "" if was_here else ", which was missing"
     return (
         f"replaced the archive that {pointer} recorded, md5 {before}{where}; where that file was "
-        f"committed, `git checkout -- {pointer} && dvc pull {target}` brings it back"
+        f"committed, `git checkout -- {pointer} && dvc pull {target}` restores it"
     )
 
 
-def told(taken: Listing, params: Params) -> Iterator[str]:
-    """Say what is odd about an archive: unreadable images, and where its splits come from."""
+def ingest_notes(taken: Listing, params: Params) -> Iterator[str]:
+    """Yield notes about an archive: the origin of its splits, and unreadable images."""
     if taken.renamed:
         named = ", ".join(f"{name} is {split}" for name, split in sorted(taken.renamed.items()))
         yield f"splits by their folders: {named}"
     if taken.pooled:
         yield (
-            f"no splits: {len(taken.pooled)} folders make one set, {_counts(taken.pooled)}; to "
-            "keep one apart, say which split it is: data.split_folders in params.yaml"
+            f"no splits: {len(taken.pooled)} folders are pooled, {_counts(taken.pooled)}; to "
+            "keep them apart, set their splits: data.split_folders in params.yaml"
         )
     if taken.unreadable:
         yield _unreadable(taken, params)
@@ -68,7 +70,7 @@ def _unreadable(taken: Listing, params: Params) -> str:
     name, why = next(iter(taken.unreadable.items()))
     share, most = len(taken.unreadable) / len(taken.members), params.rules["few_quarantined"]
     over = (
-        f"; {share:.1%} is over rules.sets.few_quarantined.max_share {most['max_share']:g} of "
+        f"; {share:.1%} exceeds rules.sets.few_quarantined.max_share {most['max_share']:g} of "
         "params.yaml"
     )
     return (
@@ -80,5 +82,5 @@ def _unreadable(taken: Listing, params: Params) -> str:
 
 def _counts(folders: Mapping[str, int]) -> str:
     named = [f"{count} in {name!r}" for name, count in sorted(folders.items())]
-    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-    return ", ".join(named[:NAMED]) + more
+    more = f" and {len(named) - MAX_FOLDERS_NAMED} more" if len(named) > MAX_FOLDERS_NAMED else ""
+    return ", ".join(named[:MAX_FOLDERS_NAMED]) + more

@@ -1,9 +1,8 @@
-"""An image without what is not its picture: no EXIF, place, thumbnail, comment, profile or rest.
+"""Remove metadata from image files: EXIF, location, thumbnail, comments, profiles, trailing data.
 
-Takes the bytes of an image file. Bytes that hold nothing but what a decoder needs are given back
-as they are; any others become a gray, upright PNG of the very pixels the decoder sees. The check
-is of the file's structure (ISO/IEC 10918-1, Annex B; ISO/IEC 15948): it does not look for what is
-hidden in the picture itself. `unveil ingest` stores no other.
+A file that has only what a decoder needs is returned unchanged; any other is re-encoded as a gray,
+upright PNG of the decoded pixels. Only the file structure is checked (ISO/IEC 10918-1, Annex B;
+ISO/IEC 15948), not data hidden in the pixels. `unveil ingest` stores only such images.
 """
 
 import io
@@ -17,29 +16,29 @@ from PIL import Image
 
 from unveil.data.decoding import Limits, UnreadableImage, decode
 
-LIMITS = Limits()
-"""Those of the decoder, where params.yaml is not asked."""
+DEFAULT_LIMITS = Limits()
+"""Default limits of the decoder, without params.yaml."""
 
 _ENTROPY = re.compile(rb"(?:[^\xff]++|\xff[\x00\xd0-\xd7])*+")
-"""Coded pixels: what stands between the start of a scan and the next marker."""
+"""Entropy-coded data between the start of a scan and the next marker."""
 _FRAMES = {0xC0, 0xC1, 0xC2}
 _QUANTIZATION, _HUFFMAN, _RESTART, _SCAN, _END = 0xDB, 0xC4, 0xDD, 0xDA, 0xD9
 _JFIF, _ADOBE = 0xE0, 0xEE
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Of each PNG colour type: values of a pixel."""
+"""Number of channels of each PNG colour type."""
 _NEEDED = re.compile(rb"IHDR(PLTE)?(tRNS)?(IDAT)+IEND")
 
 
-def strip(content: bytes, limits: Limits = LIMITS) -> bytes:
-    """Give the image without anything but its picture; ``decode`` sees the same pixels as before.
+def strip_metadata(content: bytes, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Return the image without metadata; ``decode`` gives the same pixels as before.
 
-    Raises ``UnreadableImage`` with the reason where it is not bare and cannot be decoded.
+    Raises ``UnreadableImage`` if it has metadata and cannot be decoded.
     """
-    if is_bare(content):
+    if has_no_metadata(content):
         return content
-    # Too small is for the manifest to say: such a picture is kept.
+    # Small images are kept: the manifest reports them.
     pixels = decode(content, replace(limits, min_side=1)).pixels
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
@@ -48,13 +47,13 @@ def strip(content: bytes, limits: Limits = LIMITS) -> bytes:
     return buffer.getvalue()
 
 
-def reason(error: UnreadableImage) -> str:
-    """Say why an image is unreadable without a byte of it: decoders quote what they stumbled on."""
+def error_reason(error: UnreadableImage) -> str:
+    """Return why an image is unreadable, without the bytes of it that decoders quote."""
     return re.split(r"\s*(?:\([^'\"]*|\bb)?['\"]", str(error))[0]
 
 
-def is_bare(content: bytes) -> bool:
-    """Say whether a JPEG or PNG holds nothing but what a decoder needs, down to its last byte."""
+def has_no_metadata(content: bytes) -> bool:
+    """Return whether a JPEG or PNG has nothing but what a decoder needs, to its last byte."""
     try:
         if content.startswith(_SIGNATURE):
             return _is_bare_png(content)
@@ -64,20 +63,20 @@ def is_bare(content: bytes) -> bool:
 
 
 def _is_bare_jpeg(content: bytes) -> bool:
-    place, frames = 2, 0
-    while content[place] == 0xFF:
-        marker = content[place + 1]
+    offset, frames = 2, 0
+    while content[offset] == 0xFF:
+        marker = content[offset + 1]
         if marker == _END:
-            return frames == 1 and place + 2 == len(content)
-        (length,) = struct.unpack_from(">H", content, place + 2)
-        body = content[place + 4 : place + 2 + length]
+            return frames == 1 and offset + 2 == len(content)
+        (length,) = struct.unpack_from(">H", content, offset + 2)
+        body = content[offset + 4 : offset + 2 + length]
         if len(body) != length - 2 or not _is_needed(marker, body):
             return False
         frames += marker in _FRAMES
-        place += 2 + length
+        offset += 2 + length
         if marker == _SCAN:
-            coded = _ENTROPY.match(content, place)
-            place = coded.end() if coded else place
+            coded = _ENTROPY.match(content, offset)
+            offset = coded.end() if coded else offset
     return False
 
 
@@ -92,18 +91,18 @@ def _is_needed(marker: int, body: bytes) -> bool:
     if marker == _SCAN:
         return len(body) == 4 + 2 * body[0]
     if marker == _QUANTIZATION:
-        return _is_filled(body, lambda place: 1 + 64 * (1 + (body[place] >> 4)))
+        return _is_filled(body, lambda offset: 1 + 64 * (1 + (body[offset] >> 4)))
     if marker == _HUFFMAN:
-        return _is_filled(body, lambda place: 17 + sum(body[place + 1 : place + 17]))
+        return _is_filled(body, lambda offset: 17 + sum(body[offset + 1 : offset + 17]))
     return marker == _RESTART and len(body) == 2
 
 
 def _is_filled(body: bytes, size: Callable[[int], int]) -> bool:
-    """Say whether tables, each ``size(place)`` bytes long, fill a segment to its end."""
-    place = 0
-    while place < len(body):
-        place += size(place)
-    return place == len(body) > 0
+    """Return whether tables, each ``size(offset)`` bytes long, fill a segment exactly."""
+    offset = 0
+    while offset < len(body):
+        offset += size(offset)
+    return offset == len(body) > 0
 
 
 def _is_bare_png(content: bytes) -> bool:
@@ -119,14 +118,16 @@ def _is_bare_png(content: bytes) -> bool:
         return False
     rows = height * (1 + -(-width * depth * _CHANNELS[color] // 8))
     pixels = zlib.decompressobj()
-    # One byte more than there may be: a small file that unpacks to gigabytes costs nothing.
-    found = pixels.decompress(b"".join(body for name, body in chunks if name == b"IDAT"), rows + 1)
-    return len(found) == rows and pixels.eof and not pixels.unused_data
+    # Decompress at most one byte more than allowed: protects against decompression bombs.
+    unpacked = pixels.decompress(
+        b"".join(body for name, body in chunks if name == b"IDAT"), rows + 1
+    )
+    return len(unpacked) == rows and pixels.eof and not pixels.unused_data
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = len(_SIGNATURE)
-    while place < len(content):
-        length, name = struct.unpack_from(">I4s", content, place)
-        yield name, content[place + 8 : place + 8 + length]
-        place += 12 + length
+    offset = len(_SIGNATURE)
+    while offset < len(content):
+        length, name = struct.unpack_from(">I4s", content, offset)
+        yield name, content[offset + 8 : offset + 8 + length]
+        offset += 12 + length

@@ -1,7 +1,4 @@
-"""Where the faces are from that a network learned from: drawn by the sample, or real pictures.
-
-Takes what is packed of train; gives the words that runs, versions and bundles carry on.
-"""
+"""Origin of the training data, synthetic or real pictures, as recorded in runs and bundles."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -16,24 +13,26 @@ UNKNOWN = "not stated"
 
 _DRAWN = re.compile(r"(?:.*/)?(?:\d{7}-)*(train|validation|test)_([a-z]+)_\d{4,}\.png")
 _ATTRIBUTES = frozenset({"skin_tone", "age_band", "glasses", "lighting"})
-"""Of the sample; `unveil data export` keeps them, and the names of files behind a number."""
+"""Columns of the sample; `unveil data export` keeps them, and file names after a number."""
 
 
-def packed(folder: Path = PACKED) -> str:
-    """Say where the packed training faces are from; ``UNKNOWN`` without a table of them."""
+def origin_of_packed(folder: Path = PACKED) -> str:
+    """Return the origin of the packed training faces; ``UNKNOWN`` if nothing is packed."""
     path = folder / "train.parquet"
     if not path.exists():
         return UNKNOWN
     import pandas as pd
 
     rows = pd.read_parquet(path)
-    return of(rows["member"], rows.columns)
+    return origin_of(rows["member"], rows.columns)
 
 
-def of(members: Iterable[str], columns: Collection[str] = ()) -> str:
-    """Say where faces of these names are from: drawn, where more than half of them are."""
+def origin_of(members: Iterable[str], columns: Collection[str] = ()) -> str:
+    """Return the origin of faces by their names: synthetic if more than half of them are."""
     whole = set(columns) >= _ATTRIBUTES
-    drawn = [synthetic.is_drawn([one]) or bool(whole and _DRAWN.fullmatch(one)) for one in members]
+    drawn = [
+        synthetic.is_synthetic([one]) or bool(whole and _DRAWN.fullmatch(one)) for one in members
+    ]
     if not drawn:
         return UNKNOWN
     return DRAWN if 2 * sum(drawn) > len(drawn) else REAL

@@ -1,7 +1,4 @@
-"""manifest -> the splits an archive does not bring.
-
-Takes the rows of the manifest and the shares of the splits, makes its column ``split``.
-"""
+"""Assign faces to the splits that an archive does not define: stratified and grouped."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,18 +12,22 @@ from numpy.typing import NDArray
 from unveil.common.errors import UserError
 
 
-def split(
+def assign_splits(
     faces: pd.DataFrame,
     *,
     shares: dict[Any, float],
     seed: int,
     minima: Mapping[str, int] = MappingProxyType({}),
 ) -> pd.Series:
-    """Fill in the splits an archive does not bring: stratified by label, kin kept together.
+    """Return the split of each face; missing splits are taken from train, stratified by label.
 
-    Faces with the same ``kin`` share a lot, drawn from ``(seed, kin)``: neither the order of the
-    rows nor another image changes where a face goes. Where a share gives a split fewer ``usable``
-    faces of a class than its minimum, it gets that many if enough are left for all others.
+    Faces with the same ``kin`` stay together. The order is a hash of ``(seed, kin)``: neither the
+    order of the rows nor another image changes the split of a face. Where a fraction of ``shares``
+    gives a split fewer ``usable`` faces of a class than its minimum, the split gets the minimum if
+    enough are left for all others.
+
+    Raises:
+        UserError: the archive has splits but no train folder.
     """
     result = faces["split"].copy()
     present = set(result.dropna())
@@ -40,22 +41,24 @@ def split(
     sizes = usable[pool].groupby(faces.loc[pool, "kin"]).sum()
     labels = faces.loc[pool].sort_values(["kin", "label"]).groupby("kin")["label"].first()
     for _, group in labels.groupby(labels):
-        lots = sorted(group.index, key=lambda key: hashlib.sha256(f"{seed}{key}".encode()).digest())
-        images = sizes[lots].to_numpy()
+        order = sorted(
+            group.index, key=lambda key: hashlib.sha256(f"{seed}{key}".encode()).digest()
+        )
+        images = sizes[order].to_numpy()
         rest = minima.get("train", 0) + sum(needed.values())
         enough, start = images.sum() >= rest, 0
         for name in missing:
-            count = round(shares[name] * len(lots))
+            count = round(shares[name] * len(order))
             if enough and name in needed:
                 rest -= needed[name]
-                count = _within(images[start:], count, needed=needed[name], rest=rest)
-            result[pool & faces["kin"].isin(lots[start : start + count])] = name
+                count = _closest_count(images[start:], count, needed=needed[name], rest=rest)
+            result[pool & faces["kin"].isin(order[start : start + count])] = name
             start += count
     return result
 
 
-def _within(images: NDArray[Any], count: int, *, needed: int, rest: int) -> int:
-    """Move a count of lots as little as gives them ``needed`` images and leaves ``rest``."""
+def _closest_count(images: NDArray[Any], count: int, *, needed: int, rest: int) -> int:
+    """Return the count closest to ``count`` that takes ``needed`` images and leaves ``rest``."""
     taken = np.r_[0, np.cumsum(images)]
     least = int(np.searchsorted(taken, needed))
     most = int(np.searchsorted(taken, taken[-1] - rest, side="right")) - 1

@@ -1,9 +1,8 @@
-"""Procedural faces with known attributes, so that everything runs before there is any data.
+"""Synthetic faces with known attributes, to run the pipeline without any data.
 
-Takes counts for each split and a seed; makes a zip archive of 48x48 gray drawings, with
-``attributes.csv``. Command: ``unveil sample``. The faces are synthetic: no claim about real
-faces rests on them. Expressions overlap on purpose: from the very parameters of a face the best
-guess is right for 94 % (``EXPRESSIONS``), from its pixels for fewer.
+Draws 48x48 gray faces into a zip archive with ``attributes.csv``. Command: ``unveil sample``.
+Results on them say nothing about real faces. Expressions overlap on purpose: the Bayes-optimal
+accuracy from the parameters of a face (``EXPRESSIONS``) is 94 %, from its pixels it is lower.
 """
 
 import io
@@ -20,33 +19,33 @@ from PIL import Image, ImageDraw, ImageFilter
 from tqdm import tqdm
 
 from unveil.common import csv_writer
-from unveil.common.files import replacing
+from unveil.common.files import atomic_write
 from unveil.common.types import SPLITS, Split
 from unveil.data.decoding import Pixels
 
 SIZE, FINE = 48, 192
 SKIN = {"light": (185, 225), "medium": (140, 170), "dark": (95, 125)}
 AGE = {"young": (0.0, 15, 110), "middle": (0.15, 15, 110), "old": (0.3, 130, 220)}
-"""Of each band: how much darker than skin its lines are, and the range of hair tones."""
+"""For each age band: how much darker than skin its wrinkles are, and the range of hair tones."""
 WRINKLES = ((-0.6j, 0.4 - 0.6j), (-0.7j, 0.4 - 0.7j), (0.2, 0.46), (0.17 + 0.26j, 0.42 + 0.6j))
-"""Ends of the lines in the right half of a face; the left half mirrors them."""
+"""End points of the wrinkles in the right half of a face; the left half mirrors them."""
 LIGHT = {"left": (1.0, -0.3), "front": (1.0, 0.0), "right": (1.0, 0.3), "dim": (0.65, 0.0)}
-"""Of each lighting: its gain, and the share by which the right edge outshines the middle."""
+"""For each lighting: gain, and how much brighter the right edge is than the middle, as fraction."""
 
 FOLDER = "sample"
-"""The outermost folder of drawn faces, in an archive and in what `unveil data export` makes."""
+"""The outermost folder of synthetic faces, also in archives from `unveil data export`."""
 _NAMED = re.compile(
     FOLDER + r"/\w+/\w+/(\d{7}-)*(train|validation|test)_[a-z]+_\d{4,}\.png"
 ).fullmatch
 _FEEDBACK = re.compile(r"/(\d{7}-)*feedback-[0-9a-f]{64}\.png$").search
 
 Points = NDArray[np.complexfloating]
-"""Points of a face as ``x + y * 1j``, x to the right and y down, in halves of a head's height."""
+"""Points as ``x + y * 1j``, x to the right and y down, in units of half the head's height."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """What a face does: 0 is rest, 1 a full movement; brows and mouth also go down to -1."""
+    """Parameters of an expression: 0 at rest, 1 fully moved; brows and mouth also down to -1."""
 
     mouth_curve: float
     mouth_opening: float
@@ -61,13 +60,13 @@ EXPRESSIONS = {
     "sad": (Expression(-0.45, 0.05, -0.05, 0.45, 0.78), Expression(0.25, 0.08, 0.3, 0.28, 0.15)),
     "surprise": (Expression(0.0, 0.65, 0.7, 0.1, 1.2), Expression(0.2, 0.2, 0.3, 0.25, 0.18)),
 }
-"""Of each class: mean and standard deviation of the parameters, which are independent Gaussians."""
+"""For each class: mean and standard deviation of the parameters, as independent Gaussians."""
 CLASSES = tuple(EXPRESSIONS)
 
 
 @dataclass(frozen=True)
-class Look:
-    """The attributes of a face and of its picture, drawn without regard to the expression."""
+class Appearance:
+    """The attributes of a face and of its picture, sampled independently of the expression."""
 
     skin_tone: str
     age_band: str
@@ -76,10 +75,10 @@ class Look:
 
 
 class Canvas:
-    """A picture four times too large, for one head: an ellipsoid around 0 with half height 1."""
+    """A picture of four times the final size; the head is an ellipsoid around 0, half height 1."""
 
-    def __init__(self, look: Look, generator: Generator) -> None:
-        """Choose tones, lengths and a pose: yaw and pitch as sines, roll in radians."""
+    def __init__(self, look: Appearance, generator: Generator) -> None:
+        """Sample tones, lengths and the pose: yaw and pitch as sines, roll in radians."""
         self.look = look
         self.skin = generator.uniform(*SKIN[look.skin_tone])
         self.hair = generator.uniform(*AGE[look.age_band][1:])
@@ -91,7 +90,7 @@ class Canvas:
         self._centre = FINE * complex(*generator.normal((0.5, 0.47), 0.02))
 
     def mark(self, points: Points, tone: float, *, width: float = 0.0) -> None:
-        """Fill an outline or, where there is a width, draw an open line; tones are 0..255."""
+        """Fill an outline or, if ``width`` is given, draw an open line; tones are 0..255."""
         x, y = points.real, points.imag
         depth = 0.7 * np.sqrt(np.maximum(0, 1 - (x / self.width) ** 2 - y**2))
         turned = x * np.sqrt(1 - self._yaw**2) + depth * self._yaw + (y + depth * self._pitch) * 1j
@@ -104,36 +103,41 @@ class Canvas:
             pen.polygon(pixels, fill=gray)
 
 
-def draw(folder_zip: Path, *, counts: Mapping[Split, int], seed: int) -> None:
-    """Write a zip archive of drawn faces: sample/SPLIT/CLASS/NAME.png and sample/attributes.csv.
+def draw_dataset(folder_zip: Path, *, counts: Mapping[Split, int], seed: int) -> None:
+    """Write a zip archive of synthetic faces: sample/SPLIT/CLASS/NAME.png, sample/attributes.csv.
 
-    ``counts`` are the faces of each split, shared evenly over the classes. A seed (0 or more)
-    always gives the same bytes, and a face stays as it is when counts grow.
+    ``counts`` are the faces of each split, balanced over the classes. The same seed (0 or more)
+    gives the same bytes, and larger counts do not change the first faces.
     """
-    cast = sorted(_cast(counts, seed))
-    looks = ((Path(member).name, *astuple(_look(default_rng(key)))) for member, _, key in cast)
-    table = csv_writer.lines([("file", "skin_tone", "age_band", "glasses", "lighting"), *looks])
-    with replacing(folder_zip) as path, zipfile.ZipFile(path, "w") as archive:
+    cast = sorted(_members(counts, seed))
+    looks = (
+        (Path(member).name, *astuple(_sample_appearance(default_rng(key))))
+        for member, _, key in cast
+    )
+    table = csv_writer.to_lines([("file", "skin_tone", "age_band", "glasses", "lighting"), *looks])
+    with atomic_write(folder_zip) as path, zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("sample/attributes.csv"), table)
         for member, label, key in tqdm(cast, desc="draw", unit=" faces", delay=2):
             buffer = io.BytesIO()
-            # Uncompressed: another version of zlib would give other bytes.
-            Image.fromarray(face(label, default_rng(key))).save(buffer, "PNG", compress_level=0)
+            # Uncompressed: the bytes would depend on the version of zlib.
+            Image.fromarray(draw_face(label, default_rng(key))).save(
+                buffer, "PNG", compress_level=0
+            )
             archive.writestr(zipfile.ZipInfo(member), buffer.getvalue())
 
 
-def is_drawn(members: Iterable[str]) -> bool:
-    """Whether faces of these names, and there are some, are all from here.
+def is_synthetic(members: Iterable[str]) -> bool:
+    """Return whether all faces, and at least one, are synthetic, by the names of their members.
 
-    Those of feedback, which nothing is judged by, do not count.
+    Pictures from user feedback, which are for training only, are ignored.
     """
     names = [name for name in members if not _FEEDBACK(f"/{name}")]
     return bool(names) and all(map(_NAMED, names))
 
 
-def face(label: str, generator: Generator) -> Pixels:
+def draw_face(label: str, generator: Generator) -> Pixels:
     """Draw one face, ``(48, 48)`` in 0..255."""
-    look = _look(generator)
+    look = _sample_appearance(generator)
     expression = Expression(*generator.normal(*map(astuple, EXPRESSIONS[label])))
     canvas = Canvas(look, generator)
     _head(canvas)
@@ -144,18 +148,18 @@ def face(label: str, generator: Generator) -> Pixels:
     return _photograph(canvas, generator)
 
 
-def _cast(counts: Mapping[Split, int], seed: int) -> Iterator[tuple[str, str, SeedSequence]]:
+def _members(counts: Mapping[Split, int], seed: int) -> Iterator[tuple[str, str, SeedSequence]]:
     for split in counts:
-        for place, label in enumerate(CLASSES):
-            for index in range((counts[split] + len(CLASSES) - 1 - place) // len(CLASSES)):
-                member = f"sample/{split}/{label}/{split}_{label}_{index + 1:04d}.png"
-                key = (SPLITS.index(split), place, index)
+        for class_index, label in enumerate(CLASSES):
+            for number in range((counts[split] + len(CLASSES) - 1 - class_index) // len(CLASSES)):
+                member = f"sample/{split}/{label}/{split}_{label}_{number + 1:04d}.png"
+                key = (SPLITS.index(split), class_index, number)
                 yield member, label, SeedSequence(seed, spawn_key=key)
 
 
-def _look(generator: Generator) -> Look:
+def _sample_appearance(generator: Generator) -> Appearance:
     kinds = (tuple(SKIN), tuple(AGE), ("no", "no", "yes"), tuple(LIGHT))
-    return Look(*(str(generator.choice(kind)) for kind in kinds))
+    return Appearance(*(str(generator.choice(kind)) for kind in kinds))
 
 
 def _ellipse(centre: complex, radii: complex) -> Points:

@@ -1,8 +1,8 @@
-"""probabilities + labels -> probabilities that mean what they say, and when to say nothing.
+"""Temperature scaling and selective classification: probabilities + labels -> two parameters.
 
-Takes a network's answers on validation images: finds the temperature that makes its confidence the
-share of hits, and the confidence under which it should abstain. `evaluate` writes both into the
-report, `export` into the bundle.
+Fits on a network's validation probabilities the temperature that makes its confidence match its
+accuracy, and the confidence threshold below which it should abstain. `evaluate` writes both into
+the report, `export` into the bundle.
 """
 
 from math import ceil, log2
@@ -14,53 +14,54 @@ from scipy import optimize, stats
 Probabilities = NDArray[np.floating]
 Labels = NDArray[np.int64]
 
-LEAST = 1e-7
-"""Smaller probabilities are taken for this; a 32-bit softmax may give 0, which has no logarithm."""
-TEMPERATURES = (0.25, 10.0)
-"""Outside of these lies only what too few images say: of those all right, ever more confidence."""
-DOUBT = 0.05
-"""How often the error of what is answered may be above the target in truth, over all drawings."""
+MIN_PROBABILITY = 1e-7
+"""Lower bound for probabilities: a float32 softmax may return 0, whose logarithm is undefined."""
+TEMPERATURE_BOUNDS = (0.25, 10.0)
+"""Search bounds. Too few images, all classified correctly, would drive the temperature to 0."""
+DELTA = 0.05
+"""Probability with which the true risk may exceed the target (delta of Geifman and El-Yaniv)."""
 
 
-def temperature(probabilities: Probabilities, labels: Labels) -> float:
-    """Find the temperature with the least log loss, 0.25 to 10; above 1 it lowers confidence.
+def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
+    """Fit the temperature, 0.25 to 10, with the lowest log loss; above 1 it lowers confidence.
 
     Guo et al. (2017, "On Calibration of Modern Neural Networks", section 4.2).
     """
 
     def loss(log: float) -> float:
-        answers = calibrated(probabilities, float(np.exp(log)))
+        answers = apply_temperature(probabilities, float(np.exp(log)))
         return float(-np.log(answers[np.arange(len(labels)), labels]).mean())
 
-    found = optimize.minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
+    found = optimize.minimize_scalar(loss, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded")
     return float(np.exp(found.x))
 
 
-def calibrated(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
-    """Give ``softmax(log p / temperature)``, ``(n, classes)``; the order of classes stays."""
-    logits = np.log(np.clip(probabilities.astype(np.float64), LEAST, None)) / temperature
+def apply_temperature(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
+    """Return ``softmax(log p / temperature)``, ``(n, classes)``; keeps the predicted classes."""
+    logits = np.log(np.clip(probabilities.astype(np.float64), MIN_PROBABILITY, None)) / temperature
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     answers: NDArray[np.float64] = powers / powers.sum(-1, keepdims=True)
     return answers
 
 
 def abstain_below(probabilities: Probabilities, labels: Labels, target_risk: float) -> float | None:
-    """Give the confidence, 0 to 1, from which on at most ``target_risk`` of the answers are wrong.
+    """Return the lowest confidence threshold, 0 to 1, that keeps the error rate at the target.
 
-    With a confidence of 95 %, for images like these: Geifman and El-Yaniv (2017, "Selective
-    Classification for Deep Neural Networks", algorithm 1) look for the largest number of answers
-    by halving, and bound the error of each number they try by the binomial distribution. 0 where
-    all may be answered, ``None`` where no threshold keeps the target.
+    At or above it at most ``target_risk`` of the answers are wrong, with 95 % confidence, for
+    images from the same distribution. Geifman and El-Yaniv (2017, "Selective Classification for
+    Deep Neural Networks", algorithm 1): a binary search for the largest number of answers, each
+    candidate bounded by the binomial distribution. 0 if all images may be answered, ``None`` if no
+    threshold keeps the target.
     """
     confidence = probabilities.max(1)
     wrong = probabilities.argmax(1) != labels
     order = np.sort(confidence)[::-1]
-    doubt = DOUBT / max(1, ceil(log2(len(labels) + 1)))
+    delta = DELTA / max(1, ceil(log2(len(labels) + 1)))
     kept, broken = 0, len(labels) + 1
     while broken - kept > 1:
         tried = (kept + broken) // 2
         answered = confidence >= order[tried - 1]
-        if highest_risk(int(wrong[answered].sum()), int(answered.sum()), doubt) <= target_risk:
+        if risk_upper_bound(int(wrong[answered].sum()), int(answered.sum()), delta) <= target_risk:
             kept = tried
         else:
             broken = tried
@@ -69,20 +70,21 @@ def abstain_below(probabilities: Probabilities, labels: Labels, target_risk: flo
     return float(order[kept - 1]) if kept < len(labels) else 0.0
 
 
-def named_from(threshold: float | None, target_risk: float, never_below: float) -> float:
-    """Give the confidence from which on a class is named, 0 to 1; under it the answer is *unsure*.
+def decision_threshold(threshold: float | None, target_risk: float, never_below: float) -> float:
+    """Return the confidence, 0 to 1, below which the answer is *unsure*.
 
-    Where no ``threshold`` keeps the target, an answer goes out whose own confidence says that it
-    is wrong with a chance of at most ``target_risk``. Under ``never_below`` none does.
+    If no ``threshold`` keeps the target, the threshold is ``1 - target_risk``: the confidence at
+    which an answer is wrong with a probability of at most ``target_risk`` by its own estimate. It
+    is never lower than ``never_below``.
     """
     return max(never_below, 1 - target_risk if threshold is None else threshold)
 
 
-def highest_risk(errors: int, answers: int, doubt: float) -> float:
-    """Give the largest share of errors in truth that so many would not contradict.
+def risk_upper_bound(errors: int, answers: int, delta: float) -> float:
+    """Return the upper confidence bound of the error rate, at level ``1 - delta``.
 
-    The upper end of Clopper and Pearson's interval (1934) with a doubt of ``doubt``.
+    The upper end of the Clopper-Pearson interval (1934).
     """
     return (
-        float(stats.beta.ppf(1 - doubt, errors + 1, answers - errors)) if errors < answers else 1.0
+        float(stats.beta.ppf(1 - delta, errors + 1, answers - errors)) if errors < answers else 1.0
     )

@@ -1,4 +1,4 @@
-"""Pictures of how sure a network is and where it is weak, from the sections of its report."""
+"""Charts of calibration, slices and learning curves, drawn from the sections of a report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,47 +8,47 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from unveil.rendering.plots import PALETTE, picture
+from unveil.rendering.plots import PALETTE, saved_figure
 
 
 def certainty(path: Path, section: dict[str, Any]) -> None:
-    """Draw whether confidence is the share of hits, and errors by how many images are answered."""
-    with picture(path, 9, 3.8) as figure:
+    """Draw the reliability diagram and the risk-coverage curve."""
+    with saved_figure(path, 9, 3.8) as figure:
         left, right = figure.subplots(1, 2)
         _reliability(left, section)
         _risk_coverage(right, section)
 
 
 def slices(path: Path, section: dict[str, Any], whole: dict[str, float]) -> None:
-    """Draw macro-F1 of each slice with its interval, beside that of all images."""
+    """Draw macro-F1 of each slice with its interval, and that of all images."""
     known = [one for one in section["slices"] if one["macro_f1"]]
     few = len(section["slices"]) - len(known)
-    with picture(path, 7, 1.4 + 0.26 * len(known)) as figure:
+    with saved_figure(path, 7, 1.4 + 0.26 * len(known)) as figure:
         axes = figure.subplots()
         axes.axvspan(whole["low"], whole["high"], alpha=0.15, label="all images")
         for place, one in enumerate(known):
-            unlike = one["p"] is not None and one["p"] < 0.05
+            significant = one["p"] is not None and one["p"] < 0.05
             values, lengths = _whiskers([one["macro_f1"]])
-            colour = PALETTE[5] if unlike else PALETTE[0]
+            colour = PALETTE[5] if significant else PALETTE[0]
             axes.errorbar(values, [place], xerr=lengths, fmt="o", color=colour)
         names = [f"{one['dimension']} = {one['name']}, n = {one['images']}" for one in known]
         axes.set_yticks(range(len(known)), names)
         axes.invert_yaxis()
         axes.set(xlabel="macro-F1 with 95 % interval", title="slices of the test images")
-        said = f"orange: unlike the rest (Holm, 5 %); {few} more with insufficient data"
-        figure.supxlabel(said, fontsize="small")
+        note = f"orange: differs from the rest (Holm, 5 %); {few} more with insufficient data"
+        figure.supxlabel(note, fontsize="small")
         axes.legend()
 
 
 def learning_curve(path: Path, points: Sequence[dict[str, Any]], *, title: str) -> None:
-    """Draw macro-F1 on learned and on validation images by how many were learned from."""
-    with picture(path, 5, 3.6) as figure:
+    """Draw training and validation macro-F1 against the number of training images."""
+    with saved_figure(path, 5, 3.6) as figure:
         axes = figure.subplots()
         for split in ("train", "validation"):
             values, lengths = _whiskers([point[split]["macro_f1"] for point in points])
             images = [point["images"] for point in points]
             axes.errorbar(images, values, yerr=lengths, marker="o", capsize=3, label=split)
-        axes.set(xlabel="images learned from", ylabel="macro-F1, 95 %", title=title)
+        axes.set(xlabel="training images", ylabel="macro-F1, 95 % interval", title=title)
         axes.legend()
 
 
@@ -56,13 +56,13 @@ def _reliability(axes: Axes, section: dict[str, Any]) -> None:
     bins = section["reliability"]
     sizes = np.array([one["images"] for one in bins])
     places = [[one[name] for one in bins] for name in ("confidence", "accuracy")]
-    axes.plot([0, 1], [0, 1], linestyle="--", color="gray", label="what it says")
+    axes.plot([0, 1], [0, 1], linestyle="--", color="gray", label="perfect calibration")
     axes.plot(*places, color=PALETTE[0])
     areas = 20 + 180 * sizes / sizes.max()
     axes.scatter(x=places[0], y=places[1], s=areas, color=PALETTE[0], alpha=0.6)
     before, after = (section[name]["ece"]["value"] for name in ("uncalibrated", "test"))
-    said = f"temperature {section['temperature']:.2f}: ECE {before:.3f} -> {after:.3f}"
-    axes.set(xlabel="confidence", ylabel="share of hits", title=said, xlim=(0, 1), ylim=(0, 1))
+    title = f"temperature {section['temperature']:.2f}: ECE {before:.3f} -> {after:.3f}"
+    axes.set(xlabel="confidence", ylabel="accuracy", title=title, xlim=(0, 1), ylim=(0, 1))
     axes.legend()
 
 
@@ -76,15 +76,14 @@ def _risk_coverage(axes: Axes, section: dict[str, Any]) -> None:
     axes.axhline(section["target_risk"], linestyle="--", color="gray", label="target")
     if section["target_kept"] and section["risk"] is not None:
         at = (section["coverage"], section["risk"])
-        axes.scatter(*at, color=PALETTE[5], zorder=3, label="answered")
-    said = "share of errors among the answers"
-    axes.set(xlabel="share of images answered, surest first", ylabel=said, xlim=(0, 1))
+        axes.scatter(*at, color=PALETTE[5], zorder=3, label="threshold")
+    axes.set(xlabel="coverage (share of images answered)", ylabel="risk (error rate)", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend()
 
 
 def _whiskers(estimates: Sequence[dict[str, float]]) -> tuple[list[float], NDArray[np.float64]]:
-    """Give values, and the lengths ``(2, n)`` below and above them."""
+    """Return values, and the lengths ``(2, n)`` of the error bars below and above them."""
     values, low, high = (
         np.array([one[name] for one in estimates]) for name in ("value", "low", "high")
     )

@@ -1,22 +1,21 @@
-"""reports -> ranking: who is best, by how much, and whether that is more than luck.
+"""Reports -> ranking: the best architecture, its lead, and whether the lead is significant.
 
-Takes ``data/05_reports/architectures/*``, makes ``data/05_reports/comparison.{json,md}``. A report
-counts when it is about the network and the test images that are there now. Command:
-``unveil compare``.
+Takes ``data/05_reports/architectures/*``, writes ``data/05_reports/comparison.{json,md}``. Reports
+of an older network or other test images are ignored. Command: ``unveil compare``.
 """
 
 from pathlib import Path
 from typing import Any
 
 from unveil.common.errors import UserError
-from unveil.common.files import existing, read_json, replacing, sha256, write_json
+from unveil.common.files import atomic_write, read_json, require_path, sha256, write_json
 from unveil.common.paths import COMPARISON, LEADERBOARD, MODELS, PACKED, REPORTS
 from unveil.config.params import Params
 from unveil.evaluation import paired_comparison
 
 
 def compare(params: Params) -> dict[str, Any]:
-    """Rank what was evaluated by test macro-F1 and write the ranking as JSON and as a table."""
+    """Rank the evaluated architectures by test macro-F1; write the ranking as JSON and table."""
     reports = _reports(params)
     if not reports:
         raise UserError("every report is out of date; run `dvc repro`")
@@ -33,13 +32,13 @@ def compare(params: Params) -> dict[str, Any]:
         "reports": {report["architecture"]: report for report in ranking},
     }
     write_json(COMPARISON, result)
-    with replacing(LEADERBOARD) as path:
+    with atomic_write(LEADERBOARD) as path:
         path.write_text(table(result))
     return result
 
 
 def table(result: dict[str, Any]) -> str:
-    """Write the ranking as Markdown, with the columns of the study and 95 % intervals."""
+    """Format the ranking as Markdown, with 95 % intervals."""
     reports = [result["reports"][key] for key in result["ranking"]]
     lines = [
         f"# Comparison, recipe `{result['recipe']}`",
@@ -63,11 +62,11 @@ def table(result: dict[str, Any]) -> str:
 
 
 def verdict(result: dict[str, Any]) -> str:
-    """Say in a sentence who is first and whether second is a tie."""
+    """Name in a sentence the best architecture and whether the second is tied with it."""
     first, lead = result["ranking"][0], result["lead"]
     if lead is None:
         return f"Only `{first}` was evaluated."
-    value, _, interval = paired_comparison.said(lead).partition(" ")
+    value, _, interval = paired_comparison.format_difference(lead).partition(" ")
     by = f"{value} macro-F1 on the same images, 95 % interval {interval}"
     if lead["tie"]:
         return f"`{first}` and `{lead['second']}` are a **tie**: {by}."
@@ -83,7 +82,7 @@ def _reports(params: Params) -> list[dict[str, Any]]:
     }
     if not found:
         raise UserError("nothing to compare; `unveil evaluate ARCH` makes a report")
-    test = sha256(existing(PACKED / "test.npz", made_by="unveil pack"))
+    test = sha256(require_path(PACKED / "test.npz", made_by="unveil pack"))
     return [
         report
         for key, report in found.items()
@@ -92,7 +91,7 @@ def _reports(params: Params) -> list[dict[str, Any]]:
 
 
 def _is_of(report: dict[str, Any], model: Path) -> bool:
-    """A training that failed leaves the report of the one before it."""
+    """A failed training leaves the report of an earlier one behind."""
     return model.exists() and report["model_digest"] == sha256(model)
 
 
@@ -109,13 +108,13 @@ def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, 
 
 def _averaged(reports: list[dict[str, Any]]) -> list[str]:
     percent = paired_comparison.percent
-    told = [
+    values = [
         f"`{report['architecture']}` {percent(report['flip_averaged']['macro_f1'])}"
         for report in reports
         if "flip_averaged" in report
     ]
-    about = "Answers averaged over a face and its mirror image, which takes twice the time and is"
-    return [f"{about} not what is ranked or served: {', '.join(told)}."] if told else []
+    about = "With predictions averaged over a face and its mirror image (twice the time;"
+    return [f"{about} not used for ranking or serving): {', '.join(values)}."] if values else []
 
 
 def _row(report: dict[str, Any]) -> str:

@@ -1,9 +1,9 @@
-"""model + splits -> report: numbers with intervals, predictions, pictures.
+"""Model + splits -> report: metrics with intervals, predictions, charts.
 
-Takes ``data/04_models/ARCH`` and the packed splits; makes in
-``data/05_reports/architectures/ARCH``
-``metrics.json``, ``predictions.csv`` (test) and pictures: ``confusion.png``, ``curves.png``,
-``certainty.png`` and ``slices.png``. Command: ``unveil evaluate ARCH``.
+Takes ``data/04_models/ARCH`` and the packed splits; writes to
+``data/05_reports/architectures/ARCH``: ``metrics.json``, ``predictions.csv`` (test),
+``confusion.png``, ``curves.png``, ``certainty.png`` (calibration) and ``slices.png``. Command:
+``unveil evaluate ARCH``.
 """
 
 from pathlib import Path
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from unveil.common import csv_writer
 from unveil.common.errors import UserError
-from unveil.common.files import existing, reading, replacing, sha256, write_json
-from unveil.common.paths import PACKED, Place, pipeline
+from unveil.common.files import atomic_write, reading_artifact, require_path, sha256, write_json
+from unveil.common.paths import PACKED, TrainingPaths, pipeline_paths
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.data import dataset
@@ -24,16 +24,16 @@ from unveil.evaluation import charts, predictions, sections
 from unveil.evaluation.predictions import Predictions, Probabilities
 from unveil.rendering import plots
 from unveil.training import train
-from unveil.training.batches import Lots
+from unveil.training.batches import ValidationBatches
 
 
-def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, Any]:
-    """Measure one trained architecture on all three splits and write its report.
+def evaluate(key: str, params: Params, place: TrainingPaths | None = None) -> dict[str, Any]:
+    """Evaluate one trained architecture on all three splits and write its report.
 
-    The pipeline's own training of it, or another.
+    ``place`` is where model and report are; by default the pipeline's.
     """
-    place = place or pipeline(params.named(key))
-    path = existing(place.model / "model.keras", made_by=f"unveil train {key}")
+    place = place or pipeline_paths(params.require_architecture(key))
+    path = require_path(place.model / "model.keras", made_by=f"unveil train {key}")
     network = train.load(path)
     splits = {name: dataset.load(name) for name in SPLITS}
     answers = {
@@ -42,14 +42,14 @@ def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, 
     }
     mirrored = probabilities(network, splits["test"].images[:, :, ::-1])
     test = answers["test"]
-    with reading(place.model / "history.csv", made_by=f"unveil train {key}"):
+    with reading_artifact(place.model / "history.csv", made_by=f"unveil train {key}"):
         history = pd.read_csv(place.model / "history.csv")
     metrics = {
         "architecture": key,
         "recipe": params.recipe,
         "model_digest": sha256(path),
         "test_digest": sha256(PACKED / "test.npz"),
-        **assessed(key, answers, params),
+        **report_sections(key, answers, params),
         "flip_averaged": sections.flip_averaged(test, Predictions(test.truth, mirrored)),
         **cost(network, history, size=path.stat().st_size),
     }
@@ -57,39 +57,43 @@ def evaluate(key: str, params: Params, place: Place | None = None) -> dict[str, 
     return metrics
 
 
-def assessed(key: str, answers: dict[str, Predictions], params: Params) -> dict[str, Any]:
-    """Give all that a report says of a network's answers to the packed splits."""
-    train, test = (dataset.rows(name) for name in ("train", "test"))
+def report_sections(key: str, answers: dict[str, Predictions], params: Params) -> dict[str, Any]:
+    """Return the sections of a report that depend on the predictions for the packed splits."""
+    train, test = (dataset.load_metadata(name) for name in ("train", "test"))
     count, seed = params.schedules[key].train_images, params.training.seed
-    learned = answers["train"].part(dataset.places(answers["train"].truth, count, seed=seed))
+    learned = answers["train"].subset(
+        dataset.stratified_indices(answers["train"].truth, count, seed=seed)
+    )
     return {
         **{name: sections.scores(answers[name], params.classes) for name in SPLITS},
-        "calibration": sections.certain(
+        "calibration": sections.calibration_section(
             answers["validation"],
             answers["test"],
             params.decision.target_risk,
             params.decision.never_below,
         ),
-        "slices": sections.sliced(answers["test"], test, train, params),
+        "slices": sections.slice_section(answers["test"], test, train, params),
         "overfitting": {
-            "gap": sections.gaps(learned, answers["validation"]),
-            "twins": sections.twins(answers["test"], test, min_images=params.slices.min_images),
+            "gap": sections.generalization_gap(learned, answers["validation"]),
+            "twins": sections.near_twin_section(
+                answers["test"], test, min_images=params.slices.min_images
+            ),
         },
     }
 
 
 def probabilities(network: Any, images: NDArray[np.uint8]) -> Probabilities:
-    """Give the class probabilities ``(n, classes)``; refuses any that is not finite."""
-    answers: Probabilities = network.predict(Lots(images, size=128), verbose=0)
+    """Predict class probabilities ``(n, classes)``; ``UserError`` if any is not finite."""
+    answers: Probabilities = network.predict(ValidationBatches(images, size=128), verbose=0)
     if not np.isfinite(answers).all():
         raise UserError("the network's probabilities are not finite")
     return answers
 
 
 def cost(network: Any, history: pd.DataFrame, *, size: int) -> dict[str, Any]:
-    """Give parameters, bytes on disk, epochs, and seconds in all and per epoch of fine-tuning.
+    """Return parameters, bytes on disk, epochs, total seconds and seconds per fine-tuning epoch.
 
-    The first epoch of each stage compiles the network; the median leaves that out.
+    The latter is a median: the first epoch of each stage includes compilation.
     """
     fine = history.loc[history["stage"] == history["stage"].max(), "seconds"]
     return {
@@ -104,13 +108,13 @@ def cost(network: Any, history: pd.DataFrame, *, size: int) -> dict[str, Any]:
 def _write(
     target: Path, metrics: dict[str, Any], table: pd.DataFrame, history: pd.DataFrame
 ) -> None:
-    with replacing(target) as folder:
+    with atomic_write(target) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", metrics)
-        (folder / predictions.FILE).write_text(csv_writer.text(table), encoding="utf-8")
+        (folder / predictions.FILE).write_text(csv_writer.to_csv(table), encoding="utf-8")
         names = list(metrics["test"]["classes"])
-        plots.confusion(folder / "confusion.png", metrics["test"]["confusion"], names)
-        plots.curves(folder / "curves.png", history, title=metrics["architecture"])
+        plots.confusion_matrix(folder / "confusion.png", metrics["test"]["confusion"], names)
+        plots.learning_curves(folder / "curves.png", history, title=metrics["architecture"])
         charts.certainty(folder / "certainty.png", metrics["calibration"])
         charts.slices(folder / "slices.png", metrics["slices"], metrics["test"]["macro_f1"])
 
@@ -132,14 +136,14 @@ FLAT = {
     "flip_averaged_macro_f1": ("flip_averaged", "macro_f1", "value"),
     **{name: (name,) for name in ("parameters", "bytes", "epochs", "seconds_per_epoch", "seconds")},
 }
-"""The name of a number in every run, and where in a report it stands."""
+"""The name of each metric in MLflow runs, and its path in a report."""
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, float]:
-    """Give the report's numbers under the names they have in every run: ``test_macro_f1``, ...
+    """Flatten a report into metrics under their names in MLflow runs: ``test_macro_f1``, ...
 
-    What a report does not say is left out: one of an older version, or without a slice that has
-    enough images.
+    Metrics missing from the report are left out: it may be of an older version, or no slice may
+    have enough images.
     """
     found = {name: _at(metrics, path) for name, path in FLAT.items()}
     return {name: float(value) for name, value in found.items() if value is not None}

@@ -1,7 +1,7 @@
-"""slices + answers -> how unlike groups are treated, class by class.
+"""Slices + predictions -> fairness metrics: disparities between groups, class by class.
 
-Takes what `slices` cut. *Equal opportunity* (Hardt et al., 2016) asks whether faces of a class are
-found as often in every group, *demographic parity* whether a class is named as often.
+*Equal opportunity* (Hardt et al., 2016) compares the recall of a class between groups, *demographic
+parity* how often the class is predicted.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from unveil.common.metrics import Labels
 from unveil.config.schema import Slicing
-from unveil.evaluation.significance import holm, spread
+from unveil.evaluation.significance import holm, range_permutation_test
 from unveil.evaluation.slices import Slice
 
 
 @dataclass(frozen=True)
 class Disparity:
-    """The largest difference between two groups' shares; without ``value`` *insufficient data*.
+    """The largest difference between two groups' rates; ``value`` is None: *insufficient data*.
 
-    ``p`` is how often chance makes one as large, corrected by Holm for all that is asked. ``kind``
+    ``p`` is the p-value of a permutation test with Holm's correction over all disparities. ``kind``
     is ``equal_opportunity`` or ``demographic_parity``.
     """
 
@@ -41,7 +41,7 @@ def disparities(
     names: Sequence[str],
     setting: Slicing,
 ) -> list[Disparity]:
-    """Compare the groups of each dimension in each class; groups with too few images are not in."""
+    """Compare the groups of each dimension in each class, without groups of too few images."""
     found = []
     for dimension, groups in _dimensions(slices).items():
         for place, label in enumerate(names):
@@ -50,22 +50,22 @@ def disparities(
                 ("equal_opportunity", own & (groups != ""), setting.min_class_images),
                 ("demographic_parity", groups != "", setting.min_images),
             ):
-                asked = Disparity(kind, dimension, label)
-                found.append(_answered(asked, named[part], groups[part], least))
+                disparity = Disparity(kind, dimension, label)
+                found.append(_measure(disparity, named[part], groups[part], least))
     corrected = holm([one.p for one in found])
     return [replace(one, p=p) for one, p in zip(found, corrected, strict=True)]
 
 
-def _answered(
-    asked: Disparity, named: NDArray[np.bool_], groups: NDArray[np.str_], least: int
+def _measure(
+    disparity: Disparity, named: NDArray[np.bool_], groups: NDArray[np.str_], least: int
 ) -> Disparity:
-    """Compare the shares of images that are ``named`` between groups with ``least`` images."""
+    """Compare the rates of ``named`` images between groups with at least ``least`` images."""
     from fairlearn.metrics import MetricFrame, count, selection_rate
 
     known, sizes = np.unique(groups, return_counts=True)
     among = np.isin(groups, known[sizes >= least])
     if len(np.unique(groups[among])) < 2:
-        return asked
+        return disparity
     frame = MetricFrame(
         metrics={"share": selection_rate, "images": count},
         y_true=named[among],
@@ -75,16 +75,16 @@ def _answered(
     shares, images = frame.by_group["share"], frame.by_group["images"].to_numpy(np.int64)
     hits = np.rint(shares.to_numpy(float) * images).astype(np.int64)
     return replace(
-        asked,
+        disparity,
         value=float(frame.difference()["share"]),
         highest=str(shares.idxmax()),
         lowest=str(shares.idxmin()),
-        p=spread(hits, images).p,
+        p=range_permutation_test(hits, images).p,
     )
 
 
 def _dimensions(slices: Sequence[Slice]) -> dict[str, NDArray[np.str_]]:
-    """Name each image's group in each dimension; empty where it is not known."""
+    """Return each image's group in each dimension; empty if unknown."""
     groups: dict[str, NDArray[np.str_]] = {}
     for one in slices:
         before = groups.get(one.dimension, np.full(len(one.mask), "", dtype=object))

@@ -1,7 +1,7 @@
-"""Two architectures on the same test images: by how much one is better, and whether by luck.
+"""Paired comparison of two architectures on the same test images.
 
-Takes the reports that `compare` ranks; makes the study's two further tables, the best network with
-a backbone against the best from scratch, and RGB against gray.
+Takes the reports that `compare` ranks; builds two further tables: the best network with a
+pretrained backbone against the best trained from scratch, and RGB against gray.
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ Pair = dict[str, Any]
 
 def pair(first: str, second: str, classes: tuple[str, ...]) -> Pair:
     """Compare two evaluated architectures by a paired bootstrap of their test macro-F1."""
-    apart = difference(first, second, classes)
+    estimate = difference(first, second, classes)
     return {
         "first": first,
         "second": second,
-        "difference": asdict(apart),
-        "tie": apart.low <= 0 <= apart.high,
+        "difference": asdict(estimate),
+        "tie": estimate.low <= 0 <= estimate.high,
     }
 
 
 def difference(first: str, second: str, classes: tuple[str, ...]) -> Estimate:
-    """Give the test macro-F1 of one architecture minus another's, on the same images."""
+    """Return the test macro-F1 of one architecture minus another's, on the same images."""
     one, other = (
         predictions.read(REPORTS / key, classes, made_by=f"unveil evaluate {key}")
         for key in (first, second)
@@ -40,7 +40,7 @@ def difference(first: str, second: str, classes: tuple[str, ...]) -> Estimate:
 
 
 def transfer(ranking: Sequence[str], params: Params) -> Pair | None:
-    """Compare the best network with a backbone to the best from scratch, where both are."""
+    """Compare the best network with a backbone to the best from scratch, if there are both."""
     best = [
         next((key for key in ranking if isinstance(params.architectures[key], kind)), None)
         for kind in (Transfer, Cnn)
@@ -49,7 +49,7 @@ def transfer(ranking: Sequence[str], params: Params) -> Pair | None:
 
 
 def colors(ranking: Sequence[str], params: Params) -> list[Pair]:
-    """Compare RGB to gray wherever two entries differ in nothing else."""
+    """Compare RGB to gray for all pairs of entries that differ in nothing else."""
     entries = {key: entry for key in ranking if isinstance(entry := params.architectures[key], Cnn)}
     return [
         pair(key, other, params.classes)
@@ -60,44 +60,44 @@ def colors(ranking: Sequence[str], params: Params) -> list[Pair]:
 
 
 def weights(ranking: Sequence[str], params: Params) -> dict[str, str]:
-    """Say of each backbone from what weights its training started, as its run tells."""
-    told = {}
+    """Return the initial weights of each backbone, from its ``run.json``."""
+    started = {}
     for key in ranking:
         path = MODELS / key / "run.json"
         if isinstance(params.architectures[key], Transfer) and path.exists():
             used = read_json(path, made_by=f"unveil train {key}").get("parameters", {})
-            told[key] = _started(used.get("network.weights"), used.get("network.sha256"))
-    return told
+            started[key] = _started(used.get("network.weights"), used.get("network.sha256"))
+    return started
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    """Write both tables as Markdown, each with a sentence that says what it shows."""
+    """Format both tables as Markdown, with their headings."""
     reports = result["reports"]
     written = []
     if result["transfer"]:
-        written += ["", "## Transfer against from scratch, the best of each", ""]
+        written += ["", "## Transfer learning against training from scratch, the best of each", ""]
         written += _table("transfer", "from scratch", [result["transfer"]], reports)
     if result["weights"]:
-        told = [f"`{key}` {started}" for key, started in result["weights"].items()]
-        written += ["", f"Backbones started from: {', '.join(told)}."]
+        started = [f"`{key}` {weights}" for key, weights in result["weights"].items()]
+        written += ["", f"Backbones started from: {', '.join(started)}."]
     if result["colors"]:
         written += ["", "## RGB against gray, the same network otherwise", ""]
         written += _table("RGB", "gray", result["colors"], reports)
     return written
 
 
-def said(outcome: Pair) -> str:
-    """Say the difference with its interval: ``+0.0123 [-0.0040, +0.0290]``."""
-    return signed(Estimate(**outcome["difference"]))
+def format_difference(outcome: Pair) -> str:
+    """Format the difference with its interval: ``+0.0123 [-0.0040, +0.0290]``."""
+    return format_signed(Estimate(**outcome["difference"]))
 
 
-def signed(apart: Estimate) -> str:
-    """Write a difference with its sign, and its interval."""
-    return f"{apart.value:+.4f} [{apart.low:+.4f}, {apart.high:+.4f}]"
+def format_signed(estimate: Estimate) -> str:
+    """Format a difference with its sign and interval."""
+    return f"{estimate.value:+.4f} [{estimate.low:+.4f}, {estimate.high:+.4f}]"
 
 
 def percent(estimate: dict[str, float]) -> str:
-    """Write a share with its interval in hundredths."""
+    """Format a share and its interval in percent."""
     value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
     return f"{value:.2f} [{low:.1f}, {high:.1f}]"
 
@@ -118,7 +118,7 @@ def _row(outcome: Pair, reports: dict[str, dict[str, Any]]) -> str:
         cells += [f"`{key}`", percent(reports[key]["test"]["macro_f1"])]
     ahead = outcome["first"] if outcome["difference"]["value"] > 0 else outcome["second"]
     better = "a tie" if outcome["tie"] else f"`{ahead}`"
-    return f"| {' | '.join(cells)} | {said(outcome)} | {better} |"
+    return f"| {' | '.join(cells)} | {format_difference(outcome)} | {better} |"
 
 
 def _started(source: str | None, digest: str | None) -> str:

@@ -1,8 +1,8 @@
-"""One function for each number about probabilities: do they mean what they say?
+"""Metrics of probabilities, one function each: log loss, Brier score, ECE, risk and coverage.
 
 All take ``probabilities (n, classes)``, ``truth (n,)`` and ``weights (n,)``, how often each image
-counts, or many of these ``(draws, n)``, and give a number for each. Intervals hold 95 % and come
-from the stratified bootstrap of `measures`, in which a weight says how often an image was drawn.
+counts, or a batch of weights ``(draws, n)``; they return one number for each weight vector.
+Intervals are 95 % intervals of a stratified bootstrap, whose weights are the draw counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,27 +19,27 @@ Measure = Callable[[Numbers, Labels, Weights], Numbers]
 
 BINS = 15
 COVERAGES = np.arange(1, 21) / 20
-"""Shares of images that are answered."""
-AT_ONCE = 4_000_000
-"""Weights in memory together, 32 MB."""
+"""Grid of coverages: shares of images that are answered."""
+MAX_WEIGHTS = 4_000_000
+"""Maximum number of weights in memory at a time: 32 MB."""
 
 
 def log_loss(probabilities: Numbers, truth: Labels, weights: Weights) -> Numbers:
-    """Give the mean of ``-log`` of the true class's probability, at least 1e-7; 0 is best."""
+    """Return the mean of ``-log p`` of the true class, ``p`` at least 1e-7; 0 is best."""
     given = probabilities[np.arange(len(truth)), truth]
     return _mean(-np.log(np.clip(given, 1e-7, None)), weights)
 
 
 def brier(probabilities: Numbers, truth: Labels, weights: Weights) -> Numbers:
-    """Give Brier's score (1950): the mean squared distance from the truth, 0, the best, to 2."""
+    """Return the Brier score (1950): the mean squared error, 0 (best) to 2."""
     wanted = np.eye(probabilities.shape[1])[truth]
     return _mean(((probabilities - wanted) ** 2).sum(1), weights)
 
 
 def ece(probabilities: Numbers, truth: Labels, weights: Weights) -> Numbers:
-    """Give the expected calibration error, 0 to 1: how far confidence is from the share of hits.
+    """Return the expected calibration error, 0 to 1: how far confidence is from accuracy.
 
-    Over 15 bins of equal width (Guo et al., 2017, section 2). Few images make it too large.
+    Over 15 bins of equal width (Guo et al., 2017, section 2). Biased upwards for few images.
     """
     gaps = hits(probabilities, truth) - probabilities.max(1)
     binned = gaps[:, None] * np.eye(BINS)[bins(probabilities)]
@@ -48,15 +48,15 @@ def ece(probabilities: Numbers, truth: Labels, weights: Weights) -> Numbers:
 
 
 def risks(probabilities: Numbers, truth: Labels, weights: Weights) -> Numbers:
-    """Give the share of errors among the most confident of the answers, at all ``COVERAGES``.
+    """Return the error rate among the most confident answers, at all ``COVERAGES``.
 
     The risk-coverage curve of El-Yaniv and Wiener (2010, "On the Foundations of Noise-free
-    Selective Classification"), one column more than there are numbers: ``(..., 20)``.
+    Selective Classification"), with an additional last axis: ``(..., 20)``.
     """
     order = np.argsort(-probabilities.max(1), kind="stable")
     drawn = weights[..., order]
     wrong = drawn * ~hits(probabilities, truth)[order]
-    answered, errors = (np.cumsum(_from_none(part), axis=-1) for part in (drawn, wrong))
+    answered, errors = (np.cumsum(_with_leading_zero(part), axis=-1) for part in (drawn, wrong))
     wanted = answered[..., -1:] * COVERAGES
     found = [
         np.interp(*row)
@@ -66,19 +66,19 @@ def risks(probabilities: Numbers, truth: Labels, weights: Weights) -> Numbers:
 
 
 def accuracy_at_90(probabilities: Numbers, truth: Labels, weights: Weights) -> Numbers:
-    """Give the share of hits among the 90 % of the answers with the most confidence."""
+    """Return the accuracy of the 90 % most confident answers."""
     return 1 - risks(probabilities, truth, weights)[..., 17]
 
 
 def coverage(
     probabilities: Numbers, truth: Labels, weights: Weights, *, threshold: float
 ) -> Numbers:
-    """Give the share of images whose answer has at least a confidence of ``threshold``."""
+    """Return the share of images whose confidence is at least ``threshold``."""
     return _mean(probabilities.max(1) >= threshold, weights)
 
 
 def risk(probabilities: Numbers, truth: Labels, weights: Weights, *, threshold: float) -> Numbers:
-    """Give the share of errors among those answers; 0 without any."""
+    """Return the error rate of the images whose confidence is at least ``threshold``; 0 if none."""
     answered = probabilities.max(1) >= threshold
     wrong = answered & ~hits(probabilities, truth)
     total = np.asarray(weights @ answered)
@@ -94,10 +94,10 @@ def interval(
     biased: bool = False,
     seed: int = 0,
 ) -> Estimate:
-    """Give a measure with its percentile interval.
+    """Return a metric with its percentile interval.
 
-    One that is ``biased``, larger for a drawing than for what it is drawn from, gets the basic
-    bootstrap's (Davison and Hinkley, 1997, section 5.2), not below 0.
+    A ``biased`` metric, larger for a resample than for the sample, gets the basic bootstrap
+    interval (Davison and Hinkley, 1997, section 5.2), not below 0.
     """
     (estimate,) = intervals(measure, probabilities, truth, seed=seed)
     if not biased:
@@ -109,19 +109,19 @@ def interval(
 def intervals(
     measure: Measure, probabilities: Numbers, truth: Labels, *, seed: int = 0
 ) -> list[Estimate]:
-    """Give the numbers of a measure that has several, such as ``risks``, with their intervals."""
+    """Return all values of a metric such as ``risks``, with their intervals."""
     values = np.atleast_1d(measure(probabilities, truth, np.ones(len(truth), np.int64)))
-    generator, size = np.random.default_rng(seed), max(1, AT_ONCE // max(1, len(truth)))
+    generator, size = np.random.default_rng(seed), max(1, MAX_WEIGHTS // max(1, len(truth)))
     drawn = [
-        measure(probabilities, truth, drawings(truth, min(size, DRAWS - start), generator))
+        measure(probabilities, truth, bootstrap_weights(truth, min(size, DRAWS - start), generator))
         for start in range(0, DRAWS, size)
     ]
     limits = np.quantile(np.concatenate(drawn).reshape(DRAWS, -1), (0.025, 0.975), axis=0)
     return [Estimate(*map(float, one)) for one in zip(values, *limits, strict=True)]
 
 
-def drawings(truth: Labels, count: int, generator: np.random.Generator) -> Weights:
-    """Draw the images of each class again with replacement: weights ``(count, n)``."""
+def bootstrap_weights(truth: Labels, count: int, generator: np.random.Generator) -> Weights:
+    """Resample the images of each class with replacement: weights ``(count, n)``."""
     weights = np.zeros((count, len(truth)), np.int64)
     for label in np.unique(truth):
         places = np.flatnonzero(truth == label)
@@ -133,7 +133,7 @@ def drawings(truth: Labels, count: int, generator: np.random.Generator) -> Weigh
 
 
 def reliability(probabilities: Numbers, truth: Labels) -> list[dict[str, Any]]:
-    """Give mean confidence, share of hits and number of images of each of the 15 bins with any."""
+    """Return mean confidence, accuracy and number of images of each non-empty bin of the 15."""
     places, sure, right = bins(probabilities), probabilities.max(1), hits(probabilities, truth)
     return [
         {
@@ -146,7 +146,7 @@ def reliability(probabilities: Numbers, truth: Labels) -> list[dict[str, Any]]:
 
 
 def bins(probabilities: Numbers) -> NDArray[np.int64]:
-    """Give each image's bin of confidence, 0 to 14; a bin has its upper edge."""
+    """Return each image's confidence bin, 0 to 14; bins include their upper edge."""
     places: NDArray[np.int64] = np.clip(
         np.ceil(probabilities.max(1) * BINS).astype(np.int64) - 1, 0, BINS - 1
     )
@@ -154,7 +154,7 @@ def bins(probabilities: Numbers) -> NDArray[np.int64]:
 
 
 def hits(probabilities: Numbers, truth: Labels) -> NDArray[np.bool_]:
-    """Say which images ``(n,)`` are answered rightly."""
+    """Return which images ``(n,)`` are classified correctly."""
     right: NDArray[np.bool_] = probabilities.argmax(1) == truth
     return right
 
@@ -164,7 +164,7 @@ def _mean(values: NDArray[Any], weights: Weights) -> Numbers:
     return mean
 
 
-def _from_none(values: Weights) -> Weights:
+def _with_leading_zero(values: Weights) -> Weights:
     return np.concatenate([np.zeros_like(values[..., :1]), values], axis=-1)
 
 

@@ -1,6 +1,6 @@
-"""answers -> the sections of a report: how good, how sure, where weak, how much by heart.
+"""Predictions -> the sections of a report: scores, calibration, slices, overfitting.
 
-Takes class probabilities and labels, no network. `evaluate` writes what this gives.
+Takes class probabilities and labels, no network. `evaluate` writes the sections.
 """
 
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from unveil.config.params import Params
 from unveil.config.schema import TWIN
 from unveil.evaluation import calibration, probability_metrics, slices
 from unveil.evaluation.fairness import disparities
-from unveil.evaluation.predictions import Predictions, together
+from unveil.evaluation.predictions import Predictions, average
 
 Section = dict[str, Any]
 
@@ -23,45 +23,45 @@ TWINS = ("none", "left out", "learned")
 
 
 def scores(answers: Predictions, classes: tuple[str, ...]) -> Section:
-    """Give a split's accuracy, F1 and kappa with intervals, and the classes' own."""
+    """Return a split's accuracy, F1 and kappa with intervals, per-class metrics and confusion."""
     return {
         "images": len(answers.truth),
         **_measured(answers, "accuracy", "macro_f1", "weighted_f1", "kappa"),
-        "classes": metrics.by_class(answers.confusion, classes),
+        "classes": metrics.per_class(answers.confusion, classes),
         "confusion": answers.confusion.tolist(),
     }
 
 
 def flip_averaged(test: Predictions, mirrored: Predictions) -> Section:
-    """Give accuracy and macro-F1 of answers averaged over each image and its mirror image.
+    """Return accuracy and macro-F1 of predictions averaged over each image and its mirror image.
 
-    Simonyan and Zisserman (2015, arXiv:1409.1556, section 3.2). No network is chosen by it, and
-    none goes out with it: it takes twice the time.
+    Simonyan and Zisserman (2015, arXiv:1409.1556, section 3.2). For information only: it takes
+    twice the time, and neither model selection nor serving uses it.
     """
-    return _measured(together([test, mirrored]), "accuracy", "macro_f1")
+    return _measured(average([test, mirrored]), "accuracy", "macro_f1")
 
 
-def certain(
+def calibration_section(
     validation: Predictions, test: Predictions, target_risk: float, never_below: float = 0.5
 ) -> Section:
-    """Choose temperature and threshold on validation, and measure on test what they give.
+    """Fit temperature and threshold on validation, and evaluate both on test.
 
-    ``target_kept`` is false where no threshold keeps the target; ``abstain_below`` is then what
-    `calibration.named_from` gives.
+    ``target_kept`` is false if no threshold keeps the target; ``abstain_below`` is always the
+    result of `calibration.decision_threshold`.
     """
-    heat = calibration.temperature(validation.probabilities, validation.truth)
-    chosen = calibration.calibrated(validation.probabilities, heat)
+    temperature = calibration.fit_temperature(validation.probabilities, validation.truth)
+    chosen = calibration.apply_temperature(validation.probabilities, temperature)
     found = calibration.abstain_below(chosen, validation.truth, target_risk)
-    threshold = calibration.named_from(found, target_risk, never_below)
-    sure = calibration.calibrated(test.probabilities, heat)
+    threshold = calibration.decision_threshold(found, target_risk, never_below)
+    sure = calibration.apply_temperature(test.probabilities, temperature)
     selected = (
         partial(measure, threshold=threshold)
         for measure in (probability_metrics.coverage, probability_metrics.risk)
     )
     coverage, risk = (probability_metrics.interval(one, sure, test.truth) for one in selected)
-    raw = calibration.calibrated(test.probabilities, 1.0)
+    raw = calibration.apply_temperature(test.probabilities, 1.0)
     return {
-        "temperature": heat,
+        "temperature": temperature,
         "target_risk": target_risk,
         "target_kept": found is not None,
         "abstain_below": threshold,
@@ -74,56 +74,67 @@ def certain(
     }
 
 
-def sliced(test: Predictions, rows: pd.DataFrame, train: pd.DataFrame, params: Params) -> Section:
-    """Give macro-F1 of each slice, the worst of them, and how unlike groups are treated."""
-    parts = slices.of(rows, train, params)
+def slice_section(
+    test: Predictions, rows: pd.DataFrame, train: pd.DataFrame, params: Params
+) -> Section:
+    """Return macro-F1 of each slice, the worst slice, and disparities between groups."""
+    parts = slices.make_slices(rows, train, params)
     answers, setting = (test.truth, test.predicted), params.slices
-    found = slices.scored(parts, *answers, classes=len(params.classes), setting=setting)
-    unlike = disparities(parts, *answers, names=params.classes, setting=setting)
+    found = slices.score_slices(parts, *answers, classes=len(params.classes), setting=setting)
+    fairness = disparities(parts, *answers, names=params.classes, setting=setting)
     worst = slices.worst(found)
     return {
         "slices": [asdict(one) for one in found],
         "worst": asdict(worst) if worst else None,
-        "fairness": [asdict(one) for one in unlike],
+        "fairness": [asdict(one) for one in fairness],
     }
 
 
-def gaps(learned: Predictions, validation: Predictions) -> Section:
-    """Give by how much images that were learned from are answered better than validation's."""
+def generalization_gap(learned: Predictions, validation: Predictions) -> Section:
+    """Return the scores on training images minus those on validation images."""
     return {
         "images": len(learned.truth),
         **{
             name: asdict(
-                metrics.gap(getattr(metrics, name), learned.confusion, validation.confusion)
+                metrics.unpaired_difference(
+                    getattr(metrics, name), learned.confusion, validation.confusion
+                )
             )
             for name in ("accuracy", "macro_f1")
         },
     }
 
 
-def twins(test: Predictions, rows: pd.DataFrame, *, min_images: int) -> Section:
-    """Give the accuracy of test images by their near twin in train, and of learned minus none.
+def near_twin_section(test: Predictions, rows: pd.DataFrame, *, min_images: int) -> Section:
+    """Return test accuracy by near twin in train, and the difference learned minus none.
 
-    Memorised twins are answered better than images without. What fewer than ``min_images`` speak
-    for is ``None``. Where a recipe learns from a part of train, a learned twin may not be in it.
+    A network that memorised training images scores higher on their twins. Values from fewer than
+    ``min_images`` images are ``None``. If a recipe trains on a part of train, a twin counted as
+    learned may not be in that part.
     """
-    parts = {twin: test.part((rows[TWIN] == twin).to_numpy(bool)) for twin in TWINS}
+    parts = {twin: test.subset((rows[TWIN] == twin).to_numpy(bool)) for twin in TWINS}
     known = {twin: one.confusion for twin, one in parts.items() if len(one.truth) >= min_images}
     both = [known[twin] for twin in ("learned", "none") if twin in known]
     return {
         twin: {
             "images": len(one.truth),
-            "accuracy": asdict(metrics.interval(metrics.accuracy, known[twin]))
+            "accuracy": asdict(metrics.confidence_interval(metrics.accuracy, known[twin]))
             if twin in known
             else None,
         }
         for twin, one in parts.items()
-    } | {"difference": asdict(metrics.gap(metrics.accuracy, *both)) if len(both) == 2 else None}
+    } | {
+        "difference": asdict(metrics.unpaired_difference(metrics.accuracy, *both))
+        if len(both) == 2
+        else None
+    }
 
 
 def _measured(answers: Predictions, *names: str) -> Section:
     matrix = answers.confusion
-    return {name: asdict(metrics.interval(getattr(metrics, name), matrix)) for name in names}
+    return {
+        name: asdict(metrics.confidence_interval(getattr(metrics, name), matrix)) for name in names
+    }
 
 
 def _certainty(probabilities: probability_metrics.Numbers, truth: Labels) -> Section:

@@ -1,8 +1,9 @@
-"""rows of a split -> the parts of it that a mean over all hides, and how well each is answered.
+"""Rows of a split -> slices, and the macro-F1 of each.
 
-Takes the packed rows of a split and of train. A slice is a group of an attribute the user knows,
-a third by light, contrast or sharpness (thirds of train), or the faces with a near twin in train.
-`evaluate` writes what is found into the report, `promote` compares the worst slice of two networks.
+Takes the packed rows of a split and of train. A slice is a group of an attribute of the data set, a
+third by brightness, contrast or sharpness (tertiles of train), or the faces with a near twin in
+train. `evaluate` writes the scores into the report, `promote` compares the worst slice of two
+networks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil.common.metrics import Estimate, Labels, confusion, interval, macro_f1
+from unveil.common.metrics import Estimate, Labels, confidence_interval, confusion_matrix, macro_f1
 from unveil.config.params import Params
 from unveil.config.schema import TWIN, Slicing
-from unveil.evaluation.significance import chance, holm
-from unveil.quality.census import attributes
+from unveil.evaluation.significance import holm, permutation_test
+from unveil.quality.census import attribute_columns
 
 LOOKS = ("brightness", "contrast", "sharpness")
 THIRDS = ("low", "middle", "high")
@@ -24,9 +25,9 @@ THIRDS = ("low", "middle", "high")
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of a split: ``mask (n,)`` says which images, ``rest`` which others it stands against.
+    """A part of a split: ``mask (n,)`` selects its images, ``rest (n,)`` those it is compared to.
 
-    An image whose group is not known is in neither.
+    Images of unknown group are in neither.
     """
 
     dimension: str
@@ -40,10 +41,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class Score:
-    """How well a slice is answered; without ``macro_f1`` there is *insufficient data*.
+    """The score of a slice; ``macro_f1`` is None: *insufficient data*.
 
-    ``difference`` is its macro-F1 minus that of the rest of its dimension, ``p`` how often chance
-    makes one as large, corrected by Holm for all slices; ``None`` where the rest is insufficient.
+    ``difference`` is its macro-F1 minus that of the rest of its dimension, ``p`` the p-value of a
+    permutation test with Holm's correction over all slices; both are ``None`` if the rest has too
+    few images.
     """
 
     dimension: str
@@ -54,10 +56,10 @@ class Score:
     p: float | None = None
 
 
-def of(rows: pd.DataFrame, train: pd.DataFrame, params: Params) -> list[Slice]:
-    """Cut a split into slices, by its packed rows and, for the thirds, those of train.
+def make_slices(rows: pd.DataFrame, train: pd.DataFrame, params: Params) -> list[Slice]:
+    """Split the rows into slices; the tertiles are those of ``train``.
 
-    What all images have in common cuts nothing.
+    Dimensions with a single value make no slices.
     """
     named = {**_groups(rows, params), **_thirds(rows, train)}
     if TWIN in rows:
@@ -66,7 +68,7 @@ def of(rows: pd.DataFrame, train: pd.DataFrame, params: Params) -> list[Slice]:
     return [one for dimension, names in cutting.items() for one in _slices(dimension, names)]
 
 
-def scored(
+def score_slices(
     slices: Sequence[Slice],
     truth: Labels,
     predicted: Labels,
@@ -74,29 +76,29 @@ def scored(
     classes: int,
     setting: Slicing,
 ) -> list[Score]:
-    """Measure each slice; those with too few images, or too few of a class, are not."""
+    """Score each slice, except those with too few images or too few images of a class."""
     scores = [_score(one, truth, predicted, classes, setting) for one in slices]
     corrected = holm([score.p for score in scores])
     return [replace(score, p=p) for score, p in zip(scores, corrected, strict=True)]
 
 
 def worst(scores: Sequence[Score]) -> Score | None:
-    """Give the slice with the least macro-F1; ``None`` where no slice has enough images."""
+    """Return the slice with the lowest macro-F1; ``None`` if no slice has enough images."""
     values = [(score.macro_f1.value, place) for place, score in enumerate(scores) if score.macro_f1]
     return scores[min(values)[1]] if values else None
 
 
 def _score(part: Slice, truth: Labels, predicted: Labels, classes: int, setting: Slicing) -> Score:
     itself, rest = (
-        confusion(truth[mask], predicted[mask], classes) for mask in (part.mask, part.rest)
+        confusion_matrix(truth[mask], predicted[mask], classes) for mask in (part.mask, part.rest)
     )
     score = Score(part.dimension, part.name, int(part.mask.sum()))
     if not _enough(itself, setting):
         return score
-    score = replace(score, macro_f1=interval(macro_f1, itself))
+    score = replace(score, macro_f1=confidence_interval(macro_f1, itself))
     if not _enough(rest, setting):
         return score
-    found = chance(macro_f1, itself, rest)
+    found = permutation_test(macro_f1, itself, rest)
     return replace(score, difference=found.difference, p=found.p)
 
 
@@ -107,7 +109,7 @@ def _enough(matrix: NDArray[np.int64], setting: Slicing) -> bool:
 
 def _groups(rows: pd.DataFrame, params: Params) -> dict[str, pd.Series]:
     setting = params.rules["attributes_are_groups"]
-    columns = attributes(rows.drop(columns=TWIN, errors="ignore"), setting)
+    columns = attribute_columns(rows.drop(columns=TWIN, errors="ignore"), setting)
     names = columns.loc[columns["groups"] <= setting["max_groups"], "member"]
     return {name: rows[name] for name in names}
 

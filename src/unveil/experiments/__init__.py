@@ -1,5 +1,5 @@
-"""Trainings that are recorded: one architecture, several seeds, learning curves, hardware.
+"""Tracked trainings: one architecture, several seeds, learning curves, hardware comparison.
 
-Takes parameters; trains, evaluates and publishes to MLflow; gives summaries over the runs.
+Takes parameters; trains, evaluates and publishes runs to MLflow; returns summaries over the runs.
 May import: common, config, data, evaluation, registry, training.
 """

@@ -1,5 +1,5 @@
-"""A registered model -> a bundle: ONNX, card, README, and the proof that it answers alike.
+"""A registered model -> a bundle: ONNX networks, card, README, and a parity check against Keras.
 
-Takes ``model.keras`` and its report; gives a folder that `unveil.inference` loads anywhere.
+Takes ``model.keras`` and its report; writes a folder that `unveil.inference` loads anywhere.
 May import: common, config, data, evaluation, inference, networks, registry, training.
 """

@@ -1,9 +1,9 @@
-"""champion -> bundle: what serving, browser and edge ask, without Keras and MLflow.
+"""Champion -> bundle, for the server, browsers and edge devices, without Keras and MLflow.
 
-Takes the champion, or ``data/04_models/ARCH`` and its report, and the packed faces; makes
-``data/07_bundle`` with ``model.onnx``, ``model.int8.onnx``, ``bundle.json``, its digest and
-``README.md``.
-Command: ``unveil export``. Refused: a file that does not answer as the network does on test.
+Takes the champion, or ``data/04_models/ARCH`` and its report, and the packed faces; writes
+``data/07_bundle`` with ``model.onnx``, ``model.int8.onnx``, ``bundle.json``, its sha256 and
+``README.md``. Command: ``unveil export``. The export fails if ``model.onnx`` does not reproduce
+the Keras model's probabilities on the test images.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -17,17 +17,17 @@ from unveil import registry
 from unveil.common import checksum
 from unveil.common import metrics as measures
 from unveil.common.errors import UserError
-from unveil.common.files import existing, read_json, replacing, sha256, write_json
+from unveil.common.files import atomic_write, read_json, require_path, sha256, write_json
 from unveil.common.paths import BUNDLE, MODELS, PACKED, REPORTS, STARTER
 from unveil.config.params import Params
 from unveil.data import dataset
-from unveil.evaluation.calibration import calibrated
+from unveil.evaluation.calibration import apply_temperature
 from unveil.evaluation.evaluate import probabilities
 from unveil.export import onnx_conversion, parity
-from unveil.export.bundle_readme import is_calibrated, leaflet, score
+from unveil.export.bundle_readme import is_calibrated, render, score
 from unveil.inference import bundle, drift_reference
-from unveil.inference.bundle import CARD, FILES, FORMAT, LEAFLET, Bundle, Card
-from unveil.inference.decision import bound
+from unveil.inference.bundle import CARD, FILES, FORMAT, README, Bundle, Card
+from unveil.inference.decision import effective_threshold
 from unveil.registry import Version
 from unveil.training import train
 
@@ -38,21 +38,21 @@ NO_CHAMPION = (
     "there is no champion yet; `make train-all` trains and promotes one, or "
     "`unveil export --architecture ARCH` takes a trained network"
 )
-SHOWN = 512
-"""Training faces on which the ranges of the 8-bit network are measured."""
-KNOWN = 20_000
-"""Training faces whose looks are the reference of those that are served."""
-DECIDED = ("target_risk", "target_kept")
-"""What a report says of its threshold, and the page beside a bundle repeats."""
+QUANTIZATION_FACES = 512
+"""Training faces used to calibrate the value ranges of the 8-bit network."""
+REFERENCE_FACES = 20_000
+"""Training faces from which the drift reference is computed."""
+DECISION_KEYS = ("target_risk", "target_kept")
+"""Keys of a report's section ``calibration`` that are copied to the card's lineage."""
 STARTER_BYTES = 8_000_000
-"""How large the network in ``models/starter`` may be: git keeps it for ever."""
+"""Size limit of the network in ``models/starter``, which is stored in git."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A trained network, what it was trained for, and where it is from.
+    """A trained network with its classes, calibration and lineage.
 
-    ``tested_on`` is the digest of the test images of its report; None: those that are packed.
+    ``tested_on`` is the digest of the test images of its report; None: those packed now.
     """
 
     network: "keras.Model"
@@ -65,7 +65,7 @@ class Source:
 
 
 def champion() -> Source:
-    """Take the champion from the registry; its calibration is of its own report."""
+    """Load the champion from the registry, with the calibration of its own report."""
     version = registry.champion()
     if version is None:
         raise UserError(NO_CHAMPION)
@@ -73,8 +73,8 @@ def champion() -> Source:
 
 
 def registered(version: Version) -> Source:
-    """Take a version of the registry, champion or not, whatever the parameters are now."""
-    report, faces = registry.report(version), registry.faces_of(version)
+    """Load a registered version, champion or not, independent of the current parameters."""
+    report, faces = registry.version_report(version), registry.face_source_of(version)
     return Source(
         network=registry.load(version),
         architecture=version.architecture,
@@ -87,9 +87,9 @@ def registered(version: Version) -> Source:
 
 
 def trained(key: str, params: Params) -> Source:
-    """Take a trained network of this project, champion or not."""
-    folder = MODELS / params.named(key)
-    path = existing(folder / "model.keras", made_by=f"unveil train {key}")
+    """Load a trained network of this project, champion or not."""
+    folder = MODELS / params.require_architecture(key)
+    path = require_path(folder / "model.keras", made_by=f"unveil train {key}")
     report = REPORTS / key / "metrics.json"
     metrics = read_json(report, made_by=f"unveil evaluate {key}") if report.exists() else {}
     ours = metrics.get("model_digest") == sha256(path)
@@ -100,24 +100,27 @@ def trained(key: str, params: Params) -> Source:
         image_size=params.data.image_size,
         calibration=metrics.get("calibration", {}) if ours else {},
         lineage={
-            "origin": registry.origin(folder),
+            "origin": registry.training_origin(folder),
             "version": None,
-            "data": registry.faces(folder),
+            "data": registry.face_source(folder),
         },
         tested_on=metrics.get("test_digest") if ours else None,
     )
 
 
 def export(source: Source, target: Path = BUNDLE) -> Bundle:
-    """Write a bundle whole or not at all, and give it back, loaded.
+    """Write a bundle atomically, and return it loaded.
 
-    Of one that was tested on other images than those that are packed no number is stated.
+    If the network was tested on other images than those packed now, the bundle states no metrics.
     """
-    test, shown = dataset.load("test"), dataset.subset(dataset.load("train"), SHOWN, seed=0)
+    test, shown = (
+        dataset.load("test"),
+        dataset.subset(dataset.load("train"), QUANTIZATION_FACES, seed=0),
+    )
     _refuse_other_images(source, test.images)
     card = _card(source)
-    expected = calibrated(probabilities(source.network, test.images), card.temperature)
-    with replacing(target, at_once=True) as folder:
+    expected = apply_temperature(probabilities(source.network, test.images), card.temperature)
+    with atomic_write(target, at_once=True) as folder:
         folder.mkdir()
         onnx_conversion.to_onnx(
             source.network, folder / FILES["float32"], temperature=card.temperature
@@ -125,16 +128,16 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
         onnx_conversion.quantize(folder / FILES["float32"], folder / FILES["int8"], shown.images)
         _refuse_large(folder / FILES["float32"], target)
         for name in FILES.values():
-            onnx_conversion.label(folder / name, bundle.meaning(card))
+            onnx_conversion.add_metadata(folder / name, bundle.metadata(card))
         card = replace(card, digests={name: sha256(folder / name) for name in FILES.values()})
         _write(folder, card)
-        numbers, compared = _measured(folder, test, expected)
+        numbers, compared = _evaluate(folder, test, expected)
         card = replace(card, parity=compared)
         if card.lineage["test_digest"] == sha256(PACKED / "test.npz"):
             known = _reference(bundle.load(folder))
             card = replace(card, numbers=numbers, reference=known)
         _write(folder, card)
-        (folder / LEAFLET).write_text(leaflet(card))
+        (folder / README).write_text(render(card))
     return bundle.load(target)
 
 
@@ -158,22 +161,27 @@ def _card(source: Source) -> Card:
         lineage={
             **source.lineage,
             "test_digest": tested_on,
-            **{name: source.calibration[name] for name in DECIDED if name in source.calibration},
+            **{
+                name: source.calibration[name]
+                for name in DECISION_KEYS
+                if name in source.calibration
+            },
         },
     )
 
 
-def told(made: Bundle) -> str:
-    """Say in one line each what the files are and how near they come to Keras."""
+def summary(made: Bundle) -> str:
+    """Summarize the bundle's files, one line each, with their difference from Keras."""
     card = made.card
     lines = [f"{made.folder}: {card.architecture}, {card.parity['float32']['images']} test faces"]
     if not is_calibrated(card):
         lines.append(
-            f"not calibrated, and unsure under {bound(None):g} alone: it has no report of its own"
+            f"not calibrated, unsure below {effective_threshold(None):g}: it has no report of "
+            "its own"
         )
     if not card.numbers:
         lines.append(
-            f"no numbers, and nothing to hold drift against: {PACKED}/test.npz is not what it was "
+            f"no metrics and no drift reference: {PACKED}/test.npz is not what it was "
             "tested on; `git checkout` and `dvc checkout` of its data, then `unveil export`"
         )
     for precision, name in FILES.items():
@@ -188,21 +196,21 @@ def told(made: Bundle) -> str:
 
 def _reference(made: Bundle) -> drift_reference.Reference:
     train, validation = dataset.load("train"), dataset.load("validation")
-    said = made.answers(validation.images)
-    shown = dataset.subset(train, KNOWN, seed=0).images
-    return drift_reference.reference(shown, said.probabilities, said.embeddings)
+    predicted = made.answers(validation.images)
+    shown = dataset.subset(train, REFERENCE_FACES, seed=0).images
+    return drift_reference.build_reference(shown, predicted.probabilities, predicted.embeddings)
 
 
-def _measured(
+def _evaluate(
     folder: Path, test: dataset.Faces, expected: NDArray[np.floating]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     scores, compared = {}, {}
     for precision in FILES:
         made = bundle.load(folder, precision=precision)
         answers = made.probabilities(test.images)
-        compared[precision] = parity.measured(expected, answers)
-        matrix = measures.confusion(test.labels, answers.argmax(1), len(made.classes))
-        scores[precision] = asdict(measures.interval(measures.macro_f1, matrix))
+        compared[precision] = parity.measure(expected, answers)
+        matrix = measures.confusion_matrix(test.labels, answers.argmax(1), len(made.classes))
+        scores[precision] = asdict(measures.confidence_interval(measures.macro_f1, matrix))
     parity.refuse_difference(compared["float32"])
     numbers = {
         "images": len(test),
@@ -216,7 +224,7 @@ def _refuse_other_images(source: Source, images: NDArray[np.uint8]) -> None:
     if images.shape[1] != source.image_size:
         raise UserError(
             f"{source.architecture} takes faces of {source.image_size} pixels, "
-            f"{PACKED}/test.npz has {images.shape[1]}; `unveil pack` makes it anew"
+            f"{PACKED}/test.npz has {images.shape[1]}; `unveil pack` rebuilds it"
         )
 
 

@@ -1,7 +1,7 @@
-"""a Keras network -> ONNX: raw gray bytes in, calibrated probabilities out, any number of faces.
+"""A Keras network -> ONNX: gray bytes in, calibrated probabilities out, dynamic batch size.
 
-Makes ``model.onnx`` and, from it, ``model.int8.onnx``: weights and activations in 8 bits, their
-ranges measured on training faces.
+Writes ``model.onnx`` and, from it, ``model.int8.onnx``: static quantization of weights and
+activations to 8 bits, with value ranges calibrated on training faces.
 """
 
 import logging
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.common.errors import UserError
-from unveil.evaluation.calibration import LEAST
+from unveil.evaluation.calibration import MIN_PROBABILITY
 
 if TYPE_CHECKING:
     import keras
@@ -29,38 +29,42 @@ OUTPUTS = ("probabilities", "embeddings")
 
 
 def to_onnx(network: "keras.Model", path: Path, *, temperature: float) -> None:
-    """Write a network as ONNX, its probabilities changed to ``softmax(log p / temperature)``.
+    """Export a network to ONNX, with probabilities scaled to ``softmax(log p / temperature)``.
 
-    Takes ``faces (n, size, size, 1) uint8``, gives ``probabilities (n, classes) float32`` and
-    ``embeddings (n, d) float32``, what its last layer is given. Needs TensorFlow behind Keras, also
-    for a network that learned on JAX.
+    Input: ``faces (n, size, size, 1) uint8``. Outputs: ``probabilities (n, classes) float32`` and
+    ``embeddings (n, d) float32``, the input of the last layer. Requires the TensorFlow backend,
+    also for a network trained with JAX.
     """
     import keras
 
     if keras.backend.backend() != "tensorflow":
         raise UserError(
-            f"export needs KERAS_BACKEND=tensorflow, not {keras.backend.backend()!r}; a network "
-            "that learned on either loads in both"
+            f"export needs KERAS_BACKEND=tensorflow, not {keras.backend.backend()!r}; networks "
+            "trained with either backend load in both"
         )
-    # tf2onnx warns of what it leaves out, and of what is replaced below; numpy of tf2onnx.
+    # tf2onnx warns about operations replaced below, and numpy about tf2onnx.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), _depthwise(network), _as_a_line("exported to ONNX"):
+    with (
+        warnings.catch_warnings(),
+        _depthwise_convolutions(network),
+        _errors_as_one_line("exported to ONNX"),
+    ):
         warnings.simplefilter("ignore")
-        whole = _calibrated(network, temperature)
-        whole.export(str(path), format="onnx", verbose=False)
-        _complete(path, _captured(whole))
+        model = _calibrated_model(network, temperature)
+        model.export(str(path), format="onnx", verbose=False)
+        _finalize(path, _captured_constants(model))
 
 
 def require_exportable(entry: "Architecture", image_size: int, classes: int) -> None:
-    """Refuse an architecture that could be trained and never served, by exporting it untrained.
+    """Raise ``UserError`` for an architecture that cannot be exported, by exporting it untrained.
 
-    Those of `EXPORTED` families were tried before, and on another backend nothing is exported.
+    Families in `EXPORTED` are known to work; with another backend the check is skipped.
     """
     import keras
 
-    if entry.exports or keras.backend.backend() != "tensorflow":
+    if entry.onnx_exportable or keras.backend.backend() != "tensorflow":
         return
-    network = entry.untrained().build(image_size, classes)
+    network = entry.without_pretrained_weights().build(image_size, classes)
     with tempfile.TemporaryDirectory(prefix="unveil-export-") as folder:
         path = Path(folder) / "model.onnx"
         to_onnx(network, path, temperature=1.0)
@@ -68,31 +72,31 @@ def require_exportable(entry: "Architecture", image_size: int, classes: int) -> 
 
 
 @contextmanager
-def _as_a_line(what: str) -> Iterator[None]:
-    """Turn whatever TensorFlow, tf2onnx, onnx or ONNX Runtime raise into one line."""
+def _errors_as_one_line(what: str) -> Iterator[None]:
+    """Convert exceptions of TensorFlow, tf2onnx, onnx and ONNX Runtime to a ``UserError``."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:160] or "no reason given"
+        text = " ".join(str(error).split())[:160] or "no reason given"
         raise UserError(
-            f"the network cannot be {what}: {type(error).__name__}: {said}; choose another backbone"
+            f"the network cannot be {what}: {type(error).__name__}: {text}; choose another backbone"
         ) from error
 
 
 def _require_runs(path: Path) -> None:
     import onnxruntime
 
-    with _as_a_line("run by ONNX Runtime"):
+    with _errors_as_one_line("run by ONNX Runtime"):
         onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
 @contextmanager
-def _depthwise(network: "keras.Model") -> Iterator[None]:
-    """Let ConvNeXt's convolutions, of one channel in each group, be depthwise ones meanwhile.
+def _depthwise_convolutions(network: "keras.Model") -> Iterator[None]:
+    """Replace grouped convolutions of one channel per group (ConvNeXt) by depthwise ones.
 
-    On a processor Keras compiles those in groups by XLA, of which tf2onnx knows nothing.
+    On a CPU, Keras compiles grouped convolutions with XLA, which tf2onnx does not support.
     """
     import keras
 
@@ -104,7 +108,7 @@ def _depthwise(network: "keras.Model") -> Iterator[None]:
     for layer in grouped:
         if layer.kernel.shape[-2] > 1:
             raise UserError(
-                f"the network cannot be exported to ONNX: {layer.name} convolves in "
+                f"the network cannot be exported to ONNX: {layer.name} is a convolution in "
                 f"{layer.groups} groups of {layer.kernel.shape[-2]} channels; choose another "
                 "backbone"
             )
@@ -131,21 +135,21 @@ def _by_channel(layer: Any, inputs: Any, kernel: Any) -> Any:
 
 
 def quantize(source: Path, target: Path, faces: NDArray[np.uint8]) -> None:
-    """Write the ONNX network ``source`` in 8 bits; ``faces`` show which values its layers have."""
+    """Quantize the ONNX network ``source`` to 8 bits, calibrated on ``faces``."""
     from onnxruntime import quantization
     from onnxruntime.quantization import shape_inference
 
     prepared = target.with_suffix(".prepared")
-    with _as_a_line("written in 8 bits"):
-        # Without symbolic shapes, which would need sympy.
+    with _errors_as_one_line("written in 8 bits"):
+        # Symbolic shape inference would need sympy.
         shape_inference.quant_pre_process(source, prepared, skip_symbolic_shape=True)
         quantization.quantize_static(
             prepared,
             target,
-            _Batches(faces),
+            _CalibrationReader(faces),
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],
             per_channel=True,
-            # Processors without VNNI add two products of 8 bits in 16, and saturate.
+            # CPUs without VNNI add two 8-bit products in 16 bits, which may saturate.
             reduce_range=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
@@ -153,8 +157,8 @@ def quantize(source: Path, target: Path, faces: NDArray[np.uint8]) -> None:
     prepared.unlink()
 
 
-class _Batches:
-    """Gives faces to the quantizer, batch by batch, under the name of the network's input."""
+class _CalibrationReader:
+    """Feeds batches of faces to the quantizer, under the name of the network's input."""
 
     def __init__(self, faces: NDArray[np.uint8]) -> None:
         starts = range(0, len(faces), BATCH)
@@ -164,32 +168,32 @@ class _Batches:
         return next(self._rest, None)
 
 
-def _captured(whole: "keras.Model") -> list[NDArray[np.generic]]:
-    # What stands in a network as a tensor and is no weight: means that VGG16 or EfficientNet
-    # subtract. tf2onnx makes them inputs, in the order in which TensorFlow meets them.
+def _captured_constants(model: "keras.Model") -> list[NDArray[np.generic]]:
+    # Constant tensors that are not weights, such as the means VGG16 and EfficientNet subtract.
+    # tf2onnx turns them into inputs, in TensorFlow's order.
     import tensorflow as tf
 
-    faces = tf.TensorSpec((None, *whole.input_shape[1:]), tf.uint8)
-    captured = tf.function(whole).get_concrete_function(faces).captured_inputs
+    faces = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
+    captured = tf.function(model).get_concrete_function(faces).captured_inputs
     return [one.numpy() for one in captured if one.dtype != tf.resource]
 
 
-def _calibrated(network: "keras.Model", temperature: float) -> "keras.Model":
+def _calibrated_model(network: "keras.Model", temperature: float) -> "keras.Model":
     import keras
 
     faces = keras.Input(network.input_shape[1:], dtype="uint8", name="faces")
     both = keras.Model(network.inputs, [network.output, network.layers[-1].input])
     answers, embeddings = both(faces, training=False)
     if temperature != 1:
-        logits = keras.ops.log(keras.ops.maximum(answers, LEAST)) / temperature
+        logits = keras.ops.log(keras.ops.maximum(answers, MIN_PROBABILITY)) / temperature
         answers = keras.ops.softmax(logits)
-    whole = keras.Model(faces, [answers, embeddings])
-    # Keras exports only what was called.
-    whole(np.zeros((1, *network.input_shape[1:]), np.uint8))
-    return whole
+    model = keras.Model(faces, [answers, embeddings])
+    # Keras exports only models that have been called.
+    model(np.zeros((1, *network.input_shape[1:]), np.uint8))
+    return model
 
 
-def _complete(path: Path, captured: list[NDArray[np.generic]]) -> None:
+def _finalize(path: Path, captured: list[NDArray[np.generic]]) -> None:
     import onnx
 
     model = onnx.load(path)
@@ -210,7 +214,7 @@ def _complete(path: Path, captured: list[NDArray[np.generic]]) -> None:
 
 
 def _replace_erfc(graph: Any) -> None:
-    """Write ``erfc(x)``, which TensorFlow's GELU is made of and ONNX lacks, as ``1 - erf(x)``."""
+    """Replace ``erfc(x)`` of TensorFlow's GELU, which ONNX lacks, by ``1 - erf(x)``."""
     import onnx
 
     nodes = list(graph.node)
@@ -233,11 +237,11 @@ def _rename(graph: Any, output: Any, new: str) -> None:
     output.name = new
 
 
-def label(path: Path, told: Mapping[str, str]) -> None:
-    """Add to the metadata of an ONNX network."""
+def add_metadata(path: Path, metadata: Mapping[str, str]) -> None:
+    """Add entries to the metadata of an ONNX network."""
     import onnx
 
     model = onnx.load(path)
-    for key, value in told.items():
+    for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
     onnx.save(model, path)

@@ -1,4 +1,4 @@
-"""An exported network beside the one it is of: how far it answers alike, and if near enough."""
+"""Parity of an exported network with the Keras model it was exported from."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 from unveil.common.errors import UserError
 
 TOLERANCE = 1e-4
-"""By how much a probability of ``model.onnx`` may differ from Keras's."""
+"""Largest allowed difference of a probability of ``model.onnx`` from Keras's."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a file answers as Keras does: largest difference, labels changed, of ``images``."""
+    """Comparison with Keras: largest difference, number of changed labels, of ``images``."""
 
     images: int
     max_difference: float
     changed_labels: int
 
 
-def measured(expected: NDArray[np.floating], found: NDArray[np.floating]) -> Parity:
+def measure(expected: NDArray[np.floating], found: NDArray[np.floating]) -> Parity:
     """Compare probabilities ``(n, classes)`` of the same images."""
     return Parity(
         images=len(expected),
@@ -30,9 +30,10 @@ def measured(expected: NDArray[np.floating], found: NDArray[np.floating]) -> Par
 
 
 def refuse_difference(found: Parity) -> None:
-    """Raise ``UserError`` where a probability differs by more than `TOLERANCE`."""
+    """Raise ``UserError`` if a probability differs by more than `TOLERANCE`."""
     if not found.max_difference <= TOLERANCE:
         raise UserError(
-            f"model.onnx does not answer as Keras does: {found.max_difference:.2g} apart at most, "
-            f"{found.changed_labels} of {found.images} labels changed, more than {TOLERANCE:.2g}"
+            "model.onnx does not reproduce the Keras model: probabilities differ by up to "
+            f"{found.max_difference:.2g}, more than {TOLERANCE:.2g}, and {found.changed_labels} of "
+            f"{found.images} labels changed"
         )

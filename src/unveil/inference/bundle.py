@@ -1,9 +1,10 @@
-"""a folder with a network and its card -> calibrated probabilities, without Keras or MLflow.
+"""A bundle folder -> calibrated probabilities, without Keras or MLflow.
 
-Takes ``bundle.json`` and ``model.onnx`` or ``model.int8.onnx``, as `unveil export` makes them:
-``data/07_bundle``, or ``models/starter`` of the repository where nothing was exported. All that
-decides an answer is under a digest: ``bundle.json.sha256`` has that of ``bundle.json``, which has
-those of the networks. What is another is refused before ONNX Runtime reads it.
+Takes ``bundle.json`` and ``model.onnx`` or ``model.int8.onnx``, as `unveil export` writes them:
+``data/07_bundle``, or ``models/starter`` of the repository if nothing was exported. Everything that
+affects a prediction has a sha256: ``bundle.json.sha256`` that of ``bundle.json``, and
+``bundle.json`` those of the networks. Files that differ are rejected before ONNX Runtime reads
+them.
 """
 
 import hashlib
@@ -30,29 +31,29 @@ Precision = Literal["float32", "int8"]
 FORMAT: Literal[1] = 1
 CARD = "bundle.json"
 FILES: dict[Precision, str] = {"float32": "model.onnx", "int8": "model.int8.onnx"}
-"""Of each precision."""
-LEAFLET = "README.md"
-"""For people; no answer depends on it."""
+"""The network's file name by precision."""
+README = "README.md"
+"""For people; no prediction depends on it."""
 
 CLASSES, THRESHOLD = "unveil.classes", "unveil.abstain_below"
-"""The names in a network's metadata under which it repeats what its card says, as JSON."""
+"""Keys of the ONNX metadata that repeat values of ``bundle.json``, as JSON."""
 
-LARGEST = 32
-"""Faces in one call of the network; larger batches are no faster, and take more memory."""
+MAX_BATCH = 32
+"""Faces per session run; larger batches are no faster and take more memory."""
 
 EXTERNAL = "session.model_external_initializers_file_folder_path"
-"""ONNX Runtime's setting for where weights outside of the network's file lie."""
+"""ONNX Runtime's session option for the folder of external weights."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @checked(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Card:
-    """What ``bundle.json`` says.
+    """The content of ``bundle.json``.
 
-    ``temperature`` is in the network already; ``digests`` are sha256 by file name; ``numbers`` are
-    those of the test split, ``parity`` how far the files answer as Keras did. Without a
-    ``reference`` nobody can say how far served faces have drifted.
+    ``temperature`` is already applied inside the network; ``digests`` are sha256 by file name;
+    ``numbers`` are metrics of the test split, ``parity`` compares the files with the Keras model.
+    Without a ``reference`` drift cannot be measured.
     """
 
     format: Literal[1]
@@ -69,7 +70,7 @@ class Card:
 
 
 class Answers(NamedTuple):
-    """Of some faces: ``probabilities (n, classes)``, and ``embeddings (n, d)`` if it gives them."""
+    """``probabilities (n, classes)``, and ``embeddings (n, d)`` if the network outputs them."""
 
     probabilities: NDArray[np.float32]
     embeddings: NDArray[np.float32] | None
@@ -77,7 +78,7 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A network ready to answer; ``digest`` is the sha256 of its ``bundle.json``."""
+    """A loaded network; ``digest`` is the sha256 of its ``bundle.json``."""
 
     folder: Path
     card: Card
@@ -91,48 +92,48 @@ class Bundle:
 
     @property
     def image_size(self) -> int:
-        """The side of the square face it takes, in pixels."""
+        """The side of its square input, in pixels."""
         return self.card.image_size
 
     @property
     def abstain_below(self) -> float | None:
-        """The probability under which it had better say nothing."""
+        """The probability below which it should abstain."""
         return self.card.abstain_below
 
     @property
     def version(self) -> str | None:
-        """The version of the registry that it was made of; ``None`` for one that has none."""
+        """The registered version it was exported from; ``None`` if there is none."""
         number = self.card.lineage.get("version")
         return None if number is None else str(number)
 
     def __str__(self) -> str:
-        """Name it in a line: architecture, version, and the start of its digest."""
+        """Return architecture, version, and the first 12 digits of its digest."""
         version = "no version" if self.version is None else f"version {self.version}"
         return f"{self.card.architecture}, {version}, sha256 {self.digest[:12]}"
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Give calibrated probabilities ``(n, classes)`` of raw gray ``images (n, s, s, 1)``."""
+        """Predict calibrated probabilities ``(n, classes)`` for gray ``images (n, s, s, 1)``."""
         return self.answers(images).probabilities
 
     def answers(self, images: NDArray[np.uint8]) -> Answers:
-        """Give the same with embeddings: what the last layer but one makes of a face."""
-        starts = range(0, max(1, len(images)), LARGEST)
-        parts = [self.session.run(None, {"faces": images[at : at + LARGEST]}) for at in starts]
+        """Predict probabilities and embeddings, the input of the last layer."""
+        starts = range(0, max(1, len(images)), MAX_BATCH)
+        parts = [self.session.run(None, {"faces": images[at : at + MAX_BATCH]}) for at in starts]
         probabilities, *embeddings = map(np.concatenate, zip(*parts, strict=True))
         return Answers(probabilities, embeddings[0] if embeddings else None)
 
 
 def load(folder: Path, *, precision: Precision = "float32", threads: int = 0) -> Bundle:
-    """Load a bundle; ``threads`` work on one batch, 0 for one on each core.
+    """Load a bundle; ``threads`` is the number of threads per batch, 0 for one per core.
 
-    Raises ``UserError`` for what is absent, altered, of another format, or no such network.
+    Raises ``UserError`` if a file is missing, altered, of another format, or not such a network.
     """
     while True:
         begun = _identity(folder)
         try:
             return _loaded(folder, precision, threads)
         except UserError:
-            # One that is exchanged while it is read is read again.
+            # Retry if the bundle was replaced while it was being read.
             if _identity(folder) in (begun, None):
                 raise
 
@@ -145,15 +146,15 @@ def _identity(folder: Path) -> int | None:
 
 
 def _loaded(folder: Path, precision: Precision, threads: int) -> Bundle:
-    told = checksum.read(folder / CARD)
-    digest = checksum.verified(folder / CARD, told)
-    card = _card(told, folder / CARD)
+    content = checksum.read(folder / CARD)
+    digest = checksum.verify(folder / CARD, content)
+    card = _card(content, folder / CARD)
     _refuse_unknown(folder, card)
     model = _content(folder / FILES[precision], card)
     session = _session(model, folder / FILES[precision], threads)
-    _refuse_another_shape(session, card, folder / FILES[precision])
-    _refuse_another_meaning(session, card, folder / FILES[precision])
-    _refuse_another_reference(session, card, folder / CARD)
+    _refuse_other_shape(session, card, folder / FILES[precision])
+    _refuse_other_metadata(session, card, folder / FILES[precision])
+    _refuse_other_reference(session, card, folder / CARD)
     return Bundle(folder=folder, card=card, digest=digest, session=session)
 
 
@@ -167,14 +168,16 @@ def _card(content: bytes, path: Path) -> Card:
 
 
 def _refuse_unknown(folder: Path, card: Card) -> None:
-    known = {CARD, checksum.beside(Path(CARD)).name, LEAFLET, *FILES.values(), *card.digests}
+    known = {CARD, checksum.checksum_path(Path(CARD)).name, README, *FILES.values(), *card.digests}
     for path in sorted(folder.glob("*")):
         if path.name not in known and not path.name.startswith(".") and path.is_file():
-            raise UserError(f"{path} is not of this bundle: {CARD} has no digest of it; remove it")
+            raise UserError(
+                f"{path} does not belong to this bundle: {CARD} has no digest for it; remove it"
+            )
 
 
 def _content(path: Path, card: Card) -> bytes:
-    """Read a file of a bundle; ``UserError`` where it is not what ``card`` says."""
+    """Read a file of a bundle; ``UserError`` if its sha256 is not the one in ``card``."""
     if path.name not in card.digests:
         known = ", ".join(sorted(card.digests))
         raise UserError(f"{path.parent / CARD} has no {path.name}; it has {known}")
@@ -190,49 +193,51 @@ def _session(model: bytes, path: Path, threads: int) -> "onnxruntime.InferenceSe
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Weights in a file of their own are under no digest, and would be looked for where we work.
+    # External weights have no digest, and would be read from the working directory.
     options.add_session_config_entry(EXTERNAL, os.devnull)
-    # Threads that spin while they wait cost a server 1.6 ms of processor time for each face.
+    # Spinning threads cost a server 1.6 ms of CPU time per face.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises classes of its own, which share no other
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
         reason = (str(error).splitlines() or ["no reason given"])[0][:160]
-        raise UserError(f"{path} is no network for ONNX Runtime: {reason}") from None
+        raise UserError(f"{path} cannot be loaded by ONNX Runtime: {reason}") from None
 
 
-def _refuse_another_shape(session: Any, card: Card, path: Path) -> None:
+def _refuse_other_shape(session: Any, card: Card, path: Path) -> None:
     takes = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
     gives = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
     size = card.image_size
     faces = [("faces", "tensor(uint8)", [size, size, 1])]
     probabilities = [("probabilities", "tensor(float)", [len(card.classes)])]
-    # Another output may be there: embeddings.
+    # There may be a second output: embeddings.
     if (takes, gives[:1]) != (faces, probabilities):
         raise UserError(f"{path} takes {takes} and gives {gives}, not {faces} and {probabilities}")
 
 
-def _refuse_another_meaning(session: Any, card: Card, path: Path) -> None:
-    # Networks that were exported before this was written have none.
-    kept = session.get_modelmeta().custom_metadata_map
-    for name, said in meaning(card).items():
-        if kept.get(name, said) != said:
-            raise UserError(f"{path} says {name} is {kept[name]}, {CARD} {said}; export it again")
+def _refuse_other_metadata(session: Any, card: Card, path: Path) -> None:
+    # Older exports have no such metadata.
+    found = session.get_modelmeta().custom_metadata_map
+    for name, expected in metadata(card).items():
+        if found.get(name, expected) != expected:
+            raise UserError(
+                f"{path} says {name} is {found[name]}, {CARD} {expected}; export it again"
+            )
 
 
-def meaning(card: Card) -> dict[str, str]:
-    """Give what a network's metadata repeats of its card."""
+def metadata(card: Card) -> dict[str, str]:
+    """Return the ONNX metadata that repeats values of the card."""
     return {CLASSES: json.dumps(card.classes), THRESHOLD: json.dumps(card.abstain_below)}
 
 
-def _refuse_another_reference(session: Any, card: Card, path: Path) -> None:
+def _refuse_other_reference(session: Any, card: Card, path: Path) -> None:
     if card.reference is None:
         return
     labels, space = card.reference.histograms.get("label"), card.reference.space
     width = session.get_outputs()[1].shape[1:] if len(session.get_outputs()) > 1 else None
     if labels and len(labels.counts) != len(card.classes):
-        raise UserError(f"{path}: reference: labels are not of {len(card.classes)} classes")
+        raise UserError(f"{path}: reference: labels do not have {len(card.classes)} classes")
     if space and width != [len(space.mean)]:
         raise UserError(
-            f"{path}: reference: embeddings have {width}, not {len(space.mean)} numbers"
+            f"{path}: reference: embeddings have {width} dimensions, not {len(space.mean)}"
         )

@@ -1,7 +1,7 @@
-"""probabilities of one face -> what is said of it: an apparent expression, or why none.
+"""Probabilities of one face -> an apparent expression, or the reason why none is named.
 
-Takes what `bundle` gives, calibrated, and its threshold. Nothing here is certain: an answer is what
-the face looks like to the network, and where that is too little it says so.
+Takes the calibrated probabilities of `bundle` and its threshold. Below the threshold the answer is
+*unsure*. An answer describes what a face looks like to the network, no more.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Reason = Literal["unsure", "no_face"]
 class Answer:
     """Either ``emotion``, a class, or the ``reason`` why none is named.
 
-    ``probabilities`` of all classes sum to 1; there are none where there is no face.
+    ``probabilities`` of all classes sum to 1; they are empty if there is no face.
     """
 
     emotion: str | None
@@ -27,12 +27,12 @@ class Answer:
 
     def __str__(self) -> str:
         shares = "  ".join(f"{name} {value:.3f}" for name, value in self.probabilities.items())
-        said = self.emotion or (self.reason or "").replace("_", " ")
-        return f"{said}  ({shares})" if shares else said
+        label = self.emotion or (self.reason or "").replace("_", " ")
+        return f"{label}  ({shares})" if shares else label
 
 
 NEVER_BELOW = 0.5
-"""The probability under which no class is named where a bundle brings no threshold of its own."""
+"""The default threshold, for bundles without one of their own."""
 
 NO_FACE = Answer(emotion=None, reason="no_face")
 
@@ -40,17 +40,17 @@ NO_FACE = Answer(emotion=None, reason="no_face")
 def answer(
     probabilities: NDArray[np.floating], classes: Sequence[str], abstain_below: float | None
 ) -> Answer:
-    """Name the likeliest of ``classes``, or be unsure where its share is under ``abstain_below``.
+    """Return the most probable class, or *unsure* if its probability is below ``abstain_below``.
 
-    ``probabilities (classes,)`` of one face; ``None`` is ``NEVER_BELOW``.
+    ``probabilities (classes,)`` are of one face; ``abstain_below=None`` means ``NEVER_BELOW``.
     """
     shares = dict(zip(classes, map(float, probabilities), strict=True))
     likeliest = max(shares, key=shares.__getitem__)
-    if shares[likeliest] < bound(abstain_below):
+    if shares[likeliest] < effective_threshold(abstain_below):
         return Answer(emotion=None, reason="unsure", probabilities=shares)
     return Answer(emotion=likeliest, probabilities=shares)
 
 
-def bound(abstain_below: float | None) -> float:
-    """Give the probability from which on a class is named."""
+def effective_threshold(abstain_below: float | None) -> float:
+    """Return the lowest probability at which a class is named."""
     return NEVER_BELOW if abstain_below is None else abstain_below

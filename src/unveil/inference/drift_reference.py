@@ -1,8 +1,8 @@
-"""faces of training and answers on validation -> what served faces are held against.
+"""Training faces and validation predictions -> the drift reference of ``bundle.json``.
 
-Makes the ``reference`` of ``bundle.json``, for `export`: how bright and sharp the training faces
-are, as they are packed, and on validation the labels that the network gives, its confidence, and
-how far its embeddings lie from their mean. Kept are counts in bins, means and spreads, no face.
+`export` stores the distributions that served faces are compared to: brightness and sharpness of
+the packed training faces, and, on validation, predicted labels, confidence, and the distance of
+embeddings from their mean. It contains histogram counts, means and standard deviations, no face.
 """
 
 from functools import cached_property
@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from unveil.common.statistics import divergence
+from unveil.common.statistics import jensen_shannon
 
 Measure = Literal["brightness", "sharpness", "label", "confidence", "embedding"]
 Values = dict[Measure, NDArray[np.floating]]
-"""Of some faces, ``(n,)`` each."""
+"""The values of each measure for ``n`` faces, ``(n,)``."""
 Embeddings = NDArray[np.floating]
 
-TENTHS = np.arange(1, 10) / 10
-FLOOR = 0.1
-"""Of the mean spread: a number that is nearly always 0 would decide every distance."""
-TOGETHER = 1024
-"""Faces measured at once, so that a split need not fit into memory."""
+DECILES = np.arange(1, 10) / 10
+MIN_SPREAD = 0.1
+"""Lower bound for a standard deviation, as a share of the mean one: a dimension that is nearly
+always 0 would otherwise dominate every distance."""
+BATCH_SIZE = 1024
+"""Faces measured at a time, so that a split need not fit into memory."""
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -33,19 +34,19 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 @dataclass(frozen=True, config=_STRICT)
 class Histogram:
-    """How often values fell between ``edges``, upwards; a value on an edge counts above it."""
+    """Counts of values between ascending ``edges``; a value on an edge counts in the upper bin."""
 
     edges: Annotated[tuple[Finite, ...], Field(min_length=1)]
     counts: tuple[Annotated[int, Field(ge=0)], ...]
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.edges) + 1 or not sum(self.counts):
-            raise ValueError("counts are to be one more than edges, and not all 0")
+            raise ValueError("counts must be one more than edges, and not all 0")
         if any(np.diff(self.edges) <= 0):
-            raise ValueError("edges are to ascend")
+            raise ValueError("edges must be ascending")
 
     def places(self, values: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Give the bin of each value, from 0."""
+        """Return the bin of each value, from 0."""
         return self._ordered.searchsorted(values, side="right")
 
     @cached_property
@@ -54,20 +55,20 @@ class Histogram:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class Space:
-    """Where the embeddings of validation lie: ``mean`` and ``spread`` of each of their numbers."""
+class EmbeddingStatistics:
+    """``mean`` and standard deviation (``spread``) of each dimension of validation embeddings."""
 
     mean: Annotated[tuple[Finite, ...], Field(min_length=1)]
     spread: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.spread):
-            raise ValueError("mean and spread are to be as long as each other")
+            raise ValueError("mean and spread must have the same length")
 
     def distances(self, embeddings: Embeddings) -> NDArray[np.floating]:
-        """Give the root mean square of standardised ``embeddings (n, d)``, 1 on average.
+        """Return the root mean square of standardized ``embeddings (n, d)``, about 1 on average.
 
-        Mahalanobis' distance with a diagonal covariance, over the root of ``d``.
+        The Mahalanobis distance with a diagonal covariance, divided by the square root of ``d``.
         """
         mean, spread = self._arrays
         parts = (embeddings - mean) / spread
@@ -81,10 +82,10 @@ class Space:
 
 @dataclass(frozen=True, config=_STRICT)
 class Reference:
-    """What served faces are held against; without ``space`` there is no ``embedding``."""
+    """The reference distributions; without ``space`` there is no measure ``embedding``."""
 
     histograms: dict[Measure, Histogram]
-    space: Space | None = None
+    space: EmbeddingStatistics | None = None
 
     def values(
         self,
@@ -92,19 +93,19 @@ class Reference:
         probabilities: NDArray[np.floating],
         embeddings: Embeddings | None,
     ) -> Values:
-        """Measure ``images (n, s, s, 1)`` and what the network said of them."""
-        found = {**looks(images), **answers(probabilities)}
+        """Compute all measures of ``images (n, s, s, 1)`` and of the predictions for them."""
+        found = {**image_statistics(images), **prediction_statistics(probabilities)}
         if self.space is not None and embeddings is not None:
             found["embedding"] = self.space.distances(embeddings)
         return {name: found[name] for name in self.histograms if name in found}
 
 
-def looks(images: NDArray[np.uint8]) -> Values:
-    """Measure brightness and sharpness of ``images (n, s, s, 1)``, as a manifest has them.
+def image_statistics(images: NDArray[np.uint8]) -> Values:
+    """Compute brightness and sharpness of ``images (n, s, s, 1)``, as in the manifest.
 
-    In whole numbers and 32 at once, a sixth of the time that `looks.quality` takes.
+    Integer arithmetic on batches of 32 takes a sixth of the time of the manifest's function.
     """
-    # Of 16 bits: the largest Laplacian of bytes is 1020.
+    # 16 bits suffice: the largest Laplacian of 8-bit pixels is 1020.
     pixels = images[..., 0].astype(np.int16)
     bent = pixels[:, :-2, 1:-1] + pixels[:, 2:, 1:-1]
     bent += pixels[:, 1:-1, :-2]
@@ -116,59 +117,65 @@ def looks(images: NDArray[np.uint8]) -> Values:
     }
 
 
-def answers(probabilities: NDArray[np.floating]) -> Values:
-    """Give the likeliest class, by its number, and its probability, of ``(n, classes)``."""
+def prediction_statistics(probabilities: NDArray[np.floating]) -> Values:
+    """Return index and probability of the most probable class, from ``(n, classes)``."""
     return {
         "label": probabilities.argmax(1).astype(np.float64),
         "confidence": probabilities.max(1),
     }
 
 
-def reference(
+def build_reference(
     trained_on: NDArray[np.uint8],
     probabilities: NDArray[np.floating],
     embeddings: Embeddings | None,
 ) -> Reference:
-    """Count training faces ``(n, s, s, 1)``, and what was said of those of validation.
+    """Build the reference from training faces ``(n, s, s, 1)`` and validation predictions.
 
-    Labels are held against labels the network gave, not true ones: it mistakes classes unequally,
-    and that would be drift for ever.
+    Labels are compared to predicted, not true, labels: a network that confuses classes unequally
+    would otherwise show drift permanently.
     """
-    space = None if embeddings is None else _space(embeddings)
-    parts = [looks(trained_on[at : at + TOGETHER]) for at in range(0, len(trained_on), TOGETHER)]
+    space = None if embeddings is None else _embedding_statistics(embeddings)
+    parts = [
+        image_statistics(trained_on[at : at + BATCH_SIZE])
+        for at in range(0, len(trained_on), BATCH_SIZE)
+    ]
     values: Values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    said = answers(probabilities)
-    values["confidence"] = said["confidence"]
+    predicted = prediction_statistics(probabilities)
+    values["confidence"] = predicted["confidence"]
     if space is not None and embeddings is not None:
         values["embedding"] = space.distances(embeddings)
     classes = np.arange(1, probabilities.shape[1]) - 0.5
-    tenths = {name: _counted(np.quantile(found, TENTHS), found) for name, found in values.items()}
-    return Reference({**tenths, "label": _counted(classes, said["label"])}, space)
+    histograms = {
+        name: _histogram(np.quantile(found, DECILES), found) for name, found in values.items()
+    }
+    return Reference({**histograms, "label": _histogram(classes, predicted["label"])}, space)
 
 
-def excess(counts: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
-    """Give Jensen-Shannon's divergence of two histograms in bits, less what chance makes, from 0.
+def excess_divergence(counts: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
+    """Return the Jensen-Shannon divergence of two histograms minus its expected value, in bits.
 
-    Near equality the divergence is an eighth of chi squared over n (Lin, 1991, section IV), and of
-    ``k`` bins that are counted n and N times chance makes ``(k - 1) (1/n + 1/N) / (8 ln 2)``.
+    At least 0. For similar distributions the divergence is about chi squared over 8 n (Lin, 1991,
+    section IV); for ``k`` bins and n and N observations of one distribution its expected value is
+    ``(k - 1) (1/n + 1/N) / (8 ln 2)``.
     """
     bins = int(((counts + expected) > 0).sum())
     chance = (bins - 1) * (1 / counts.sum() + 1 / expected.sum()) / (8 * log(2))
-    return max(0.0, (divergence(counts, expected) or 0.0) - float(chance))
+    return max(0.0, (jensen_shannon(counts, expected) or 0.0) - float(chance))
 
 
-def _space(embeddings: Embeddings) -> Space:
+def _embedding_statistics(embeddings: Embeddings) -> EmbeddingStatistics:
     mean, spread = embeddings.mean(0), embeddings.std(0)
-    least = FLOOR * float(spread.mean()) or 1.0
-    return Space(_short(mean), _short(np.maximum(spread, least)))
+    least = MIN_SPREAD * float(spread.mean()) or 1.0
+    return EmbeddingStatistics(_rounded(mean), _rounded(np.maximum(spread, least)))
 
 
-def _counted(edges: Any, values: NDArray[np.floating]) -> Histogram:
-    ascending = tuple(sorted(set(_short(edges))))
+def _histogram(edges: Any, values: NDArray[np.floating]) -> Histogram:
+    ascending = tuple(sorted(set(_rounded(edges))))
     places = np.searchsorted(ascending, values, side="right")
     return Histogram(ascending, tuple(np.bincount(places, minlength=len(ascending) + 1).tolist()))
 
 
-def _short(values: NDArray[np.floating]) -> tuple[float, ...]:
-    # Six digits: bundle.json is read by people, too.
+def _rounded(values: NDArray[np.floating]) -> tuple[float, ...]:
+    # Six significant digits, since people read bundle.json, too.
     return tuple(float(f"{value:.6g}") for value in values)

@@ -1,8 +1,8 @@
-"""a gray picture -> where its faces are, and each cut out as the network learned faces.
+"""Face detection: a gray picture -> boxes of its faces, cropped as in the training data.
 
-By default OpenCV's bundled Haar cascade (Viola and Jones, 2001; ``frontalface_alt2``): frontal
-faces, no file to fetch. YuNet (Wu et al., 2023) is better and gives the eyes, by which a face is
-turned upright; it comes as a file whose sha256 is pinned here or stated.
+The default is OpenCV's bundled Haar cascade (Viola and Jones, 2001; ``frontalface_alt2``): frontal
+faces, nothing to download. YuNet (Wu et al., 2023) is more accurate and returns the eyes, which
+allow rotating a face upright; its file is verified by a sha256, pinned here or passed by the user.
 """
 
 import math
@@ -21,36 +21,37 @@ from unveil.common.files import sha256
 from unveil.data.decoding import Pixels, resize
 
 Point = tuple[float, float]
-"""x to the right and y down, in pixels of the picture."""
+"""x (right) and y (down), in pixels of the picture."""
 
 CASCADE = "7b0c967d9abbdfbde025eb9c786947d151b6426040d07a8f9562ed8fd90724b4"
-"""The sha256 of haarcascade_frontalface_alt2.xml, as OpenCV's packages have it."""
+"""The sha256 of haarcascade_frontalface_alt2.xml in OpenCV's packages."""
 YUNET = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 """The sha256 of face_detection_yunet_2023mar.onnx of the OpenCV Zoo (MIT)."""
-CONFIDENT = 0.8
-"""Of YuNet's score, 0 to 1."""
+MIN_SCORE = 0.8
+"""Lowest YuNet score of a detection, 0 to 1."""
 EYES = ((0.315, 0.385), (0.685, 0.385))
-"""Where eyes are in the faces of FER2013, in shares of the side; medians of 91 faces of test."""
+"""Eye positions in FER2013, as shares of the image side; medians of 91 test faces."""
 FACE_SIDE = 64
-"""Pixels: a picture not larger than this is a face already."""
+"""Pictures up to this many pixels per side are treated as cropped faces."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """A face in a picture: ``box`` is x, y, width, height; ``eyes`` the left and right in it."""
+class Detection:
+    """A detected face: ``box`` is x, y, width, height; ``eyes`` the left and right in the image."""
 
     box: tuple[int, int, int, int]
     eyes: tuple[Point, Point] | None = None
 
 
 @dataclass(frozen=True)
-class Reach:
-    """How small the cascade's faces may be: ``smallest`` is a share of the shorter side.
+class CascadeSettings:
+    """Scale of the cascade; ``smallest`` is the smallest face as a share of the shorter side.
 
-    It is reduced to ``window`` pixels first: the cascade knows 20 and is slow with them. A frame of
-    640x480 with much texture took 42 ms of one core still and 11 moving (two busy cores,
-    2026-11-24). A picture with more than ``most`` pixels after that is reduced further: one of
-    50000x240 pixels of noise took 5.3 s, and 0.2 s so. It holds for sides of 7 to 1 and beyond.
+    Pictures are downscaled until such a face has ``window`` pixels: the cascade's own minimum is
+    20, at which it is slow. A frame of 640x480 with much texture took 42 ms of one core with
+    ``STILL`` and 11 ms with ``MOVING`` (two busy cores, 2026-11-24). Pictures with more than
+    ``most`` pixels after that are downscaled further: 50000x240 pixels of noise took 5.3 s without
+    this limit, and 0.2 s with it. The limit applies to aspect ratios of 7:1 and more.
     """
 
     smallest: float
@@ -58,70 +59,72 @@ class Reach:
     most: int = 400_000
 
 
-STILL = Reach(smallest=1 / 8, window=30)
-MOVING = Reach(smallest=1 / 5, window=24)
+STILL = CascadeSettings(smallest=1 / 8, window=30)
+MOVING = CascadeSettings(smallest=1 / 5, window=24)
 
 
-Detect = Callable[[Pixels], list[Found]]
-"""Finds the faces of a gray picture ``(height, width)``, the largest first."""
+Detect = Callable[[Pixels], list[Detection]]
+"""Detects the faces of a gray picture ``(height, width)``, largest first."""
 
 
-def detector(file: Path | None = None, digest: str = YUNET, *, reach: Reach = STILL) -> Detect:
-    """Give the bundled cascade or, with a ``file`` of that sha256, YuNet; for any threads.
+def detector(
+    file: Path | None = None, digest: str = YUNET, *, settings: CascadeSettings = STILL
+) -> Detect:
+    """Return the bundled cascade or, given a ``file`` with that sha256, YuNet; thread-safe.
 
-    Raises ``UserError`` where the file is absent, another one, or no such network.
+    Raises ``UserError`` if the file is missing, has another sha256, or is not a YuNet model.
     """
     import cv2
 
-    # Cores are for pictures, not for parts of one: its threads would wait for each other.
+    # We parallelize over pictures; OpenCV's own threads would compete for the same cores.
     cv2.setNumThreads(1)
-    make = partial(_cascade, reach) if file is None else _yunet(file, digest)
+    make = partial(_cascade, settings) if file is None else _yunet(file, digest)
     make()
     own = threading.local()
 
-    def detect(picture: Pixels) -> list[Found]:
+    def detect(picture: Pixels) -> list[Detection]:
         if not hasattr(own, "detect"):
             own.detect = make()
-        found: list[Found] = own.detect(picture)
+        found: list[Detection] = own.detect(picture)
         return sorted(found, key=lambda one: one.box[2] * one.box[3], reverse=True)
 
     return detect
 
 
-def named(detector_file: str | None, *, reach: Reach = STILL) -> Detect:
-    """Give a detector as the command line names it: ``FILE``, or ``FILE@SHA256`` for another."""
+def from_option(detector_file: str | None, *, settings: CascadeSettings = STILL) -> Detect:
+    """Return the detector of the option ``--detector``: ``FILE`` or ``FILE@SHA256``."""
     if detector_file is None:
-        return detector(reach=reach)
+        return detector(settings=settings)
     file, _, digest = detector_file.partition("@")
     return detector(Path(file), digest or YUNET)
 
 
 def cascade_file() -> Path:
-    """Say where OpenCV's file of the bundled cascade is; ``UserError`` where it is another."""
+    """Return the path of OpenCV's cascade file; ``UserError`` if its sha256 differs."""
     import cv2
 
     file = Path(cv2.__file__).parent / "data/haarcascade_frontalface_alt2.xml"
     if not file.is_file() or sha256(file) != CASCADE:
-        raise UserError(f"{file} is not what OpenCV gives out: its sha256 differs; `make install`")
+        raise UserError(f"{file} is not OpenCV's original: its sha256 differs; `make install`")
     return file
 
 
-def whole(picture: Pixels) -> Found:
-    """Take the picture itself for a face."""
+def whole(picture: Pixels) -> Detection:
+    """Treat the whole picture as one face."""
     height, width = picture.shape
-    return Found(box=(0, 0, width, height))
+    return Detection(box=(0, 0, width, height))
 
 
 def is_face(picture: Pixels) -> bool:
-    """Whether a picture is as small as a face, 64 pixels at most, so that it is one already."""
+    """Whether a picture has at most 64 pixels per side and is thus treated as a cropped face."""
     return bool(max(picture.shape) <= FACE_SIDE)
 
 
-def cut(picture: Pixels, found: Found, size: int) -> Pixels:
-    """Cut a face out, ``(size, size)``: upright where its eyes are known, else by its box.
+def cut(picture: Pixels, found: Detection, size: int) -> Pixels:
+    """Crop a face to ``(size, size)``: aligned by its eyes if known, otherwise by its box.
 
-    The cascade's box is the frame of FER2013's faces: of 48 pasted ones the median box was 1.00
-    times as large, and in the middle.
+    The cascade's boxes match the crops of FER2013: for 48 pasted faces the median box was 1.00
+    times as large, and centred.
     """
     if found.eyes is not None:
         return resize(_upright(picture, found.eyes), size)
@@ -129,18 +132,18 @@ def cut(picture: Pixels, found: Found, size: int) -> Pixels:
     return resize(picture[y : y + height, x : x + width], size)
 
 
-def _cascade(reach: Reach) -> Detect:
+def _cascade(settings: CascadeSettings) -> Detect:
     import cv2
 
     cascade = cv2.CascadeClassifier(str(cascade_file()))
 
-    def detect(picture: Pixels) -> list[Found]:
-        # Reduced first: below twice its window the cascade looks at every second pixel only.
-        wanted = min(picture.shape) * reach.smallest / reach.window
-        scale = max(1.0, wanted, math.sqrt(picture.size / reach.most))
-        least = (reach.window, reach.window)
+    def detect(picture: Pixels) -> list[Detection]:
+        # Downscaled first: below twice its window the cascade samples only every second pixel.
+        wanted = min(picture.shape) * settings.smallest / settings.window
+        scale = max(1.0, wanted, math.sqrt(picture.size / settings.most))
+        least = (settings.window, settings.window)
         boxes = cascade.detectMultiScale(_reduced(picture, scale), 1.1, 3, minSize=least)
-        return [Found(box=_inside(np.asarray(box) * scale, picture)) for box in boxes]
+        return [Detection(box=_clip(np.asarray(box) * scale, picture)) for box in boxes]
 
     return detect
 
@@ -151,32 +154,32 @@ def _yunet(file: Path, digest: str) -> Callable[[], Detect]:
     if not file.is_file():
         raise UserError(f"{file} is not there; --detector takes face_detection_yunet_2023mar.onnx")
     if (own := sha256(file)) != digest:
-        raise UserError(f"{file} has sha256 {own}, not {digest}; FILE@SHA256 names another")
+        raise UserError(f"{file} has sha256 {own}, not {digest}; FILE@SHA256 accepts another")
 
     def make() -> Detect:
         try:
-            network = cv2.FaceDetectorYN.create(str(file), "", (320, 320), CONFIDENT)
+            network = cv2.FaceDetectorYN.create(str(file), "", (320, 320), MIN_SCORE)
         except cv2.error as error:
             reason = str(error).strip().splitlines()[0][:120]
-            raise UserError(f"{file} is no network of YuNet's kind: {reason}") from None
-        return lambda picture: _asked(network, picture)
+            raise UserError(f"{file} is not a YuNet model: {reason}") from None
+        return lambda picture: _detect_yunet(network, picture)
 
     return make
 
 
-def _asked(network: Any, picture: Pixels) -> list[Found]:
+def _detect_yunet(network: Any, picture: Pixels) -> list[Detection]:
     import cv2
 
-    # Reduced first, for the time it takes; it knows faces from about 10 pixels on.
+    # Downscaled for speed; YuNet detects faces from about 10 pixels.
     scale = max(1.0, max(picture.shape) / 640)
     small = _reduced(picture, scale)
     network.setInputSize(small.shape[::-1])
     _, rows = network.detect(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
     found = []
     for row in np.asarray([] if rows is None else rows, np.float64) * scale:
-        # YuNet names the eyes as the person has them: the right one is on the left.
+        # YuNet returns the person's right eye first, which is on the left of the image.
         eyes = ((row[4], row[5]), (row[6], row[7]))
-        found.append(Found(box=_inside(row[:4], picture), eyes=eyes))
+        found.append(Detection(box=_clip(row[:4], picture), eyes=eyes))
     return found
 
 
@@ -190,7 +193,7 @@ def _reduced(picture: Pixels, scale: float) -> Pixels:
     return np.asarray(cv2.resize(picture, side, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _inside(box: NDArray[np.floating], picture: Pixels) -> tuple[int, int, int, int]:
+def _clip(box: NDArray[np.floating], picture: Pixels) -> tuple[int, int, int, int]:
     height, width = picture.shape
     left, top = (
         int(np.clip(round(value), 0, most))

@@ -1,8 +1,8 @@
-"""bundles -> which of them answers, and how it is named wherever it does.
+"""Selection of the bundle that predicts and serves, and its description.
 
-Takes ``data/07_bundle``, ``models/starter``, ``data/promotions.jsonl`` and what a person named. A
-network of drawn faces answers only when it is named, and a promoted bundle that is gone is never
-replaced in silence.
+Takes ``data/07_bundle``, ``models/starter``, ``data/promotions.jsonl`` and the option ``--bundle``.
+A network trained on synthetic faces is used only when selected explicitly. A missing promoted
+bundle is an error, never replaced silently.
 """
 
 import json
@@ -15,16 +15,16 @@ from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, PROMOTIONS, STARTER
 from unveil.data import origins
 from unveil.inference.bundle import CARD, Bundle
-from unveil.inference.decision import bound
+from unveil.inference.decision import effective_threshold
 
 FACES = {origins.DRAWN: "synthetic faces", origins.REAL: "real faces"}
-"""How what a network learned from is called; else it is not stated."""
+"""Names for a network's training data; otherwise "not stated"."""
 
 
-def chosen(named: Path | None) -> Path:
-    """Choose the bundle to ask: the one named, that of real faces exported here, the starter.
+def choose_bundle(named: Path | None) -> Path:
+    """Choose a bundle: the named one, the export if trained on real faces, or the starter.
 
-    Raises ``UserError`` where none may answer; says on stderr which one is passed over, and why.
+    Raises ``UserError`` if there is none; reports on stderr if the export is skipped, and why.
     """
     if named is not None:
         return named
@@ -32,29 +32,27 @@ def chosen(named: Path | None) -> Path:
         faces = _faces(BUNDLE)
         if faces in ("real faces", "unreadable"):
             return BUNDLE
-        return _besides(faces)
+        return _starter_or_refuse(faces)
     if promoted := _promoted():
         raise UserError(
             f"{promoted} was promoted, but {BUNDLE} is gone; `unveil export` makes it again, "
-            f"`--bundle {STARTER}` asks the network that came along"
+            f"`--bundle {STARTER}` selects the network of the repository"
         )
     if (STARTER / CARD).exists():
         return STARTER
-    raise UserError(
-        f"no bundle in {BUNDLE} or {STARTER}; `unveil export` makes one of the champion"
-    )
+    raise UserError(f"no bundle in {BUNDLE} or {STARTER}; `unveil export` exports the champion")
 
 
-def is_kept(keep: Path) -> bool:
-    """Whether a server's copy of what worked last may stand for a bundle that is away."""
+def can_fall_back_to(keep: Path) -> bool:
+    """Whether a server may use its copy of the last good bundle while the bundle is missing."""
     card, starter = keep / CARD, STARTER / CARD
     if not card.exists() or _faces(keep) == "synthetic faces":
         return False
     return not starter.exists() or card.read_bytes() != starter.read_bytes()
 
 
-def described(bundle: Bundle) -> dict[str, str | None]:
-    """Name a model for programs: its network, its version, what it learned from, its digest."""
+def describe(bundle: Bundle) -> dict[str, str | None]:
+    """Describe a model for programs: architecture, version, training data, digest."""
     return {
         "architecture": bundle.card.architecture,
         "version": bundle.version,
@@ -64,40 +62,40 @@ def described(bundle: Bundle) -> dict[str, str | None]:
 
 
 def trained_on(bundle: Bundle) -> str:
-    """Say what a network learned from: real or synthetic faces, or that it is not stated."""
+    """Return the training data: ``real faces``, ``synthetic faces`` or ``not stated``."""
     starter = STARTER / CARD
     if starter.exists() and bundle.folder.absolute() == STARTER.absolute():
         return FACES.get(bundle.card.lineage.get("data", ""), "real faces")
     return FACES.get(bundle.card.lineage.get("data", ""), origins.UNKNOWN)
 
 
-def sentence(bundle: Bundle) -> str:
-    """Name a model for people."""
-    told = described(bundle)
-    version = "" if told["version"] is None else f"version {told['version']}, "
+def summary(bundle: Bundle) -> str:
+    """Describe a model for people, in one line."""
+    model = describe(bundle)
+    version = "" if model["version"] is None else f"version {model['version']}, "
     return (
-        f"asks {bundle.folder}: {told['architecture']}, {version}trained on: {told['trained_on']}; "
-        f"under {bound(bundle.abstain_below):.3f} it is unsure"
+        f"uses {bundle.folder}: {model['architecture']}, {version}trained on: "
+        f"{model['trained_on']}; unsure below {effective_threshold(bundle.abstain_below):.3f}"
     )
 
 
-def require_no_worse(old: Bundle, new: Bundle) -> None:
-    """Refuse a network of drawn faces in the place of one that is not, unless it is named anew."""
+def refuse_synthetic_replacement(old: Bundle, new: Bundle) -> None:
+    """Raise ``UserError`` if a network of synthetic faces would replace another one."""
     if trained_on(new) == FACES[origins.DRAWN] != trained_on(old):
         raise UserError(
-            f"{new.folder} was trained on synthetic faces; start the server anew with "
-            f"`--bundle {new.folder}` to ask it"
+            f"{new.folder} was trained on synthetic faces; restart the server with "
+            f"`--bundle {new.folder}` to use it"
         )
 
 
-def _besides(faces: str) -> Path:
+def _starter_or_refuse(faces: str) -> Path:
     if (STARTER / CARD).exists():
-        _say(f"{BUNDLE} is not asked, trained on: {faces}; `--bundle {BUNDLE}` asks it")
+        _warn(f"{BUNDLE} is not used, trained on: {faces}; `--bundle {BUNDLE}` selects it")
         return STARTER
     if faces == "synthetic faces":
         raise UserError(
             f"{BUNDLE}, the only bundle, was trained on synthetic faces; `--bundle {BUNDLE}` "
-            "asks it"
+            "selects it"
         )
     return BUNDLE
 
@@ -107,16 +105,16 @@ def _faces(folder: Path) -> str:
         lineage = json.loads((folder / CARD).read_bytes())["lineage"]
         return FACES.get(lineage.get("data", ""), origins.UNKNOWN)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # Whoever loads it says what is wrong.
+        # Loading it will report the error.
         return "unreadable"
 
 
 def _promoted() -> str | None:
-    """Name who was promoted last, by the decisions that are kept in git's reach."""
+    """Return the last promoted version, from the promotion log."""
     try:
         lines = PROMOTIONS.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        missing_files.refuse_lost(PROMOTIONS)
+        missing_files.refuse_missing(PROMOTIONS)
         return None
     except OSError as error:
         raise UserError(f"{PROMOTIONS} cannot be read: {str(error.strerror).lower()}") from None
@@ -127,10 +125,10 @@ def _promoted() -> str | None:
 def _entry(line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-    except ValueError:  # torn by a loss of power
+    except ValueError:  # a line cut off by a power failure
         return {}
     return entry if isinstance(entry, dict) else {}
 
 
-def _say(line: str) -> None:
+def _warn(line: str) -> None:
     print(f"unveil: {line}", file=sys.stderr, flush=True)

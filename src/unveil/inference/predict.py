@@ -1,8 +1,8 @@
-"""pictures, folders, a video -> what every face in them looks like, by a bundle.
+"""Pictures, folders or a video -> the apparent expression of every face.
 
-Takes files that `images` can decode, or frames of `video`. Command: ``unveil predict PATHS...``,
-``--video FILE`` or ``--camera N``. A picture without a face is answered with ``no_face``; one of 64
-pixels or less is a face itself.
+Takes image files, or frames of `video`. Command: ``unveil predict PATHS...``, ``--video FILE`` or
+``--camera N``. A picture without a face gives ``no_face``; a picture of at most 64 pixels per side
+is treated as a cropped face.
 """
 
 import os
@@ -21,17 +21,20 @@ from unveil.inference import face_detector, tracking
 from unveil.inference.annotate import annotate
 from unveil.inference.bundle import Bundle
 from unveil.inference.decision import NO_FACE, Answer, answer
-from unveil.inference.face_detector import Detect, Found
+from unveil.inference.face_detector import Detect, Detection
 from unveil.inference.tracking import Box, Track
 from unveil.inference.video import Frame
 
-TOGETHER = 16
-"""Pictures that one core takes at a time."""
+BATCH_SIZE = 16
+"""Pictures per task of the thread pool."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Who is asked and how: ``faces`` takes every picture for a face, ``annotated`` is a folder."""
+class PredictionSettings:
+    """Bundle, detector and options; ``annotated`` is the folder for annotated pictures.
+
+    With ``faces`` every picture is treated as a cropped face.
+    """
 
     bundle: Bundle
     detect: Detect
@@ -41,11 +44,11 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is said of one face; ``face`` is its number in the picture, or over a video.
+class FacePrediction:
+    """The prediction for one face; ``face`` is its number in the picture, or its track in a video.
 
-    ``time`` in seconds is a video's. Without a box the picture is the face, without either there
-    was none.
+    ``time``, in seconds, is set for videos. Without ``box`` the whole picture is the face; without
+    ``face`` and ``box`` there was none.
     """
 
     source: str
@@ -55,8 +58,8 @@ class Seen:
     time: float | None = None
 
 
-def pictures(paths: Iterable[Path]) -> Iterator[Path]:
-    """Give files as they are, and of folders all pictures below, by name."""
+def image_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files as they are, and all image files below folders, sorted by path."""
     for path in paths:
         if path.is_dir():
             found = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
@@ -65,63 +68,75 @@ def pictures(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def predict(paths: Iterable[Path], asked: Asked) -> Iterator[Seen | UserError]:
-    """Say of every face what it looks like, in order, on all cores.
+def predict(
+    paths: Iterable[Path], settings: PredictionSettings
+) -> Iterator[FacePrediction | UserError]:
+    """Predict every face of the given files and folders, in order, on all cores.
 
-    A picture that cannot be read becomes its ``UserError``. The bundle should use one thread.
+    A picture that cannot be read yields a ``UserError``. The bundle should use one thread.
     """
     cores = len(os.sched_getaffinity(0))
-    waiting: deque[Future[list[Seen | UserError]]] = deque()
-    names = _named(paths)
+    waiting: deque[Future[list[FacePrediction | UserError]]] = deque()
+    names = _with_names(paths)
     with ThreadPoolExecutor(cores) as pool:
-        while some := list(islice(names, TOGETHER)):
-            waiting.append(pool.submit(_together, some, asked))
-            # Not all at once: a folder may hold more than memory does.
+        while batch := list(islice(names, BATCH_SIZE)):
+            waiting.append(pool.submit(_predict_batch, batch, settings))
+            # A limited queue: a folder may hold more than fits into memory.
             if len(waiting) > 2 * cores:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
 
 
-def watch(frames: Iterable[Frame], source: str, asked: Asked) -> Iterator[list[Seen]]:
-    """Say of every frame what its faces look like, each label steadied over its track."""
+def predict_video(
+    frames: Iterable[Frame], source: str, settings: PredictionSettings
+) -> Iterator[list[FacePrediction]]:
+    """Predict every face of each frame, with probabilities smoothed over its track."""
     known: list[Track] = []
-    following = 0
+    next_number = 0
     for frame in frames:
-        found = _found(frame.pixels, asked)
-        shares = asked.bundle.probabilities(_faces(frame.pixels, found, asked))
+        found = _detect(frame.pixels, settings)
+        probabilities = settings.bundle.probabilities(_crops(frame.pixels, found, settings))
         boxes = [one.box for one in found]
-        known = tracking.followed(known, boxes, shares, now=frame.time, following=following)
-        following = max([following, *(track.number + 1 for track in known)])
+        known = tracking.update_tracks(
+            known, boxes, probabilities, now=frame.time, next_number=next_number
+        )
+        next_number = max([next_number, *(track.number + 1 for track in known)])
         seen = [
-            Seen(source, _said(track.shares, asked), track.number, track.box, frame.time)
+            FacePrediction(
+                source, _decide(track.probabilities, settings), track.number, track.box, frame.time
+            )
             for track in known[: len(found)]
-        ] or [Seen(source, NO_FACE, time=frame.time)]
-        _annotate(frame.pixels, seen, f"{Path(source).stem}_{frame.number:06d}.png", asked)
+        ] or [FacePrediction(source, NO_FACE, time=frame.time)]
+        _annotate(frame.pixels, seen, f"{Path(source).stem}_{frame.number:06d}.png", settings)
         yield seen
 
 
-def _together(named: Sequence[tuple[Path, str]], asked: Asked) -> list[Seen | UserError]:
-    read = [(path, _read(path, asked.limits)) for path, _ in named]
-    found = [[] if isinstance(one, UserError) else _found(one, asked) for _, one in read]
+def _predict_batch(
+    named: Sequence[tuple[Path, str]], settings: PredictionSettings
+) -> list[FacePrediction | UserError]:
+    read = [(path, _read(path, settings.limits)) for path, _ in named]
+    found = [[] if isinstance(one, UserError) else _detect(one, settings) for _, one in read]
     cuts = [
-        _faces(one, faces, asked)
+        _crops(one, faces, settings)
         for (_, one), faces in zip(read, found, strict=True)
         if not isinstance(one, UserError)
     ]
-    shares = iter(asked.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
-    told: list[Seen | UserError] = []
+    probabilities = iter(settings.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
+    results: list[FacePrediction | UserError] = []
     for (path, name), (_, picture), faces in zip(named, read, found, strict=True):
         if isinstance(picture, UserError):
-            told.append(picture)
+            results.append(picture)
             continue
         seen = [
-            Seen(str(path), _said(next(shares), asked), place, _box(one, picture))
+            FacePrediction(
+                str(path), _decide(next(probabilities), settings), place, _box(one, picture)
+            )
             for place, one in enumerate(faces)
-        ] or [Seen(str(path), NO_FACE)]
-        _annotate(picture, seen, name, asked)
-        told += seen
-    return told
+        ] or [FacePrediction(str(path), NO_FACE)]
+        _annotate(picture, seen, name, settings)
+        results += seen
+    return results
 
 
 def _read(path: Path, limits: Limits) -> Pixels | UserError:
@@ -135,47 +150,49 @@ def _read(path: Path, limits: Limits) -> Pixels | UserError:
         return UserError(f"{path}: {error}")
 
 
-def _found(picture: Pixels, asked: Asked) -> list[Found]:
-    if asked.faces or face_detector.is_face(picture):
+def _detect(picture: Pixels, settings: PredictionSettings) -> list[Detection]:
+    if settings.faces or face_detector.is_face(picture):
         return [face_detector.whole(picture)]
-    return asked.detect(picture)
+    return settings.detect(picture)
 
 
-def _faces(picture: Pixels, found: Sequence[Found], asked: Asked) -> Pixels:
-    size = asked.bundle.image_size
+def _crops(picture: Pixels, found: Sequence[Detection], settings: PredictionSettings) -> Pixels:
+    size = settings.bundle.image_size
     faces = np.empty((len(found), size, size, 1), np.uint8)
     for place, one in enumerate(found):
         faces[place, :, :, 0] = face_detector.cut(picture, one, size)
     return faces
 
 
-def _said(shares: tracking.Shares, asked: Asked) -> Answer:
-    return answer(shares, asked.bundle.classes, asked.bundle.abstain_below)
+def _decide(probabilities: tracking.Probabilities, settings: PredictionSettings) -> Answer:
+    return answer(probabilities, settings.bundle.classes, settings.bundle.abstain_below)
 
 
-def _box(found: Found, picture: Pixels) -> Box | None:
+def _box(found: Detection, picture: Pixels) -> Box | None:
     return None if found == face_detector.whole(picture) else found.box
 
 
-def _named(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """Give each picture with a name of its own for what is written about it."""
+def _with_names(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield each image file with a unique name for its annotated picture."""
     taken: set[str] = set()
-    for path in pictures(paths):
-        # Of the whole path: two folders may hold files of one name.
+    for path in image_files(paths):
+        # Made of the whole path: two folders may contain files of the same name.
         stem = "_".join(part for part in path.parts if part not in ("/", "..")).removesuffix(".png")
-        # And still a/b.png and a_b.png would have one.
+        # a/b.png and a_b.png would still collide.
         others = (f"{stem}-{number}.png" for number in count(2))
         name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
         taken.add(name)
         yield path, name
 
 
-def _annotate(picture: Pixels, seen: Sequence[Seen], name: str, asked: Asked) -> None:
-    if asked.annotated:
+def _annotate(
+    picture: Pixels, seen: Sequence[FacePrediction], name: str, settings: PredictionSettings
+) -> None:
+    if settings.annotated:
         height, width = picture.shape
         labels = [
             (one.box or (0, 0, width, height), str(one.answer).split("  ")[0])
             for one in seen
             if one.face is not None
         ]
-        annotate(picture, labels, asked.annotated / name)
+        annotate(picture, labels, settings.annotated / name)

@@ -1,8 +1,8 @@
-"""faces of one frame after another -> the same face again, its label steadied over time.
+"""Face tracking over video frames, with probabilities smoothed over time.
 
-A face goes on where its box overlaps most with one of the frame before (Bochinski et al., 2017,
-"High-Speed Tracking-by-Detection Without Using Image Information"); its probabilities are averaged,
-older frames fading out.
+A face continues the track whose last box it overlaps most (Bochinski et al., 2017, "High-Speed
+Tracking-by-Detection Without Using Image Information"); its probabilities are an exponential
+moving average.
 """
 
 from collections.abc import Sequence
@@ -12,55 +12,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[int, int, int, int]
-Shares = NDArray[np.floating]
+Probabilities = NDArray[np.floating]
 
-OVERLAP = 0.3
-"""Intersection over union from which on two boxes are one face."""
+MIN_IOU = 0.3
+"""Lowest intersection over union of boxes of the same face."""
 HALF_LIFE = 0.3
-"""Seconds in which what was seen loses half of its weight."""
-LOST = 0.5
-"""Seconds for which a face may be missed."""
+"""Half-life of the moving average, in seconds."""
+MAX_GAP = 0.5
+"""Seconds after which an undetected face's track ends."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """A face over time: when it was last ``seen``, in seconds, and its steadied probabilities."""
+    """A face over time: when it was last ``seen``, in seconds, and its smoothed probabilities."""
 
     number: int
     box: Box
     seen: float
-    shares: Shares
+    probabilities: Probabilities
 
 
-def followed(
+def update_tracks(
     before: Sequence[Track],
     boxes: Sequence[Box],
-    shares: Shares,
+    probabilities: Probabilities,
     *,
     now: float,
-    following: int,
+    next_number: int,
 ) -> list[Track]:
-    """Give a track for each of ``boxes``, in their order, then those that are missed still.
+    """Return a track for each of ``boxes``, in order, then tracks currently without a detection.
 
-    ``shares (n, classes)`` are of this frame alone, ``following`` the number of the next new face.
+    ``probabilities (n, classes)`` are those of this frame, ``next_number`` the first free number.
     """
-    free = [track for track in before if now - track.seen <= LOST]
+    free = [track for track in before if now - track.seen <= MAX_GAP]
     given = []
-    for box, fresh in zip(boxes, shares, strict=True):
-        known = max(free, key=lambda track: overlap(track.box, box), default=None)
-        if known is None or overlap(known.box, box) < OVERLAP:
-            given.append(Track(following, box, now, fresh.astype(np.float64)))
-            following += 1
+    for box, fresh in zip(boxes, probabilities, strict=True):
+        known = max(free, key=lambda track: iou(track.box, box), default=None)
+        if known is None or iou(known.box, box) < MIN_IOU:
+            given.append(Track(next_number, box, now, fresh.astype(np.float64)))
+            next_number += 1
             continue
         free.remove(known)
         kept = 0.5 ** ((now - known.seen) / HALF_LIFE)
-        steadied = kept * known.shares + (1 - kept) * fresh
-        given.append(Track(known.number, box, now, steadied))
+        smoothed = kept * known.probabilities + (1 - kept) * fresh
+        given.append(Track(known.number, box, now, smoothed))
     return given + free
 
 
-def overlap(first: Box, second: Box) -> float:
-    """Give the intersection over union of two boxes x, y, width, height; 0 to 1."""
+def iou(first: Box, second: Box) -> float:
+    """Return the intersection over union of two boxes x, y, width, height; 0 to 1."""
     width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
     shared = max(0, width) * max(0, height)

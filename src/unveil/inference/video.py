@@ -1,4 +1,4 @@
-"""a video file or a camera -> its frames, gray, with their time."""
+"""A video file or a camera -> gray frames with timestamps."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from unveil.data.decoding import Limits, Pixels, UnreadableImage, refuse_size
 
 LIMITS = Limits()
 RATE = 30.0
-"""Frames per second, where the source does not say."""
+"""Default frames per second, if the source does not state them."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,23 @@ class Frame:
 
 @contextmanager
 def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Iterator[Frame]]:
-    """Give the frames of a file or of a camera by its number; ``UserError`` where there are none.
+    """Open a video file, or a camera by its number, and iterate over its frames.
 
-    So it is where a frame has more or fewer pixels than ``limits`` let a picture have. The camera
-    is free again at the end.
+    Raises ``UserError`` if it cannot be opened or a frame's size is outside ``limits``. Releases
+    the camera at the end.
     """
     import cv2
 
     name = f"camera {source}" if isinstance(source, int) else str(source)
     if isinstance(source, Path) and not source.is_file():
         raise UserError(f"{name} is not there; --video takes a video file")
-    # It writes to the terminal what we say in one line.
+    # OpenCV would print its own errors besides ours.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
     try:
         if not capture.isOpened():
             raise UserError(f"{name} cannot be opened as a video")
-        # A file says so before a frame of it takes memory.
+        # Check the size before a frame is decoded into memory.
         sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         width, height = (int(capture.get(side)) for side in sides)
         if width and height:
@@ -65,7 +65,7 @@ def _frames(capture: Any, limits: Limits, *, live: bool) -> Iterator[Frame]:
             return
         refuse_size(pixels.shape[1], pixels.shape[0], limits)
         gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
-        # A camera gives a frame when it is asked, a file at the rate it was made.
+        # A camera delivers frames in real time, a file at its own rate.
         when = time.monotonic() - began if live else number / rate
         yield Frame(number=number, time=when, pixels=gray)
         number += 1

@@ -1,9 +1,9 @@
-"""The networks: an entry in params.yaml names a builder, its other keys are the builder's.
+"""Network architectures; an entry in params.yaml names a builder and its arguments.
 
-Every network takes raw gray faces ``(n, size, size, 1) uint8`` and gives probabilities
-``(n, classes) float32``; colour, scaling and resizing happen inside the graph, and in float32
-whatever the rest computes in. The layer named ``features`` ends the backbone; what follows it is
-the head. Another kind of network is one more module here and its name in ``Architecture``.
+Every network maps raw gray faces ``(n, size, size, 1) uint8`` to probabilities
+``(n, classes) float32``. Colour conversion, scaling and resizing are layers of the graph and run
+in float32 whatever the compute type. The layer named ``features`` ends the backbone; the layers
+after it are the head. To add an architecture, add a module here and its class to ``Architecture``.
 May import: common.
 """
 

@@ -1,11 +1,11 @@
-"""Convolution blocks from scratch, gray or RGB."""
+"""Convolutional networks trained from scratch, on gray or RGB input."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from unveil.networks.layers import classified, colored, gray_input
+from unveil.networks.layers import classifier, expand_channels, gray_input
 
 if TYPE_CHECKING:
     import keras
@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Cnn:
-    """One block for each of ``filters``: convolutions, batch-norm, ReLU, then halved in size.
+    """One block for each of ``filters``: convolutions, batch normalization, ReLU, max pooling by 2.
 
-    Each face comes to a mean of 0 and a variance of 1 before, so that its light says nothing
-    (layer normalization of the pixels, Ba et al., 2016, arXiv:1607.06450, section 3).
-    ``convolutions`` is their number in every block but the first, which has one: it works at full
-    resolution and would cost as much as the rest together. ``dropout`` is a share, before the
-    last layer.
+    Each face is standardized to mean 0 and variance 1, so that lighting has no influence (layer
+    normalization of the pixels, Ba et al., 2016, arXiv:1607.06450, section 3). ``convolutions`` is
+    the number per block, except for the first block, which has one: at full resolution it would
+    cost as much as all others together. ``dropout`` is the rate before the last layer.
     """
 
     builder: Literal["cnn"]
@@ -32,22 +31,22 @@ class Cnn:
 
     pretrained = False
     depthwise = False
-    exports = True
+    onnx_exportable = True
 
-    def untrained(self) -> "Cnn":
-        """Give the same without learned weights: it has none."""
+    def without_pretrained_weights(self) -> "Cnn":
+        """Return the same architecture without pretrained weights: it has none."""
         return self
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
-        """Make the network with random weights."""
+        """Build the network for square faces of ``image_size`` pixels, with random weights."""
         import keras
 
         faces = gray_input(image_size)
-        x = colored(_standardized(faces), self.color)
+        x = expand_channels(_standardize(faces), self.color)
         for number, filters in enumerate(self.filters, start=1):
             x = self._block(x, number, filters)
         x = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(x)
-        return classified(faces, x, classes=classes, dropout=self.dropout)
+        return classifier(faces, x, classes=classes, dropout=self.dropout)
 
     def _block(self, x: "keras.KerasTensor", number: int, filters: int) -> "keras.KerasTensor":
         from keras import layers
@@ -60,11 +59,12 @@ class Cnn:
         return layers.MaxPooling2D(2, padding="same", name=f"block{number}_pool")(x)
 
 
-def _standardized(faces: "keras.KerasTensor") -> "keras.KerasTensor":
+def _standardize(faces: "keras.KerasTensor") -> "keras.KerasTensor":
     from keras import layers
 
     x = layers.Rescaling(1 / 255, name="scale", dtype="float32")(faces)
-    # A hundredth of the range is added to the spread, lest the noise of an empty face be a face.
+    # A hundredth of the range is added to the standard deviation, so that the noise of a nearly
+    # constant image is not amplified.
     norm = layers.LayerNormalization(
         axis=(1, 2, 3), epsilon=1e-4, center=False, scale=False, name="standardize", dtype="float32"
     )

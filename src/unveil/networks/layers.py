@@ -1,4 +1,4 @@
-"""What all networks share: the gray input, its colours, and the classifying end."""
+"""Layers shared by all networks: the gray input, the RGB conversion and the classification head."""
 
 from typing import TYPE_CHECKING
 
@@ -7,23 +7,23 @@ if TYPE_CHECKING:
 
 
 def gray_input(size: int) -> "keras.KerasTensor":
-    """Open a network for raw gray faces ``(n, size, size, 1) uint8`` in 0..255."""
+    """Return the input layer for raw gray faces ``(n, size, size, 1) uint8`` in 0..255."""
     import keras
 
     return keras.Input((size, size, 1), dtype="uint8", name="faces")
 
 
-def colored(x: "keras.KerasTensor", color: str) -> "keras.KerasTensor":
-    """Repeat the gray channel three times where the network wants RGB."""
+def expand_channels(x: "keras.KerasTensor", color: str) -> "keras.KerasTensor":
+    """Repeat the gray channel three times if ``color`` is ``rgb``."""
     import keras
 
     return keras.layers.Concatenate(name="rgb", dtype="float32")([x, x, x]) if color == "rgb" else x
 
 
-def classified(
+def classifier(
     faces: "keras.KerasTensor", features: "keras.KerasTensor", *, classes: int, dropout: float
 ) -> "keras.Model":
-    """Close a network: dropout and a softmax in float32 over ``classes``."""
+    """Return the model with dropout and a float32 softmax over ``classes`` after ``features``."""
     import keras
 
     x = keras.layers.Dropout(dropout, name="head_dropout")(features)

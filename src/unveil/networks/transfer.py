@@ -1,4 +1,4 @@
-"""A network of keras.applications under a new head."""
+"""Transfer learning: a keras.applications backbone with a new classification head."""
 
 import importlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from unveil.common.errors import UserError
 from unveil.networks import pretrained as weights
-from unveil.networks.layers import classified, colored, gray_input
+from unveil.networks.layers import classifier, expand_channels, gray_input
 
 if TYPE_CHECKING:
     import keras
@@ -22,7 +22,7 @@ DEPTHWISE = frozenset(
         *("mobilenet_v3", "nasnet", "xception"),
     }
 )
-"""The modules of keras.applications whose networks convolve channel by channel."""
+"""Modules of keras.applications with depthwise convolutions."""
 
 EXPORTED = frozenset(
     {
@@ -31,16 +31,17 @@ EXPORTED = frozenset(
         *("resnet50", "resnet_v2", "vgg16", "vgg19", "xception"),
     }
 )
-"""The modules of which a network was exported to ONNX and answered as in Keras."""
+"""Modules of keras.applications whose ONNX export was verified against Keras."""
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Transfer:
-    """``backbone`` is ``module.Class`` in keras.applications; its preprocessing comes with it.
+    """A pretrained backbone, its preprocessing, and a head with one hidden layer.
 
-    ``weights`` is ``imagenet``, a ``.weights.h5`` file, or ``none``; ``sha256`` what the file of
-    them, in Keras's cache or ours, has to be. ``input_size`` in pixels is what the face is resized
-    to inside the graph; ``head`` the units of its hidden layer.
+    ``backbone`` is ``module.Class`` in keras.applications. ``weights`` is ``imagenet``, a
+    ``.weights.h5`` file, or ``none``; ``sha256`` is the expected digest of the weights file.
+    ``input_size`` in pixels is what the face is resized to inside the graph; ``head`` is the number
+    of units of the hidden layer.
     """
 
     builder: Literal["transfer"]
@@ -53,25 +54,30 @@ class Transfer:
 
     @property
     def pretrained(self) -> bool:
-        """Whether the backbone starts from learned weights, so that its batch-norm stays frozen."""
+        """Whether the backbone has pretrained weights; its batch normalization is frozen then."""
         return self.weights != weights.RANDOM
 
     @property
     def depthwise(self) -> bool:
-        """Whether it convolves channel by channel, which no processor is quick at in bfloat16."""
+        """Whether it has depthwise convolutions, which are slow in bfloat16 on processors."""
         return self.backbone.split(".")[0] in DEPTHWISE
 
     @property
-    def exports(self) -> bool:
-        """Whether a network of its family is known to be exported as it is."""
+    def onnx_exportable(self) -> bool:
+        """Whether the ONNX export of its module is known to be correct."""
         return self.backbone.split(".")[0] in EXPORTED
 
-    def untrained(self) -> "Transfer":
-        """Give the same without learned weights, which need not be downloaded for it."""
+    def without_pretrained_weights(self) -> "Transfer":
+        """Return the same architecture with random weights, which needs no download."""
         return replace(self, weights=weights.RANDOM, sha256=None)
 
     def build(self, image_size: int, classes: int) -> "keras.Model":
-        """Make the network; ``UserError`` where the backbone or its weights cannot be had."""
+        """Build the network for square faces of ``image_size`` pixels.
+
+        Raises:
+            UserError: the backbone is unknown, its weights are not available, or it needs a larger
+                ``input_size``.
+        """
         import keras
 
         network, preprocess = self.application()
@@ -80,24 +86,24 @@ class Transfer:
         if self.input_size != image_size:
             size = self.input_size
             x = keras.layers.Resizing(size, size, name="resize", dtype="float32")(x)
-        x = preprocess(colored(x, "rgb"))
+        x = preprocess(expand_channels(x, "rgb"))
         backbone = self._loaded(network, x)
         if not self.pretrained:
-            _follow_quickly(backbone)
+            _lower_batchnorm_momentum(backbone)
         x = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(backbone.output)
-        # The features of a backbone without learned weights hardly vary: 2e-7 in EfficientNetB0.
+        # The features of a randomly initialized backbone hardly vary: 2e-7 in EfficientNetB0.
         x = keras.layers.BatchNormalization(momentum=0.9, name="head_norm")(x)
         x = keras.layers.Dense(self.head, "relu", name="head_dense")(x)
-        return classified(faces, x, classes=classes, dropout=self.dropout)
+        return classifier(faces, x, classes=classes, dropout=self.dropout)
 
     def application(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Give the function that makes the backbone, and the one that prepares faces for it."""
+        """Return the constructor of the backbone and its preprocessing function."""
         import keras
 
         family, name = self.backbone.split(".")
         try:
             module = importlib.import_module(f"keras.applications.{family}")
-            # Keras has these two beside their module, not in it.
+            # Keras exposes these two in keras.applications, not in their module.
             beside = self.backbone.startswith("mobilenet_v3.MobileNetV3")
             network = getattr(keras.applications if beside else module, name)
             return network, module.preprocess_input
@@ -110,14 +116,14 @@ class Transfer:
     def _loaded(self, network: Callable[..., Any], x: "keras.KerasTensor") -> Any:
         given = None if self.weights == weights.RANDOM else self.weights
         try:
-            with weights.pinned(self.weights, self.sha256, owner=self.backbone):
+            with weights.pinned_weights(self.weights, self.sha256, owner=self.backbone):
                 return network(include_top=False, weights=given, input_tensor=x)
         except (UserError, ValueError):
             self._require_size(network, x)
             raise
 
     def _require_size(self, network: Callable[..., Any], x: "keras.KerasTensor") -> None:
-        # Keras has a least size for each, which it does not look at where it is given a tensor.
+        # Keras does not check the minimum input size when it is given an input tensor.
         try:
             network(include_top=False, weights=None, input_tensor=x)
         except ValueError:
@@ -127,9 +133,9 @@ class Transfer:
             ) from None
 
 
-def _follow_quickly(backbone: "keras.Model") -> None:
-    # With Keras's 0.99 the statistics of a random backbone lag hundreds of steps behind: after 189
-    # EfficientNetB0 gave every face of validation the same class.
+def _lower_batchnorm_momentum(backbone: "keras.Model") -> None:
+    # With Keras's default of 0.99 the moving statistics of a random backbone lag hundreds of steps
+    # behind: after 189 steps EfficientNetB0 predicted the same class for every validation face.
     import keras
 
     for layer in backbone.layers:

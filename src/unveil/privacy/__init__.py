@@ -1,6 +1,6 @@
-"""Erase a person: from the archive, every version in DVC's cache and remotes, and what was made.
+"""Erase a person's images from the archive, from all versions in DVC, and from derived files.
 
-Takes members or a person; searches every kind of file that may hold a face, deletes what it finds,
-and reports what it could not look into.
+Searches every type of file that may contain a face, deletes what it finds, and reports the files
+that it could not search.
 May import: common, config, data, registry.
 """

@@ -1,7 +1,7 @@
-"""Every version of every file that DVC keeps: in the cache, and on each remote.
+"""All objects in DVC's cache and on its remotes: list, read and delete them.
 
-An object is known by the md5 of its content, wherever it lies. `unveil data erase` reads and
-deletes through it; on S3 that means all versions a bucket keeps of an object.
+An object is identified by the md5 of its content in every store. Deleting it on S3 deletes all
+versions that the bucket keeps of it.
 """
 
 import os
@@ -13,48 +13,48 @@ from pathlib import Path
 from typing import Any
 
 from unveil.common.errors import UserError
-from unveil.common.files import temporary
+from unveil.common.files import temporary_folder
 
-S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 20}
-"""Seconds, each tried six times."""
-PAGE = 1000
-"""Versions of an object in one answer, the most that S3 gives."""
+S3_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 20}
+"""Timeouts in seconds; each request is tried six times."""
+PAGE_SIZE = 1000
+"""Versions of an object per response; the maximum of S3."""
 
 
 STRAY = re.compile(r"/files/md5/.*|/[0-9a-f]{2}/.*|.*/\.[\w-]{22}\.tmp")
-"""Paths of a store that are DVC's, of now, of its second version, and those it did not complete."""
+"""Paths in a store that belong to DVC: objects of DVC 3 and DVC 2, and incomplete copies."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """The cache, or a remote by its name."""
+    """DVC's cache, or a remote with its name."""
 
     name: str
     database: Any
 
     def ids(self) -> set[str]:
-        """Name the objects that are there now."""
+        """Return the ids (md5) of the objects in the store."""
         database = self.database
         return set(database.all()) if database.fs.exists(database.path) else set()
 
     @contextmanager
     def file(self, identity: str) -> Iterator[Path]:
-        """Give an object as a file to read; what is fetched for it is removed again."""
+        """Yield the path of an object; a downloaded copy is deleted when the block ends."""
         with self.fetched(self.database.oid_to_path(identity)) as path:
             yield path
 
     @contextmanager
     def fetched(self, source: str) -> Iterator[Path]:
-        """Give what lies at a path of the store as a file to read."""
+        """Yield a local path of a file in the store; a download is deleted when the block ends."""
         if self.database.fs.protocol == "local":
             yield Path(source)
             return
-        with temporary("object") as folder:
+        with temporary_folder("object") as folder:
             self.database.fs.get_file(source, str(folder / "object"))
             yield folder / "object"
 
     def strays(self) -> list[str]:
-        """List what lies where objects do and is none: half copied, or of an older DVC."""
+        """List files among the objects that are none: incomplete copies, and those of DVC 2."""
         fs, path = self.database.fs, self.database.path
         root = path.removesuffix("/files/md5")
         if not fs.exists(root):
@@ -64,37 +64,37 @@ class Store:
         return [one for one in found if STRAY.fullmatch(one[len(root) :])]
 
     def remove(self, path: str) -> None:
-        """Delete what lies at a path, on S3 with all its versions."""
+        """Delete a file by its path, on S3 with all its versions."""
         if self.database.fs.protocol == "s3":
             _delete_versions(self.database.fs.fs, path)
         elif self.database.fs.exists(path):
             self.database.fs.remove(path)
 
     def delete(self, identities: Iterable[str]) -> None:
-        """Delete objects, those that are there; on S3 with all their versions."""
+        """Delete objects that exist, on S3 with all their versions."""
         from dvc_data.hashfile.db import get_index
 
         for identity in identities:
             self.remove(self.database.oid_to_path(identity))
-        # DVC remembers which folders are on a remote, and would not push them again.
+        # DVC caches which folders are on a remote, and would not push them again.
         get_index(self.database).clear()
 
 
 def _delete_versions(s3: Any, path: str) -> None:
     bucket, key, _ = s3.split_path(path)
-    for version in list(_versions(s3, bucket, key)):
+    for version in list(_object_versions(s3, bucket, key)):
         s3.call_s3("delete_object", Bucket=bucket, Key=key, VersionId=version["VersionId"])
     s3.invalidate_cache()
 
 
-def _versions(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
-    """Give all versions of an object, and the marks that hide it, page by page."""
+def _object_versions(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
+    """Yield all versions and delete markers of an object, page by page."""
     after: dict[str, str] = {}
     while True:
-        asked = {"Bucket": bucket, "Prefix": key, "MaxKeys": PAGE, **after}
-        page = s3.call_s3("list_object_versions", **asked)
+        request = {"Bucket": bucket, "Prefix": key, "MaxKeys": PAGE_SIZE, **after}
+        page = s3.call_s3("list_object_versions", **request)
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        # Other objects may begin with the same name: DVC adds `.dir` to a folder's.
+        # Other keys may start with the same name: DVC adds `.dir` for a folder.
         yield from (one for one in found if one["Key"] == key)
         if not page.get("IsTruncated"):
             return
@@ -102,8 +102,8 @@ def _versions(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def stores() -> Iterator[list[Store]]:
-    """Open the cache and all remotes, with DVC's lock; ``UserError`` names what does not answer."""
+def open_stores() -> Iterator[list[Store]]:
+    """Open the cache and all remotes under DVC's lock; ``UserError`` names one that fails."""
     from dvc.repo import Repo, lock_repo
 
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
@@ -111,7 +111,7 @@ def stores() -> Iterator[list[Store]]:
     try:
         with Repo() as plain:
             patience = {
-                name: S3_PATIENCE
+                name: S3_TIMEOUTS
                 for name, own in plain.config["remote"].items()
                 if str(own.get("url", "")).startswith("s3:")
             }
@@ -124,5 +124,5 @@ def stores() -> Iterator[list[Store]]:
             yield found
     except UserError:
         raise
-    except Exception as error:  # each kind of remote has its own
+    except Exception as error:  # each type of remote raises its own exceptions
         raise UserError(f"DVC, {place}: {' '.join(str(error).split())[:300]}") from error

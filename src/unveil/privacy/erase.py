@@ -1,10 +1,10 @@
-"""Somebody -> nobody: a person's pictures leave every place where unveil and DVC keep data.
+"""Erase a person's images everywhere that unveil and DVC store data.
 
-Takes a member or a subject, as the archive or one of its older versions names it. The archive is
-written anew without it; what else holds it is deleted: in the workspace, the checkpoints, DVC's
-cache and remotes. Trained models are named and marked. A search at the end proves it, unless there
-is what it cannot look into, or may not delete. What is to be done lies in ``.dvc/tmp/erase.json``
-until all of it is: killed and run again, it goes on.
+The images are selected by a member or a subject of the archive or one of its older versions. The
+archive is rewritten without them; other files that contain them are deleted in the workspace, the
+checkpoints, DVC's cache and its remotes. Models that were trained on them are listed, and tagged in
+MLflow. A final search proves the erasure, unless some files cannot be searched or may not be
+deleted. The plan is stored in ``.dvc/tmp/erase.json``; an interrupted erasure resumes from it.
 Command: ``unveil data erase --member NAME`` or ``--subject ID``.
 """
 
@@ -18,28 +18,34 @@ from pathlib import Path
 
 from unveil import registry
 from unveil.common import audit_log, leftovers
-from unveil.common.audit_log import Told
+from unveil.common.audit_log import Field
 from unveil.common.errors import UserError
-from unveil.common.files import existing, read_json, write_json
-from unveil.common.locks import LOCK, alone
+from unveil.common.files import read_json, require_path, write_json
+from unveil.common.locks import LOCK, exclusive_lock
 from unveil.common.paths import ARCHIVE, AUDIT, CHECKPOINTS, EXPLANATIONS, MODELS, SEEDS
 from unveil.config import params
 from unveil.config.provenance import dvc_hash
 from unveil.data import ingest
-from unveil.data.archive import opened
+from unveil.data.archive import open_archive
 from unveil.privacy import dvc_objects, git_history, search, workspace
 from unveil.privacy.dvc_objects import Store
-from unveil.privacy.erasure_request import Request, cleaned, named
+from unveil.privacy.erasure_request import Request, requested_members, rewrite_without
 from unveil.privacy.search import Person
-from unveil.privacy.search_results import PLAN, Found, find, look, unseen
+from unveil.privacy.search_results import (
+    PLAN,
+    SearchResults,
+    search_everywhere,
+    search_workspace_file,
+    unsearched_objects,
+)
 
 
 @dataclass
-class Plan:
-    """What is to be erased; the names and pictures leave it as soon as they are nowhere else.
+class ErasurePlan:
+    """What is to be erased; names and images are removed from the plan when they are erased.
 
-    ``pictures`` are files in base64 by digest, ``gone`` the md5s of deleted objects, ``counts`` how
-    many there were by store.
+    ``pictures`` are the image files in base64, by the digest of their pixels; ``gone`` the md5s of
+    deleted objects, ``counts`` their number by store.
     """
 
     images: int
@@ -51,49 +57,49 @@ class Plan:
 
     @property
     def person(self) -> Person:
-        """Who is looked for."""
+        """The names and images to search for."""
         files = {digest: base64.b64decode(text) for digest, text in self.pictures.items()}
         return Person(frozenset(self.members), files)
 
     def save(self) -> None:
-        """Keep it, so that an interrupted erasure can go on."""
+        """Store the plan, so that an interrupted erasure can resume."""
         write_json(PLAN, asdict(self))
 
 
-def pending() -> Plan | None:
-    """Give the erasure that was interrupted, if there is one."""
-    return Plan(**read_json(PLAN, made_by="unveil data erase")) if PLAN.exists() else None
+def pending_plan() -> ErasurePlan | None:
+    """Return the plan of an interrupted erasure, or ``None``."""
+    return ErasurePlan(**read_json(PLAN, made_by="unveil data erase")) if PLAN.exists() else None
 
 
-def plan(request: Request) -> tuple[Plan, Found]:
-    """Find somebody in all versions of the archive, and where else; changes nothing.
+def plan(request: Request) -> tuple[ErasurePlan, SearchResults]:
+    """Find the requested images in all versions of the archive and everywhere else; change nothing.
 
-    Raises ``UserError`` where no version names such a member or subject.
+    Raises ``UserError`` if no version has such a member or subject.
     """
-    existing(ARCHIVE, made_by="dvc pull")
-    with dvc_objects.stores() as stores:
-        person = _person(request, stores)
-        found = find(person, stores)
+    require_path(ARCHIVE, made_by="dvc pull")
+    with dvc_objects.open_stores() as stores:
+        person = _find_person(request, stores)
+        found = search_everywhere(person, stores)
     pictures = {one: base64.b64encode(file).decode() for one, file in person.pictures.items()}
-    return Plan(len(person.members), sorted(person.members), pictures), found
+    return ErasurePlan(len(person.members), sorted(person.members), pictures), found
 
 
-def carry_out(todo: Plan, *, accept: bool = False) -> tuple[list[str], list[str]]:
-    """Erase what is planned and prove it, then mark the models.
+def carry_out(todo: ErasurePlan, *, accept: bool = False) -> tuple[list[str], list[str]]:
+    """Erase the planned images, verify it with a search, and tag the models.
 
-    Gives the marked versions, and what keeps it from being proved; with that the plan stays, unless
-    a person takes it on as it is (``accept``). Raises ``UserError`` with what could not be done;
-    run again, it goes on from there.
+    Returns the tagged versions, and the files that could not be searched or deleted. If there are
+    any, the plan is kept, unless ``accept``. Raises ``UserError`` if a step fails; the next call
+    resumes.
     """
     unproved: list[str] = []
-    with _nobody_learns():
+    with _no_training():
         todo.save()
         if todo.members:
             clean_workspace(todo.person)
             unproved = _delete(todo)
-            held = dvc_hash(ARCHIVE)
-            told: dict[str, Told] = {"images": todo.images, "objects": todo.counts}
-            audit_log.record("erase", **told, unproved=len(unproved), archive=held)
+            archive = dvc_hash(ARCHIVE)
+            fields: dict[str, Field] = {"images": todo.images, "objects": todo.counts}
+            audit_log.record("erase", **fields, unproved=len(unproved), archive=archive)
             if accept or not unproved:
                 todo.members, todo.pictures = [], {}
             todo.save()
@@ -104,23 +110,27 @@ def carry_out(todo: Plan, *, accept: bool = False) -> tuple[list[str], list[str]
 
 
 @contextmanager
-def _nobody_learns() -> Iterator[None]:
-    """Hold the locks of the audit and of all trainings, which keep what they have read."""
+def _no_training() -> Iterator[None]:
+    """Lock the audit and all trainings, because they cache the images they have read."""
     keys = {*params.load().architectures, *(path.name for path in CHECKPOINTS.glob("*"))}
-    with ExitStack() as held:
-        held.enter_context(alone(AUDIT, "an audit runs in this checkout; wait until it ends"))
+    with ExitStack() as locks:
+        locks.enter_context(
+            exclusive_lock(AUDIT, "an audit is running in this checkout; wait until it ends")
+        )
         for key in sorted(keys):
-            told = f"{key} is being trained in this checkout; wait until it ends, or stop it"
-            held.enter_context(alone(CHECKPOINTS / key, told))
-        if made := leftovers.remove():
-            raise UserError(f"{made[0]} is being made in this checkout; wait until that ends")
+            message = f"{key} is being trained in this checkout; wait until it ends, or stop it"
+            locks.enter_context(exclusive_lock(CHECKPOINTS / key, message))
+        if unfinished := leftovers.remove():
+            raise UserError(
+                f"{unfinished[0]} is being made in this checkout; wait until it is finished"
+            )
         yield
 
 
-def _delete(todo: Plan) -> list[str]:
-    with dvc_objects.stores() as stores:
-        found = find(todo.person, stores)
-        # Kept before they are deleted: afterwards nothing would tell which models used them.
+def _delete(todo: ErasurePlan) -> list[str]:
+    with dvc_objects.open_stores() as stores:
+        found = search_everywhere(todo.person, stores)
+        # Saved before the deletion; afterwards the models that used them could not be determined.
         todo.gone = sorted({*todo.gone, *found.identities})
         for store in stores:
             more = len(found.objects[store.name])
@@ -130,28 +140,32 @@ def _delete(todo: Plan) -> list[str]:
             for path in found.strays[store.name]:
                 store.remove(path)
             store.delete(todo.gone)
-        left = find(todo.person, stores)
+        left = search_everywhere(todo.person, stores)
     if left.places:
         raise UserError(f"still there: {', '.join(left.places[:5])}; run unveil data erase again")
     return left.unproved
 
 
 def clean_workspace(person: Person) -> None:
-    """Take somebody out of the archive, put that under DVC, and remove what else holds it."""
-    if search.holds(existing(ARCHIVE, made_by="dvc pull"), person):
-        cleaned(ARCHIVE, person)
-    ingest.track(ARCHIVE)
+    """Rewrite the archive without the person, track it with DVC, and delete other copies."""
+    if search.contains(require_path(ARCHIVE, made_by="dvc pull"), person):
+        rewrite_without(ARCHIVE, person)
+    ingest.track_with_dvc(ARCHIVE)
     for folder in (AUDIT, EXPLANATIONS, *CHECKPOINTS.glob("*")):
-        _emptied(folder)
+        _empty(folder)
     for path in workspace.files(PLAN):
-        if path != ARCHIVE and workspace.is_ours(path) and look(path, person).held:
+        if (
+            path != ARCHIVE
+            and workspace.is_deletable(path)
+            and search_workspace_file(path, person).found
+        ):
             if path.parent == ARCHIVE.parent and path.suffix == ".csv":
-                cleaned(path, person)
+                rewrite_without(path, person)
             else:
                 path.unlink()
 
 
-def _emptied(folder: Path) -> None:
+def _empty(folder: Path) -> None:
     for path in folder.glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -159,35 +173,35 @@ def _emptied(folder: Path) -> None:
             path.unlink()
 
 
-def _person(request: Request, stores: list[Store]) -> Person:
+def _find_person(request: Request, stores: list[Store]) -> Person:
     person, columns = Person(frozenset(), {}), set()
-    for path in _archives(stores):
-        with opened(path) as archive:
-            members, known = named(archive, request)
+    for path in _archive_versions(stores):
+        with open_archive(path) as archive:
+            members, known = requested_members(archive, request)
             columns |= known
-            seen = filter(None, (search.picture(archive, name) for name in members))
+            seen = filter(None, (search.read_picture(archive, name) for name in members))
             person = Person(person.members | set(members), person.pictures | dict(seen))
     if not person.members:
         raise request.unknown(columns)
-    for path in _archives(stores):
-        person = person.also(search.members(path, person))
+    for path in _archive_versions(stores):
+        person = person.with_members(search.members_of(path, person))
     return person
 
 
-def _archives(stores: list[Store]) -> Iterator[Path]:
+def _archive_versions(stores: list[Store]) -> Iterator[Path]:
     yield ARCHIVE
     seen = {dvc_hash(ARCHIVE)}
     for store in stores:
-        for identity in unseen(store, seen):
+        for identity in unsearched_objects(store, seen):
             seen.add(identity)
             with store.file(identity) as path:
                 if search.is_archive(path):
                     yield path
 
 
-def models(gone: Collection[str]) -> list[str]:
-    """Name what was trained with the files of these md5s: in git's history, and here."""
-    named = git_history.trainings(gone, git_history.commits(gone))
+def trained_models(gone: Collection[str]) -> list[str]:
+    """List the models trained on files with these md5s, in git's history and in this checkout."""
+    named = git_history.trainings_using(gone, git_history.commits_naming(gone))
     for path in sorted([*MODELS.glob("*/run.json"), *SEEDS.glob("*/*/model/run.json")]):
         data = read_json(path, made_by="unveil train").get("data", {})
         if set(gone) & {one["md5"] for one in data.values()}:

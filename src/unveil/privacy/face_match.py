@@ -1,4 +1,4 @@
-"""Whether faces are among numbers, or part of a larger picture."""
+"""Detect known faces in numeric arrays and in larger images."""
 
 from collections.abc import Iterable, Iterator
 from math import isqrt
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 
 from unveil.data.decoding import Pixels, resize
 
-LEAST = 8  # pixels of a side: filters of networks are smaller
+MIN_SIDE = 8  # pixels; smaller arrays are filters of networks
 CHANNELS = (1, 3, 4)
-TIMES = (1, 2, 3, 4)
-"""So many times a face may be enlarged in a sheet, each pixel to a square."""
-PLAIN = 16  # gray levels: what has fewer may be anywhere
-SAMPLE = 64  # pixels that are compared first
+ZOOMS = (1, 2, 3, 4)
+"""Integer factors by which a face may be enlarged in a contact sheet."""
+MIN_GRAY_LEVELS = 16  # a face with fewer gray levels would match by chance
+SAMPLE = 64  # number of pixels that are compared first
 GRAY = np.array((0.299, 0.587, 0.114))
 
 
-def is_part(picture: Pixels, faces: Iterable[Pixels]) -> bool:
-    """Say whether a face is pixel for pixel in a larger picture, perhaps enlarged."""
+def is_in_picture(picture: Pixels, faces: Iterable[Pixels]) -> bool:
+    """Return whether a larger image contains a face pixel by pixel, possibly enlarged."""
     return any(
-        _lies_in(picture, face.repeat(times, 0).repeat(times, 1))
+        _contains(picture, face.repeat(times, 0).repeat(times, 1))
         for face in faces
-        if len(np.unique(face)) > PLAIN
-        for times in TIMES
+        if len(np.unique(face)) > MIN_GRAY_LEVELS
+        for times in ZOOMS
         if times * face.shape[0] <= picture.shape[0] and times * face.shape[1] <= picture.shape[1]
     )
 
 
-def _lies_in(picture: Pixels, face: Pixels) -> bool:
+def _contains(picture: Pixels, face: Pixels) -> bool:
     height, width = face.shape
     lively = int(face.std(1).argmax())
     row, data = face[lively].tobytes(), picture.tobytes()
@@ -43,17 +43,18 @@ def _lies_in(picture: Pixels, face: Pixels) -> bool:
     return False
 
 
-def is_among(numbers: NDArray[Any], faces: Iterable[Pixels]) -> bool:
-    """Say whether a face is in an array: gray or colour, as bytes or as shares, of any square size.
+def is_in_array(numbers: NDArray[Any], faces: Iterable[Pixels]) -> bool:
+    """Return whether an array contains a face.
 
-    Images may be its first side, or flat rows.
+    The array may be gray or colour, integer or scaled to 0..1 or -1..1, and of any square size.
+    Images may be along its first axis, or flattened to rows.
     """
     faces = tuple(faces)
-    return any(_shown(stack, faces) for stack in _stacks(numbers))
+    return any(_is_in_stack(stack, faces) for stack in _stacks(numbers))
 
 
 def _stacks(numbers: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Read an array as gray images ``(n, h, w)``, in each way that makes sense."""
+    """Yield each plausible interpretation of an array as gray images ``(n, h, w)``."""
     sides = numbers.shape
     if len(sides) > 4:
         yield from _stacks(numbers.reshape(-1, *sides[-3:]))
@@ -82,13 +83,13 @@ def _gray(images: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(images[..., :3] @ GRAY)
 
 
-def _shown(stack: NDArray[Any], faces: tuple[Pixels, ...]) -> bool:
+def _is_in_stack(stack: NDArray[Any], faces: tuple[Pixels, ...]) -> bool:
     count, height, width = stack.shape
-    if min(height, width) < LEAST or not count:
+    if min(height, width) < MIN_SIDE or not count:
         return False
     wanted = [resize(one, height) if height == width else one for one in faces]
     wanted = [one for one in wanted if one.shape == (height, width)]
-    if not wanted or (levels := _levels(stack)) is None:
+    if not wanted or (levels := _to_gray_levels(stack)) is None:
         return False
     slack = 0 if stack.dtype == np.uint8 else 1
     flat = levels.reshape(count, -1)
@@ -102,8 +103,8 @@ def _shown(stack: NDArray[Any], faces: tuple[Pixels, ...]) -> bool:
     return False
 
 
-def _levels(stack: NDArray[Any]) -> NDArray[Any] | None:
-    """Bring numbers to gray levels 0..255; ``None`` where they cannot be any."""
+def _to_gray_levels(stack: NDArray[Any]) -> NDArray[Any] | None:
+    """Scale values to gray levels 0..255; ``None`` if they are out of range."""
     if stack.dtype == np.uint8:
         return stack
     low, high = float(stack.min()), float(stack.max())

@@ -1,8 +1,8 @@
-"""A file -> the pictures, arrays and texts in it, or why it was not looked into.
+"""Extract the images, arrays and texts of a file, or the reason why it cannot be searched.
 
-Known are zips (archives of faces, npz, networks of Keras), arrays of numpy, parquet, HDF5, SQLite,
-ONNX, pictures, texts with pictures in base64, tar, gzip, bzip2 and xz, one in the other. Fonts and
-WebAssembly hold no pictures. Nothing is unpickled or run, and no member is larger than ``MOST``.
+Supported, also nested: zip (image archives, npz, Keras models), NumPy, parquet, HDF5, SQLite,
+ONNX, images, texts with base64 images, tar, gzip, bzip2 and xz. Fonts and WebAssembly contain no
+images. Nothing is unpickled or executed; members larger than ``MAX_BYTES`` are not read.
 """
 
 import base64
@@ -29,61 +29,70 @@ from unveil.data.archive import DAMAGED
 from unveil.data.decoding import FORMATS, SUFFIXES, Limits, UnreadableImage, decode
 from unveil.privacy import array_search, table_search
 from unveil.privacy.file_parts import (
+    Array,
     Buffer,
-    Look,
     Part,
+    PartReader,
     Picture,
-    Stack,
     Table,
     Text,
-    Unread,
-    opened,
+    Unsearched,
+    open_buffer,
 )
 
-MOST = 1 << 31
-"""Bytes of one member of an archive that are looked at."""
-DEEP = 8
-"""So many wraps, one in the other, are opened."""
+MAX_BYTES = 1 << 31
+"""Largest archive member that is searched, in bytes."""
+MAX_DEPTH = 8
+"""How many nested containers are opened."""
+UNKNOWN_TYPE = "has an unknown file type"
 _ANY = 1 << 30
 LIMITS = Limits(_ANY, max_pixels=1 << 28, min_side=1, max_side=_ANY, max_scans=_ANY, max_parts=_ANY)
-"""A picture is looked for whether or not it would be accepted today."""
+"""No limits: images are searched even if `unveil ingest` would reject them today."""
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-](?:[A-Za-z0-9+/_-]|\r?\n(?=[A-Za-z0-9+/=])){90,}={0,2}")
-WITHOUT = (b"\0asm", b"wOFF", b"wOF2", b"OTTO", b"\0\1\0\0\0", b"7\x7f\x06\x82", b"7\x7f\x06\x83")
-"""How files begin that hold no picture: WebAssembly, fonts, SQLite's log, whose texts are seen."""
-BROKEN: tuple[type[Exception], ...] = (
+NO_PICTURES = (
+    b"\0asm",
+    b"wOFF",
+    b"wOF2",
+    b"OTTO",
+    b"\0\1\0\0\0",
+    b"7\x7f\x06\x82",
+    b"7\x7f\x06\x83",
+)
+"""First bytes of files without images: WebAssembly, fonts, SQLite logs (texts are searched)."""
+READ_ERRORS: tuple[type[Exception], ...] = (
     *(*DAMAGED, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, SyntaxError),
     *(NotImplementedError, Image.DecompressionBombError, lzma.LZMAError, tarfile.TarError),
     *(sqlite3.Error, DecodeError),
 )
-"""What the libraries raise on damaged files, each in its own way."""
+"""Exceptions that the libraries raise for damaged files."""
 
 
 def parts(content: Buffer, where: str = "", depth: int = 0) -> Iterator[Part]:
-    """Give all that is in a file; ``where`` it is, in the file it came from."""
+    """Yield all parts of a file; ``where`` is its path within the outermost file."""
     head = bytes(content[:512])
-    if not head or head.startswith(WITHOUT):
+    if not head or head.startswith(NO_PICTURES):
         return
-    if depth > DEEP:
-        yield Unread(where, f"lies in more than {DEEP} wraps")
+    if depth > MAX_DEPTH:
+        yield Unsearched(where, f"is nested more than {MAX_DEPTH} levels deep")
         return
-    look = next((look for known, look in KINDS if known(head)), None)
+    look = next((look for known, look in READERS if known(head)), None)
     try:
         if look is not None:
             yield from look(content, where, depth)
         elif (found := _pictures(content, where)) is not None:
             yield from found
-        elif (words := _words(content)) is not None:
+        elif (words := _utf8(content)) is not None:
             yield from _text(words, where, depth)
         elif not array_search.is_onnx(content):
-            yield Unread(where, "is of a kind that is not known")
-    except BROKEN as error:
-        yield Unread(where, f"is damaged: {' '.join(str(error).split())[:100] or 'cut short'}")
+            yield Unsearched(where, UNKNOWN_TYPE)
+    except READ_ERRORS as error:
+        yield Unsearched(where, f"is damaged: {' '.join(str(error).split())[:100] or 'truncated'}")
 
 
-def _zip(content: Buffer, where: str, depth: int) -> Iterator[Part]:
-    with zipfile.ZipFile(opened(content)) as archive:
+def _read_zip(content: Buffer, where: str, depth: int) -> Iterator[Part]:
+    with zipfile.ZipFile(open_buffer(content)) as archive:
         for entry in archive.infolist():
-            # What `unveil ingest` could not read has a reason in its place, and no bytes.
+            # An image that `unveil ingest` could not read is an empty member.
             if not entry.is_dir() and entry.file_size:
                 yield from _member(archive, entry, f"{where}!{entry.filename}", depth)
 
@@ -92,18 +101,18 @@ def _member(
     archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str, depth: int
 ) -> Iterator[Part]:
     if entry.flag_bits & 1:
-        yield Unread(where, "is protected by a password")
+        yield Unsearched(where, "is password-protected")
     elif entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        yield Unread(where, f"is compressed in a way that is not supported, {entry.compress_type}")
+        yield Unsearched(where, f"uses an unsupported compression method, {entry.compress_type}")
     else:
         try:
             with archive.open(entry) as file:
                 if entry.filename.endswith(".npy"):
-                    yield from _cells(array_search.arrays(file), where, depth)
+                    yield from _cells(array_search.npy_chunks(file), where, depth)
                     return
-                data = _bounded(file)
-        except BROKEN as error:
-            yield Unread(where, f"is damaged: {' '.join(str(error).split())[:100]}")
+                data = _read_bounded(file)
+        except READ_ERRORS as error:
+            yield Unsearched(where, f"is damaged: {' '.join(str(error).split())[:100]}")
             return
         if PurePosixPath(entry.filename).suffix.lower() not in SUFFIXES:
             yield Text(entry.filename.encode("utf-8", "replace"))
@@ -119,52 +128,52 @@ def _member(
                     yield one
 
 
-def _bounded(file: IO[bytes]) -> bytes:
-    data = file.read(MOST + 1)
-    if len(data) > MOST:
-        raise ValueError(f"more than {MOST} bytes")
+def _read_bounded(file: IO[bytes]) -> bytes:
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
     return data
 
 
-def _unwrapped(opener: Callable[..., Any]) -> Look:
+def _decompressing(opener: Callable[..., Any]) -> PartReader:
     def look(content: Buffer, where: str, depth: int) -> Iterator[Part]:
-        with opener(opened(content)) as file:
-            data = _bounded(file)
+        with opener(open_buffer(content)) as file:
+            data = _read_bounded(file)
         yield from parts(data, f"{where}!", depth + 1)
 
     return look
 
 
-def _tar(content: Buffer, where: str, depth: int) -> Iterator[Part]:
-    with tarfile.open(fileobj=opened(content), mode="r:") as archive:
+def _read_tar(content: Buffer, where: str, depth: int) -> Iterator[Part]:
+    with tarfile.open(fileobj=open_buffer(content), mode="r:") as archive:
         for entry in archive:
             yield Text(entry.name.encode("utf-8", "replace"))
             file = archive.extractfile(entry) if entry.isfile() else None
             if file is not None:
-                yield from parts(_bounded(file), f"{where}!{entry.name}", depth + 1)
+                yield from parts(_read_bounded(file), f"{where}!{entry.name}", depth + 1)
 
 
-def _by(reader: Callable[[IO[bytes]], Iterator[Any]]) -> Look:
-    return lambda content, where, depth: _cells(reader(opened(content)), where, depth)
+def _cells_of(reader: Callable[[IO[bytes]], Iterator[Any]]) -> PartReader:
+    return lambda content, where, depth: _cells(reader(open_buffer(content)), where, depth)
 
 
 def _cells(cells: Iterator[Any], where: str, depth: int) -> Iterator[Part]:
-    """Make parts of the numbers, texts, bytes and tables that a reader gives."""
+    """Convert the arrays, texts, bytes and tables of a reader to parts."""
     for cell in cells:
         if isinstance(cell, bytes):
-            yield from _lenient(cell, where, depth)
+            yield from _parts_of_bytes(cell, where, depth)
         elif isinstance(cell, str):
             yield from _text(cell.encode("utf-8", "replace"), where, depth)
         else:
-            yield Table(cell) if isinstance(cell, pd.DataFrame) else Stack(cell)
+            yield Table(cell) if isinstance(cell, pd.DataFrame) else Array(cell)
 
 
 def _pictures(content: Buffer, where: str) -> Iterator[Part] | None:
-    """Give each frame of a picture; ``None`` where it is none."""
+    """Return the frames of an image; ``None`` if the file is no image."""
     try:
-        with Image.open(opened(content), formats=(*FORMATS, "MPO", "ICO", "AVIF")) as image:
+        with Image.open(open_buffer(content), formats=(*FORMATS, "MPO", "ICO", "AVIF")) as image:
             frames = getattr(image, "n_frames", 1)
-    except BROKEN:
+    except READ_ERRORS:
         return None
     return _frames(content, where, frames)
 
@@ -176,9 +185,9 @@ def _frames(content: Buffer, where: str, frames: int) -> Iterator[Part]:
             yield Picture(name, decode(bytes(content), LIMITS).pixels)
             return
     except UnreadableImage as error:
-        yield Unread(where, f"is a picture that cannot be read: {error}")
+        yield Unsearched(where, f"is an image that cannot be read: {error}")
         return
-    with Image.open(opened(content)) as image:
+    with Image.open(open_buffer(content)) as image:
         for place in range(frames):
             image.seek(place)
             still = io.BytesIO()
@@ -186,8 +195,8 @@ def _frames(content: Buffer, where: str, frames: int) -> Iterator[Part]:
             yield Picture(name, decode(still.getvalue(), LIMITS).pixels)
 
 
-def _words(content: Buffer) -> bytes | None:
-    """Give a text in UTF-8; ``None`` where it is none."""
+def _utf8(content: Buffer) -> bytes | None:
+    """Return a text in UTF-8; ``None`` if the file is no text."""
     whole = bytes(content)
     if whole.startswith((b"\xff\xfe", b"\xfe\xff")):
         with suppress(UnicodeDecodeError):
@@ -213,28 +222,28 @@ def _text(words: bytes, where: str, depth: int) -> Iterator[Part]:
             data = base64.urlsafe_b64decode(
                 written.replace(b"+", b"-").replace(b"/", b"_") + b"=" * (-len(written) % 4)
             )
-            yield from _lenient(data, where, depth)
+            yield from _parts_of_bytes(data, where, depth)
 
 
-def _lenient(data: bytes, where: str, depth: int) -> Iterator[Part]:
-    """Give what is in bytes that may be anything; only damage of a known kind is told."""
+def _parts_of_bytes(data: bytes, where: str, depth: int) -> Iterator[Part]:
+    """Yield the parts of arbitrary bytes; bytes of an unknown file type are not reported."""
     for part in parts(data, where, depth + 1):
-        if not isinstance(part, Unread) or "not known" not in part.why:
+        if not isinstance(part, Unsearched) or UNKNOWN_TYPE not in part.reason:
             yield part
 
 
-def _begins(*heads: bytes) -> Callable[[bytes], bool]:
+def _starts_with(*heads: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(heads)
 
 
-KINDS: tuple[tuple[Callable[[bytes], bool], Look], ...] = (
-    (_begins(b"PK\3\4", b"PK\5\6", b"PK\7\x08"), _zip),
-    (_begins(b"\x93NUMPY"), _by(array_search.arrays)),
-    (_begins(b"\x89HDF\r\n\x1a\n"), _by(array_search.datasets)),
-    (_begins(b"PAR1"), _by(table_search.parquet)),
-    (_begins(b"SQLite format 3\0"), _by(table_search.database)),
-    (_begins(b"\x1f\x8b"), _unwrapped(gzip.open)),
-    (_begins(b"BZh"), _unwrapped(bz2.open)),
-    (_begins(b"\xfd7zXZ\0"), _unwrapped(lzma.open)),
-    (lambda head: head[257:262] == b"ustar", _tar),
+READERS: tuple[tuple[Callable[[bytes], bool], PartReader], ...] = (
+    (_starts_with(b"PK\3\4", b"PK\5\6", b"PK\7\x08"), _read_zip),
+    (_starts_with(b"\x93NUMPY"), _cells_of(array_search.npy_chunks)),
+    (_starts_with(b"\x89HDF\r\n\x1a\n"), _cells_of(array_search.hdf5_chunks)),
+    (_starts_with(b"PAR1"), _cells_of(table_search.parquet)),
+    (_starts_with(b"SQLite format 3\0"), _cells_of(table_search.database)),
+    (_starts_with(b"\x1f\x8b"), _decompressing(gzip.open)),
+    (_starts_with(b"BZh"), _decompressing(bz2.open)),
+    (_starts_with(b"\xfd7zXZ\0"), _decompressing(lzma.open)),
+    (lambda head: head[257:262] == b"ustar", _read_tar),
 )

@@ -1,4 +1,4 @@
-"""What `contents` finds in a file, and a buffer read as a file."""
+"""The parts of a file that `file_contents` yields, and a buffer that reads like a file."""
 
 import io
 import mmap
@@ -16,14 +16,14 @@ Buffer = bytes | mmap.mmap
 
 @dataclass(frozen=True)
 class Text:
-    """Words, in UTF-8."""
+    """A text in UTF-8."""
 
-    words: bytes
+    content: bytes
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A gray picture ``(h, w)`` and its name; ``member`` of an archive of pictures."""
+    """A gray image ``(h, w)`` and its name; ``member`` if it is in an archive of images."""
 
     name: str
     pixels: Pixels | None
@@ -31,48 +31,48 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Numbers ``(n, ...)`` in which pictures may lie."""
+class Array:
+    """A numeric array ``(n, ...)`` that may contain images."""
 
-    numbers: NDArray[Any]
+    values: NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of anything."""
+    """A table with any columns."""
 
     rows: pd.DataFrame
 
 
 @dataclass(frozen=True)
-class Unread:
-    """What was not looked into, and why."""
+class Unsearched:
+    """A part that could not be searched, and the reason."""
 
-    where: str
-    why: str
-
-
-Part = Text | Picture | Stack | Table | Unread
-Look = Callable[[Buffer, str, int], Iterator[Part]]
+    location: str
+    reason: str
 
 
-class Reader(io.RawIOBase):
-    """A buffer as a file, without a copy of it."""
+Part = Text | Picture | Array | Table | Unsearched
+PartReader = Callable[[Buffer, str, int], Iterator[Part]]
+
+
+class BufferReader(io.RawIOBase):
+    """A buffer that reads like a file, without copying it."""
 
     def __init__(self, content: Buffer) -> None:
-        """Read from its beginning."""
+        """Start at the beginning."""
         self._content, self._place = content, 0
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return ``True``."""
         return True
 
     def seekable(self) -> bool:
-        """Say that any place of it can be gone to."""
+        """Return ``True``."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
+        """Set the position and return it."""
         base = (0, self._place, len(self._content))[whence]
         if base + offset < 0:
             raise OSError(22, "negative place")
@@ -80,13 +80,13 @@ class Reader(io.RawIOBase):
         return self._place
 
     def readinto(self, target: Any) -> int:
-        """Fill a buffer as far as there is something."""
+        """Read bytes into a buffer; return how many."""
         found = self._content[self._place : self._place + len(target)]
         target[: len(found)] = found
         self._place += len(found)
         return len(found)
 
 
-def opened(content: Buffer) -> IO[bytes]:
+def open_buffer(content: Buffer) -> IO[bytes]:
     """Open a buffer as a file."""
-    return io.BufferedReader(Reader(content))
+    return io.BufferedReader(BufferReader(content))

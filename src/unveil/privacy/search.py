@@ -1,6 +1,6 @@
-"""Is somebody in this file? Looks into all that `contents` finds there for faces and names.
+"""Search a file for a person's images and their names.
 
-Takes a file and a ``Person``; `unveil data erase` decides and proves by it.
+Searches all parts that `file_contents` extracts; used by `unveil data erase`.
 """
 
 import html
@@ -19,49 +19,51 @@ from unveil.data import archive as archives
 from unveil.data.decoding import SUFFIXES, Pixels, UnreadableImage, decode
 from unveil.data.fingerprints import digest
 from unveil.privacy import file_contents
-from unveil.privacy.face_match import is_among, is_part
+from unveil.privacy.face_match import is_in_array, is_in_picture
 from unveil.privacy.file_contents import LIMITS
-from unveil.privacy.file_parts import Part, Picture, Stack, Table, Text, Unread
+from unveil.privacy.file_parts import Array, Part, Picture, Table, Text, Unsearched
 
-PIECE = 64  # bytes of a picture's file that no other file has by chance
+SIGNATURE_BYTES = 64  # bytes of an image file that no other file has by chance
 
 
 @dataclass(frozen=True)
 class Person:
-    """The member names of somebody's pictures, and their files by the digest of their pixels."""
+    """The member names of a person's images, and the image files by the digest of their pixels."""
 
     members: frozenset[str]
     pictures: dict[str, bytes]
 
     @cached_property
-    def named(self) -> re.Pattern[bytes]:
-        """What a text has where it names a picture: a member, or a digest."""
+    def name_pattern(self) -> re.Pattern[bytes]:
+        """A regex that matches the member names and digests in a text."""
         names = b"|".join(re.escape(name.encode()) for name in sorted(self.members))
         digests = sorted(digest.encode() for digest in self.pictures)
         return re.compile(b"|".join([rb"(?<![\w./-])(?:" + names + rb")(?![\w-])", *digests]))
 
-    def is_named(self, words: bytes) -> bool:
-        """Say whether a text names a picture, plainly or as JSON, HTML, CSV, or a URL write it."""
-        return any(self.named.search(form) for form in _forms(words))
+    def mentions(self, words: bytes) -> bool:
+        """Return whether a text names an image, plain or escaped (JSON, HTML, CSV, URL)."""
+        return any(self.name_pattern.search(form) for form in _decodings(words))
 
     @cached_property
-    def pieces(self) -> tuple[bytes, ...]:
-        """What a file has that holds a copy of a picture's file, or of its pixels."""
+    def signatures(self) -> tuple[bytes, ...]:
+        """Byte sequences of the image files and of their pixels, which identify a copy."""
         whole = [*self.pictures.values(), *(one.tobytes() for one in self.pixels)]
-        cut = (one[len(one) // 2 :][:PIECE] for one in whole)
-        return tuple(piece for piece in cut if len(piece) == PIECE and len(set(piece)) > 16)
+        cut = (one[len(one) // 2 :][:SIGNATURE_BYTES] for one in whole)
+        return tuple(
+            piece for piece in cut if len(piece) == SIGNATURE_BYTES and len(set(piece)) > 16
+        )
 
     @cached_property
     def pixels(self) -> tuple[Pixels, ...]:
-        """The pictures, decoded."""
+        """The decoded images."""
         return tuple(decode(content, LIMITS).pixels for content in self.pictures.values())
 
-    def also(self, members: Iterable[str]) -> "Person":
-        """Give the same with more names."""
+    def with_members(self, members: Iterable[str]) -> "Person":
+        """Return a copy with more member names."""
         return replace(self, members=self.members | set(members))
 
 
-def _forms(words: bytes) -> Iterator[bytes]:
+def _decodings(words: bytes) -> Iterator[bytes]:
     yield words
     text = words.decode("utf-8", "replace")
     plain = html.unescape(text) if "&" in text else text
@@ -70,8 +72,8 @@ def _forms(words: bytes) -> Iterator[bytes]:
             yield unescape(plain).encode("utf-8", "replace")
 
 
-def _unescaped(text: str) -> str:
-    """Undo the escapes of JSON, and of Markdown."""
+def _unescape(text: str) -> str:
+    """Undo the escapes of JSON and Markdown."""
     coded = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
     whole = coded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return re.sub(r"\\([^\w\s])", r"\1", re.sub(r"\\[nrt]", "\n", whole))
@@ -79,40 +81,40 @@ def _unescaped(text: str) -> str:
 
 ESCAPES: dict[str, Callable[[str], str]] = {
     "&": str,
-    "\\": _unescaped,
+    "\\": _unescape,
     '""': lambda text: text.replace('""', '"'),
     "%": unquote,
 }
 
 
-def picture(archive: zipfile.ZipFile, name: str) -> tuple[str, bytes] | None:
-    """Give a member's digest and file; ``None`` where it cannot be read."""
+def read_picture(archive: zipfile.ZipFile, name: str) -> tuple[str, bytes] | None:
+    """Return the pixel digest and the file of an archive member; ``None`` if unreadable."""
     try:
-        content = archives.content(archive, name, max_bytes=LIMITS.max_bytes)
+        content = archives.read_member(archive, name, max_bytes=LIMITS.max_bytes)
         return digest(decode(content, LIMITS).pixels), content
     except UnreadableImage:
         return None
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether a file is an archive with images."""
+    """Return whether a file is a zip archive with images."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return bool(images(archive))
+            return bool(image_names(archive))
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return False
 
 
-def images(archive: zipfile.ZipFile) -> list[str]:
-    """Name the images of an archive, also those of no class."""
+def image_names(archive: zipfile.ZipFile) -> list[str]:
+    """List the images of an archive, including those without a class."""
     names = archive.namelist()
     return [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
 
 
-def members(path: Path, person: Person) -> list[str]:
-    """Name the members of an archive that are somebody's, whatever they are called there."""
-    with archives.opened(path) as archive:
-        found = ((name, picture(archive, name)) for name in images(archive))
+def members_of(path: Path, person: Person) -> list[str]:
+    """List the members of an archive that are a person's images, whatever their names."""
+    with archives.open_archive(path) as archive:
+        found = ((name, read_picture(archive, name)) for name in image_names(archive))
         return [
             name
             for name, seen in found
@@ -121,70 +123,72 @@ def members(path: Path, person: Person) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether somebody is in a file, and what of it was not looked into, each with the reason."""
+class SearchResult:
+    """Whether a file contains a person's images, and the parts that were not searched, and why."""
 
-    held: bool
-    unread: tuple[str, ...] = ()
+    found: bool
+    unsearched: tuple[str, ...] = ()
 
-    def of(self, name: str) -> "Verdict":
-        """Give the same, told about a file of this name; of one that is held nothing is unread."""
-        return Verdict(self.held, () if self.held else tuple(f"{name}{one}" for one in self.unread))
-
-
-def holds(path: Path, person: Person) -> bool:
-    """Say whether somebody is in a file: a picture, its pixels as packed, or its name."""
-    return inspect(path, person).held
+    def for_file(self, name: str) -> "SearchResult":
+        """Return a copy with a file name before each reason; without reasons if found."""
+        return SearchResult(
+            self.found, () if self.found else tuple(f"{name}{one}" for one in self.unsearched)
+        )
 
 
-def inspect(path: Path, person: Person, *, names: bool = True) -> Verdict:
-    """Look for somebody in a file; without ``names`` for pictures alone."""
+def contains(path: Path, person: Person) -> bool:
+    """Return whether a file contains a person's image, its packed pixels or its name."""
+    return search_file(path, person).found
+
+
+def search_file(path: Path, person: Person, *, names: bool = True) -> SearchResult:
+    """Search a file for a person; without ``names`` for images only."""
     try:
         with path.open("rb") as file:
             if not file.seek(0, 2):
-                return Verdict(held=False)
+                return SearchResult(found=False)
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        return Verdict(False, (f": cannot be read: {str(error.strerror).lower()}",))
-    return _inspected(content, person, names)
+        return SearchResult(False, (f": cannot be read: {str(error.strerror).lower()}",))
+    return _search_content(content, person, names)
 
 
-def _inspected(content: mmap.mmap, person: Person, names: bool) -> Verdict:
-    if any(content.find(piece) >= 0 for piece in person.pieces):
-        return Verdict(held=True)
-    unread = []
+def _search_content(content: mmap.mmap, person: Person, names: bool) -> SearchResult:
+    if any(content.find(piece) >= 0 for piece in person.signatures):
+        return SearchResult(found=True)
+    unsearched = []
     for part in file_contents.parts(content):
-        if isinstance(part, Unread):
-            unread.append(f"{part.where}: {part.why}")
+        if isinstance(part, Unsearched):
+            unsearched.append(f"{part.location}: {part.reason}")
         elif _is_in(part, person, names):
-            return Verdict(held=True)
-    # What is of no known kind may still name somebody in plain words.
-    held = bool(unread) and names and content[:2] != b"PK" and person.is_named(content[:])
-    return Verdict(held, tuple(unread))
+            return SearchResult(found=True)
+    # A file of an unknown type may still contain a name as plain text.
+    found = bool(unsearched) and names and content[:2] != b"PK" and person.mentions(content[:])
+    return SearchResult(found, tuple(unsearched))
 
 
 def _is_in(part: Part, person: Person, names: bool) -> bool:
     match part:
         case Text():
-            return names and person.is_named(part.words)
+            return names and person.mentions(part.content)
         case Picture(pixels=None):
             return names and part.name in person.members
         case Picture(pixels=pixels) if pixels is not None:
-            return digest(pixels) in person.pictures or is_part(pixels, person.pixels)
-        case Stack():
-            return is_among(part.numbers, person.pixels)
+            return digest(pixels) in person.pictures or is_in_picture(pixels, person.pixels)
+        case Array():
+            return is_in_array(part.values, person.pixels)
         case Table():
-            return names and _listed(part.rows, person)
+            return names and _is_in_table(part.rows, person)
     return False
 
 
-def _listed(table: pd.DataFrame, person: Person) -> bool:
+def _is_in_table(table: pd.DataFrame, person: Person) -> bool:
     words = table.select_dtypes(exclude="number").map(str)
     if not {"member", "sha256"} <= set(table.columns):
-        return person.is_named("\n".join(words.to_numpy().ravel()).encode())
+        return person.mentions("\n".join(words.to_numpy().ravel()).encode())
     unreadable = table["member"].isin(person.members) & (table["sha256"] == "")
     if (table["sha256"].isin(person.pictures) | unreadable).any():
         return True
-    # A split's rows may name a twin in another, in words or by its digest.
-    told = words[[name for name in ("fault", "twins") if name in table]]
-    return person.is_named("\n".join(told.to_numpy().ravel()).encode())
+    # A row may refer to a duplicate in another split, by its name or its digest.
+    references = words[[name for name in ("fault", "twins") if name in table]]
+    return person.mentions("\n".join(references.to_numpy().ravel()).encode())

@@ -1,4 +1,4 @@
-"""Where somebody is: in the files of a checkout, in DVC's cache and on its remotes."""
+"""Search the files of a checkout, DVC's cache and its remotes for a person's images."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from tqdm import tqdm
 
 from unveil.privacy import search, workspace
 from unveil.privacy.dvc_objects import Store
-from unveil.privacy.search import Person, Verdict
+from unveil.privacy.search import Person, SearchResult
 
 PLAN = Path(".dvc/tmp/erase.json")
-"""Whom `unveil data erase` looks for: the one file that is left out."""
+"""The plan of `unveil data erase`; the only file that is not searched."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where somebody is: files of the workspace, objects and other paths by store.
+class SearchResults:
+    """Where a person's images are: workspace files, and objects and other paths by store.
 
-    ``unproved`` is what was not looked into, or holds somebody and is not to be deleted by us, each
+    ``unproved`` lists what could not be searched, or contains images and may not be deleted, each
     with the reason.
     """
 
@@ -31,63 +31,67 @@ class Found:
 
     @property
     def identities(self) -> set[str]:
-        """Name the objects, wherever they are."""
+        """The ids of all objects found, in any store."""
         return {one for ones in self.objects.values() for one in ones}
 
     @property
     def places(self) -> list[str]:
-        """Name all that is to be deleted."""
+        """Everything that has to be deleted."""
         strays = (one for ones in self.strays.values() for one in ones)
         return [*map(str, self.files), *sorted(self.identities), *strays]
 
 
-def find(person: Person, stores: list[Store]) -> Found:
-    """Look through all objects of the stores and all files of the checkout."""
-    verdicts: dict[str, Verdict] = {}
-    found = Found([], {})
+def search_everywhere(person: Person, stores: list[Store]) -> SearchResults:
+    """Search all objects of the stores and all files of the checkout."""
+    results: dict[str, SearchResult] = {}
+    found = SearchResults([], {})
     for store in stores:
-        for identity in unseen(store, verdicts):
+        for identity in unsearched_objects(store, results):
             with store.file(identity) as path:
-                verdicts[identity] = search.inspect(path, person).of(f"{store.name}: {identity}")
-            found.unproved.extend(verdicts[identity].unread)
-        held = sorted(one for one in store.ids() if verdicts[one].held)
-        found.objects[store.name] = held
+                results[identity] = search.search_file(path, person).for_file(
+                    f"{store.name}: {identity}"
+                )
+            found.unproved.extend(results[identity].unsearched)
+        matches = sorted(one for one in store.ids() if results[one].found)
+        found.objects[store.name] = matches
         found.strays[store.name] = _strays(store, person, found.unproved)
-    for path in _shown([*workspace.files(PLAN)], "files"):
-        verdict = look(path, person)
-        found.unproved.extend(verdict.unread)
-        if verdict.held and workspace.is_ours(path):
+    for path in _with_progress([*workspace.files(PLAN)], "files"):
+        result = search_workspace_file(path, person)
+        found.unproved.extend(result.unsearched)
+        if result.found and workspace.is_deletable(path):
             found.files.append(path)
-        elif verdict.held:
-            found.unproved.append(f"{path}: holds it and is not unveil's to delete")
+        elif result.found:
+            found.unproved.append(f"{path}: contains the images and may not be deleted by unveil")
     return found
 
 
 def _strays(store: Store, person: Person, unproved: list[str]) -> list[str]:
-    held = []
+    matches = []
     for name in store.strays():
         with store.fetched(name) as path:
-            verdict = search.inspect(path, person).of(name)
-        if verdict.held or (verdict.unread and workspace.is_half_copied(Path(name))):
-            held.append(name)
+            result = search.search_file(path, person).for_file(name)
+        if result.found or (result.unsearched and workspace.is_partial_copy(Path(name))):
+            matches.append(name)
         else:
-            unproved.extend(verdict.unread)
-    return held
+            unproved.extend(result.unsearched)
+    return matches
 
 
-def look(path: Path, person: Person) -> Verdict:
-    """Look into a file of the checkout; what DVC did not copy whole goes unless it can be read."""
-    verdict = search.inspect(path, person, names=not workspace.is_code(path)).of(str(path))
-    if verdict.unread and workspace.is_half_copied(path):
-        return Verdict(held=True)
-    return verdict
+def search_workspace_file(path: Path, person: Person) -> SearchResult:
+    """Search a file of the checkout; an unreadable incomplete copy of DVC counts as found."""
+    result = search.search_file(path, person, names=not workspace.is_project_file(path)).for_file(
+        str(path)
+    )
+    if result.unsearched and workspace.is_partial_copy(path):
+        return SearchResult(found=True)
+    return result
 
 
-def unseen(store: Store, seen: Collection[str]) -> Iterable[str]:
-    """Give the objects of a store that were not seen yet."""
-    return _shown(sorted(store.ids() - set(seen)), f"objects in {store.name}")
+def unsearched_objects(store: Store, seen: Collection[str]) -> Iterable[str]:
+    """Return the objects of a store that were not searched yet."""
+    return _with_progress(sorted(store.ids() - set(seen)), f"objects in {store.name}")
 
 
-def _shown(all_of_them: list[T], what: str) -> Iterable[T]:
-    """Give them one after the other, and show how far one is where it takes long."""
+def _with_progress(all_of_them: list[T], what: str) -> Iterable[T]:
+    """Iterate with a progress bar, which appears after two seconds."""
     return tqdm(all_of_them, desc="search", unit=f" {what}", delay=2)

@@ -1,4 +1,4 @@
-"""The cells of a parquet table or a database, as `contents` looks through them."""
+"""Read the cells of parquet tables and SQLite databases."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 
 def parquet(file: IO[bytes]) -> Iterator[pd.DataFrame | bytes]:
-    """Give a table piece by piece, and besides what its cells hold of bytes."""
+    """Yield a table in batches, and the bytes of each binary cell."""
     for batch in pq.ParquetFile(file).iter_batches(batch_size=10_000):
         rows = batch.to_pandas()
         yield rows
@@ -19,9 +19,9 @@ def parquet(file: IO[bytes]) -> Iterator[pd.DataFrame | bytes]:
 
 
 def database(file: IO[bytes]) -> Iterator[str | bytes]:
-    """Give the texts and bytes of all rows of SQLite."""
+    """Yield the texts and bytes of all rows of a SQLite database."""
     content = bytearray(file.read())
-    content[18:20] = b"\1\1"  # with a log beside it, which is no part of it, it would not open
+    content[18:20] = b"\1\1"  # turn off write-ahead logging: the log file is not there
     with sqlite3.connect(":memory:") as opened:
         opened.deserialize(bytes(content))
         opened.text_factory = lambda words: words.decode("utf-8", "replace")

@@ -1,7 +1,6 @@
-"""candidate, champion, test faces -> a contest: both of them asked about the same images.
+"""A candidate and the champion, evaluated on the same test images.
 
-Takes a candidate's folder and report and who reigns; loads networks, images and answers once, when
-a condition of `gate` asks for them.
+Networks, images and predictions are loaded once, when a check of `checks` needs them.
 """
 
 from dataclasses import dataclass, field
@@ -19,13 +18,13 @@ from unveil.evaluation import slices
 from unveil.evaluation.evaluate import probabilities
 from unveil.evaluation.predictions import Probabilities
 from unveil.evaluation.slices import Slice
-from unveil.registry import Reign
+from unveil.registry import ChampionRecord
 from unveil.training import train
 
 
 @dataclass(frozen=True)
 class Check:
-    """A condition, whether it holds, the sentence that says so, and its numbers."""
+    """The result of one check; ``said`` explains it, as in ``promotion.json``."""
 
     name: str
     passed: bool
@@ -34,12 +33,12 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Contest:
-    """A candidate with its report, and who reigns; answers are asked for once, when needed."""
+class Challenge:
+    """A candidate, its report and the current champion; predictions are computed when needed."""
 
     key: str
     report: dict[str, Any]
-    reign: Reign
+    record: ChampionRecord
     params: Params
 
     @cached_property
@@ -53,43 +52,50 @@ class Contest:
         return dataset.load("test")
 
     @cached_property
-    def answers(self) -> Probabilities:
-        """The candidate's probabilities of the test images ``(n, classes)``."""
+    def candidate_probabilities(self) -> Probabilities:
+        """The candidate's probabilities for the test images, ``(n, classes)``."""
         return probabilities(self.network, self.test.images)
 
     @cached_property
-    def rival(self) -> Probabilities | None:
-        """The champion's; ``None`` without one. ``UserError`` where it cannot be asked."""
-        if self.reign.champion is None:
+    def champion_probabilities(self) -> Probabilities | None:
+        """The champion's probabilities; ``None`` without a champion.
+
+        Raises ``UserError`` if the champion cannot be loaded, or takes other classes or sizes.
+        """
+        if self.record.champion is None:
             return None
-        version = self.reign.version
+        version = self.record.version
         if version is None:
-            raise UserError(f"champion version {self.reign.champion} is no longer in MLflow")
-        asked = (self.params.classes, self.params.data.image_size)
-        if (version.classes, version.image_size) != asked:
+            raise UserError(f"champion version {self.record.champion} is no longer in MLflow")
+        expected = (self.params.classes, self.params.data.image_size)
+        if (version.classes, version.image_size) != expected:
             raise UserError(
-                f"champion version {version.number} cannot judge the same images: it knows "
+                f"champion version {version.number} cannot be evaluated on the same images: it has "
                 f"{', '.join(version.classes)} at {version.image_size} pixels"
             )
         return probabilities(registry.load(version), self.test.images)
 
     @property
-    def faces(self) -> str:
-        """Where the faces are from that the candidate learned from, by `origins`."""
-        return registry.faces(MODELS / self.key)
+    def candidate_source(self) -> str:
+        """The source of the candidate's training images, as in `origins`."""
+        return registry.face_source(MODELS / self.key)
 
     @property
-    def champion_faces(self) -> str:
-        """Likewise of the champion; ``UNKNOWN`` where nobody recorded it."""
-        version = self.reign.version
-        return registry.faces_of(version) if version else origins.UNKNOWN
+    def champion_source(self) -> str:
+        """The source of the champion's training images; ``UNKNOWN`` if not recorded."""
+        version = self.record.version
+        return registry.face_source_of(version) if version else origins.UNKNOWN
 
     @cached_property
     def slices(self) -> list[Slice]:
-        """The parts of the test images in which it is measured apart."""
-        return slices.of(dataset.rows("test"), dataset.rows("train"), self.params)
+        """The subsets of the test images that are evaluated separately."""
+        return slices.make_slices(
+            dataset.load_metadata("test"), dataset.load_metadata("train"), self.params
+        )
 
-    def macro_f1(self, answers: Probabilities) -> float:
-        """Give the macro-F1 of someone's answers."""
-        matrix = metrics.confusion(self.test.labels, answers.argmax(1), len(self.params.classes))
+    def macro_f1(self, predicted: Probabilities) -> float:
+        """Return the macro-F1 of predicted probabilities ``(n, classes)``."""
+        matrix = metrics.confusion_matrix(
+            self.test.labels, predicted.argmax(1), len(self.params.classes)
+        )
         return float(metrics.macro_f1(matrix))

@@ -1,9 +1,9 @@
-"""comparison -> champion: the best candidate goes out only when the gate lets it.
+"""Promote the best candidate to champion if it passes the checks; roll the champion back.
 
-Takes ``comparison.json``, the verdict on the data and the best candidate's folder; registers it,
-makes its bundle, makes it champion, puts the bundle into ``data/07_bundle`` and writes the
-decision, refused or not, to ``data/05_reports/promotion.json``, ``data/promotions.jsonl`` and
-MLflow. Commands: ``unveil promote``, ``unveil rollback``.
+Input: ``comparison.json``, the validation result and the best candidate's folder. The candidate is
+registered, exported as a bundle, set as champion, and its bundle installed in ``data/07_bundle``.
+The decision, promoted or refused, is written to ``data/05_reports/promotion.json``,
+``data/promotions.jsonl`` and MLflow. Commands: ``unveil promote``, ``unveil rollback``.
 """
 
 from dataclasses import asdict, dataclass, field, replace
@@ -14,23 +14,24 @@ import numpy as np
 
 from unveil import registry
 from unveil.common import audit_log
-from unveil.common.errors import UserError, masked, unknown
+from unveil.common.errors import UserError, mask_secrets, unknown_choice
 from unveil.common.files import read_json, write_json
 from unveil.common.paths import COMPARISON, MODELS, PROMOTION, PROMOTIONS
 from unveil.config.params import Params
 from unveil.evaluation.evaluate import probabilities
 from unveil.promotion import checks as gate
 from unveil.promotion import release
-from unveil.promotion.challenger import Check, Contest
-from unveil.registry import Reign, Version
+from unveil.promotion.challenger import Challenge, Check
+from unveil.registry import ChampionRecord, Version
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of a candidate and why; ``version`` is the champion's, where it became that.
+    """The decision about a candidate and its reason.
 
-    ``act`` is ``promoted``, ``forced``, ``rolled back``, ``refused``, or what starts with
-    ``would be`` in a dry run. ``fault`` says why servers do not have the new champion.
+    ``act`` is ``promoted``, ``forced``, ``rolled back`` or ``refused``; in a dry run it starts with
+    ``would be``. ``version`` is the new champion's version, ``previous`` the old one's. ``fault``
+    says why the bundle of the new champion could not be installed.
     """
 
     candidate: str
@@ -44,79 +45,80 @@ class Decision:
 
     @property
     def promoted(self) -> bool:
-        """Whether the champion is another now."""
+        """Whether the champion has changed."""
         return self.act in ("promoted", "forced", "rolled back")
 
     def numbers(self) -> dict[str, float]:
-        """Give the numbers of all checks, by name."""
+        """Return the numbers of all checks, by name."""
         return {name: value for check in self.checks for name, value in check.numbers.items()}
 
 
-class Refused(Exception):
-    """The gate is closed for the candidate; the message is the reason."""
+class PromotionRefused(Exception):
+    """The candidate cannot be promoted; the message is the reason."""
 
 
 def promote(params: Params, *, force: str | None = None, dry_run: bool = False) -> Decision:
-    """Let the best candidate through the gate, or say why not; the decision is written down.
+    """Promote the best candidate if it passes the checks, and write the decision.
 
-    ``force`` is the reason for which a candidate goes out that was judged not to; one that is not
-    sound is refused all the same. A dry run changes nothing and writes nothing.
+    ``force`` is the reason to promote a candidate that fails a check; a candidate that fails a
+    prerequisite is refused nevertheless. A dry run changes and writes nothing.
     """
-    force = force and masked(force)
+    force = force and mask_secrets(force)
     comparison = read_json(COMPARISON, made_by="unveil compare")
     key = comparison["ranking"][0]
-    reign = registry.reign()
-    decision = Decision(candidate=key, act="refused", reason="", previous=reign.champion)
-    if reign.version and reign.version.origin == registry.origin(MODELS / key):
-        decision = replace(decision, reason="it is the champion already")
+    record = registry.champion_record()
+    decision = Decision(candidate=key, act="refused", reason="", previous=record.champion)
+    if record.version and record.version.origin == registry.training_origin(MODELS / key):
+        decision = replace(decision, reason="it is already the champion")
     else:
-        contest = Contest(key, comparison["reports"][key], reign, params)
-        decision = _decided(decision, gate.judge(contest), force)
+        challenge = Challenge(key, comparison["reports"][key], record, params)
+        decision = _decide(decision, gate.run_checks(challenge), force)
         if decision.promoted and dry_run:
             decision = replace(decision, act=f"would be {decision.act}")
         elif decision.promoted:
-            decision = _done(decision, contest)
-    return decision if dry_run else _written(decision)
+            decision = _set_champion(decision, challenge)
+    return decision if dry_run else _record(decision)
 
 
 def rollback(to: str | None = None, *, reason: str = "") -> Decision:
-    """Make the champion of before champion again, or the version ``to``, if it ever was that.
+    """Restore the previous champion, or the former champion with version ``to``.
 
-    Raises ``UserError`` where there is none, and where its files or its bundle are not what was
-    promoted.
+    Raises ``UserError`` if there is none, or if its files or its bundle were altered.
     """
-    reign = registry.reign()
-    version = _former(reign, to)
+    record = registry.champion_record()
+    version = _rollback_target(record, to)
     registry.load(version)
-    version = release.prepared(version)
+    version = release.ensure_bundle(version)
     decision = Decision(
         candidate=version.architecture,
         act="rolled back",
-        reason=masked(reason) or "no reason given",
-        previous=reign.champion,
+        reason=mask_secrets(reason) or "no reason given",
+        previous=record.champion,
     )
     try:
-        registry.crown(version, after=reign, act=decision.act, reason=decision.reason)
-    except registry.Overtaken as other:
-        raise UserError(f"{other}; `unveil champion` says who it is") from None
-    return _written(_installed(replace(decision, version=version.number)))
+        registry.set_champion(version, after=record, act=decision.act, reason=decision.reason)
+    except registry.ChampionChanged as other:
+        raise UserError(f"{other}; `unveil champion` shows the current one") from None
+    return _record(_install(replace(decision, version=version.number)))
 
 
-def _former(reign: Reign, to: str | None) -> Version:
-    if not (to or reign.before):
-        others = f"; {_others(reign, '')}" if reign.former else ""
-        raise UserError(f"no version was champion before; there is nothing to roll back to{others}")
-    number = to or reign.before[-1]
-    if number not in reign.former:
-        raise unknown("former champion", number, reign.former)
-    version = registry.found(number)
+def _rollback_target(record: ChampionRecord, to: str | None) -> Version:
+    if not (to or record.predecessors):
+        others = f"; {_other_versions(record, '')}" if record.former else ""
+        raise UserError(f"no previous champion; there is nothing to roll back to{others}")
+    number = to or record.predecessors[-1]
+    if number not in record.former:
+        raise unknown_choice("former champion", number, record.former)
+    version = registry.find_version(number)
     if version is None:
-        raise UserError(f"version {number} is no longer in MLflow; {_others(reign, number)}")
+        raise UserError(
+            f"version {number} is no longer in MLflow; {_other_versions(record, number)}"
+        )
     return version
 
 
-def _installed(decision: Decision) -> Decision:
-    """Give servers the new champion; it stays champion where that fails."""
+def _install(decision: Decision) -> Decision:
+    """Install the new champion's bundle; a failure does not undo the promotion."""
     try:
         release.install()
     except (UserError, OSError) as error:
@@ -124,64 +126,67 @@ def _installed(decision: Decision) -> Decision:
     return decision
 
 
-def _others(reign: Reign, number: str) -> str:
-    others = [one for one in reign.former if one != number]
+def _other_versions(record: ChampionRecord, number: str) -> str:
+    others = [one for one in record.former if one != number]
     return f"`--to` takes {', '.join(others) or 'no other'}"
 
 
-def _decided(decision: Decision, checks: list[Check], force: str | None) -> Decision:
+def _decide(decision: Decision, checks: list[Check], force: str | None) -> Decision:
     failed = [check for check in checks if not check.passed]
     decision = replace(decision, checks=tuple(checks))
     reason = "; ".join(dict.fromkeys(check.said for check in failed))
-    sound = not {check.name for check in failed} & set(gate.SOUND)
-    if failed and (force is None or not sound):
+    prerequisites_passed = not {check.name for check in failed} & set(gate.PREREQUISITES)
+    if failed and (force is None or not prerequisites_passed):
         return replace(decision, reason=reason)
     if failed:
-        return replace(decision, act="forced", reason=f"{force} (although {reason})")
-    return replace(decision, act="promoted", reason=_last(checks))
+        return replace(decision, act="forced", reason=f"{force} (despite: {reason})")
+    return replace(decision, act="promoted", reason=_comparison_sentence(checks))
 
 
-def _last(checks: list[Check]) -> str:
+def _comparison_sentence(checks: list[Check]) -> str:
     return next(check.said for check in checks if check.name == "better")
 
 
-def _done(decision: Decision, contest: Contest) -> Decision:
+def _set_champion(decision: Decision, challenge: Challenge) -> Decision:
     try:
-        version = registry.register(contest.key)
-        _require_same(contest, version)
-        version = _released(version)
-        registry.crown(version, after=contest.reign, act=decision.act, reason=decision.reason)
-    except Refused as refusal:
+        version = registry.register(challenge.key)
+        _require_same_network(challenge, version)
+        version = _store_bundle(version)
+        registry.set_champion(
+            version, after=challenge.record, act=decision.act, reason=decision.reason
+        )
+    except PromotionRefused as refusal:
         return replace(decision, act="refused", reason=str(refusal))
-    except registry.Overtaken as other:
-        return replace(decision, act="refused", reason=f"{other}; it was judged against another")
-    return _installed(replace(decision, version=version.number))
+    except registry.ChampionChanged as other:
+        reason = f"{other}; the candidate was compared with another champion"
+        return replace(decision, act="refused", reason=reason)
+    return _install(replace(decision, version=version.number))
 
 
-def _released(version: Version) -> Version:
+def _store_bundle(version: Version) -> Version:
     try:
         return release.make(version)
     except UserError as error:
-        raise Refused(f"it cannot be exported: {error}") from None
+        raise PromotionRefused(f"it cannot be exported: {error}") from None
 
 
-def _require_same(contest: Contest, version: Version) -> None:
+def _require_same_network(challenge: Challenge, version: Version) -> None:
     try:
         registered = registry.load(version)
     except UserError as error:
-        raise Refused(str(error)) from None
-    pairs = zip(contest.network.get_weights(), registered.get_weights(), strict=True)
+        raise PromotionRefused(str(error)) from None
+    pairs = zip(challenge.network.get_weights(), registered.get_weights(), strict=True)
     if not all(np.array_equal(own, other) for own, other in pairs):
-        raise Refused(f"version {version.number} of the registry has other weights")
-    answers = probabilities(registered, contest.test.images[:64])
-    if not np.allclose(answers, contest.answers[:64], atol=1e-5):
-        raise Refused(f"version {version.number} of the registry answers differently")
+        raise PromotionRefused(f"version {version.number} in MLflow has different weights")
+    answers = probabilities(registered, challenge.test.images[:64])
+    if not np.allclose(answers, challenge.candidate_probabilities[:64], atol=1e-5):
+        raise PromotionRefused(f"version {version.number} in MLflow gives different predictions")
 
 
-def _written(decision: Decision) -> Decision:
+def _record(decision: Decision) -> Decision:
     content: dict[str, Any] = asdict(decision) | {"promoted": decision.promoted}
     content |= decision.numbers()
     audit_log.append(PROMOTIONS, content)
     write_json(PROMOTION, content)
-    registry.record(content, decision.numbers())
+    registry.record_decision(content, decision.numbers())
     return decision

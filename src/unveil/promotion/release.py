@@ -1,8 +1,8 @@
-"""champion -> data/07_bundle: its bundle, made before it reigns and kept with it in MLflow.
+"""Install the champion's ONNX bundle in ``data/07_bundle``.
 
-Takes a registered version; makes its bundle once and keeps it with the version. What servers take
-is that one, byte for byte, whatever parameters and packed faces are now. `promote`, ``unveil
-rollback``, ``unveil export`` and ``unveil champion`` ask.
+A version's bundle is made once, before promotion, and stored with the version in MLflow. Servers
+load that bundle byte for byte, whatever the current parameters and packed images are. Used by
+``unveil promote``, ``unveil rollback``, ``unveil export`` and ``unveil champion``.
 """
 
 import shutil
@@ -11,32 +11,32 @@ from pathlib import Path
 
 from unveil import registry
 from unveil.common.errors import UserError
-from unveil.common.files import digests, replacing
-from unveil.common.locks import locked
+from unveil.common.files import atomic_write, digests
+from unveil.common.locks import lock_file
 from unveil.common.paths import BUNDLE
 from unveil.inference import bundle
 from unveil.inference.bundle import CARD, Bundle
 from unveil.registry import Version
 
 LOCK = BUNDLE.with_name(f".{BUNDLE.name}.lock")
-PATIENCE = 600.0
-"""Seconds another process may take to export and to transfer a bundle."""
+LOCK_TIMEOUT = 600.0
+"""Seconds to wait for another process that exports and transfers a bundle."""
 
 
 def make(version: Version) -> Version:
-    """Make a version's bundle and keep it in MLflow; gives the version that knows it."""
-    from unveil.export import export  # imports Keras, which most who ask here do without
+    """Make a version's bundle and store it in MLflow; return the version with its digests."""
+    from unveil.export import export  # imports Keras, which most callers do not need
 
     with tempfile.TemporaryDirectory(prefix="unveil-release-") as folder:
-        made = export.export(export.registered(version), Path(folder) / "bundle")
-        return registry.store_bundle(version, made.folder)
+        exported = export.export(export.registered(version), Path(folder) / "bundle")
+        return registry.store_bundle(version, exported.folder)
 
 
-def prepared(version: Version) -> Version:
-    """See to it that MLflow has a version's bundle, whole; ``UserError`` says why it cannot be.
+def ensure_bundle(version: Version) -> Version:
+    """Ensure that MLflow has an intact bundle of a version; return the version with its digests.
 
-    One that was promoted by an older unveil has none and is exported. One that was lost there is
-    kept anew where this machine serves it.
+    A version that was promoted by an older unveil has no bundle and is exported now. A lost bundle
+    is stored again if ``data/07_bundle`` still has it. Raises ``UserError`` if both fail.
     """
     if not version.bundle:
         try:
@@ -56,56 +56,56 @@ def prepared(version: Version) -> Version:
 
 
 def install(target: Path = BUNDLE) -> Bundle:
-    """Put the champion's bundle into a folder, whole or not at all; gives it, loaded.
+    """Install the champion's bundle in a folder, atomically; return it, loaded.
 
-    One after the other: who waited puts the champion of then, not the one of before.
+    Processes wait for each other, and each installs the champion at the end of its wait.
     """
-    with locked(LOCK, BUNDLE, seconds=PATIENCE):
-        version = prepared(_champion())
+    with lock_file(LOCK, BUNDLE, seconds=LOCK_TIMEOUT):
+        version = ensure_bundle(_champion())
         if target == BUNDLE and difference(version) is None:
             return bundle.load(BUNDLE)
         with registry.stored_bundle(version) as kept:
             bundle.load(kept)
-            with replacing(target, at_once=True) as made:
-                shutil.copytree(kept, made)
+            with atomic_write(target, at_once=True) as path:
+                shutil.copytree(kept, path)
         return bundle.load(target)
 
 
-def mended() -> Bundle | None:
-    """Install the champion's bundle where a killed promotion did not; ``None`` where it is there.
+def install_if_outdated() -> Bundle | None:
+    """Install the champion's bundle if an interrupted promotion did not; otherwise ``None``.
 
-    A network that was exported by hand stays.
+    A network that was exported with ``--architecture`` is not replaced.
     """
     version = registry.champion()
-    if version is None or difference(version) is None or _is_by_hand():
+    if version is None or difference(version) is None or _is_manual_export():
         return None
     return install()
 
 
 def difference(version: Version) -> str | None:
-    """Say how ``data/07_bundle`` is not the bundle of a version; ``None`` where it is."""
+    """Describe how ``data/07_bundle`` differs from a version's bundle; ``None`` if it does not."""
     wanted = f"the champion is version {version.number} ({version.architecture})"
     if not (BUNDLE / CARD).exists():
-        return f"{BUNDLE} has no bundle, {wanted}"
+        return f"{BUNDLE} has no bundle; {wanted}"
     expected = registry.bundle_digests(version)
-    if expected and _visible(digests(BUNDLE)) == expected:
+    if expected and _without_hidden(digests(BUNDLE)) == expected:
         return None
     try:
         served = bundle.load(BUNDLE)
     except UserError as error:
-        return f"{BUNDLE} is damaged ({error}), {wanted}"
+        return f"{BUNDLE} is damaged ({error}); {wanted}"
     if served.version != version.number:
-        return f"{BUNDLE} has {served}, {wanted}"
+        return f"{BUNDLE} has {served}; {wanted}"
     if not expected:
         return None
     return f"{BUNDLE} has {served}, which is not the bundle that was promoted; {wanted}"
 
 
-def _visible(found: dict[str, str]) -> dict[str, str]:
+def _without_hidden(found: dict[str, str]) -> dict[str, str]:
     return {name: digest for name, digest in found.items() if not name.startswith(".")}
 
 
-def _is_by_hand() -> bool:
+def _is_manual_export() -> bool:
     try:
         return bundle.load(BUNDLE).version is None
     except UserError:

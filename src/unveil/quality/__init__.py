@@ -1,6 +1,6 @@
-"""Is this data good enough to train on? Validation, datasheet, version diff, label noise.
+"""Data quality: validation, datasheet, version diff and label audit.
 
-Takes the manifest and the archive; gives Great Expectations' verdict and Data Docs, a datasheet,
-the differences between two versions, and the labels that are probably wrong.
+Reads the manifest and the archive; writes the result of Great Expectations with Data Docs, a
+datasheet, the differences between two versions, and the labels that are probably wrong.
 May import: common, config, data, rendering, rules.
 """

@@ -1,7 +1,7 @@
-"""manifest -> the tables that rules about data look at.
+"""Compute the tables that the data rules check, from the manifest.
 
-Each table has ``member``, the name of what a row is about. A number that too few faces speak for
-is absent, which a rule of Great Expectations passes over and the verdict counts as insufficient.
+Each table has ``member``, the name of what a row is about. A value based on too few faces is
+missing; Great Expectations skips it, and the result counts it as insufficient.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,47 +11,55 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil.common.errors import unknown
-from unveil.common.statistics import Counts, Strength, counted, cramers_v, deciles, divergence
+from unveil.common.errors import unknown_choice
+from unveil.common.statistics import (
+    Association,
+    Counts,
+    contingency_table,
+    cramers_v,
+    deciles,
+    jensen_shannon,
+)
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.config.schema import COLUMNS, QUALITIES
 from unveil.rules.settings import Setting
 
-NEEDED = ("member", "split", "label", "sha256", "width", "height", "fault", "quarantine")
-"""What every row of a manifest has; a face in use has a brightness too."""
+REQUIRED_COLUMNS = ("member", "split", "label", "sha256", "width", "height", "fault", "quarantine")
+"""Columns that must have a value in every row; faces in use also need a brightness."""
 
 
-def census(faces: pd.DataFrame, params: Params) -> dict[str, pd.DataFrame]:
-    """Give the tables by name; of a large archive all but the first two stay small.
+def rule_tables(faces: pd.DataFrame, params: Params) -> dict[str, pd.DataFrame]:
+    """Return the tables by name; all but the first two are small, even for a large archive.
 
-    ``archive`` has all rows, ``faces`` those in use; ``cells`` are splits x classes, ``splits`` the
-    labels of each, ``attributes`` the columns a user added, ``groups`` their values in each split,
-    ``group_cells`` those by class; the other two say how much labels depend on groups or quality.
+    ``archive`` has all rows, ``faces`` those in use. ``cells`` are splits x classes, ``splits`` the
+    label distributions, ``attributes`` the user's columns, ``groups`` their values in each split,
+    ``group_cells`` those by class. ``group_dependence`` and ``quality_dependence`` are the
+    associations of labels with groups and with image quality.
     """
     used = faces[faces["quarantine"] == ""]
     known = used[used["split"].isin(SPLITS) & used["label"].isin(params.classes)]
-    rules, columns = params.rules, attributes(faces, params.rules["attributes_are_groups"])
+    rules, columns = params.rules, attribute_columns(faces, params.rules["attributes_are_groups"])
     few = columns["groups"] <= rules["attributes_are_groups"]["max_groups"]
-    groups = {name: by_group(known, name, params) for name in columns.loc[few, "member"]}
+    groups = {name: group_counts(known, name, params) for name in columns.loc[few, "member"]}
     return {
-        "archive": faces.assign(absent=absent(faces)),
+        "archive": faces.assign(absent=missing_values(faces)),
         "faces": used,
-        "cells": cells(known, params),
-        "splits": splits(known, params),
+        "cells": class_counts(known, params),
+        "splits": label_divergence(known, params),
         "attributes": columns,
         "groups": _table(_groups(groups, rules["group_share"]), share=float),
         "group_cells": _table(_group_cells(groups), images=int),
-        "group_dependence": _strengths(
+        "group_dependence": _association_table(
             _by_groups(groups, rules["label_independent_of_group"]["min_images"])
         ),
-        "quality_dependence": _strengths(_by_quality(known, params)),
+        "quality_dependence": _association_table(_by_quality(known, params)),
     }
 
 
-def absent(faces: pd.DataFrame) -> pd.Series:
-    """Name the values each row lacks; a rule of Great Expectations passes over what is null."""
-    nulls = faces[[*NEEDED, "brightness"]].isna()
+def missing_values(faces: pd.DataFrame) -> pd.Series:
+    """Return the names of missing values of each row; Great Expectations itself skips nulls."""
+    nulls = faces[[*REQUIRED_COLUMNS, "brightness"]].isna()
     nulls["brightness"] &= faces["quarantine"].isna() | (faces["quarantine"] == "")
     result = pd.Series("", index=faces.index, dtype=object)
     lacking = nulls[nulls.any(axis=1)]
@@ -59,11 +67,11 @@ def absent(faces: pd.DataFrame) -> pd.Series:
     return result
 
 
-def cells(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Give one row for each split and class: images, share, and how far from the bounds.
+def class_counts(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Return a row for each split and class: ``images``, ``share`` and distances to the bounds.
 
-    ``times_smaller`` is the split's largest class over this one, ``spare_images`` the images above
-    the minimum.
+    ``times_smaller`` is the ratio of the split's largest class to this one, ``spare_images`` the
+    number of images above the minimum.
     """
     every = pd.MultiIndex.from_product([SPLITS, params.classes], names=["split", "label"])
     table = faces.groupby(["split", "label"], observed=True).size().reindex(every, fill_value=0)
@@ -77,43 +85,43 @@ def cells(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
     return rows
 
 
-def splits(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Say of each split how far its labels are from train's, and from a reference's, 0 to 1."""
-    counts = cells(faces, params).groupby("split")["images"].agg(np.array)
+def label_divergence(faces: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Return the divergence of each split's labels from train and from the reference, 0 to 1."""
+    counts = class_counts(faces, params).groupby("split")["images"].agg(np.array)
     train, reference = (params.rules[f"same_labels_as_{name}"] for name in ("train", "reference"))
     stored = _reference(params)
     rows = [
         {
             "member": name,
-            "from_train": _apart(counts[name], counts["train"], train),
-            "from_reference": _apart(counts[name], stored, reference),
+            "from_train": _divergence(counts[name], counts["train"], train),
+            "from_reference": _divergence(counts[name], stored, reference),
         }
         for name in SPLITS
     ]
     return _table(rows, from_train=float, from_reference=float)
 
 
-def _apart(counts: Counts, other: NDArray[Any], setting: Setting) -> float | None:
-    return divergence(counts, other) if counts.sum() >= setting["min_images"] else None
+def _divergence(counts: Counts, other: NDArray[Any], setting: Setting) -> float | None:
+    return jensen_shannon(counts, other) if counts.sum() >= setting["min_images"] else None
 
 
 def _reference(params: Params) -> NDArray[np.float64]:
     stored = params.rules["same_labels_as_reference"]["reference"]
     if other := set(stored) - set(params.classes):
-        raise unknown("class in same_labels_as_reference", min(other), params.classes)
+        raise unknown_choice("class in same_labels_as_reference", min(other), params.classes)
     return np.array([stored.get(name, 0.0) for name in params.classes])
 
 
-def attributes(faces: pd.DataFrame, setting: Setting) -> pd.DataFrame:
-    """Give the columns a user added, and how many groups each has; some are named as none."""
+def attribute_columns(faces: pd.DataFrame, setting: Setting) -> pd.DataFrame:
+    """Return the user's columns with their number of groups, without those in ``leave_out``."""
     own = {*COLUMNS, "quarantine", *setting["leave_out"]}
     names = sorted(name for name in faces.columns if name not in own)
     rows = [{"member": name, "groups": faces[name].nunique()} for name in names]
     return _table(rows, groups=int)
 
 
-def by_group(faces: pd.DataFrame, column: str, params: Params) -> pd.DataFrame:
-    """Count the images of each split and group ``(rows)`` in each class ``(columns)``."""
+def group_counts(faces: pd.DataFrame, column: str, params: Params) -> pd.DataFrame:
+    """Count the images of each split and group (rows) in each class (columns)."""
     groups = sorted(faces[column].dropna().unique(), key=str)
     every = pd.MultiIndex.from_product([SPLITS, groups])
     sizes = faces.groupby(["split", column, "label"], observed=True).size()
@@ -139,7 +147,7 @@ def _group_cells(groups: dict[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
 
 def _by_groups(
     groups: dict[str, pd.DataFrame], min_images: int
-) -> Iterator[tuple[str, Strength | None]]:
+) -> Iterator[tuple[str, Association | None]]:
     for column, table in groups.items():
         few = table.sum(axis=1) < min_images
         for split in SPLITS:
@@ -149,7 +157,7 @@ def _by_groups(
             yield f"{split}/{column}={group}", None
 
 
-def _by_quality(faces: pd.DataFrame, params: Params) -> Iterator[tuple[str, Strength | None]]:
+def _by_quality(faces: pd.DataFrame, params: Params) -> Iterator[tuple[str, Association | None]]:
     minimum = params.rules["label_independent_of_quality"]["min_images"]
     for split in SPLITS:
         rows = faces[faces["split"] == split]
@@ -161,18 +169,20 @@ def _by_quality(faces: pd.DataFrame, params: Params) -> Iterator[tuple[str, Stre
             if there.sum() >= minimum:
                 tenths = deciles(values[there])
                 shape = (int(tenths.max()) + 1, len(params.classes))
-                strength = cramers_v(counted(tenths, labels[there].astype(np.int64), shape))
+                strength = cramers_v(
+                    contingency_table(tenths, labels[there].astype(np.int64), shape)
+                )
             yield f"{split}/{quality}", strength
 
 
-def _strengths(named: Iterator[tuple[str, Strength | None]]) -> pd.DataFrame:
-    unknown = dict.fromkeys(Strength._fields)
+def _association_table(named: Iterator[tuple[str, Association | None]]) -> pd.DataFrame:
+    unknown = dict.fromkeys(Association._fields)
     rows = [{"member": name, **(one._asdict() if one else unknown)} for name, one in named]
-    return _table(rows, **dict.fromkeys(Strength._fields, float))
+    return _table(rows, **dict.fromkeys(Association._fields, float))
 
 
 def _table(rows: Iterable[dict[str, Any]], **kinds: type) -> pd.DataFrame:
-    # Of no rows, a table would have no columns, and a rule nothing to look at.
+    # Without rows, a table would have no columns for the rules to check.
     listed = list(rows)
     table = pd.DataFrame(listed, columns=None if listed else ["member", *kinds])
     return table.astype(kinds)

@@ -1,10 +1,9 @@
-"""manifest, summary and verdict -> a data sheet for people, with plots.
+"""Write the datasheet of the data, with plots.
 
-Takes ``manifest.parquet``, ``summary.json``, ``validation.json``, what ``params.yaml`` says under
-``provenance`` and, where there was one, the audit's ``audit.json``; makes
-``data/05_reports/data_card.md`` and pictures of distributions in ``data/05_reports/data_card``, of
-a face none. Command: ``unveil data card``. The headings are those of Gebru et al. 2021, "Datasheets
-for Datasets" (CACM 64:12), section 3.
+From ``manifest.parquet``, ``summary.json``, ``validation.json``, ``provenance`` in ``params.yaml``
+and, after a label audit, ``audit.json``. Writes ``data/05_reports/data_card.md`` and plots of
+distributions, without faces, to ``data/05_reports/data_card``. Command: ``unveil data card``. The
+headings are those of Gebru et al. 2021, "Datasheets for Datasets" (CACM 64:12), section 3.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,35 +12,42 @@ from typing import Any
 import pandas as pd
 
 from unveil.common import missing_files
-from unveil.common.csv_writer import cell
-from unveil.common.files import read_json, read_parquet, replacing, sha256
-from unveil.common.paths import AUDITED, CARD, CARD_PLOTS, MANIFEST, SUMMARY, VERDICT
+from unveil.common.csv_writer import markdown_cell
+from unveil.common.files import atomic_write, read_json, read_parquet, sha256
+from unveil.common.paths import (
+    AUDIT_COUNTS,
+    DATA_CARD,
+    DATA_CARD_PLOTS,
+    MANIFEST,
+    SUMMARY,
+    VALIDATION,
+)
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.config.schema import COLUMNS
 from unveil.data import synthetic
 from unveil.rendering import plots
 
-OWN = {*COLUMNS, "quarantine"}
+OWN_COLUMNS = {*COLUMNS, "quarantine"}
 
-HELD = ("kept", "quarantined")
-"""Outcomes of a rule that the faces in use hold to."""
+SATISFIED = ("kept", "quarantined")
+"""Statuses of rules that the faces in use satisfy."""
 
 SYNTHETIC = (
-    "> **Synthetic.** These faces are drawings, made by `unveil sample`. Nothing here, and nothing "
-    "learned from it, is a statement about real faces."
+    "> **Synthetic.** These faces are drawings, made by `unveil sample`. Neither this data nor a "
+    "model trained on it says anything about real faces."
 )
-DRAWN = {
-    "title": "The embedded sample of drawn faces",
+SAMPLE_PROVENANCE = {
+    "title": "The embedded sample of synthetic faces",
     "creators": "this program",
-    "purpose": "to try every step where there are no faces yet",
+    "purpose": "to run every step without any data",
     "source": "`unveil sample`, from a seed",
-    "collected": "never: they are drawn anew each time",
-    "consent": "not needed: no person was pictured",
-    "labelled_by": "the program: it draws the expression it names",
+    "collected": "not collected: drawn by the program",
+    "consent": "not needed: no person is pictured",
+    "labelled_by": "the program, which draws the labelled expression",
     "licence": "that of the program",
 }
-ASKED = {
+QUESTIONS = {
     "Motivation": {"Created by": "creators", "Purpose": "purpose"},
     "Collection": {
         "Source": "source",
@@ -51,42 +57,42 @@ ASKED = {
     },
     "Distribution and maintenance": {"Licence": "licence", "Contact": "contact"},
 }
-"""What only the person who brought the faces can know, by heading."""
+"""Questions for the data owner: keys of ``provenance``, by heading."""
 
 
 def make(params: Params) -> str:
-    """Write the data sheet and its plots; gives the sheet."""
+    """Write the datasheet and its plots; return the Markdown text."""
     faces = read_parquet(MANIFEST, made_by="unveil manifest")
     summary = read_json(SUMMARY, made_by="unveil manifest")
-    verdict = read_json(VERDICT, made_by="unveil validate")
-    drawn = synthetic.is_drawn(faces["member"])
+    verdict = read_json(VALIDATION, made_by="unveil validate")
+    drawn = synthetic.is_synthetic(faces["member"])
     used = faces[faces["quarantine"] == ""]
-    with replacing(CARD_PLOTS) as folder:
+    with atomic_write(DATA_CARD_PLOTS) as folder:
         folder.mkdir()
-        plots.balance(folder / "balance.png", _counts(used, params))
-        plots.quality(folder / "quality.png", used, params.classes)
-    said = DRAWN if drawn else vars(params.provenance)
+        plots.class_balance(folder / "balance.png", _counts(used, params))
+        plots.image_quality(folder / "quality.png", used, params.classes)
+    provenance = SAMPLE_PROVENANCE if drawn else vars(params.provenance)
     parts = [
-        f"# Data sheet: {cell(said['title']) or 'untitled'}",
+        f"# Data sheet: {markdown_cell(provenance['title']) or 'untitled'}",
         SYNTHETIC if drawn else "",
-        "What was given, measured and left out. After *Datasheets for Datasets* (Gebru et al. "
-        "2021). Labels are of the *apparent* expression, never of what a person feels.",
-        *_given(said),
+        "Based on *Datasheets for Datasets* (Gebru et al. 2021). Labels describe the *apparent* "
+        "expression, never what a person feels.",
+        *_provenance(provenance),
         *_composition(faces, used, params),
         *_dependence(verdict.get("measured", {})),
         *_cleaning(summary),
-        *_judged(verdict),
+        *_validation(verdict),
         *_limits(used, params, verdict=verdict, drawn=drawn),
     ]
     sheet = "\n\n".join(part for part in parts if part) + "\n"
-    with replacing(CARD) as path:
+    with atomic_write(DATA_CARD) as path:
         path.write_text(sheet)
     return sheet
 
 
-def _given(said: Mapping[str, Any]) -> Iterable[str]:
-    for title, asked in ASKED.items():
-        answers = {name: cell(said.get(key, "")) for name, key in asked.items()}
+def _provenance(provenance: Mapping[str, Any]) -> Iterable[str]:
+    for title, questions in QUESTIONS.items():
+        answers = {name: markdown_cell(provenance.get(key, "")) for name, key in questions.items()}
         yield f"## {title}"
         yield "\n".join(f"- {name}: {text or 'not stated'}" for name, text in answers.items())
 
@@ -101,12 +107,12 @@ def _composition(faces: pd.DataFrame, used: pd.DataFrame, params: Params) -> Ite
         for name, row in zip(counts.index, counts.to_numpy().tolist(), strict=True)
     ]
     yield _table(["split", *counts.columns, "all"], rows)
-    yield f"![Share of each class in each split]({CARD_PLOTS.name}/balance.png)"
-    yield f"![Brightness, contrast and sharpness of each class]({CARD_PLOTS.name}/quality.png)"
+    yield f"![Share of each class in each split]({DATA_CARD_PLOTS.name}/balance.png)"
+    yield f"![Brightness, contrast and sharpness of each class]({DATA_CARD_PLOTS.name}/quality.png)"
     yield "### Groups"
-    attributes = [column for column in faces if column not in OWN]
+    attributes = [column for column in faces if column not in OWN_COLUMNS]
     if not attributes:
-        yield "No attribute of the people is given, and none is guessed from a face."
+        yield "No attributes of the people are given, and none are inferred from faces."
     for column in attributes:
         yield _group(used, column, params)
 
@@ -115,7 +121,7 @@ def _group(used: pd.DataFrame, column: str, params: Params) -> str:
     groups = params.rules["attributes_are_groups"]
     values = used[column].fillna("not known").astype(str)
     if column in groups["leave_out"] or values.nunique() > groups["max_groups"]:
-        return f"`{cell(column)}`: {values.nunique()} values, not shown as groups."
+        return f"`{markdown_cell(column)}`: {values.nunique()} values, not shown as groups."
     cells = pd.crosstab(values, used["label"]).reindex(columns=list(params.classes), fill_value=0)
     rows = [
         [group, sum(row), *_shares(row, params)]
@@ -125,7 +131,7 @@ def _group(used: pd.DataFrame, column: str, params: Params) -> str:
 
 
 def _shares(cells: list[int], params: Params) -> Iterable[str]:
-    """Give each class's share of a group; too few faces, by the rules' bounds, give no number."""
+    """Yield the fraction of each class in a group, or *insufficient data* under the minimum."""
     enough = sum(cells) >= params.rules["label_independent_of_group"]["min_images"]
     least = params.rules["group_in_every_class"]["min_images"]
     return (
@@ -138,35 +144,35 @@ def _cleaning(summary: Mapping[str, Any]) -> Iterable[str]:
     yield "## Cleaning"
     dropped, ignored = summary["dropped_classes"], summary["ignored_files"]
     yield (
-        f"Class folders that were left out: {_listed(dropped)}. Other files in the archive: "
+        f"Dropped class folders: {_listed(dropped)}. Other files in the archive: "
         f"{ignored}. Each face is decoded to upright gray pixels; nothing else is changed."
     )
     reasons = sorted(summary["quarantined"].items())
     yield _table(["left out because", "images"], reasons) if reasons else "No image was left out."
-    kinds = {"exact_twins": "Exact twins", "near_twins": "Near twins"}
+    kinds = {"exact_twins": "Exact duplicates", "near_twins": "Near duplicates"}
     yield "\n".join(
         f"- {name}: {_listed(summary[kind])}" for kind, name in kinds.items() if kind in summary
     )
 
 
-def _judged(verdict: Mapping[str, Any]) -> Iterable[str]:
-    yield "## What it was judged by"
+def _validation(verdict: Mapping[str, Any]) -> Iterable[str]:
+    yield "## Validation"
     yield _table(
-        ["rule", "outcome", "faces, or cells"],
-        [[rule["sentence"], rule["status"], _many(rule)] for rule in verdict["rules"]],
+        ["rule", "status", "faces, or cells"],
+        [[rule["sentence"], rule["status"], _rule_counts(rule)] for rule in verdict["rules"]],
     )
 
 
 def _dependence(measured: Mapping[str, Any]) -> Iterable[str]:
-    """Tell how much labels go along with groups and with light; 0 is not at all, 1 wholly."""
+    """Yield the association of labels with groups and image quality, 0 (none) to 1."""
     rows = [
         [row["member"], _interval(row)]
         for name in ("group_dependence", "quality_dependence")
         for row in measured.get(name, ())
     ]
     if rows:
-        yield "### What labels depend on"
-        yield "Cramer's V, bias-corrected, with its 95 % interval, in each split."
+        yield "### Dependence of labels"
+        yield "Bias-corrected Cramer's V with its 95 % interval, in each split; 0 is none, 1 full."
         yield _table(["split/of", "V"], rows)
 
 
@@ -176,7 +182,7 @@ def _interval(row: Mapping[str, Any]) -> str:
     return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
-def _many(rule: Mapping[str, Any]) -> str:
+def _rule_counts(rule: Mapping[str, Any]) -> str:
     counts = {"": "broken_by", "left out": "left_out", "too few to judge": "insufficient"}
     return ", ".join(f"{rule[key]} {name}".strip() for name, key in counts.items() if rule[key])
 
@@ -186,29 +192,29 @@ def _limits(
 ) -> Iterable[str]:
     yield "## Uses and known limits"
     limits = [
-        f"Fit to tell {', '.join(params.classes)} apart as a face *shows* them, and for no claim "
-        "about feelings, character, health or identity.",
-        _noise(),
+        f"Suitable for classifying {', '.join(params.classes)} as a face *shows* them, and for no "
+        "claim about feelings, character, health or identity.",
+        _label_audit(),
     ]
-    unheld = [rule for rule in verdict["rules"] if rule["status"] not in HELD]
+    unheld = [rule for rule in verdict["rules"] if rule["status"] not in SATISFIED]
     limits += [f"{rule['status'].capitalize()}: {rule['sentence']}" for rule in unheld]
-    if not [column for column in used if column not in OWN]:
-        limits.append("How a model treats groups of people cannot be told: no group is known.")
+    if not [column for column in used if column not in OWN_COLUMNS]:
+        limits.append("Fairness across groups of people cannot be measured: no groups are given.")
     if drawn:
-        limits.append("Drawings are simpler than photographs: expect less on any real face.")
+        limits.append("Drawings are simpler than photographs: expect lower accuracy on real faces.")
     yield "\n".join(f"- {limit}" for limit in limits)
 
 
-def _noise() -> str:
-    # The file is there from the start, so that DVC makes the sheet anew after an audit.
-    missing_files.refuse_lost(AUDITED)
-    found = read_json(AUDITED, made_by="unveil data audit") if AUDITED.exists() else {}
-    if not found:
-        return "Labels were not audited; `unveil data audit` does that."
-    older = "" if found["manifest"] == sha256(MANIFEST) else " of an earlier version of these faces"
+def _label_audit() -> str:
+    # The file exists from the start, so that DVC reruns the stage after an audit.
+    missing_files.refuse_missing(AUDIT_COUNTS)
+    audit = read_json(AUDIT_COUNTS, made_by="unveil data audit") if AUDIT_COUNTS.exists() else {}
+    if not audit:
+        return "Labels were not audited; run `unveil data audit`."
+    older = "" if audit["manifest"] == sha256(MANIFEST) else " of an earlier version of these faces"
     return (
-        f"An audit{older} suspects {sum(found['suspected'].values())} of {found['faces']} labels "
-        f"({_listed(found['suspected'])}); they are suspicions, not errors."
+        f"An audit{older} suspects {sum(audit['suspected'].values())} of {audit['faces']} labels "
+        f"({_listed(audit['suspected'])}); suspected labels are not necessarily wrong."
     )
 
 
@@ -218,13 +224,13 @@ def _counts(used: pd.DataFrame, params: Params) -> pd.DataFrame:
 
 
 def _listed(counts: Mapping[str, Any]) -> str:
-    # Of twins, how many groups there are goes first.
+    # For duplicates, the number of groups comes first.
     ordered = sorted(counts.items(), key=lambda pair: pair[0] != "groups")
-    named = (f"{count} {cell(name).replace('_', ' ')}" for name, count in ordered)
+    named = (f"{count} {markdown_cell(name).replace('_', ' ')}" for name, count in ordered)
     return ", ".join(named) or "none"
 
 
 def _table(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
-    lines = [[cell(value) for value in row] for row in (header, *rows)]
+    lines = [[markdown_cell(value) for value in row] for row in (header, *rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

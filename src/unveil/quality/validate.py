@@ -1,8 +1,8 @@
-"""manifest -> verdict: the rules that data must keep before anything is trained on it.
+"""Validate the manifest by the data rules, with Great Expectations.
 
-Takes the manifest, makes ``data/02_manifest/validation.json`` and Great Expectations' Data Docs in
-``data/02_manifest/data_docs``. Command: ``unveil validate``. The rules are in `expectations`, the
-tables they look at in `census`; this module and `datadocs` alone know Great Expectations.
+Writes ``data/02_manifest/validation.json`` and the Data Docs in ``data/02_manifest/data_docs``.
+Command: ``unveil validate``. The rules are declared in `expectations`, the tables they check are in
+`census`; only this module and `datadocs` import Great Expectations.
 """
 
 import math
@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from unveil.common.files import read_parquet, replacing, sha256, write_json
-from unveil.common.paths import DATA_DOCS, VERDICT
+from unveil.common.files import atomic_write, read_parquet, sha256, write_json
+from unveil.common.paths import DATA_DOCS, VALIDATION
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.quality import datadocs
-from unveil.quality.census import census
+from unveil.quality.census import rule_tables
 from unveil.rules.expectations import RULES
 from unveil.rules.settings import Rule
 
@@ -31,32 +31,32 @@ if TYPE_CHECKING:
     from great_expectations.data_context import EphemeralDataContext
     from great_expectations.expectations import Expectation
 
-NAMED_FILES = 10
-"""How many offending files a broken rule names."""
+MAX_NAMED = 10
+"""Maximum number of files named for a violated rule."""
 
 
 def validate(manifest: Path, params: Params) -> dict[str, Any]:
-    """Judge a manifest by every rule; writes the verdict and the Data Docs, and gives the verdict.
+    """Check all rules; write the result and the Data Docs, and return the result.
 
-    The verdict has the digest of the ``manifest`` it is about and, for each rule, its sentence, its
-    policy and its ``status``: kept, broken, warned, quarantined or insufficient data. It says how
-    many rows broke a rule, were left out for it (``left_out``) or are too few to be judged
-    (``insufficient``), the first of them by name, what was ``observed`` of these, the ``limits``
-    and the ``key`` of params.yaml. ``passed`` is false where one is broken.
-    ``measured`` has the tables of splits, classes and groups that the rules look at.
+    The result has the sha256 of the ``manifest`` and, for each rule, its sentence, its policy and
+    its ``status``: kept, broken, warned, quarantined or insufficient data. It counts the rows that
+    violate a rule (``broken_by``), are in quarantine for it (``left_out``) or have too few faces
+    (``insufficient``), names the first of them, and has their ``observed`` values, the ``limits``
+    and the ``key`` in params.yaml. ``passed`` is false if a rule is broken. ``measured`` has the
+    tables of splits, classes and groups that the rules check.
     """
     faces = read_parquet(manifest, made_by="unveil manifest")
     outcomes: dict[str, ExpectationValidationResult] = {}
-    with replacing(DATA_DOCS) as site:
+    with atomic_write(DATA_DOCS) as site:
         context = _context(site)
-        tables = census(faces, params)
-        for name, table in tqdm(tables.items(), desc="judge", unit=" tables", delay=2):
-            outcomes |= _judge(context, name, table=table, params=params)
+        tables = rule_tables(faces, params)
+        for name, table in tqdm(tables.items(), desc="validate", unit=" tables", delay=2):
+            outcomes |= _check(context, name, table=table, params=params)
         datadocs.build(context, site)
     left_out = _left_out(faces)
     rules = [
-        _verdict(rule, params, outcome=outcomes[rule.name], left_out=left_out)
-        | _measured(rule, params, outcome=outcomes[rule.name], table=tables[rule.table])
+        _rule_result(rule, params, outcome=outcomes[rule.name], left_out=left_out)
+        | _observed(rule, params, outcome=outcomes[rule.name], table=tables[rule.table])
         for rule in RULES
     ]
     verdict = {
@@ -69,11 +69,11 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
             if name not in ("archive", "faces")
         },
     }
-    write_json(VERDICT, verdict)
+    write_json(VALIDATION, verdict)
     return verdict
 
 
-def _judge(
+def _check(
     context: "EphemeralDataContext", name: str, *, table: pd.DataFrame, params: Params
 ) -> dict[str, "ExpectationValidationResult"]:
     import great_expectations as gx
@@ -120,7 +120,7 @@ def _expectation(rule: Rule, params: Params) -> "Expectation":
     return expectation
 
 
-def _verdict(
+def _rule_result(
     rule: Rule,
     params: Params,
     *,
@@ -152,8 +152,8 @@ def _verdict(
     }
 
 
-def told(rule: dict[str, Any]) -> str:
-    """Say in a line what broke a rule of the verdict: values, limits and the key that sets them."""
+def describe_violation(rule: dict[str, Any]) -> str:
+    """Describe a violated rule of the result in a line: values, limits and key in params.yaml."""
     observed = rule["observed"] or dict.fromkeys(rule["first"], "")
     named = [f"{name} {_text(value)}".rstrip() for name, value in observed.items()]
     limits = [f"{name} {_text(value)}" for name, value in rule["limits"].items()]
@@ -163,36 +163,38 @@ def told(rule: dict[str, Any]) -> str:
     )
 
 
-def _measured(
+def _observed(
     rule: Rule, params: Params, *, outcome: "ExpectationValidationResult", table: pd.DataFrame
 ) -> dict[str, Any]:
-    asked, result = outcome.expectation_config.kwargs, outcome.result
+    expected, result = outcome.expectation_config.kwargs, outcome.result
     rows = {row["member"]: row for row in result.get("unexpected_index_list") or []}
-    if asked.get("mostly", 1) < 1:
+    if expected.get("mostly", 1) < 1:
         observed = {"share": result["unexpected_count"] / max(1, result["element_count"])}
     else:
-        observed = {name: rows[name][asked["column"]] for name in _first(rows)}
-    if rule.shown:
-        shown = table.set_index("member")[rule.shown]
-        observed = {name: shown[name] for name in observed}
+        observed = {name: rows[name][expected["column"]] for name in _first(rows)}
+    if rule.reported_column:
+        reported = table.set_index("member")[rule.reported_column]
+        observed = {name: reported[name] for name in observed}
     limits = dict(params.rules[rule.name].values)
     if limits.keys() == set(SPLITS):
         limits["of each class in all"] = sum(limits.values())
-    known = {"value_set": "one of", "min_value": "from", "max_value": "up to"}
-    asked_of = {
-        said: asked[name] for name, said in known.items() if asked.get(name) not in (None, [""])
+    words = {"value_set": "one of", "min_value": "from", "max_value": "up to"}
+    fixed = {
+        word: expected[name]
+        for name, word in words.items()
+        if expected.get(name) not in (None, [""])
     }
     plain = {str(name): _plain(value) for name, value in observed.items() if value != name}
-    bounds = {name: _plain(value) for name, value in (limits or asked_of).items()}
+    bounds = {name: _plain(value) for name, value in (limits or fixed).items()}
     return {"key": rule.key, "limits": bounds, "observed": plain}
 
 
 def _first(names: Iterable[Any]) -> list[Any]:
-    return sorted(names, key=str)[:NAMED_FILES]
+    return sorted(names, key=str)[:MAX_NAMED]
 
 
 def _plain(value: Any) -> Any:
-    """Give a value as JSON has it; a tuple as a list, infinity as text."""
+    """Convert a value for JSON: NumPy scalars, tuples to lists, infinity to text."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, tuple):
         return list(value)

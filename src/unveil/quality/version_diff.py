@@ -1,7 +1,7 @@
-"""Two versions of a manifest -> what became of the data between them.
+"""Compare two versions of the data: the manifest of a git revision and that of the workspace.
 
-Takes a git revision, whose manifest DVC has in its cache or remote, and the manifest of the
-workspace; reads both and writes nothing. Command: ``unveil data diff REV``.
+The manifest of the revision is read from DVC's cache or remote; nothing is written. Command:
+``unveil data diff REV``.
 """
 
 import hashlib
@@ -15,24 +15,27 @@ import pandas as pd
 from unveil.common.errors import UserError
 from unveil.common.files import read_parquet
 from unveil.common.paths import MANIFEST
-from unveil.common.statistics import divergence
+from unveil.common.statistics import jensen_shannon
 from unveil.common.types import SPLITS
 from unveil.config.schema import QUALITIES
 
-NAMED = 5
-"""How many changed images the table names; ``--json`` has all."""
+MAX_NAMED = 5
+"""Maximum number of changed images named in the table; ``--json`` has all."""
 
-Drift = dict[str, Any]
+VersionDiff = dict[str, Any]
 
 
-def diff(revision: str, manifest: Path = MANIFEST) -> Drift:
-    """Compare the manifest of a revision with the one that is here now."""
+def diff(revision: str, manifest: Path = MANIFEST) -> VersionDiff:
+    """Compare the manifest of a revision with the current one."""
     after = read_parquet(manifest, made_by="unveil manifest")
-    return {"revision": revision, **between(manifest_of(revision, manifest), after)}
+    return {"revision": revision, **compare(read_manifest_at(revision, manifest), after)}
 
 
-def manifest_of(revision: str, manifest: Path = MANIFEST) -> pd.DataFrame:
-    """Read the manifest of a commit, tag or branch from DVC's cache or, else, its remote."""
+def read_manifest_at(revision: str, manifest: Path = MANIFEST) -> pd.DataFrame:
+    """Read the manifest of a commit, tag or branch from DVC's cache or remote.
+
+    Raises ``UserError`` if the revision is unknown, or its manifest is missing or damaged.
+    """
     from dvc.api import DVCFileSystem
     from dvc.scm import RevError
 
@@ -50,40 +53,40 @@ def manifest_of(revision: str, manifest: Path = MANIFEST) -> pd.DataFrame:
         raise UserError(f"revision {revision!r} has no {path} under DVC")
     try:
         content = files.cat_file(path)
-    except Exception as error:  # each kind of remote has its own
-        said = " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:  # each kind of remote raises its own exceptions
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{path} of {revision!r} is in neither DVC's cache nor a remote: {said}"
+            f"{path} of {revision!r} is in neither DVC's cache nor a remote: {reason}"
         ) from None
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != digest:
-        raise UserError(f"{path} of {revision!r} is damaged: it is not what its digest says")
+        raise UserError(f"{path} of {revision!r} is damaged: its md5 differs")
     return pd.read_parquet(io.BytesIO(content))
 
 
 def _settings() -> dict[str, Any]:
-    """Give DVC's remotes of now: an older revision names older ones, or none."""
+    """Return the current DVC remotes: an older revision has older ones, or none."""
     from dvc.repo import Repo
 
     with Repo() as repo:
         return {section: dict(repo.config[section]) for section in ("core", "remote")}
 
 
-def between(before: pd.DataFrame, after: pd.DataFrame) -> Drift:
-    """Compare two manifests; an image is known by its pixels' digest, whatever its name.
+def compare(before: pd.DataFrame, after: pd.DataFrame) -> VersionDiff:
+    """Compare two manifests; images are identified by the sha256 of their pixels, not by name.
 
-    ``labels`` and ``quality`` are of the faces in use, in each split. No test of significance is
-    given: most images stand in both versions, which no such test allows for.
+    ``labels`` and ``quality`` compare the distributions of the faces in use, in each split. There
+    are no significance tests: they assume independent samples, and most images are in both.
     """
-    old, new = _keyed(before), _keyed(after)
+    old, new = _with_keys(before), _with_keys(after)
     versions = [old, new]
     used = [faces[faces["reason"] == "in use"] for faces in versions]
     columns = [name for name in QUALITIES if name in before and name in after]
     return {
         "images": _pair(len(before), len(after)),
         "used": _counts(used, ["split", "label"]),
-        "labels": [_labels(name, _of(name, used)) for name in SPLITS],
+        "labels": [_labels(name, _in_split(name, used)) for name in SPLITS],
         "quality": [
-            _quality(name, column, _of(name, used)) for name in SPLITS for column in columns
+            _quality(name, column, _in_split(name, used)) for name in SPLITS for column in columns
         ],
         "left_out": _counts([faces[faces["reason"] != "in use"] for faces in versions], ["reason"]),
         "changes": {
@@ -96,18 +99,18 @@ def between(before: pd.DataFrame, after: pd.DataFrame) -> Drift:
     }
 
 
-def table(drift: Drift) -> str:
-    """Write a comparison for the terminal: counts, distributions, and the first changed images."""
+def format_table(drift: VersionDiff) -> str:
+    """Format a comparison for the terminal: counts, distributions, and the first changed images."""
     images, changes = drift["images"], drift["changes"]
     parts = [
         f"{drift['revision']} -> workspace: {images['before']} -> {images['after']} images",
-        _columns("faces in use", drift["used"]),
-        _columns("label distribution (divergence: Jensen-Shannon, bits)", drift["labels"]),
-        _columns(
+        _format_columns("faces in use", drift["used"]),
+        _format_columns("label distribution (divergence: Jensen-Shannon, bits)", drift["labels"]),
+        _format_columns(
             "quality (ks: largest gap of the distributions; shift: Wasserstein)", drift["quality"]
         ),
-        _columns("left out", drift["left_out"]),
-        "\n".join(_said(name, found) for name, found in changes.items()),
+        _format_columns("left out", drift["left_out"]),
+        "\n".join(_changes(name, images) for name, images in changes.items()),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -116,14 +119,14 @@ def _pair(before: Any, after: Any) -> dict[str, Any]:
     return {"before": before, "after": after}
 
 
-def _keyed(faces: pd.DataFrame) -> pd.DataFrame:
-    # An unreadable image has no digest, only its name.
+def _with_keys(faces: pd.DataFrame) -> pd.DataFrame:
+    # An unreadable image has no digest; it is identified by its name.
     key = faces["sha256"].where(faces["sha256"] != "", "unreadable " + faces["member"])
     reason = faces["quarantine"].str.split(":").str[0].replace("", "in use")
     return faces.assign(key=key, reason=reason).sort_values("member")
 
 
-def _of(split: str, versions: list[pd.DataFrame]) -> list[pd.DataFrame]:
+def _in_split(split: str, versions: list[pd.DataFrame]) -> list[pd.DataFrame]:
     return [faces[faces["split"] == split] for faces in versions]
 
 
@@ -141,8 +144,8 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def _labels(split: str, versions: list[pd.DataFrame]) -> dict[str, Any]:
     before, after = versions
     counts = [faces["label"].value_counts() for faces in versions]
-    found = divergence(*pd.concat(counts, axis=1).fillna(0).to_numpy().T)
-    return {"split": split, **_pair(len(before), len(after)), "divergence": found}
+    divergence = jensen_shannon(*pd.concat(counts, axis=1).fillna(0).to_numpy().T)
+    return {"split": split, **_pair(len(before), len(after)), "divergence": divergence}
 
 
 def _quality(split: str, column: str, versions: list[pd.DataFrame]) -> dict[str, Any]:
@@ -167,17 +170,17 @@ def _only_in(faces: pd.DataFrame, other: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _changed(before: pd.DataFrame, after: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """List the images in both versions whose values differ; twins may have several values."""
+    """List the images in both versions whose values differ; duplicates may have several values."""
     pairs = [faces[["key", column]].drop_duplicates() for faces in (before, after)]
     joined = pairs[0].merge(pairs[1], how="outer", indicator=True)
-    odd = set(joined.loc[joined["_merge"] != "both", "key"])
-    odd &= set(before["key"]) & set(after["key"])
-    said = [
-        faces[faces["key"].isin(odd)].sort_values(column).groupby("key")[column].agg(_joined)
+    changed = set(joined.loc[joined["_merge"] != "both", "key"])
+    changed &= set(before["key"]) & set(after["key"])
+    values = [
+        faces[faces["key"].isin(changed)].sort_values(column).groupby("key")[column].agg(_joined)
         for faces in pairs
     ]
-    names = after[after["key"].isin(odd)].groupby("key")["member"].first()
-    rows = pd.DataFrame({"member": names, "before": said[0], "after": said[1]})
+    names = after[after["key"].isin(changed)].groupby("key")["member"].first()
+    rows = pd.DataFrame({"member": names, "before": values[0], "after": values[1]})
     return _records(rows.sort_values("member"))
 
 
@@ -185,17 +188,17 @@ def _joined(values: pd.Series) -> str:
     return " and ".join(values)
 
 
-def _columns(title: str, rows: list[dict[str, Any]]) -> str:
+def _format_columns(title: str, rows: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
     written = pd.DataFrame(rows).to_string(index=False, float_format="%.4g", na_rep="-")
     return f"{title}\n{written}"
 
 
-def _said(name: str, found: list[dict[str, Any]]) -> str:
+def _changes(name: str, images: list[dict[str, Any]]) -> str:
     first = [
         f"{one['member']} ({one['before']} -> {one['after']})" if "before" in one else one["member"]
-        for one in found[:NAMED]
+        for one in images[:MAX_NAMED]
     ]
-    more = ", ..." if len(found) > NAMED else ""
-    return f"{name:<11}{len(found):>7}  {', '.join(first)}{more}".rstrip()
+    more = ", ..." if len(images) > MAX_NAMED else ""
+    return f"{name:<11}{len(images):>7}  {', '.join(first)}{more}".rstrip()

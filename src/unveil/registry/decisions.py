@@ -1,4 +1,4 @@
-"""A decision about who is champion -> a run of its own in ``facial-emotion-promotions``."""
+"""Log promotion decisions, one run each, to the experiment ``facial-emotion-promotions``."""
 
 import json
 import time
@@ -9,27 +9,32 @@ from mlflow.entities import Metric, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from unveil.registry import ledger
-from unveil.registry.connection import attempt, connect, patience, within
+from unveil.registry.connection import answer_timeout, connect, try_or_warn, with_timeout
 
 DECISION = "decision.json"
 
 
-def record(decision: Mapping[str, Any], numbers: Mapping[str, float]) -> bool:
-    """Keep a decision as an artifact and its numbers as metrics; whether MLflow took it."""
-    return attempt(lambda: within(patience(), lambda: _recorded(decision, numbers))) is not None
+def record_decision(decision: Mapping[str, Any], numbers: Mapping[str, float]) -> bool:
+    """Log a decision as an artifact and its numbers as metrics; return whether it succeeded."""
+    return (
+        try_or_warn(
+            lambda: with_timeout(answer_timeout(), lambda: _log_decision(decision, numbers))
+        )
+        is not None
+    )
 
 
-def _recorded(decision: Mapping[str, Any], numbers: Mapping[str, float]) -> str:
+def _log_decision(decision: Mapping[str, Any], numbers: Mapping[str, float]) -> str:
     client, now = connect(), int(1000 * time.time())
     named = ("act", "candidate", "version", "previous", "time")
-    told = {name: str(decision[name]) for name in named if decision.get(name)}
+    facts = {name: str(decision[name]) for name in named if decision.get(name)}
     note = {"kind": "decision", MLFLOW_RUN_NOTE: str(decision["reason"])}
     title = f"{decision['candidate']} {decision['act']}"
-    run_id = client.create_run(ledger.experiment(client), run_name=title).info.run_id
+    run_id = client.create_run(ledger.decisions_experiment(client), run_name=title).info.run_id
     client.log_batch(
         run_id,
         metrics=[Metric(name, value, now, 0) for name, value in numbers.items()],
-        tags=[RunTag(name, value) for name, value in (told | note).items()],
+        tags=[RunTag(name, value) for name, value in (facts | note).items()],
     )
     client.log_text(run_id, json.dumps(decision, indent=2, sort_keys=True), DECISION)
     client.set_terminated(run_id)

@@ -1,29 +1,29 @@
-"""Which registered models learned from data that is erased now, said in their tags."""
+"""Tag registered models that were trained on erased data."""
 
 from collections.abc import Collection
 from typing import Any
 
 from mlflow import MlflowClient
 
-from unveil.registry.connection import NAME, answering, connect, patience, within
+from unveil.registry.connection import NAME, answer_timeout, connect, mlflow_errors, with_timeout
 
 TAG = "erasure"
 
 
 def mark_erased(digests: Collection[str], note: str) -> list[str]:
-    """Tag each version whose run used one of these files (md5) with ``note``; name the versions.
+    """Add ``note`` to each version whose run used one of these files (md5); list the versions.
 
-    A second time changes nothing. Raises ``UserError`` when no server answers in time.
+    Idempotent. Raises ``UserError`` if no server answers in time.
     """
-    return within(patience(), lambda: _marked(set(digests), note))
+    return with_timeout(answer_timeout(), lambda: _mark_versions(set(digests), note))
 
 
-@answering()
-def _marked(digests: set[str], note: str) -> list[str]:
+@mlflow_errors()
+def _mark_versions(digests: set[str], note: str) -> list[str]:
     client = connect()
     marked = []
     for version in client.search_model_versions(f"name = '{NAME}'"):
-        if _data(client, version) & digests:
+        if _dataset_digests(client, version) & digests:
             _tag(client, version, note)
             marked.append(f"{NAME} version {version.version}")
     return sorted(marked)
@@ -35,6 +35,6 @@ def _tag(client: MlflowClient, version: Any, note: str) -> None:
         client.set_model_version_tag(NAME, version.version, TAG, f"{notes}; {note}".lstrip("; "))
 
 
-def _data(client: MlflowClient, version: Any) -> set[str]:
+def _dataset_digests(client: MlflowClient, version: Any) -> set[str]:
     inputs = client.get_run(version.run_id).inputs
     return {one.dataset.digest for one in inputs.dataset_inputs} if inputs else set()

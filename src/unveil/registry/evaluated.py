@@ -1,4 +1,4 @@
-"""What MLflow knows of trainings that were evaluated, wherever they ran."""
+"""Read evaluated trainings from MLflow, whichever machine they ran on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from unveil.registry.connection import NAME, answering, connect, patience, within
+from unveil.registry.connection import NAME, answer_timeout, connect, mlflow_errors, with_timeout
 
 PAGE = 500
 
 
 @dataclass(frozen=True)
 class Training:
-    """An evaluated training: its run's tags, parameters and last metrics, and what it read.
+    """An evaluated training: tags, parameters and last metrics of its run.
 
-    ``data`` is the md5 of the packed faces it learned from.
+    ``data`` is the md5 of the packed training images.
     """
 
     run_id: str
@@ -28,17 +28,17 @@ class Training:
     data: str
 
 
-def evaluated() -> list[Training]:
-    """List the trainings that have a test score, the newest first."""
-    return within(patience(), lambda: [_training(run) for run in _runs(connect())])
+def evaluated_trainings() -> list[Training]:
+    """List the trainings that have a test score, newest first."""
+    return with_timeout(answer_timeout(), lambda: [_training(run) for run in _runs(connect())])
 
 
-def reported(training: Training) -> dict[str, Any]:
-    """Read ``metrics.json`` of a training's report; empty where the run has none."""
-    return within(patience(), lambda: _report(training.run_id))
+def training_report(training: Training) -> dict[str, Any]:
+    """Read ``metrics.json`` of a training's report; empty if the run has none."""
+    return with_timeout(answer_timeout(), lambda: _report(training.run_id))
 
 
-@answering()
+@mlflow_errors()
 def _report(run_id: str) -> dict[str, Any]:
     try:
         read: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{run_id}/report/metrics.json")
@@ -47,7 +47,7 @@ def _report(run_id: str) -> dict[str, Any]:
     return read
 
 
-@answering()
+@mlflow_errors()
 def _runs(client: MlflowClient) -> Iterator[Run]:
     experiment = str(mlflow.set_experiment(NAME).experiment_id)
     token = None

@@ -1,10 +1,10 @@
-"""Who became champion, in an order that nobody can change; MLflow's alias only repeats it.
+"""The append-only log of champions; MLflow's alias ``champion`` only repeats its last entry.
 
-An alias is last-writer-wins. A parameter of a run is not: its first value stays, by the primary
-key of MLflow's table, on SQLite as on PostgreSQL, and another is refused. So the n-th change of
-champion is the parameter ``n`` of one run, and who logs it first has made it: a compare-and-swap
-over MLflow's API alone. Which run that is says a tag that the experiment
-``facial-emotion-promotions``, whose name is unique, has from its first moment.
+An alias is last-writer-wins. A run parameter is first-writer-wins: the primary key of MLflow's
+table, in SQLite and PostgreSQL, rejects a second value. So the n-th change of champion is the
+parameter ``n`` of one run, and the process that logs it first succeeds: a compare-and-swap with
+MLflow's API alone. A tag of the experiment ``facial-emotion-promotions`` names that run; the tag is
+set when the experiment is created, and the experiment's name is unique.
 """
 
 import json
@@ -17,19 +17,19 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from unveil.common.errors import UserError, reason
-from unveil.registry.connection import NAME, artifacts
+from unveil.registry.connection import NAME, artifact_location
 
 PROMOTIONS = f"{NAME}-promotions"
-"""The experiment that holds a run for each decision."""
+"""The experiment with one run per decision."""
 
 LOG = "log"
-"""Its tag that names the run in which the ledger stands."""
+"""The tag of that experiment that names the run with the ledger."""
 
-LONGEST_REASON = 1000
+MAX_REASON_LENGTH = 1000
 
 
-class Overtaken(Exception):
-    """Another made the change first; the message names the champion of now."""
+class ChampionChanged(Exception):
+    """Another process changed the champion first; the message names the current champion."""
 
 
 def _now() -> str:
@@ -37,11 +37,12 @@ def _now() -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One change of champion: ``number`` counts from 1, ``seal`` digests the version's digests.
+class LedgerEntry:
+    """One change of champion; ``number`` counts from 1.
 
-    ``act`` is ``promoted``, ``forced`` or ``rolled back``; ``previous`` is ``""`` without one.
-    ``bundle`` has the digests of the files that servers take, as JSON; older entries have none.
+    ``act`` is ``promoted``, ``forced`` or ``rolled back``; ``previous`` is the previous champion or
+    ``""``. ``seal`` is the sha256 of the version's digests tag. ``bundle`` has the digests of the
+    bundle's files as JSON; older entries have none.
     """
 
     number: int
@@ -55,35 +56,37 @@ class Entry:
     bundle: str = ""
 
 
-def entries(client: MlflowClient) -> list[Entry]:
-    """Read all changes of champion, the first one first."""
-    run_id = _known(client)
+def entries(client: MlflowClient) -> list[LedgerEntry]:
+    """Read all changes of champion, oldest first."""
+    run_id = _ledger_run(client)
     found = client.get_run(run_id).data.params if run_id else {}
     numbered = {int(key): value for key, value in found.items() if key.isdecimal()}
-    return [Entry(number=number, **json.loads(numbered[number])) for number in sorted(numbered)]
+    return [
+        LedgerEntry(number=number, **json.loads(numbered[number])) for number in sorted(numbered)
+    ]
 
 
-def append(client: MlflowClient, entry: Entry) -> None:
-    """Make a change of champion; ``Overtaken`` where another has its number."""
-    run_id = _known(client) or _made(client)
-    content = asdict(entry) | {"reason": entry.reason[:LONGEST_REASON]}
+def append(client: MlflowClient, entry: LedgerEntry) -> None:
+    """Add a change of champion; ``ChampionChanged`` if its number is already taken."""
+    run_id = _ledger_run(client) or _create_ledger(client)
+    content = asdict(entry) | {"reason": entry.reason[:MAX_REASON_LENGTH]}
     value = json.dumps({name: one for name, one in content.items() if name != "number"})
-    fault = "it did not keep the entry"
+    fault = "the entry was not stored"
     try:
         client.log_param(run_id, f"{entry.number:06}", value)
     except MlflowException as error:
         fault = reason(error)
-    # An answer that was lost says nothing of what is written: only reading does.
+    # The answer may have been lost after the write, so only reading back shows what is stored.
     written = client.get_run(run_id).data.params.get(f"{entry.number:06}")
     if written is None:
-        raise UserError(f"MLflow did not record who is champion: {fault}")
+        raise UserError(f"MLflow did not record the new champion: {fault}")
     if written != value:
         other = json.loads(written)
-        raise Overtaken(f"version {other['version']} was {other['act']} meanwhile")
+        raise ChampionChanged(f"version {other['version']} was {other['act']} meanwhile")
 
 
-def line(log: Sequence[Entry]) -> list[str]:
-    """Give the versions that a rollback goes back through, the champion of now last."""
+def rollback_chain(log: Sequence[LedgerEntry]) -> list[str]:
+    """Return the versions that successive rollbacks restore; the current champion is last."""
     versions = [log[0].previous] if log and log[0].previous else []
     for entry in log:
         if entry.act == "rolled back" and entry.version in versions:
@@ -94,39 +97,39 @@ def line(log: Sequence[Entry]) -> list[str]:
     return versions
 
 
-def former(log: Sequence[Entry]) -> list[str]:
-    """Give every version that was champion and is not now, the last that became it first."""
+def former_champions(log: Sequence[LedgerEntry]) -> list[str]:
+    """Return all former champions, most recent first."""
     versions = [entry.version for entry in reversed(log)] + [log[0].previous] if log else []
     return [one for one in dict.fromkeys(versions) if one and one != log[-1].version]
 
 
-def experiment(client: MlflowClient) -> str:
-    """Give the id of the experiment of decisions, and make it, and the ledger, when absent."""
+def decisions_experiment(client: MlflowClient) -> str:
+    """Return the id of the experiment of decisions; create it and the ledger if missing."""
     found = client.get_experiment_by_name(PROMOTIONS)
     if found is None:
-        _made(client)
+        _create_ledger(client)
         found = client.get_experiment_by_name(PROMOTIONS)
     assert found is not None
     return str(found.experiment_id)
 
 
-def _known(client: MlflowClient) -> str:
+def _ledger_run(client: MlflowClient) -> str:
     found = client.get_experiment_by_name(PROMOTIONS)
     return str(found.tags[LOG]) if found else ""
 
 
-def _made(client: MlflowClient) -> str:
-    """Make the run, then the experiment that names it; who comes second takes the first's."""
+def _create_ledger(client: MlflowClient) -> str:
+    """Create the run, then the experiment that names it; the first of two processes wins."""
     place = client.get_experiment_by_name(NAME)
     assert place is not None
     run = client.create_run(place.experiment_id, tags={"kind": LOG}, run_name="champions")
     client.set_terminated(run.info.run_id)
     try:
-        client.create_experiment(PROMOTIONS, artifacts(), {LOG: run.info.run_id})
+        client.create_experiment(PROMOTIONS, artifact_location(), {LOG: run.info.run_id})
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    kept = _known(client)
+    kept = _ledger_run(client)
     if kept != run.info.run_id:
         client.delete_run(run.info.run_id)
     return kept

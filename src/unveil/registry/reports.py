@@ -1,4 +1,4 @@
-"""The report of a version, as its training published it."""
+"""The evaluation report of a registered version, as published by its training."""
 
 import json
 import tempfile
@@ -9,22 +9,22 @@ from unveil.common.errors import UserError
 from unveil.common.files import sha256
 from unveil.common.paths import MODELS
 from unveil.data import origins
-from unveil.registry.connection import answering, connect
-from unveil.registry.publish import faces, origin
-from unveil.registry.runs import with_origin
+from unveil.registry.connection import connect, mlflow_errors
+from unveil.registry.publish import face_source, training_origin
+from unveil.registry.runs import runs_with_origin
 from unveil.registry.versions import Version
 
 REPORT = "report/metrics.json"
 
 
-@answering()
-def report(version: Version) -> dict[str, Any]:
-    """Read ``metrics.json`` of a version's run; empty where the run has none.
+@mlflow_errors()
+def version_report(version: Version) -> dict[str, Any]:
+    """Read ``metrics.json`` of a version's run; empty if the run has none.
 
-    ``UserError`` where it is not the one that was published: thresholds stand in it.
+    Raises ``UserError`` if it was altered after publication, because it contains thresholds.
     """
     client = connect()
-    for run in with_origin(client, version.origin):
+    for run in runs_with_origin(client, version.origin):
         run_id = run.info.run_id
         if REPORT in [file.path for file in client.list_artifacts(run_id, "report")]:
             with tempfile.TemporaryDirectory() as folder:
@@ -35,9 +35,9 @@ def report(version: Version) -> dict[str, Any]:
     return {}
 
 
-def faces_of(version: Version) -> str:
-    """Say what a version learned from; of one registered without it, what its folder here says."""
+def face_source_of(version: Version) -> str:
+    """Return the source of a version's training images; if not registered, that of its folder."""
     folder = MODELS / version.architecture
     if version.faces != origins.UNKNOWN or not folder.exists():
         return version.faces
-    return faces(folder) if origin(folder) == version.origin else origins.UNKNOWN
+    return face_source(folder) if training_origin(folder) == version.origin else origins.UNKNOWN

@@ -1,5 +1,5 @@
-"""Plots and offline HTML pages, as all reports use them.
+"""Plots and offline HTML pages shared by all reports.
 
-Takes values and a Jinja template; gives PNG files and HTML that opens from disk and loads nothing.
+Renders PNG files, and Jinja templates to self-contained HTML that opens from disk.
 May import: common.
 """

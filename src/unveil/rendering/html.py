@@ -1,7 +1,7 @@
-"""A template and what it says -> a page of HTML that opens from disk, offline.
+"""Render Jinja templates to self-contained HTML pages that open offline from disk.
 
-A template extends ``page.html``, which lets it load nothing from anywhere. Names of members,
-classes and groups may be anybody's text: everything is escaped.
+Templates extend ``page.html``, whose content security policy forbids loading anything. Names of
+members, classes and groups are untrusted: everything is escaped.
 """
 
 import base64
@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unveil.common.files import replacing
+from unveil.common.files import atomic_write
 
 
 def write(
     path: Path,
     template: Path,
-    said: Mapping[str, Any],
+    context: Mapping[str, Any],
     filters: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the page whole or not at all; what a template asks for and is not said is an error."""
+    """Render a template to ``path`` atomically; a variable missing in ``context`` is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
         autoescape=True,
@@ -33,13 +33,13 @@ def write(
         lstrip_blocks=True,
     )
     environment.filters |= dict(filters or {})
-    with replacing(path) as temporary:
-        page = environment.get_template(template.name).render(said)
+    with atomic_write(path) as temporary:
+        page = environment.get_template(template.name).render(context)
         temporary.write_text(page, encoding="utf-8")
 
 
-def png(pixels: NDArray[np.uint8]) -> str:
-    """Encode a picture, ``(h, w)`` or ``(h, w, 3)``, for a page to hold: PNG in base64."""
+def png_base64(pixels: NDArray[np.uint8]) -> str:
+    """Encode an image ``(h, w)`` or ``(h, w, 3)`` as base64 PNG for a data URL."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""Pictures for people, in one style, drawn without a display."""
+"""Matplotlib plots in a common style, drawn without a display."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,24 +24,24 @@ STYLE: Any = {
     "legend.frameon": False,
     "savefig.dpi": 110,
 }
-"""Of every picture; the palette is that of Okabe and Ito 2008, told apart by most eyes."""
+"""Style of all plots; the palette is the colour-blind safe one of Okabe and Ito 2008."""
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000")
 
 
 @contextmanager
-def picture(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """Give a figure of so many inches, in our style, and save it to ``path``."""
+def saved_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """Yield a figure of the given size in inches, in the common style, and save it to ``path``."""
     with rc_context({**STYLE, "axes.prop_cycle": cycler(color=PALETTE)}):
         figure = Figure(figsize=(width, height))
         yield figure
         figure.savefig(path, metadata={"Software": None})
 
 
-def confusion(path: Path, matrix: Sequence[Sequence[int]], names: Sequence[str]) -> None:
-    """Draw counts and, as colour, the share of each true class that was predicted as what."""
+def confusion_matrix(path: Path, matrix: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+    """Draw a confusion matrix: counts, and as colour the fraction of each labelled class."""
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    with picture(path, 5, 4.4) as figure:
+    with saved_figure(path, 5, 4.4) as figure:
         axes = figure.subplots()
         axes.grid(visible=False)
         colours = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
@@ -54,9 +54,9 @@ def confusion(path: Path, matrix: Sequence[Sequence[int]], names: Sequence[str])
         figure.colorbar(colours, label="share of the labelled class")
 
 
-def curves(path: Path, history: pd.DataFrame, *, title: str) -> None:
-    """Draw loss and macro-F1 of both stages over one axis of epochs, and where stage 2 begins."""
-    with picture(path, 9, 3.6) as figure:
+def learning_curves(path: Path, history: pd.DataFrame, *, title: str) -> None:
+    """Draw loss and macro-F1 of both stages against the epoch, and the start of stage 2."""
+    with saved_figure(path, 9, 3.6) as figure:
         for axes, measure in zip(figure.subplots(1, 2), ("loss", "macro_f1"), strict=True):
             axes.plot(history["epoch"], history[measure], marker=".", label="train")
             axes.plot(history["epoch"], history[f"val_{measure}"], marker=".", label="validation")
@@ -66,11 +66,11 @@ def curves(path: Path, history: pd.DataFrame, *, title: str) -> None:
             axes.legend()
 
 
-def balance(path: Path, counts: pd.DataFrame) -> None:
-    """Draw the share of each class (columns) in each split (rows), and write its count."""
+def class_balance(path: Path, counts: pd.DataFrame) -> None:
+    """Draw the fraction and the count of each class (columns) in each split (rows)."""
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     places, width = np.arange(len(counts.columns)), 0.8 / len(counts)
-    with picture(path, 7, 3.2) as figure:
+    with saved_figure(path, 7, 3.2) as figure:
         axes = figure.subplots()
         for number, split in enumerate(counts.index):
             label = f"{split}, n = {counts.loc[split].sum()}"
@@ -82,10 +82,10 @@ def balance(path: Path, counts: pd.DataFrame) -> None:
         axes.legend(ncols=len(counts), loc="upper center")
 
 
-def quality(path: Path, faces: pd.DataFrame, classes: Sequence[str]) -> None:
-    """Draw how light, contrast and sharpness are spread in each class: quartiles, 5 and 95 %."""
+def image_quality(path: Path, faces: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Draw box plots of brightness, contrast and sharpness by class; whiskers at 5 and 95 %."""
     measures = ("brightness", "contrast", "sharpness")
-    with picture(path, 9, 3.2) as figure:
+    with saved_figure(path, 9, 3.2) as figure:
         for axes, measure in zip(figure.subplots(1, 3), measures, strict=True):
             values = [faces.loc[faces["label"] == name, measure].dropna() for name in classes]
             axes.boxplot(values, tick_labels=list(classes), whis=(5, 95), showfliers=False)

@@ -1,5 +1,5 @@
-"""Finished artefacts -> the report (HTML) and the model card (Markdown).
+"""The report (HTML) and the model card (Markdown), written from finished artifacts.
 
-Takes metrics, comparison, validation, promotion and drift as files; decides nothing.
+Input: metrics, comparison, validation result, promotion decision and explanations, as files.
 May import: common, config, data, evaluation, quality, registry, rendering.
 """

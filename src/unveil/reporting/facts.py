@@ -1,4 +1,4 @@
-"""artefacts -> what the report says, as plain values."""
+"""Collect the contents of the report from the artifacts, as plain values."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from unveil.common import missing_files
 from unveil.common.files import read_json, read_parquet
-from unveil.common.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VERDICT
+from unveil.common.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VALIDATION
 from unveil.config.params import Params
 from unveil.data import synthetic
 from unveil.evaluation import comparison as compare
@@ -17,46 +17,46 @@ from unveil.evaluation import paired_comparison
 TITLES = {
     "curves": "Learning curves",
     "confusion": "Confusion on test",
-    "certainty": "Calibration, and errors by how many faces are answered",
+    "certainty": "Calibration, and error rate by coverage",
     "slices": "Slices",
-    "maps": "Where answers rest, averaged for each class",
-    "faithfulness": "Whether these maps are to be believed",
+    "maps": "Saliency maps, averaged per class",
+    "faithfulness": "Faithfulness of the saliency maps",
 }
 
 Facts = dict[str, Any]
 
 
-def gathered(comparison: Facts, params: Params) -> Facts:
-    """Gather everything the page says."""
+def collect(comparison: Facts, params: Params) -> Facts:
+    """Collect all values of the report."""
     reports = [comparison["reports"][key] for key in comparison["ranking"]]
-    made = {report["architecture"]: _made(report["architecture"]) for report in reports}
+    runs = {report["architecture"]: _training_run(report["architecture"]) for report in reports}
     return {
         "recipe": comparison["recipe"],
         "time": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "synthetic": drawn(),
+        "synthetic": is_synthetic(),
         "classes": params.classes,
         "verdict": compare.verdict(comparison),
         "missing": comparison["missing"],
         "leaderboard": _leaderboard(reports, params.classes),
-        "decision": optional(PROMOTION, made_by="unveil promote"),
+        "decision": read_optional(PROMOTION, made_by="unveil promote"),
         "data": _data(reports[0]),
-        "architectures": [_architecture(report, made) for report in reports],
-        "lineage": _lineage(made, reports[0]["architecture"]),
+        "architectures": [_architecture(report, runs) for report in reports],
+        "lineage": _lineage(runs, reports[0]["architecture"]),
     }
 
 
-def optional(path: Path, *, made_by: str) -> Facts:
-    """Read a JSON artefact that may be absent, unless git or DVC has it; then it is empty."""
-    missing_files.refuse_lost(path)
+def read_optional(path: Path, *, made_by: str) -> Facts:
+    """Read a JSON artifact; ``{}`` if it is missing, ``UserError`` if git or DVC tracks it."""
+    missing_files.refuse_missing(path)
     return dict(read_json(path, made_by=made_by)) if path.exists() else {}
 
 
-def drawn() -> bool:
-    """Say whether all faces of the manifest are those of the embedded sample."""
-    missing_files.refuse_lost(MANIFEST)
+def is_synthetic() -> bool:
+    """Return whether all images of the manifest are synthetic faces of `unveil sample`."""
+    missing_files.refuse_missing(MANIFEST)
     if not MANIFEST.exists():
         return False
-    return synthetic.is_drawn(
+    return synthetic.is_synthetic(
         read_parquet(MANIFEST, made_by="unveil manifest", columns=["member"])["member"]
     )
 
@@ -68,13 +68,13 @@ def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
     def at(value: float) -> float:
         return 100 * (value - low) / max(high - low, 1e-9)
 
-    first, decision = reports[0]["architecture"], optional(PROMOTION, made_by="unveil promote")
+    first, decision = reports[0]["architecture"], read_optional(PROMOTION, made_by="unveil promote")
     return [
         {
             "report": report,
             "bar": {name: at(value) for name, value in score.items()},
             "behind": paired_comparison.difference(first, key, classes) if key != first else None,
-            # Only a candidate was exported, and its speed measured as it would go out.
+            # Only a candidate for promotion was exported, so only its latency is known.
             "latency": decision.get("latency") if decision.get("candidate") == key else None,
         }
         for key, report, score in zip(
@@ -84,7 +84,7 @@ def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
 
 
 def _data(report: Facts) -> Facts:
-    verdict = optional(VERDICT, made_by="unveil validate")
+    verdict = read_optional(VALIDATION, made_by="unveil validate")
     splits = {
         name: {key: int(one["images"]) for key, one in report[name]["classes"].items()}
         for name in ("train", "validation", "test")
@@ -92,9 +92,11 @@ def _data(report: Facts) -> Facts:
     return {"splits": splits, "passed": verdict.get("passed"), "rules": verdict.get("rules", [])}
 
 
-def _architecture(report: Facts, made: Mapping[str, Facts]) -> Facts:
+def _architecture(report: Facts, runs: Mapping[str, Facts]) -> Facts:
     key = report["architecture"]
-    explanation = optional(EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}")
+    explanation = read_optional(
+        EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}"
+    )
     if explanation.get("model_digest") != report["model_digest"]:
         explanation = {}
     folders = [REPORTS / key, *([EXPLANATIONS / key] if explanation else [])]
@@ -102,15 +104,15 @@ def _architecture(report: Facts, made: Mapping[str, Facts]) -> Facts:
         "report": report,
         "pictures": [picture for folder in folders for picture in _pictures(folder)],
         "explanation": explanation,
-        "calibration": _certainty(report.get("calibration", {})),
+        "calibration": _calibration(report.get("calibration", {})),
         "slices": report.get("slices", {}),
         "gap": report.get("overfitting", {}).get("gap", {}),
-        "parameters": made[key].get("parameters", {}),
+        "parameters": runs[key].get("parameters", {}),
     }
 
 
-def _certainty(section: Facts) -> Facts:
-    """Take from a report what was chosen, and the measures before and after the temperature."""
+def _calibration(section: Facts) -> Facts:
+    """Return the calibration settings, and the measures before and after temperature scaling."""
     if not section:
         return {}
     chosen = ("temperature", "target_risk", "target_kept", "abstain_below", "coverage", "risk")
@@ -138,28 +140,28 @@ def _pictures(folder: Path) -> Iterator[Facts]:
         }
 
 
-def _made(key: str) -> Facts:
-    return optional(MODELS / key / "run.json", made_by=f"unveil train {key}")
+def _training_run(key: str) -> Facts:
+    return read_optional(MODELS / key / "run.json", made_by=f"unveil train {key}")
 
 
-def _lineage(made: Mapping[str, Facts], best: str) -> Facts:
-    """Name code, machine and data of each training, and what all have in common once."""
-    told = {key: dict(_origins(one)) for key, one in made.items()}
+def _lineage(runs: Mapping[str, Facts], best: str) -> Facts:
+    """Return code, machine and data of each training; values that all share are listed once."""
+    lineages = {key: dict(_training_lineage(one)) for key, one in runs.items()}
     common = {
         name: value
-        for name, value in told[best].items()
-        if all(one.get(name) == value for one in told.values())
+        for name, value in lineages[best].items()
+        if all(one.get(name) == value for one in lineages.values())
     }
     own = {
         key: {name: value for name, value in one.items() if name not in common}
-        for key, one in told.items()
+        for key, one in lineages.items()
     }
     return {"common": common, "own": own}
 
 
-def _origins(made: Facts) -> Iterator[tuple[str, str]]:
-    tags = {name: value for name, value in made.get("tags", {}).items() if name[:6] != "mlflow"}
+def _training_lineage(run: Facts) -> Iterator[tuple[str, str]]:
+    tags = {name: value for name, value in run.get("tags", {}).items() if name[:6] != "mlflow"}
     yield from ((name, value) for name, value in tags.items() if name != "architecture")
-    yield from ((f"{one['path']} md5", one["md5"]) for one in made.get("data", {}).values())
-    if "origin" in made:
-        yield "training", made["origin"]
+    yield from ((f"{one['path']} md5", one["md5"]) for one in run.get("data", {}).values())
+    if "origin" in run:
+        yield "training", run["origin"]

@@ -1,9 +1,9 @@
-"""champion -> model card, as Hugging Face has them: YAML between dashes, then Markdown.
+"""Write the champion's model card in Hugging Face's format: YAML metadata, then Markdown.
 
-Takes the champion's version, its report and training here, what ``params.yaml`` says under
-``provenance``; makes ``data/05_reports/model_card.md`` and adds it to the version in MLflow. The
-headings follow Mitchell et al. 2019, "Model Cards for Model Reporting" (FAT*), section 4. Command:
-``unveil model-card``.
+Input: the champion's version, its local report and training, and ``provenance`` of ``params.yaml``.
+Output: ``data/05_reports/model_card.md``, also added to the version in MLflow. The headings follow
+Mitchell et al. 2019, "Model Cards for Model Reporting" (FAT*), section 4. Command: ``unveil
+model-card``.
 """
 
 from pathlib import Path
@@ -13,38 +13,38 @@ import jinja2
 import yaml
 
 from unveil import registry
-from unveil.common.csv_writer import cell
+from unveil.common.csv_writer import markdown_cell
 from unveil.common.errors import UserError
-from unveil.common.files import existing, read_json, replacing, sha256
-from unveil.common.paths import EXPLANATIONS, MODEL_CARD, MODELS, PROMOTION, REPORTS, VERDICT
+from unveil.common.files import atomic_write, read_json, require_path, sha256
+from unveil.common.paths import EXPLANATIONS, MODEL_CARD, MODELS, PROMOTION, REPORTS, VALIDATION
 from unveil.config.params import Params
 from unveil.config.schema import TWIN
 from unveil.evaluation.slices import LOOKS
 from unveil.quality import datasheet
 from unveil.registry import Version
-from unveil.reporting.facts import drawn, optional
+from unveil.reporting.facts import is_synthetic, read_optional
 from unveil.reporting.wording import number, percent, words
 
 Facts = dict[str, Any]
 
 
 def make(params: Params) -> Version:
-    """Write the champion's card and add it to its version; gives the version.
+    """Write the champion's model card and add it to its version; return the version.
 
-    Raises ``UserError`` where there is no champion, or it was not trained and evaluated here.
+    Raises ``UserError`` if there is no champion, or it was not trained and evaluated here.
     """
     version = registry.champion()
     if version is None:
         raise UserError("there is no champion yet; `make train-all` trains and promotes one")
-    page = written(version, params)
-    with replacing(MODEL_CARD) as path:
+    page = render(version, params)
+    with atomic_write(MODEL_CARD) as path:
         path.write_text(page, encoding="utf-8")
     registry.add_card(version, MODEL_CARD)
     return version
 
 
-def written(version: Version, params: Params) -> str:
-    """Give the card of a version whose network and report lie here."""
+def render(version: Version, params: Params) -> str:
+    """Return the model card of a version that was trained and evaluated in this checkout."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -52,33 +52,40 @@ def written(version: Version, params: Params) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "percent": percent, "words": words, "cell": cell}
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "words": words,
+        "cell": markdown_cell,
+    }
     facts = _facts(version, params)
-    head = yaml.safe_dump(_head(facts), sort_keys=False, allow_unicode=True)
+    head = yaml.safe_dump(_metadata(facts), sort_keys=False, allow_unicode=True)
     return f"---\n{head}---\n\n{environment.get_template('model_card.md').render(facts)}"
 
 
 def _facts(version: Version, params: Params) -> Facts:
     key = version.architecture
-    report, made = _of_this(version)
+    report, run = _report_and_run(version)
     slices = report.get("slices", {})
     own = {*LOOKS, TWIN}
-    explanation = optional(EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}")
-    decision = optional(PROMOTION, made_by="unveil promote")
+    explanation = read_optional(
+        EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}"
+    )
+    decision = read_optional(PROMOTION, made_by="unveil promote")
     here = decision.get("version") == version.number
     return {
         "version": version,
         "report": report,
-        "made": made,
-        "synthetic": drawn(),
-        "said": datasheet.DRAWN if drawn() else vars(params.provenance),
-        "asked": {
-            name: place for asked in datasheet.ASKED.values() for name, place in asked.items()
+        "run": run,
+        "synthetic": is_synthetic(),
+        "provenance": datasheet.SAMPLE_PROVENANCE if is_synthetic() else vars(params.provenance),
+        "provenance_keys": {
+            name: key for keys in datasheet.QUESTIONS.values() for name, key in keys.items()
         },
         "groups": [one for one in slices.get("slices", []) if one["dimension"] not in own],
         "conditions": [one for one in slices.get("slices", []) if one["dimension"] in own],
         "fairness": [one for one in slices.get("fairness", []) if one["dimension"] not in own],
-        "rules": optional(VERDICT, made_by="unveil validate").get("rules", []),
+        "rules": read_optional(VALIDATION, made_by="unveil validate").get("rules", []),
         "explanation": explanation
         if explanation.get("model_digest") == report["model_digest"]
         else {},
@@ -86,10 +93,10 @@ def _facts(version: Version, params: Params) -> Facts:
     }
 
 
-def _of_this(version: Version) -> tuple[Facts, Facts]:
-    """Give the report and the training of a version, where they lie here."""
+def _report_and_run(version: Version) -> tuple[Facts, Facts]:
+    """Return report and ``run.json`` of a version; ``UserError`` if it was trained elsewhere."""
     folder = MODELS / version.architecture
-    if not folder.exists() or registry.origin(folder) != version.origin:
+    if not folder.exists() or registry.training_origin(folder) != version.origin:
         raise UserError(
             f"champion version {version.number}, {version.architecture}, was not trained here; "
             "its card is in MLflow"
@@ -98,15 +105,15 @@ def _of_this(version: Version) -> tuple[Facts, Facts]:
         REPORTS / version.architecture / "metrics.json",
         made_by=f"unveil evaluate {version.architecture}",
     )
-    network = existing(folder / "model.keras", made_by=f"unveil train {version.architecture}")
+    network = require_path(folder / "model.keras", made_by=f"unveil train {version.architecture}")
     if report["model_digest"] != sha256(network):
-        raise UserError(f"the report of {version.architecture} is of another network")
+        raise UserError(f"the report of {version.architecture} is about another network")
     return report, read_json(folder / "run.json", made_by=f"unveil train {version.architecture}")
 
 
-def _head(facts: Facts) -> Facts:
-    test, said = facts["report"]["test"], facts["said"]
-    licence = str(said["licence"] or "not stated")
+def _metadata(facts: Facts) -> Facts:
+    test, provenance = facts["report"]["test"], facts["provenance"]
+    licence = str(provenance["licence"] or "not stated")
     measured = {
         "macro-F1": ("f1", test["macro_f1"], {"average": "macro"}),
         "accuracy": ("accuracy", test["accuracy"], {}),
@@ -116,7 +123,8 @@ def _head(facts: Facts) -> Facts:
         | ({"args": args} if args else {})
         for name, (kind, estimate, args) in measured.items()
     ]
-    dataset = {"type": "image", "name": str(said["title"] or "not stated"), "split": "test"}
+    title = str(provenance["title"] or "not stated")
+    dataset = {"type": "image", "name": title, "split": "test"}
     return {
         "license": "apache-2.0" if facts["synthetic"] else "other",
         **({} if facts["synthetic"] else {"license_name": licence}),

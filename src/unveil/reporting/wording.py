@@ -1,4 +1,4 @@
-"""How the report and the model card write numbers and names."""
+"""Text filters of the report and the model card: numbers, percentages, plurals and names."""
 
 import html
 import re
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 
-def marked(text: str) -> Markup:
-    """Turn the Markdown of one of our sentences (code, bold) to HTML; the rest is escaped."""
+def inline_html(text: str) -> Markup:
+    """Convert inline Markdown (code, bold) to HTML; everything else is escaped."""
     escaped = html.escape(text, quote=False)
     coded = re.sub(r"`([^`]*)`", r"<code>\1</code>", escaped)
     return Markup(re.sub(r"\*\*([^*]*)\*\*", r"<b>\1</b>", coded))
 
 
 def number(value: object) -> str:
-    """Write any value shortly: whole numbers in groups of three digits, others to four."""
+    """Format a value: integers with thousands separators, other numbers with up to four digits."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float) and not value.is_integer():
@@ -24,7 +24,7 @@ def number(value: object) -> str:
 
 
 def percent(estimate: Mapping[str, float] | None) -> str:
-    """Write an estimate in percent, with its 95 % interval where it has one."""
+    """Format an estimate in percent, with its 95 % interval if it has one."""
     if estimate is None:
         return "insufficient data"
     text = f"{100 * estimate['value']:.1f}"
@@ -34,10 +34,10 @@ def percent(estimate: Mapping[str, float] | None) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Write a number of things, ``noun`` being the name of one."""
+    """Format a count with its noun, given in the singular."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def words(name: str) -> str:
-    """Write a key as words."""
+    """Format a key as words: underscores become spaces."""
     return name.replace("_", " ").replace(".", ", ")

@@ -1,6 +1,6 @@
-"""The rules about data: what can be checked, with which bounds and policies.
+"""The data validation rules, with their bounds and policies.
 
-Takes the entries of ``rules`` in params.yaml as they are; gives typed settings and the Great
-Expectations suite that they stand for. `unveil.quality` runs them.
+Defines the typed entries of ``rules`` in params.yaml and the Great Expectations expectation of
+each rule. `unveil.quality` runs them.
 May import: common.
 """

@@ -1,6 +1,6 @@
-"""What a rule about data is, and what params.yaml says of it: its policy and its bounds.
+"""Types of data rules and their settings in params.yaml: policy and bounds.
 
-Takes nothing; the list of rules is in `expectations`, what they refuse `params` says.
+The rules are declared in `expectations`; `params` reports invalid settings.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ Section = Literal["manifest", "faces", "sets"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What params.yaml says of one rule: ``setting["max_imbalance"]`` is one of its bounds."""
+    """Setting of one rule in params.yaml; ``setting["max_imbalance"]`` is one of its bounds."""
 
     policy: Policy
     values: Mapping[str, Any]
@@ -29,101 +29,106 @@ class Setting:
         return self.values[name]
 
 
-Expect = Callable[[Setting, tuple[str, ...]], dict[str, Any]]
-"""From the setting and the classes: the ``kind`` of a Great Expectations rule and its keywords."""
+ExpectationBuilder = Callable[[Setting, tuple[str, ...]], dict[str, Any]]
+"""(setting, classes) -> keywords of a Great Expectations expectation; ``kind`` is its class."""
 
-Find = Callable[["pd.DataFrame", Setting], "pd.Series[str]"]
-"""From rows of the manifest and the setting: of the faulty rows alone, by index, what is wrong."""
+FaultFinder = Callable[["pd.DataFrame", Setting], "pd.Series[str]"]
+"""(manifest rows, setting) -> description of the fault of each faulty row, by index."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule, as a sentence that is true of good data.
+    """A data rule; its ``sentence`` is true of valid data.
 
-    ``table`` is one of `census`'s. ``bounds`` are the types of its parameters, by name. A rule of
-    the section ``faces`` has a ``fault``, the word that marks a face which breaks it, and ``find``,
-    unless `manifest` finds such faces itself. ``shown`` is the column a person is told of what
-    breaks it, where that is another than the one that is judged.
+    ``table`` is the name of a table of `census`. ``bounds`` are the types of its parameters, by
+    name. A rule of the section ``faces`` has a ``fault``, the code that marks a face which violates
+    it, and ``find``, unless `defects` finds such faces. ``reported_column`` is the column reported
+    for violations, if it is not the one that is checked.
     """
 
     section: Section
     name: str
     sentence: str
     table: str
-    expect: Expect
+    expect: ExpectationBuilder
     bounds: Mapping[str, Any] = field(default_factory=dict)
     policies: tuple[Policy, ...] = ("stop", "warn")
     fault: str = ""
-    find: Find | None = None
-    shown: str = ""
+    find: FaultFinder | None = None
+    reported_column: str = ""
 
     @property
     def key(self) -> str:
-        """Name its entry in params.yaml."""
+        """Return the key of its entry in params.yaml."""
         return f"rules.{self.section}.{self.name}"
 
-    def entry(self) -> TypeAdapter[Any]:
-        """Give what checks this rule's entry in params.yaml."""
+    def entry_adapter(self) -> TypeAdapter[Any]:
+        """Return the type adapter that validates its entry in params.yaml."""
         fields: dict[str, Any] = {name: (kind, ...) for name, kind in self.bounds.items()}
         strict = ConfigDict(strict=True, extra="forbid", frozen=True)
         policy: Any = (Literal[self.policies], ...)
         return TypeAdapter(create_model(self.name, __config__=strict, policy=policy, **fields))
 
 
-def values(kind: str, column: str, **bounds: Any) -> dict[str, Any]:
-    """Name what Great Expectations expects of a column: ``kind`` is its word without the prefix."""
+def column_values(kind: str, column: str, **bounds: Any) -> dict[str, Any]:
+    """Return the keywords of ``ExpectColumnValues{kind}`` for a column."""
     return {"kind": f"ExpectColumnValues{kind}", "column": column, **bounds}
 
 
-def fixed(kind: str, column: str, **bounds: Any) -> Expect:
-    """Expect the same whatever params.yaml says."""
-    return lambda setting, classes: values(kind, column, **bounds)
+def constant_expectation(kind: str, column: str, **bounds: Any) -> ExpectationBuilder:
+    """Return an expectation that does not depend on params.yaml."""
+    return lambda setting, classes: column_values(kind, column, **bounds)
 
 
-def at_most(column: str, bound: str) -> Expect:
-    """Expect values of the column up to the setting's bound."""
-    return lambda setting, classes: values("ToBeBetween", column, max_value=setting[bound])
+def at_most(column: str, bound: str) -> ExpectationBuilder:
+    """Expect values of the column up to a bound of the setting."""
+    return lambda setting, classes: column_values("ToBeBetween", column, max_value=setting[bound])
 
 
-def at_least(column: str, bound: str) -> Expect:
-    """Expect values of the column from the setting's bound on."""
-    return lambda setting, classes: values("ToBeBetween", column, min_value=setting[bound])
+def at_least(column: str, bound: str) -> ExpectationBuilder:
+    """Expect values of the column from a bound of the setting on."""
+    return lambda setting, classes: column_values("ToBeBetween", column, min_value=setting[bound])
 
 
-def where(broken: str, said: str) -> Find:
-    """Find the rows for which a query holds; ``@x`` in it is the setting's, ``{x}`` a column."""
+def query_faces(query: str, description: str) -> FaultFinder:
+    """Find the rows that match a pandas query.
+
+    ``@x`` in the query is a bound of the setting, ``{x}`` in the description a column.
+    """
 
     def find(faces: "pd.DataFrame", setting: Setting) -> "pd.Series[str]":
         import pandas as pd
 
-        rows = faces.query(broken, local_dict=dict(setting.values))
-        told = [said.format(**row) for row in rows.to_dict("records")]
-        return pd.Series(told, index=rows.index, dtype=object)
+        rows = faces.query(query, local_dict=dict(setting.values))
+        faults = [description.format(**row) for row in rows.to_dict("records")]
+        return pd.Series(faults, index=rows.index, dtype=object)
 
     return find
 
 
-def about_rows(name: str, sentence: str, table: str, expect: Expect) -> Rule:
-    """Make a rule about the manifest's rows, whatever the faces are."""
+def manifest_rule(name: str, sentence: str, table: str, expect: ExpectationBuilder) -> Rule:
+    """Create a rule about the rows of the manifest, whatever the faces are."""
     return Rule("manifest", name, sentence, table, expect)
 
 
-def about_each_face(
+def face_rule(
     name: str,
     sentence: str,
     fault: str,
-    find: Find | None = None,
+    find: FaultFinder | None = None,
     *,
     policies: tuple[Policy, ...] = ("stop", "warn", "quarantine"),
     **bounds: Any,
 ) -> Rule:
-    """Make a rule about each face by itself: none in use is marked with its fault."""
-    unmarked = fixed("ToNotMatchRegex", "fault", regex=f"(?:^|; ){fault}:")
+    """Create a rule about each face: no face in use is marked with its fault."""
+    unmarked = constant_expectation("ToNotMatchRegex", "fault", regex=f"(?:^|; ){fault}:")
     return Rule("faces", name, sentence, "faces", unmarked, bounds, policies, fault, find)
 
 
-def about_sets(name: str, sentence: str, table: str, expect: Expect, **bounds: Any) -> Rule:
-    """Make a rule about splits, classes or groups: about one column of a table of `census`."""
-    # Of the images above a minimum nobody thinks; how many there are is what is shown.
-    shown = "images" if bounds.keys() == set(SPLITS) else ""
-    return Rule("sets", name, sentence, table, expect, bounds, shown=shown)
+def dataset_rule(
+    name: str, sentence: str, table: str, expect: ExpectationBuilder, **bounds: Any
+) -> Rule:
+    """Create a rule about splits, classes or groups: about one column of a table of `census`."""
+    # Report the number of images, not how many are above the minimum.
+    reported = "images" if bounds.keys() == set(SPLITS) else ""
+    return Rule("sets", name, sentence, table, expect, bounds, reported_column=reported)

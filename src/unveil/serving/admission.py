@@ -1,9 +1,9 @@
-"""How many pictures are worked on at once, so that none of them waits long.
+"""Admission control: limits how many pictures are processed at once, so that none waits long.
 
-By Little's law a picture waits for as many others as are inside times the seconds between two that
-leave. That pace is measured while the server is busy, and nobody is let in who would wait longer
-than ``patience``: under four times the load it can take, the server answers as fast as ever those
-it takes, and tells the others to come back.
+By Little's law the waiting time of a picture is the number of pictures in progress times the
+seconds between two completions. This interval is measured while the server is busy, and a request
+that would wait longer than ``patience`` is rejected. At four times its capacity the server still
+answers the admitted requests as fast as ever; the others get status 429 and can retry.
 """
 
 import os
@@ -11,25 +11,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_SHARE = 0.05
-"""Of the newest gap in the moving average of the pace."""
+_SMOOTHING = 0.05
+"""The weight of the newest value in the moving average of the interval."""
 
 
-class Full(Exception):
-    """There are as many pictures as can be answered in time; come back in ``retry_after`` s."""
+class QueueFull(Exception):
+    """No more pictures can be answered in time; retry after ``retry_after`` seconds."""
 
     retry_after = 1
 
 
-class Turnstile:
-    """Counts pictures in and out; for one thread, that of the event loop."""
+class AdmissionQueue:
+    """Counts the pictures in progress. Not thread-safe: use it in the event loop's thread."""
 
     def __init__(
         self, most: int, patience: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Let in ``most`` at once, fewer where these would wait for longer than ``patience``."""
+        """Admit at most ``most`` at once, fewer if they would wait longer than ``patience`` s."""
         self.inside = 0
-        self.pace = 0.0
+        self.interval = 0.0
         self._requests = 0
         self._most = most
         self._patience = patience
@@ -38,23 +38,23 @@ class Turnstile:
 
     @property
     def allowed(self) -> int:
-        """How many may be inside now; never fewer than keep all cores busy."""
-        in_time = self._patience / self.pace if self.pace else self._most
+        """The current limit of pictures in progress; at least one for each core."""
+        in_time = self._patience / self.interval if self.interval else self._most
         return min(self._most, max(int(in_time), _cores()))
 
     @property
     def is_full(self) -> bool:
-        """Whether the next request would be sent away.
+        """Whether the next request would be rejected.
 
-        Not before there is one for each core: a batch may be more than is allowed by itself.
+        Never before there is one request for each core: one batch may exceed the limit by itself.
         """
         return self.inside >= self.allowed and self._requests >= min(self._most, _cores())
 
     @contextmanager
-    def passed(self, pictures: int = 1) -> Iterator[None]:
-        """Be inside with so many pictures for the block; raises ``Full``."""
+    def admit(self, pictures: int = 1) -> Iterator[None]:
+        """Count ``pictures`` as in progress for the block; raises ``QueueFull``."""
         if self.is_full:
-            raise Full
+            raise QueueFull
         self.inside += pictures
         self._requests += 1
         try:
@@ -66,10 +66,10 @@ class Turnstile:
         now = self._clock()
         if self._left is not None:
             gap = (now - self._left) / pictures
-            self.pace += (gap - self.pace) * (_SHARE if self.pace else 1)
+            self.interval += (gap - self.interval) * (_SMOOTHING if self.interval else 1)
         self.inside -= pictures
         self._requests -= 1
-        # With nobody left inside, the next gap tells how often one comes, not how long it takes.
+        # When idle, the next gap measures how often requests arrive, not how long they take.
         self._left = now if self.inside else None
 
 

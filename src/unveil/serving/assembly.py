@@ -1,4 +1,4 @@
-"""The settings of a server -> its parts: bundle, workers for pictures, gates, metrics, drift."""
+"""Creates the components of a server from its settings: model, decoders, queues, metrics, drift."""
 
 import os
 import sys
@@ -7,62 +7,69 @@ from pathlib import Path
 
 from unveil.common.paths import BUNDLE
 from unveil.data.decoding import Limits
-from unveil.data.feedback import Folder
+from unveil.data.feedback import FeedbackFolder
 from unveil.inference import model_choice
 from unveil.inference.face_detector import YUNET, detector
 from unveil.serving import audit
-from unveil.serving.admission import Turnstile
+from unveil.serving.admission import AdmissionQueue
 from unveil.serving.batching import Batcher
-from unveil.serving.decoder_pool import Pool
-from unveil.serving.decoder_worker import Task
-from unveil.serving.drift import Watch
-from unveil.serving.metrics import Metrics, Named
-from unveil.serving.model_slot import Live
-from unveil.serving.pipeline import Bounds, Gates, Pipeline
+from unveil.serving.decoder_pool import DecoderPool
+from unveil.serving.decoder_worker import WorkerConfig
+from unveil.serving.drift import DriftMonitor
+from unveil.serving.metrics import Metrics, ModelInfo
+from unveil.serving.model_slot import ModelSlot
+from unveil.serving.pipeline import AdmissionQueues, Pipeline, RequestLimits
 from unveil.serving.purpose import Purpose
 from unveil.serving.settings import Settings
 from unveil.serving.state import State
 
 
 def assemble(settings: Settings, purpose: Purpose) -> State:
-    """Load the bundle, start what answers, and write into the audit log what for."""
+    """Load the bundle, start the decoders and the batcher, and write the purpose to the audit log.
+
+    Raises:
+        UserError: if neither the bundle nor its last good copy works, or a setting's file is bad.
+    """
     metrics = Metrics()
 
-    def told(outcome: str, what: str) -> None:
-        metrics.found(outcome)
-        audit.note(settings.audit, f"bundle_{outcome}", said=what)
+    def report(outcome: str, message: str) -> None:
+        metrics.bundle(outcome)
+        audit.try_record(settings.audit, f"bundle_{outcome}", said=message)
         if outcome != "taken":
-            print(f"unveil: bundle {outcome}: {what}", file=sys.stderr, flush=True)
+            print(f"unveil: bundle {outcome}: {message}", file=sys.stderr, flush=True)
 
     audit.record(settings.audit, "start", **asdict(purpose))
-    live = Live(_folder(settings), settings.keep, told, settings.precision)
-    print(f"unveil: {model_choice.sentence(live.bundle)}", file=sys.stderr, flush=True)
-    watch = Watch(live, settings.watched)
-    gates = Gates(*(Turnstile(settings.waiting, settings.patience) for _ in range(2)))
+    slot = ModelSlot(_folder(settings), settings.keep, report, settings.precision)
+    print(f"unveil: {model_choice.summary(slot.bundle)}", file=sys.stderr, flush=True)
+    monitor = DriftMonitor(slot, settings.watched)
+    queues = AdmissionQueues(
+        *(AdmissionQueue(settings.waiting, settings.patience) for _ in range(2))
+    )
     pipeline = Pipeline(
         pool=_pool(settings),
-        batcher=Batcher(live, metrics.batch, watch.looked),
-        gates=gates,
-        bounds=Bounds(_limits(settings), settings.max_batch_pixels, settings.batch_seconds),
-        sized=watch.sized,
+        batcher=Batcher(slot, metrics.batch, monitor.observe_answers),
+        queues=queues,
+        limits=RequestLimits(_limits(settings), settings.max_batch_pixels, settings.batch_seconds),
+        observe_sizes=monitor.observe_sizes,
     )
-    state = State(settings, purpose, metrics, live, pipeline, feedback=_feedback(settings))
-    metrics.watch_all(watch)
-    metrics.watch_all(Named(lambda: live.bundle))
-    inside = "Pictures worked on."
-    metrics.watch("unveil_inside", inside, lambda: gates.light.inside + gates.heavy.inside)
-    metrics.watch("unveil_allowed", "How many may be.", lambda: gates.light.allowed)
-    metrics.watch("unveil_streams", "Streams of video that are open.", lambda: state.streams)
-    metrics.watch("unveil_ready", "1 when requests are answered.", lambda: state.is_ready)
+    state = State(settings, purpose, metrics, slot, pipeline, feedback=_feedback(settings))
+    metrics.register(monitor)
+    metrics.register(ModelInfo(lambda: slot.bundle))
+    inside, allowed = "Pictures in progress.", "Limit of pictures in progress."
+    metrics.add_gauge("unveil_inside", inside, lambda: queues.light.inside + queues.heavy.inside)
+    metrics.add_gauge("unveil_allowed", allowed, lambda: queues.light.allowed)
+    metrics.add_gauge("unveil_streams", "Open video streams.", lambda: state.streams)
+    metrics.add_gauge("unveil_ready", "1 if requests are answered.", lambda: state.is_ready)
     return state
 
 
-def _pool(settings: Settings) -> Pool:
+def _pool(settings: Settings) -> DecoderPool:
     file, digest = settings.detector, settings.detector_digest or YUNET
-    # Said here, in one line, what is wrong with the file.
+    # Fails here, with one line, if the file is unusable; not in every worker process.
     detector(file, digest)
-    task = Task(_limits(settings), str(file.absolute()) if file else None, digest)
-    return Pool(task, cores=len(os.sched_getaffinity(0)), seconds=settings.picture_seconds)
+    config = WorkerConfig(_limits(settings), str(file.absolute()) if file else None, digest)
+    cores = len(os.sched_getaffinity(0))
+    return DecoderPool(config, cores=cores, seconds=settings.picture_seconds)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -74,16 +81,20 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _feedback(settings: Settings) -> Folder | None:
+def _feedback(settings: Settings) -> FeedbackFolder | None:
     if settings.feedback is None:
         return None
-    what = "labels, and faces of who consents" if settings.feedback_pictures else "labels"
-    folder = Folder(settings.feedback, settings.feedback_most)
-    audit.record(settings.audit, "feedback", said=what)
+    content = "labels, and faces with consent" if settings.feedback_pictures else "labels"
+    folder = FeedbackFolder(settings.feedback, settings.feedback_most)
+    audit.record(settings.audit, "feedback", said=content)
     return folder
 
 
 def _folder(settings: Settings) -> Path:
-    if settings.bundle is None and not BUNDLE.exists() and model_choice.is_kept(settings.keep):
+    if (
+        settings.bundle is None
+        and not BUNDLE.exists()
+        and model_choice.can_fall_back_to(settings.keep)
+    ):
         return BUNDLE
-    return model_choice.chosen(settings.bundle)
+    return model_choice.choose_bundle(settings.bundle)

@@ -1,9 +1,10 @@
-"""How many connections there are, and how long one may take to say what it wants.
+"""Limits the number of connections and the time a client has to send its request.
 
-Uvicorn waits for ever for the head of a request; here a connection that has none within some
-seconds is closed, whether it is silent, trickles, or still sends a body that was refused; so is one
-that does not read its answer, or does not finish its handshake. Between two requests it may be idle
-for longer (``IDLE``). One connection too many is told to come back, whatever it wants.
+Uvicorn has no timeout for the head of a request. Here a connection without a complete head within
+some seconds is closed, whether it is silent, slow, or still sends a body that was refused. The same
+applies to a client that does not read its response or does not finish its TLS handshake. Between
+two requests a connection may be idle for longer (``KEEP_ALIVE``). Connections beyond the limit get
+status 429.
 """
 
 import asyncio
@@ -16,8 +17,8 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-IDLE = 30
-"""Seconds between two requests of a client; a shorter time would cut off one that was just sent."""
+KEEP_ALIVE = 30
+"""Seconds between two requests of a client; a shorter time could cut off one in transit."""
 
 _BUSY = (
     b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\n"
@@ -25,140 +26,143 @@ _BUSY = (
     b'{"error":"too many connections"}'
 )
 _LINGER = 1.0
-"""Seconds in which a client that is sent away can read that it is, or end what TLS began."""
+"""Seconds for a rejected client to read the response, or to shut TLS down."""
 _FILES = 32
-"""Open files besides connections: of the page, the bundle, feedback."""
+"""Open files besides connections: for the page, the bundle, feedback."""
 _MINUTE = 60.0
 
 
 class Connection(H11Protocol):
-    """Uvicorn's connection with a deadline; ``limited`` gives it its limits."""
+    """Uvicorn's connection with timeouts; ``limited_connection`` sets the limits."""
 
     most: ClassVar[int]
     seconds: ClassVar[float]
-    sent_away: ClassVar[set["Connection"]]
-    greeting: ClassVar[set["Connection"]]
-    """Those whose handshake is not finished."""
+    rejected: ClassVar[set["Connection"]]
+    handshaking: ClassVar[set["Connection"]]
+    """Connections whose TLS handshake is not finished."""
     context: ClassVar[ssl.SSLContext | None]
 
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
-    _securing: asyncio.Task[None] | None = None
+    _handshake: asyncio.Task[None] | None = None
     _early: bytearray
-    """What came between the handshake's end and the moment that it was noticed."""
+    """Data that arrived after the handshake but before ``start_tls`` returned."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, after a handshake where there is TLS, or send away."""
+        """Start the connection, after a handshake if TLS is used, or reject it."""
         self.transport, self._early = transport, bytearray()
-        is_full = len(self.connections) + len(self.greeting) >= self.most
-        if is_full and len(self.sent_away) >= self.most:
+        is_full = len(self.connections) + len(self.handshaking) >= self.most
+        if is_full and len(self.rejected) >= self.most:
             transport.abort()
             return
-        (self.sent_away if is_full else self.greeting).add(self)
+        (self.rejected if is_full else self.handshaking).add(self)
         if self.context is None:
             self._begin()
         else:
-            self._securing = self.loop.create_task(self._secured(transport, self.context))
+            self._handshake = self.loop.create_task(self._start_tls(transport, self.context))
 
-    async def _secured(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
-        # Not left to asyncio's server: it counts nobody before the handshake, for a minute.
+    async def _start_tls(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        # asyncio's own server would not count a connection before its handshake, up to a minute.
         try:
-            made = await self.loop.start_tls(
+            secured = await self.loop.start_tls(
                 transport,
                 self,
                 context,
                 server_side=True,
-                ssl_handshake_timeout=self.seconds if self in self.greeting else _LINGER,
+                ssl_handshake_timeout=self.seconds if self in self.handshaking else _LINGER,
                 ssl_shutdown_timeout=_LINGER,
             )
         except OSError:
-            self._forgotten()
+            self._discard()
             return
         finally:
-            self._securing = None
-        # One that is gone by now is forgotten already.
-        if made and (self in self.greeting or self in self.sent_away):
-            self.transport = made
+            self._handshake = None
+        # A connection that was lost meanwhile is no longer in either set.
+        if secured and (self in self.handshaking or self in self.rejected):
+            self.transport = secured
             self._begin()
             if self._early:
                 self.data_received(bytes(self._early))
 
     def _begin(self) -> None:
-        if self in self.greeting:
-            self.greeting.discard(self)
+        if self in self.handshaking:
+            self.handshaking.discard(self)
             super().connection_made(self.transport)
-            self._watch()
+            self._update_deadline()
         else:
             self.transport.write(_BUSY)
             self._deadline = self.loop.call_later(_LINGER, self.transport.abort)
 
-    def _forgotten(self) -> None:
-        self.greeting.discard(self)
-        self.sent_away.discard(self)
+    def _discard(self) -> None:
+        self.handshaking.discard(self)
+        self.rejected.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take what was sent, unless the client was sent away."""
-        if self in self.greeting:
+        """Process received data, unless the client was rejected."""
+        if self in self.handshaking:
             self._early += data
         elif self.flow is not None:
             super().data_received(data)
-            self._watch()
+            self._update_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._forget()
-        self._read()
-        self._forgotten()
+        """Cancel the timers and stop counting the connection."""
+        self._cancel_deadline()
+        self._cancel_unread()
+        self._discard()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Wait for the client to read on, but not for ever."""
+        """Start the timeout for a client that does not read its response."""
         super().pause_writing()
-        self._read()
+        self._cancel_unread()
         self._unread = self.loop.call_later(self.seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client reads."""
+        """Cancel that timeout: the client reads again."""
         super().resume_writing()
-        self._read()
+        self._cancel_unread()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, but not for the rest of a body that was refused."""
+        """Wait for the next request; the rest of a refused body has a timeout."""
         unread = self.cycle.more_body
         super().on_response_complete()
         if unread:
-            self._watch()
+            self._update_deadline()
 
-    def _watch(self) -> None:
-        # A WebSocket took the transport over, or a request is being answered.
-        elsewhere = self.transport.get_protocol() is not self
-        if elsewhere or not (self.cycle is None or self.cycle.response_complete):
-            self._forget()
+    def _update_deadline(self) -> None:
+        # A WebSocket has taken over the transport, or a request is being answered.
+        is_taken_over = self.transport.get_protocol() is not self
+        if is_taken_over or not (self.cycle is None or self.cycle.response_complete):
+            self._cancel_deadline()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self.seconds, self.transport.abort)
 
-    def _read(self) -> None:
+    def _cancel_unread(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
 
-    def _forget(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
 
-def limited(most: int, seconds: float) -> type[Connection]:
-    """Give a kind of connection of which there are at most ``most``, without TLS."""
-    held: dict[str, Any] = {"sent_away": set(), "greeting": set(), "context": None}
-    return type("Limited", (Connection,), {"most": most, "seconds": seconds, **held})
+def limited_connection(most: int, seconds: float) -> type[Connection]:
+    """Create a connection class with at most ``most`` connections, without TLS.
+
+    ``seconds`` is the timeout for a request's head, for a handshake and for reading a response.
+    """
+    shared: dict[str, Any] = {"rejected": set(), "handshaking": set(), "context": None}
+    return type("Limited", (Connection,), {"most": most, "seconds": seconds, **shared})
 
 
-def affordable(most: int) -> int:
-    """Say how many connections, up to ``most``, the limit of open files leaves room for."""
+def connection_limit(most: int) -> int:
+    """Return how many connections, up to ``most``, the limit of open files allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     others = _FILES + len([*Path("/proc/self/fd").iterdir()])
-    # As many again are sent away.
+    # Rejected connections need as many files again.
     wanted = others + 2 * most
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -170,18 +174,18 @@ def affordable(most: int) -> int:
     return allowed
 
 
-class Complaints:
-    """What the event loop complains of: a full table of files is one line a minute."""
+class EventLoopErrors:
+    """Exception handler of the event loop: "too many open files" is one line per minute."""
 
     def __init__(self) -> None:
-        """Have said nothing."""
-        self._said = -_MINUTE
+        """Create a handler that has reported nothing yet."""
+        self._reported = -_MINUTE
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Say it; asyncio tries to accept thousands of times in a row, and logs each."""
+        """Report an error; asyncio retries accept thousands of times and would log each one."""
         if "out of system resource" not in context["message"]:
             loop.default_exception_handler(context)
-        elif time.monotonic() - self._said >= _MINUTE:
-            self._said = time.monotonic()
-            line = "nobody can connect, too many files are open; `ulimit -n` allows more"
+        elif time.monotonic() - self._reported >= _MINUTE:
+            self._reported = time.monotonic()
+            line = "no client can connect, too many files are open; `ulimit -n` allows more"
             print(f"unveil: {line}", file=sys.stderr, flush=True)

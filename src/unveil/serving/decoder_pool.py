@@ -1,8 +1,8 @@
-"""Processes that look at pictures; one that takes too long is killed, and another takes its place.
+"""A pool of processes that decode pictures and detect faces; a slow one is killed and replaced.
 
-A decoder that is busy cannot be stopped within a thread, and a signal's handler in Python does not
-run while it is (pebble and concurrent.futures end their processes by SIGTERM, or not at all). What
-costs much has a process fewer than there are, so that the rest never wait for it.
+A thread cannot stop a busy decoder, and Python runs no signal handler while native code is busy
+(pebble and concurrent.futures end their processes by SIGTERM, or not at all). Expensive pictures
+may use all processes but one, so that the other pictures never wait for them.
 """
 
 import asyncio
@@ -23,51 +23,51 @@ from typing import Any
 import numpy as np
 
 from unveil.data.decoding import UnreadableImage
-from unveil.serving.decoder_worker import Box, Found, How, Task
+from unveil.serving.decoder_worker import Box, DecodeOptions, FoundFaces, WorkerConfig
 
 STARTING = 60.0
-"""Seconds that a process may take to import what it needs."""
+"""Seconds that a process may take to import its modules."""
 
 
-class GivenUp(Exception):
-    """A picture took longer than it may, or ended the process that looked at it."""
+class DecodingFailed(Exception):
+    """A picture exceeded its time limit, or the process that decoded it ended."""
 
     retry_after = 5
 
 
-class Pool:
-    """Looks at pictures in processes of its own."""
+class DecoderPool:
+    """Decodes pictures and detects faces in processes of its own."""
 
-    def __init__(self, task: Task, *, cores: int, seconds: float) -> None:
-        """Start a process for each core and one more; a picture may take ``seconds``."""
+    def __init__(self, config: WorkerConfig, *, cores: int, seconds: float) -> None:
+        """Start ``cores + 1`` processes; each picture may take ``seconds``."""
         self._light = ThreadPoolExecutor(cores + 1, thread_name_prefix="picture")
         self._heavy = ThreadPoolExecutor(cores, thread_name_prefix="heavy")
-        self._workers = [_Worker(task, seconds) for _ in range(cores + 1)]
+        self._workers = [_Worker(config, seconds) for _ in range(cores + 1)]
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         for worker in self._workers:
             self._idle.put(worker)
 
-    async def find(self, picture: bytes, how: How, *, heavy: bool) -> Found:
-        """Find a picture's faces; raises ``UnreadableImage`` or ``GivenUp``."""
+    async def find(self, picture: bytes, options: DecodeOptions, *, heavy: bool) -> FoundFaces:
+        """Detect a picture's faces; raises ``UnreadableImage`` or ``DecodingFailed``."""
         threads = self._heavy if heavy else self._light
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(threads, self._ask, picture, how)
+        return await loop.run_in_executor(threads, self._find, picture, options)
 
     def close(self) -> None:
-        """Give up what is looked at, and end all processes."""
+        """Abort the pictures in progress and end all processes."""
         for worker in self._workers:
             worker.close()
         for threads in (self._light, self._heavy):
             threads.shutdown(cancel_futures=True)
 
-    def _ask(self, picture: bytes, how: How) -> Found:
+    def _find(self, picture: bytes, options: DecodeOptions) -> FoundFaces:
         worker = self._idle.get()
         try:
-            answer, faces = worker.ask(picture, how)
+            answer, faces = worker.decode(picture, options)
         finally:
             self._idle.put(worker)
         if "failed" in answer:
-            raise GivenUp(f"the picture cannot be looked at: {answer['failed']}")
+            raise DecodingFailed(f"the picture cannot be processed: {answer['failed']}")
         if "reason" in answer:
             raise UnreadableImage(answer["reason"])
         size = answer["size"]
@@ -76,36 +76,36 @@ class Pool:
 
 
 class _Worker:
-    """One process, which one thread at a time asks."""
+    """One process, used by one thread at a time."""
 
-    def __init__(self, task: Task, seconds: float) -> None:
-        self._task, self._seconds = task, seconds
+    def __init__(self, config: WorkerConfig, seconds: float) -> None:
+        self._config, self._seconds = config, seconds
         self._closed, self._ready, self._lock = False, False, threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        # Without room for it now, there may be when it is asked.
+        # If it cannot start now, `decode` tries again.
         with suppress(OSError):
             self._start()
 
-    def ask(self, picture: bytes, how: How) -> tuple[dict[str, Any], bytes]:
-        """Have a picture looked at; the process is another one after ``GivenUp``."""
+    def decode(self, picture: bytes, options: DecodeOptions) -> tuple[dict[str, Any], bytes]:
+        """Process one picture; after ``DecodingFailed`` the process is replaced."""
         try:
             if self._process is None or self._process.poll() is not None:
                 self._start()
             if not self._ready:
-                self._ready = bool(self._wait(STARTING, "a process to look at pictures"))
-            self._connection.send_bytes(json.dumps(asdict(how)).encode())
+                self._ready = bool(self._wait(STARTING, "the start of a decoder process"))
+            self._connection.send_bytes(json.dumps(asdict(options)).encode())
             self._connection.send_bytes(picture)
             answer = json.loads(self._wait(self._seconds, "the picture"))
             return answer, self._connection.recv_bytes()
         except TimeoutError as error:
             self._end()
-            raise GivenUp(str(error)) from None
+            raise DecodingFailed(str(error)) from None
         except (OSError, EOFError, ValueError):
             self._end()
-            raise GivenUp("the process that looked at the picture ended") from None
+            raise DecodingFailed("the process that decoded the picture ended") from None
 
     def close(self) -> None:
-        """End the process; there is no other."""
+        """End the process for good."""
         with self._lock:
             self._closed = True
             if self._process is not None:
@@ -125,12 +125,12 @@ class _Worker:
                 raise OSError("the pool is closed")
             self._connection, self._ready = Connection(ours.detach()), False
             descriptor = theirs.fileno()
-            # -P: what lies in the folder of the server is not imported.
+            # -P: do not import modules from the server's working folder.
             command = [sys.executable, "-P", "-m", "unveil.serving.decoder_worker", str(descriptor)]
             self._process = subprocess.Popen(
                 command, pass_fds=[descriptor], stdin=subprocess.DEVNULL
             )
-        self._connection.send_bytes(self._task.written())
+        self._connection.send_bytes(self._config.to_json())
 
     def _end(self) -> None:
         if self._process is not None:
@@ -142,7 +142,7 @@ class _Worker:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Keep signals from what is started here until it ignores them itself."""
+    """Block signals for a process started here until it ignores them itself."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         yield

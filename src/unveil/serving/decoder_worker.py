@@ -1,8 +1,8 @@
-"""The process that decodes pictures and finds their faces; `pool.py` starts, asks and kills it.
+"""The process that decodes pictures and detects faces; `decoder_pool.py` starts and kills it.
 
-Takes over a socket the settings, then of each picture how it is looked at and its bytes; gives the
-boxes of its faces as JSON, and the faces as pixels. Nothing of it is pickled: a decoder reads what
-strangers send. Command: ``python -m unveil.serving.worker FD``.
+Receives over a socket its configuration, then for each picture the options and the bytes; sends
+the boxes of the faces as JSON and the faces as pixels. No pickle: a decoder reads untrusted input.
+Command: ``python -m unveil.serving.decoder_worker FD``.
 """
 
 import json
@@ -23,82 +23,85 @@ from unveil.data.decoding import Limits, Pixels, UnreadableImage, decode
 from unveil.inference.face_detector import MOVING, STILL, Detect, cut, detector, is_face, whole
 
 Box = tuple[int, int, int, int]
-"""Of a face in its upright picture: left, top, width, height in pixels."""
-Found = list[tuple[Box, Pixels]]
-"""The faces of a picture: where each is, and cut out."""
+"""Left, top, width and height of a face in the upright picture, in pixels."""
+FoundFaces = list[tuple[Box, Pixels]]
+"""The faces of a picture: the box and the crop of each."""
 
-MOST = 32
-"""Faces in one picture that are answered, the largest: a picture may not ask for more work."""
+MAX_FACES = 32
+"""The most faces answered per picture, the largest first; it bounds the work of a picture."""
 
 _ROOM = 256 << 20
-"""Bytes that a worker may take besides what it has at the start and what its pixels need."""
+"""Bytes of memory a worker may use beyond those at its start and those for the pixels."""
 _OF_A_PIXEL = 40
-"""Bytes: RGBA three times, and 64 bits three times where values have 16."""
+"""Bytes per pixel: three copies of RGBA, and three of 64 bits for 16-bit images."""
 
 
 @dataclass(frozen=True)
-class How:
-    """How a picture is looked at: as a frame of a video, and how large its faces are cut."""
+class DecodeOptions:
+    """Options for one picture: is it a frame of a video, and the side of the crops in pixels."""
 
     moving: bool
     size: int
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a worker is told at its start."""
+class WorkerConfig:
+    """The configuration of a worker process."""
 
     limits: Limits
     detector: str | None
     digest: str
 
-    def written(self) -> bytes:
-        """Write it as JSON."""
+    def to_json(self) -> bytes:
+        """Serialize to JSON."""
         return json.dumps(asdict(self)).encode()
 
 
 def main(descriptor: int) -> None:
-    """Answer until the other end is closed; who asks decides when it has been too long."""
-    # A terminal and a supervisor signal all processes: what is inside is answered nevertheless.
+    """Process pictures until the other end closes; the parent enforces the time limit."""
+    # A terminal and a supervisor signal all processes; pictures in progress are still answered.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     with Connection(descriptor) as connection, suppress(EOFError, ConnectionError):
-        told = json.loads(connection.recv_bytes())
-        limits = Limits(**told["limits"])
-        file = Path(told["detector"]) if told["detector"] else None
+        config = json.loads(connection.recv_bytes())
+        limits = Limits(**config["limits"])
+        file = Path(config["detector"]) if config["detector"] else None
         reaches = {False: STILL, True: MOVING}
-        detects = {key: detector(file, told["digest"], reach=one) for key, one in reaches.items()}
+        detects = {
+            key: detector(file, config["digest"], settings=one) for key, one in reaches.items()
+        }
         _bound_memory(_ROOM + _OF_A_PIXEL * limits.max_pixels)
         connection.send_bytes(b"ready")
         while True:
-            how = How(**json.loads(connection.recv_bytes()))
-            answer, faces = _looked(connection.recv_bytes(), detects[how.moving], limits, how.size)
+            options = DecodeOptions(**json.loads(connection.recv_bytes()))
+            detect, picture = detects[options.moving], connection.recv_bytes()
+            answer, faces = _answer(picture, detect, limits, options.size)
             connection.send_bytes(json.dumps(answer).encode())
             connection.send_bytes(faces)
 
 
-def _looked(
+def _answer(
     picture: bytes, detect: Detect, limits: Limits, size: int
 ) -> tuple[dict[str, Any], bytes]:
     try:
-        faces = found(picture, detect, limits, size)
+        faces = find_faces(picture, detect, limits, size)
     except UnreadableImage as error:
         return {"reason": str(error)}, b""
-    except Exception as error:  # of OpenCV, or no memory left: the next picture is answered
+    except Exception as error:  # from OpenCV, or out of memory: the next picture may work
         return {"failed": type(error).__name__}, b""
     cuts = np.array([face for _, face in faces], np.uint8)
     return {"boxes": [box for box, _ in faces], "size": size}, cuts.tobytes()
 
 
-def found(picture: bytes, detect: Detect, limits: Limits, size: int) -> Found:
-    """Give the faces of a picture, each cut out ``(size, size)``."""
+def find_faces(picture: bytes, detect: Detect, limits: Limits, size: int) -> FoundFaces:
+    """Decode a picture and return its faces, each cropped to ``(size, size)``."""
     pixels = decode(picture, limits).pixels
-    faces = [whole(pixels)] if is_face(pixels) else detect(pixels)[:MOST]
+    faces = [whole(pixels)] if is_face(pixels) else detect(pixels)[:MAX_FACES]
     return [(one.box, cut(pixels, one, size)) for one in faces]
 
 
 def _bound_memory(more: int) -> None:
-    """Let the process take ``more`` bytes than it has; where Linux does not say, all it wants."""
+    """Limit the process to ``more`` bytes than it uses now; no limit without /proc."""
     with suppress(OSError, ValueError):
         status = Path("/proc/self/status").read_text()
         if has := re.search(r"VmData:\s+(\d+) kB", status):

@@ -1,4 +1,4 @@
-"""Text of ``/metrics`` -> the values of one of its gauges."""
+"""Parses the values of one gauge from the text of ``/metrics``."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -6,7 +6,11 @@ from unveil.common.errors import UserError
 
 
 def values(text: str, name: str, by: str | None = None) -> dict[str, float]:
-    """Give the samples of a gauge by one of its labels, or the one it has under ``""``."""
+    """Return the samples of a gauge by the label ``by``; without it under the key ``""``.
+
+    Raises:
+        UserError: if the text is not in the format of Prometheus.
+    """
     try:
         return {
             sample.labels.get(by, "") if by else "": float(sample.value)
@@ -15,6 +19,4 @@ def values(text: str, name: str, by: str | None = None) -> dict[str, float]:
             if sample.name == name
         }
     except (ValueError, KeyError, IndexError):
-        raise UserError(
-            "what the server answers to /metrics are no metrics of Prometheus"
-        ) from None
+        raise UserError("the server's answer to /metrics has no metrics of Prometheus") from None

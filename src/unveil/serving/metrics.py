@@ -1,6 +1,6 @@
-"""What the server counts: for Prometheus, and each minute for the audit log.
+"""The server's metrics, for Prometheus and per minute for the audit log.
 
-All labels are bounded: routes are ours, a path nobody serves is ``other``.
+All labels are bounded: a path that is no route of the server is counted as ``other``.
 """
 
 from collections import Counter
@@ -19,95 +19,95 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from unveil.inference.bundle import Bundle
-from unveil.serving.pipeline import Looked
+from unveil.serving.pipeline import PictureResult
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 10)
 
 
-class Named(Collector):
-    """Names the model that answers at the time: which version, and by its digest."""
+class ModelInfo(Collector):
+    """An info metric for the active model: its digest, architecture and version."""
 
     def __init__(self, bundle: Callable[[], Bundle]) -> None:
-        """Ask ``bundle`` each time."""
+        """Call ``bundle`` at each collection to get the active bundle."""
         self._bundle = bundle
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Give the gauge, which is always 1."""
+        """Yield the gauge; its value is always 1."""
         bundle, names = self._bundle(), ["sha256", "architecture", "version"]
-        named = GaugeMetricFamily("unveil_model", "The model of now.", labels=names)
-        named.add_metric([bundle.digest[:12], bundle.card.architecture, bundle.version or ""], 1)
-        yield named
+        info = GaugeMetricFamily("unveil_model", "The active model.", labels=names)
+        info.add_metric([bundle.digest[:12], bundle.card.architecture, bundle.version or ""], 1)
+        yield info
 
 
 class Metrics:
     """Counters, gauges and histograms of one server, in a registry of its own."""
 
     def __init__(self) -> None:
-        """Count from zero."""
+        """Create all metrics with zero counts."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._requests = Count(
             "unveil_requests",
-            "Requests answered, by route and status.",
+            "Answered requests by route and status.",
             ("route", "status"),
             registry=registry,
         )
         self._seconds = Histogram(
             "unveil_request_seconds",
-            "Time from a request's head to its answer.",
+            "Seconds from a request's head to its response.",
             ("route",),
             buckets=_SECONDS,
             registry=registry,
         )
-        told = ("unveil_faces", "Faces answered, by class or why there is none.", ("answer",))
-        self._faces = Count(*told, registry=registry)
+        faces = ("unveil_faces", "Faces by predicted class, or why there is none.", ("answer",))
+        self._faces = Count(*faces, registry=registry)
         self._batch = Histogram(
             "unveil_batch_faces",
-            "Faces in one call of the model.",
+            "Faces per call of the model.",
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=registry,
         )
         self._model = Histogram(
             "unveil_model_seconds",
-            "Time of one call of the model.",
+            "Seconds per call of the model.",
             buckets=_SECONDS,
             registry=registry,
         )
-        told = ("unveil_bundles", "Bundles found, by what became of them.", ("outcome",))
-        self._bundles = Count(*told, registry=registry)
-        told = ("unveil_stream_frames", "Frames of video, by what became of them.", ("outcome",))
-        self._frames = Count(*told, registry=registry)
+        bundles = ("unveil_bundles", "Bundles loaded, by outcome.", ("outcome",))
+        self._bundles = Count(*bundles, registry=registry)
+        frames = ("unveil_stream_frames", "Video frames received, by outcome.", ("outcome",))
+        self._frames = Count(*frames, registry=registry)
         self._tally: Counter[str] = Counter()
 
-    def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
-        """Show what ``value`` gives at the time."""
+    def add_gauge(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        """Add a gauge that calls ``value`` at each collection."""
         Gauge(name, help_, registry=self.registry).set_function(value)
 
-    def watch_all(self, collector: Collector) -> None:
-        """Show what ``collector`` gives at the time."""
+    def register(self, collector: Collector) -> None:
+        """Add the metrics of a collector."""
         self.registry.register(collector)
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """Count a request that was answered."""
+        """Count an answered request with its ``seconds``."""
         self._requests.labels(route, status).inc()
         self._seconds.labels(route).observe(seconds)
         self._tally[f"{route} {status}"] += 1
 
     def face(self, answer: str) -> None:
-        """Count a face, or a picture without one."""
+        """Count a face by its answer, or a picture without a face."""
         self._faces.labels(answer).inc()
         self._tally[answer] += 1
 
-    def looked(self, looked: Looked) -> None:
-        """Count the faces of a picture or of a frame, or why there are none."""
-        for _, answer in looked.faces:
+    def picture(self, result: PictureResult) -> None:
+        """Count the faces of a picture or frame, or why there are none."""
+        for _, answer in result.faces:
             self.face(answer.emotion or answer.reason or "unsure")
-        if looked.reason:
-            self.face("no_face" if looked.reason == "no_face" else "unreadable")
+        if result.reason:
+            self.face("no_face" if result.reason == "no_face" else "unreadable")
 
     def batch(self, faces: int, seconds: float) -> None:
-        """Count a call of the model."""
+        """Count a call of the model with its ``faces`` and ``seconds``."""
         self._batch.observe(faces)
         self._model.observe(seconds)
 
@@ -115,15 +115,15 @@ class Metrics:
         """Count frames: ``answered``, ``dropped`` or ``unreadable``."""
         self._frames.labels(outcome).inc(count)
 
-    def found(self, outcome: str) -> None:
+    def bundle(self, outcome: str) -> None:
         """Count a bundle: ``taken``, ``refused`` or ``last_good``."""
         self._bundles.labels(outcome).inc()
 
     def tally(self) -> dict[str, int]:
-        """Give what was counted since the last time."""
+        """Return the counts since the last call, and reset them."""
         counted, self._tally = dict(self._tally), Counter()
         return counted
 
     def text(self) -> bytes:
-        """Write all in the format of Prometheus."""
+        """Return all metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

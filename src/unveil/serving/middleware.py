@@ -1,6 +1,6 @@
-"""What every request passes before a route sees it: headers, token, size and time of its body.
+"""Middleware: response headers and metrics, access control, and limits of request bodies.
 
-Written to the bare interface (ASGI), because what is refused here must cost next to nothing.
+Written as plain ASGI, so that refusing a request costs next to nothing.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unveil.common.errors import UserError
 from unveil.serving import tokens
-from unveil.serving.admission import Turnstile
-from unveil.serving.refusal import Refused, refuse
+from unveil.serving.admission import AdmissionQueue
+from unveil.serving.refusal import Refused, error_response
 from unveil.serving.state import State
 
-OPEN = {"/", "/healthz", "/readyz", "/notice", "/openapi.json"}
-OPEN_BELOW = ("/static/", "/v2/health/")
-"""What needs no token: it tells nothing of a person, and asks nothing of the model."""
-KEPT = ("/static/", "/v1/device/")
-"""What a browser may keep."""
-WORK = {"/v1/predict", "/v1/predict/batch", "/v2/models/facial-emotion/infer"}
+PUBLIC_PATHS = {"/", "/healthz", "/readyz", "/notice", "/openapi.json"}
+PUBLIC_PREFIXES = ("/static/", "/v2/health/")
+"""Paths that need no token: they give no answers about people and do not use the model."""
+CACHEABLE_PREFIXES = ("/static/", "/v1/device/")
+"""Paths that a browser may cache."""
+PREDICTION_PATHS = {"/v1/predict", "/v1/predict/batch", "/v2/models/facial-emotion/infer"}
 
-WELCOME = "unveil.welcome"
-"""The key of a scope under which what lasts can ask whether its token still is one."""
+TOKEN_CHECK = "unveil.token_check"
+"""The scope key of a function by which a long connection checks whether its token is valid."""
 
-HELD_BYTES = 256_000_000
-"""Of all bodies that are being received, at most."""
+MAX_BUFFERED_BYTES = 256_000_000
+"""The most bytes of all request bodies in progress."""
 
 HEADERS = {
     "cache-control": "no-store",
@@ -48,20 +48,20 @@ HEADERS = {
 }
 
 
-class Labelled:
-    """Outermost: gives every answer its headers, and counts it."""
+class ResponseHeaders:
+    """Outermost middleware: adds the security headers to each response, and counts it."""
 
     def __init__(
         self, app: ASGIApp, *, state: State, routes: Collection[str], secure: bool
     ) -> None:
-        """Count by the paths in ``routes``; ``secure`` when it is served over TLS."""
+        """Count responses by the paths in ``routes``; ``secure`` adds the header for TLS."""
         self.app, self._state, self._routes = app, state, frozenset(routes)
         self._headers = dict(HEADERS)
         if secure:
             self._headers["strict-transport-security"] = "max-age=31536000"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with a sender that looks at the head of the answer."""
+        """Call the app with a wrapped ``send``."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -73,8 +73,8 @@ class Labelled:
                 started = True
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
-                if scope["path"].startswith(KEPT):
-                    # Of several megabytes, and the same for all: kept, and asked about each time.
+                if scope["path"].startswith(CACHEABLE_PREFIXES):
+                    # Several megabytes, the same for all users: cached, revalidated each time.
                     headers["cache-control"] = "private, no-cache"
                 if self._state.draining:
                     headers["connection"] = "close"
@@ -85,113 +85,113 @@ class Labelled:
         try:
             await self.app(scope, receive, sent)
         except asyncio.CancelledError:
-            # Uvicorn has no more time for it, and would say 500.
+            # Uvicorn cancels what exceeds its shutdown time, and would answer 500.
             if started:
                 raise
-            stopped = Refused(503, "the server stops", retry_after="1", connection="close")
-            await refuse(stopped)(scope, receive, sent)
+            stopped = Refused(503, "the server is stopping", retry_after="1", connection="close")
+            await error_response(stopped)(scope, receive, sent)
 
 
-class Door:
-    """Lets in who has a token and, of pages, those of origins that are listed."""
+class AccessControl:
+    """Requires a valid token and, for WebSockets of web pages, an allowed origin."""
 
     def __init__(self, app: ASGIApp, *, token_file: Path | None, origins: Collection[str]) -> None:
-        """Know the tokens of a file, which may change; without a file everybody is let in."""
+        """Use the tokens of a file, reloaded when it changes; without a file none is needed."""
         self.app, self._file, self._origins = app, token_file, frozenset(origins)
         self._tokens: tokens.Tokens = {}
         self._read: tuple[int, ...] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on or refuse."""
+        """Call the app, or refuse with 401 or 403."""
         if scope["type"] != "lifespan":
             try:
-                self._judge(scope)
+                self._authorize(scope)
             except Refused as error:
-                await refuse(error)(scope, receive, send)
+                await error_response(error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
-    def _judge(self, scope: Scope) -> None:
+    def _authorize(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        if scope["type"] == "websocket" and origin and not self._is_welcome(origin, headers):
+        if scope["type"] == "websocket" and origin and not self._is_allowed_origin(origin, headers):
             raise Refused(403, f"origin {origin[:100]!r} is not allowed")
         path = scope["path"]
-        if self._file is None or path in OPEN or path.startswith(OPEN_BELOW):
+        if self._file is None or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
             return
-        scope[WELCOME] = partial(self._is_known, _presented(headers))
-        if not scope[WELCOME]():
-            raise Refused(401, "a known token is needed", www_authenticate="Bearer")
+        scope[TOKEN_CHECK] = partial(self._is_known, _bearer_token(headers))
+        if not scope[TOKEN_CHECK]():
+            raise Refused(401, "a valid token is required", www_authenticate="Bearer")
 
     def _is_known(self, token: str) -> bool:
-        return tokens.owner(self._known(), token) is not None
+        return tokens.owner(self._load_tokens(), token) is not None
 
-    def _is_welcome(self, origin: str, headers: Headers) -> bool:
-        # Browsers let any page open a WebSocket anywhere: it is for us to ask whose page it is.
+    def _is_allowed_origin(self, origin: str, headers: Headers) -> bool:
+        # Browsers let any page open a WebSocket to any host: the server must check the origin.
         return origin in self._origins or origin.split("://")[-1] == headers.get("host")
 
-    def _known(self) -> tokens.Tokens:
+    def _load_tokens(self) -> tokens.Tokens:
         assert self._file is not None
         try:
-            # Two changes within a tick of the clock have one time, but each is a file of its own.
+            # Two changes within one clock tick have the same time but different inodes.
             now = self._file.stat()
-            changed = (now.st_ino, now.st_mtime_ns, now.st_ctime_ns, now.st_size)
-            if changed != self._read:
-                self._tokens, self._read = tokens.load(self._file), changed
+            signature = (now.st_ino, now.st_mtime_ns, now.st_ctime_ns, now.st_size)
+            if signature != self._read:
+                self._tokens, self._read = tokens.load(self._file), signature
         except (UserError, OSError) as error:
             if self._read is not None:
-                print(f"unveil: nobody is let in: {error}", file=sys.stderr, flush=True)
+                print(f"unveil: all tokens are refused: {error}", file=sys.stderr, flush=True)
             self._tokens, self._read = {}, None
         return self._tokens
 
 
-def _presented(headers: Headers) -> str:
+def _bearer_token(headers: Headers) -> str:
     kind, _, token = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return token.strip()
-    # A browser's WebSocket has no other header to put it.
+    # A browser's WebSocket can set no other header.
     offered = [one.strip() for one in headers.get("sec-websocket-protocol", "").split(",")]
     return next((one.removeprefix("bearer.") for one in offered if one.startswith("bearer.")), "")
 
 
-class Intake:
-    """Receives a body whole, of bounded size and in bounded time, before a route is asked."""
+class BodyLimits:
+    """Receives each body completely, within limits of size and time, before calling the app."""
 
     def __init__(
-        self, app: ASGIApp, *, turnstile: Turnstile, max_bytes: int, seconds: float
+        self, app: ASGIApp, *, admission: AdmissionQueue, max_bytes: int, seconds: float
     ) -> None:
-        """Take bodies of ``max_bytes`` within ``seconds`` each, and 256 MB of them at once."""
-        self.app, self._turnstile = app, turnstile
+        """Accept up to ``max_bytes`` within ``seconds`` per body, and 256 MB of bodies at once."""
+        self.app, self._admission = app, admission
         self._max_bytes, self._seconds = max_bytes, seconds
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on with the whole body, or refuse."""
+        """Call the app with the whole body, or refuse with 408, 413, 415 or 429."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         try:
-            with self._room(scope) as room:
+            with self._reserve(scope) as room:
                 body = await self._body(room, receive)
                 if body is not None:
-                    await self.app(scope, _given(body, receive), send)
+                    await self.app(scope, _replay(body, receive), send)
         except Refused as error:
-            await refuse(error)(scope, receive, send)
+            await error_response(error)(scope, receive, send)
 
     @contextmanager
-    def _room(self, scope: Scope) -> Iterator[int]:
+    def _reserve(self, scope: Scope) -> Iterator[int]:
         headers = Headers(scope=scope)
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise Refused(415, "a compressed body is not taken; send the picture as it is")
+            raise Refused(415, "compressed bodies are not supported; send the picture as it is")
         length = headers.get("content-length")
         room = int(length) if length is not None else 0
         if "transfer-encoding" in headers:
             room = self._max_bytes
         if room > self._max_bytes:
             raise Refused(413, f"{room} bytes, more than {self._max_bytes}")
-        full = scope["path"] in WORK and self._turnstile.is_full
-        if full or self._held + room > HELD_BYTES:
-            raise Refused(429, "more is asked than can be answered in time", retry_after="1")
+        full = scope["path"] in PREDICTION_PATHS and self._admission.is_full
+        if full or self._held + room > MAX_BUFFERED_BYTES:
+            raise Refused(429, "too many requests to answer in time", retry_after="1")
         self._held += room
         try:
             yield room
@@ -216,7 +216,7 @@ class Intake:
         return b"".join(parts)
 
 
-def _given(body: bytes, receive: Receive) -> Receive:
+def _replay(body: bytes, receive: Receive) -> Receive:
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def give() -> Message:

@@ -1,8 +1,8 @@
-"""The bundle of now: tested before it answers, replaced while it answers, kept when it worked.
+"""The active bundle: tested before use, replaced without downtime, with a last good copy.
 
-Takes the folder of a bundle and looks at it twice a second. A new bundle that passes its self-test
-answers from the next batch on; one that does not leaves the old one where it is. A copy of the last
-that worked is kept, and started from when the folder is away or damaged.
+Checks the bundle's folder twice a second. A new bundle that passes its self-test is used from the
+next batch on; otherwise the current one stays active. A copy of the last working bundle is kept,
+for a start when the folder is missing or damaged.
 """
 
 import shutil
@@ -14,103 +14,110 @@ from pathlib import Path
 import numpy as np
 
 from unveil.common.errors import UserError
-from unveil.common.files import replacing
+from unveil.common.files import atomic_write
 from unveil.data.decoding import resize
-from unveil.data.synthetic import CLASSES, face
+from unveil.data.synthetic import CLASSES, draw_face
 from unveil.inference import model_choice
 from unveil.inference.bundle import Bundle, Precision, load
 
-EVERY = 0.5
-"""Seconds between two looks at the folder."""
+POLL_SECONDS = 0.5
+"""Seconds between two checks of the folder."""
 
-Told = Callable[[str, str], None]
-"""Is told of an outcome (``taken``, ``refused``, ``last_good``) and which bundle, or the reason."""
+Report = Callable[[str, str], None]
+"""Called with an outcome (``taken``, ``refused``, ``last_good``) and the bundle or the reason."""
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
-class Live:
-    """What is asked now; ``bundle`` may be another one at any time."""
+class ModelSlot:
+    """Holds the active bundle; ``bundle`` may be replaced at any time."""
 
     def __init__(
-        self, folder: Path, keep: Path, told: Told, precision: Precision = "float32"
+        self, folder: Path, keep: Path, report: Report, precision: Precision = "float32"
     ) -> None:
-        """Load the bundle, or the kept one; ``UserError`` where neither works."""
-        self._folder, self._keep, self._told = folder, keep, told
+        """Load the bundle in ``folder``, else the copy in ``keep``.
+
+        Raises:
+            UserError: if neither works.
+        """
+        self._folder, self._keep, self._report = folder, keep, report
         self._precision = precision
         self._seen = _signature(folder)
         self._end = threading.Event()
         try:
-            self.bundle = proven(folder, precision)
+            self.bundle = load_tested(folder, precision)
         except UserError as error:
-            if not model_choice.is_kept(keep):
+            if not model_choice.can_fall_back_to(keep):
                 raise
-            self.bundle = proven(keep, precision)
-            told("last_good", f"{self.bundle}: {error}")
+            self.bundle = load_tested(keep, precision)
+            report("last_good", f"{self.bundle}: {error}")
         else:
-            self._took()
+            self._keep_copy()
 
     def watch(self) -> None:
-        """Look for a new bundle until ``close``, in a thread of its own."""
+        """Check for a new bundle until ``close``, in a thread of its own."""
         threading.Thread(target=self._watch, name="bundle", daemon=True).start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._end.set()
 
-    def look(self) -> None:
-        """Take the bundle in the folder if it changed and passes; a refused one is not retried."""
+    def reload(self) -> None:
+        """Load the folder's bundle if it changed and passes; a refused one is not retried."""
         signature = _signature(self._folder)
         if not signature or signature == self._seen:
             return
         self._seen = signature
         try:
-            bundle = proven(self._folder, self._precision)
+            bundle = load_tested(self._folder, self._precision)
             if bundle.classes != self.bundle.classes:
-                raise UserError(f"classes {', '.join(bundle.classes)}: start the server anew")
-            model_choice.require_no_worse(self.bundle, bundle)
+                raise UserError(f"classes {', '.join(bundle.classes)}: restart the server")
+            model_choice.refuse_synthetic_replacement(self.bundle, bundle)
         except UserError as error:
-            self._told("refused", str(error))
+            self._report("refused", str(error))
             return
         self.bundle = bundle
-        self._took()
+        self._keep_copy()
 
     def _watch(self) -> None:
-        while not self._end.wait(EVERY):
+        while not self._end.wait(POLL_SECONDS):
             try:
-                self.look()
+                self.reload()
             except Exception as error:
-                self._told("refused", f"{type(error).__name__}: {error}")
+                self._report("refused", f"{type(error).__name__}: {error}")
 
-    def _took(self) -> None:
-        self._told("taken", str(self.bundle))
+    def _keep_copy(self) -> None:
+        self._report("taken", str(self.bundle))
         try:
-            with replacing(self._keep) as made:
-                shutil.copytree(self._folder, made)
-                if load(made).digest != self.bundle.digest:
+            with atomic_write(self._keep) as copy:
+                shutil.copytree(self._folder, copy)
+                if load(copy).digest != self.bundle.digest:
                     raise UserError(f"{self._folder} changed meanwhile")
         except (UserError, OSError, shutil.Error) as error:
             print(f"unveil: no last good copy: {error}", file=sys.stderr, flush=True)
 
 
 def digest(bundle: Bundle) -> str:
-    """Name a bundle by the start of the SHA-256 of its card."""
+    """Return the first 12 digits of the SHA-256 of a bundle's card."""
     return bundle.digest[:12]
 
 
-def proven(folder: Path, precision: Precision = "float32") -> Bundle:
-    """Load a bundle whose answers are probabilities; ``UserError`` says what is wrong with it.
+def load_tested(folder: Path, precision: Precision = "float32") -> Bundle:
+    """Load a bundle and run its self-test on synthetic faces.
 
-    Asked about drawn faces: finite, of sum 1, the same for a face alone and among others, and not
-    the same for all faces.
+    Its answers must be finite, of sum 1, the same for a face alone and in a batch, and not the
+    same for all faces.
+
+    Raises:
+        UserError: what is wrong with the bundle.
     """
     bundle = load(folder, precision=precision)
-    faces = _drawn(bundle.image_size)
+    faces = _synthetic_faces(bundle.image_size)
     try:
         together, alone = bundle.probabilities(faces), bundle.probabilities(faces[:1])
     except Exception as error:
-        said = (str(error).splitlines() or [""])[0][:120]
-        raise UserError(f"{folder}: the model fails: {type(error).__name__}: {said}") from None
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise UserError(f"{folder}: the model fails: {type(error).__name__}: {reason}") from None
     if fault := _fault(bundle, together, alone):
         raise UserError(f"{folder}: the model's answers are {fault}")
     return bundle
@@ -118,25 +125,25 @@ def proven(folder: Path, precision: Precision = "float32") -> Bundle:
 
 def _fault(bundle: Bundle, together: np.ndarray, alone: np.ndarray) -> str | None:
     checks = {
-        "of another shape": together.shape == (len(together), len(bundle.classes)),
+        "of the wrong shape": together.shape == (len(together), len(bundle.classes)),
         "not finite": bool(np.isfinite(together).all()),
         "below 0": bool((together >= 0).all()),
-        "of another sum than 1": bool(np.allclose(together.sum(axis=-1), 1, atol=1e-3)),
-        "others in company": bool(np.allclose(together[:1], alone, atol=1e-3)),
+        "not of sum 1": bool(np.allclose(together.sum(axis=-1), 1, atol=1e-3)),
+        "different in a batch": bool(np.allclose(together[:1], alone, atol=1e-3)),
         "the same for all faces": bool(np.ptp(together, axis=0).max() > 1e-6),
     }
     return next((fault for fault, passed in checks.items() if not passed), None)
 
 
-def _drawn(size: int) -> np.ndarray:
+def _synthetic_faces(size: int) -> np.ndarray:
     generator = np.random.default_rng(0)
-    return np.stack([resize(face(name, generator), size) for name in CLASSES])[..., np.newaxis]
+    return np.stack([resize(draw_face(name, generator), size) for name in CLASSES])[..., np.newaxis]
 
 
 def _signature(folder: Path) -> Signature:
     try:
-        found = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+        entries = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
     except OSError:
-        # Away, or just being replaced.
+        # Missing, or just being replaced.
         return ()
-    return tuple((name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found)
+    return tuple((name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in entries)

@@ -1,6 +1,6 @@
-"""/metrics of a server + thresholds -> whether its faces have drifted, with a table.
+"""Compares the drift metrics of a server with thresholds, for ``flows/monitor.py``.
 
-Takes a URL and ``monitoring`` of params.yaml, for ``flows/monitor.py``; writes nothing.
+Takes a URL and ``monitoring`` of params.yaml; returns a verdict with a table and writes no file.
 """
 
 import http.client
@@ -13,16 +13,16 @@ from unveil.common.errors import UserError
 from unveil.config.schema import Monitoring
 
 PATIENCE = 20.0
-"""Seconds for a server to answer."""
+"""Timeout of the server's answer, in seconds."""
 LARGEST = 4_000_000
-"""Bytes of an answer that are read."""
+"""The most bytes that are read of an answer."""
 
 Outcome = Literal["steady", "drifted", "too-few"]
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What a server says: drift in bits by measure, over so many ``faces``."""
+    """The metrics of a server: drift in bits by measure, over ``faces`` faces."""
 
     drift: dict[str, float]
     faces: int
@@ -30,15 +30,15 @@ class Readings:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the readings mean; ``drift`` and ``thresholds`` in bits."""
+    """The result of a comparison; ``drift`` and ``thresholds`` are in bits."""
 
     outcome: Outcome
-    said: str
+    message: str
     drift: dict[str, float]
     thresholds: dict[str, float]
 
     def table(self) -> str:
-        """Write each measure, its value, its threshold and what follows, as Markdown."""
+        """Return a Markdown table: measure, drift, threshold and verdict."""
         rows = [
             f"| {name} | {_bits(self.drift.get(name))} | {limit:.3f} | {self._of(name)} |"
             for name, limit in self.thresholds.items()
@@ -59,47 +59,53 @@ def _bits(value: float | None) -> str:
 
 
 def read(url: str, token: str | None = None) -> Readings:
-    """Ask a server for its gauges; ``UserError`` says why there is no answer or no drift in it."""
-    where = f"{url.rstrip('/')}/metrics"
-    if not where.startswith(("http://", "https://")):
-        raise UserError(f"{url!r} is no address of a server, such as http://127.0.0.1:8000")
-    return parsed(_fetched(where, token), where)
+    """Read the drift metrics of a server.
+
+    Raises:
+        UserError: if the server does not answer, or its answer has no drift.
+    """
+    metrics = f"{url.rstrip('/')}/metrics"
+    if not metrics.startswith(("http://", "https://")):
+        raise UserError(f"{url!r} is not a server address, such as http://127.0.0.1:8000")
+    return parsed(_fetched(metrics, token), metrics)
 
 
-def parsed(text: str, where: str) -> Readings:
-    """Read the gauges in ``/metrics``, whatever else stands there."""
+def parsed(text: str, url: str) -> Readings:
+    """Parse the text of ``/metrics``; ``UserError`` if it has no drift."""
     from unveil.serving.gauges import values
 
     faces = values(text, "unveil_watched_faces")
     if not faces:
         raise UserError(
-            f"{where} has no drift: its bundle has no reference; `unveil export` makes one that has"
+            f"{url} has no drift: its bundle has no reference; `unveil export` creates one with it"
         )
     drift = values(text, "unveil_drift", by="measure")
     return Readings(drift=drift, faces=int(next(iter(faces.values()))))
 
 
 def judge(readings: Readings, settings: Monitoring) -> Verdict:
-    """Hold readings against the thresholds; of too few faces nothing is concluded."""
+    """Compare readings with the thresholds; too few faces give no verdict."""
     thresholds = {str(name): limit for name, limit in settings.thresholds.items()}
-    past = [
+    exceeded = [
         f"{name} {readings.drift[name]:.3f} bits, over {limit:.3f}"
         for name, limit in thresholds.items()
         if readings.drift.get(name, 0.0) > limit
     ]
-    outcome: Outcome = "drifted" if past else "steady"
-    said = f"drifted: {'; '.join(past)}" if past else f"no drift over {readings.faces} faces"
+    outcome: Outcome = "drifted" if exceeded else "steady"
+    message = f"no drift over {readings.faces} faces"
+    if exceeded:
+        message = f"drifted: {'; '.join(exceeded)}"
     if readings.faces < settings.min_faces:
         outcome = "too-few"
-        said = f"too few faces to judge: {readings.faces} of {settings.min_faces}"
-    return Verdict(outcome, said, readings.drift, thresholds)
+        message = f"too few faces to judge: {readings.faces} of {settings.min_faces}"
+    return Verdict(outcome, message, readings.drift, thresholds)
 
 
-def _fetched(where: str, token: str | None) -> str:
-    request = urllib.request.Request(where)
+def _fetched(url: str, token: str | None) -> str:
+    request = urllib.request.Request(url)
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token.strip()}")
-    # By no proxy: what is measured, and the token, are for that server alone.
+    # No proxy: the request and its token are meant for that server alone.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=PATIENCE) as answer:
@@ -107,10 +113,10 @@ def _fetched(where: str, token: str | None) -> str:
     except urllib.error.HTTPError as error:
         error.close()
         hint = "; set UNVEIL_TOKEN or the secret unveil-token" if error.code == 401 else ""
-        raise UserError(f"{where} answers {error.code}{hint}") from None
+        raise UserError(f"{url} answers {error.code}{hint}") from None
     except (OSError, http.client.HTTPException) as error:
         why = str(getattr(error, "reason", error)) or type(error).__name__
-        raise UserError(f"{where} does not answer: {why}") from None
-    except ValueError:  # its text may hold the token
-        raise UserError(f"{where} cannot be asked: the address or the token is malformed") from None
+        raise UserError(f"{url} does not answer: {why}") from None
+    except ValueError:  # its text may contain the token
+        raise UserError(f"{url} cannot be read: the address or the token is malformed") from None
     return content.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The text for people whose faces are looked at: Regulation (EU) 2024/1689, Art. 50(3)."""
+"""The notice for people whose faces are analysed: Regulation (EU) 2024/1689, Art. 50(3)."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from unveil.serving.settings import Settings
 _TEXT = """\
 Emotion recognition is running here
 
-A computer looks at faces in pictures and says what their expression looks like: {classes}, \
-or that it is not sure. It says how a face looks, not what a person feels, and it is sometimes \
-wrong. It does not say who a person is, and infers neither race, gender nor age.
+A computer program analyses faces in pictures and estimates what their expression looks like: \
+{classes}, or that it is not sure. It describes how a face looks, not what a person feels, and it \
+is sometimes wrong. It does not identify people, and infers neither race, gender nor age.
 
 Purpose: {purpose}
 {exception}\
@@ -19,30 +19,28 @@ Run by: {contact}
 
 {kept}
 
-You may ask those who run it what is done with your picture, and object to it.
+You may ask the operator what is done with your picture, and object to it.
 """
 
 _NOTHING = (
     "What is kept: no picture, no face, no answer about a person. A picture is in the computer's "
-    "memory while it is looked at, then it is gone."
+    "memory while it is processed, and is then deleted."
 )
 _LABELS = (
-    f"{_NOTHING} Those who use this may say what an expression is; that is kept, without who said "
-    "it, and used to teach the computer."
+    f"{_NOTHING} Users may submit the correct expression of a face; this label is kept without "
+    "the user's name, and is used to train the model."
 )
 _FACES = (
-    "What is kept: where who is pictured agreed, the face, gray and small, with what its "
-    "expression is said to be, until they want it gone; it is used to teach the computer. Any "
-    "other picture is in the computer's memory while it is looked at, then it is gone. No answer "
-    "about a person is kept."
+    "What is kept: if the person in the picture agreed, the face as a small gray image with the "
+    "label that was submitted for it, until that person withdraws it; it is used to train the "
+    "model. Any other picture is in the computer's memory while it is processed, and is then "
+    "deleted. No answer about a person is kept."
 )
-_COUNTS = (
-    "Counts of requests and answers, without a trace of a person, are kept to watch the system."
-)
+_COUNTS = "Counts of requests and answers, without personal data, are kept to monitor the system."
 
 
 def text(purpose: Purpose, settings: Settings, classes: Sequence[str]) -> str:
-    """Write the notice, in plain words; without a contact it says that none was stated."""
+    """Return the notice in plain words; without a contact it says that none was stated."""
     exception = f"Why it may run here: {purpose.exception} reasons, {purpose.reason}\n"
     written = _TEXT.format(
         classes=", ".join(classes),

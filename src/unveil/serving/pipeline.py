@@ -1,8 +1,8 @@
-"""Bytes of a picture -> its faces, and what each looks like; nothing of them is kept.
+"""The prediction pipeline: bytes of a picture -> faces -> classes; nothing of them is stored.
 
-A picture is measured first, by its header and what its file is made of. The decoder and the
-detector run in processes (`pool.py`), which are killed when it takes too long, but for pictures as
-small as a face; the model has a thread of its own.
+The size of a picture is checked first, from its header and file structure. Decoder and detector
+run in processes (`decoder_pool.py`) that are killed after a timeout; a picture as small as a face
+is decoded in the server itself. The model runs in a thread of its own.
 """
 
 import asyncio
@@ -10,33 +10,33 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from unveil.data.decoding import Limits, Measured, Pixels, UnreadableImage, measured
-from unveil.inference.bundle import LARGEST, Bundle
+from unveil.data.decoding import ImageInfo, Limits, Pixels, UnreadableImage, inspect
+from unveil.inference.bundle import MAX_BATCH, Bundle
 from unveil.inference.decision import Answer, answer
 from unveil.inference.face_detector import FACE_SIDE
-from unveil.inference.face_detector import Found as Face
-from unveil.serving.admission import Turnstile
+from unveil.inference.face_detector import Detection as DetectedFace
+from unveil.serving.admission import AdmissionQueue
 from unveil.serving.batching import Batcher
-from unveil.serving.decoder_pool import GivenUp, Pool
-from unveil.serving.decoder_worker import Box, Found, How, found
+from unveil.serving.decoder_pool import DecoderPool, DecodingFailed
+from unveil.serving.decoder_worker import Box, DecodeOptions, FoundFaces, find_faces
 
-HEAVY = 4_000_000
-"""Pixels, times the scans they are read in, from which a request waits with others of its kind."""
+HEAVY_PIXELS = 4_000_000
+"""Pixels times scans above which a request uses the queue for expensive requests."""
 HEAVY_BYTES = 1_000_000
-"""So it does from these on: formats without compression, and those that Pillow reads in Python."""
+"""The same limit in bytes: for uncompressed formats and those that Pillow decodes in Python."""
 
 SMALL_BYTES = 64_000
-"""Up to which a picture of one face is decoded in the server itself."""
+"""The most bytes of a picture of one face that is decoded in the server itself."""
 
-First = Measured | Found | str
-"""What a first look gives: how large a picture is; its face if it is one; why it is unreadable."""
+Inspected = ImageInfo | FoundFaces | str
+"""The result of an inspection: the size of a picture, its face if small, or the error message."""
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A picture's faces with their boxes, or why there are none: ``no_face`` or what is damaged.
+class PictureResult:
+    """A picture's faces with boxes and answers, or the reason: ``no_face`` or the decoding error.
 
-    ``bundle`` is who answered; ``None`` where nobody had to be asked.
+    ``bundle`` is the one that answered; ``None`` if the model was not needed.
     """
 
     faces: tuple[tuple[Box, Answer], ...] = ()
@@ -45,8 +45,8 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """What a request may ask for: each picture, the pixels of a batch, and its seconds."""
+class RequestLimits:
+    """Limits of a request: of each picture, and the pixels and seconds of a batch."""
 
     picture: Limits
     batch_pixels: int
@@ -54,149 +54,162 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Gates:
-    """Who is let in: ``light`` counts requests that cost little, ``heavy`` the others."""
+class AdmissionQueues:
+    """Admission control: ``light`` for cheap requests, ``heavy`` for expensive ones."""
 
-    light: Turnstile
-    heavy: Turnstile
+    light: AdmissionQueue
+    heavy: AdmissionQueue
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a picture passes through."""
+    """Admits, decodes, detects and classifies pictures."""
 
-    pool: Pool
+    pool: DecoderPool
     batcher: Batcher
-    gates: Gates
-    bounds: Bounds
-    sized: Callable[[Sequence[float]], None]
-    """Is told the longer side of each face's box, in pixels."""
+    queues: AdmissionQueues
+    limits: RequestLimits
+    observe_sizes: Callable[[Sequence[float]], None]
+    """Called with the longer side of each face's box, in pixels."""
 
-    async def look(self, picture: bytes) -> Looked:
-        """Look at a picture; raises ``UnreadableImage``, or ``Full`` when it would wait long.
+    async def predict(self, picture: bytes) -> PictureResult:
+        """Classify the faces of a picture.
 
-        ``GivenUp`` where it takes too long, here and below.
+        Raises, as the methods below do:
+            UnreadableImage: if the picture cannot be decoded or exceeds a limit.
+            QueueFull: if it would wait too long.
+            DecodingFailed: if decoding takes too long.
+            ModelFailed: if the model fails.
         """
-        return _readable(await self.look_at_all([picture]))
+        return _readable(await self.predict_batch([picture]))
 
-    async def look_at_frame(self, frame: bytes, *, watched: bool) -> Looked:
-        """Look at a frame of a video, as at a picture, but for larger faces alone."""
-        return _readable(await self._look([frame], moving=True, watched=watched))
+    async def predict_frame(self, frame: bytes, *, watched: bool) -> PictureResult:
+        """Classify the faces of a video frame; only larger faces are detected."""
+        return _readable(await self._predict([frame], moving=True, watched=watched))
 
-    async def look_at_all(self, pictures: Sequence[bytes], *, watched: bool = True) -> list[Looked]:
-        """Look at several at once; one that cannot be read has its reason."""
-        return await self._look(pictures, moving=False, watched=watched)
+    async def predict_batch(
+        self, pictures: Sequence[bytes], *, watched: bool = True
+    ) -> list[PictureResult]:
+        """Classify several pictures; the result of an unreadable one has the reason."""
+        return await self._predict(pictures, moving=False, watched=watched)
 
     async def face(self, picture: bytes) -> Pixels:
-        """Cut the one face out of a picture as the model sees it; else ``UnreadableImage``."""
-        async with self._inside([picture]) as first:
-            (found,) = await self._find_all([picture], first, moving=False)
+        """Crop the only face of a picture as the model sees it, gray ``(size, size)``.
+
+        Raises:
+            UnreadableImage: also if there is not exactly one face.
+        """
+        async with self._admitted([picture]) as inspected:
+            (found,) = await self._find_all([picture], inspected, moving=False)
         if isinstance(found, str):
             raise UnreadableImage(found)
         if len(found) != 1:
-            raise UnreadableImage(f"{len(found)} faces; a picture of one is needed")
+            raise UnreadableImage(f"{len(found)} faces; a picture of one face is required")
         return found[0][1]
 
-    async def _look(
+    async def _predict(
         self, pictures: Sequence[bytes], *, moving: bool, watched: bool
-    ) -> list[Looked]:
-        async with self._inside(pictures) as first:
-            found = await self._find_all(pictures, first, moving=moving)
+    ) -> list[PictureResult]:
+        async with self._admitted(pictures) as inspected:
+            found = await self._find_all(pictures, inspected, moving=moving)
             faces = [face for one in found if not isinstance(one, str) for face in one]
             answers = iter(await self._answers([crop for _, crop in faces], watched=watched))
         if watched and faces:
-            self.sized([max(box[2:]) for box, _ in faces])
-        told = []
+            self.observe_sizes([max(box[2:]) for box, _ in faces])
+        results = []
         for one in found:
             if isinstance(one, str):
-                told.append(Looked(reason=one))
+                results.append(PictureResult(reason=one))
                 continue
-            named = [(box, *next(answers)) for box, _ in one]
-            answered = tuple((box, said) for box, said, _ in named)
-            if not named:
-                told.append(Looked(reason="no_face"))
+            answered = [(box, *next(answers)) for box, _ in one]
+            if not answered:
+                results.append(PictureResult(reason="no_face"))
             else:
-                told.append(Looked(faces=answered, bundle=named[0][2]))
-        return told
+                named = tuple((box, face) for box, face, _ in answered)
+                results.append(PictureResult(faces=named, bundle=answered[0][2]))
+        return results
 
     @asynccontextmanager
-    async def _inside(self, pictures: Sequence[bytes]) -> AsyncIterator[list[First]]:
-        """Be inside with pictures that are measured; what costs much has a gate of its own."""
-        with ExitStack() as gate:
-            gate.enter_context(self.gates.light.passed(len(pictures)))
-            limits, size = self.bounds.picture, self.batcher.image_size
-            first = await asyncio.to_thread(_first_all, pictures, limits, size)
-            pixels = sum(one.width * one.height for one in first if isinstance(one, Measured))
-            if len(first) > 1 and pixels > self.bounds.batch_pixels:
-                most = self.bounds.batch_pixels
+    async def _admitted(self, pictures: Sequence[bytes]) -> AsyncIterator[list[Inspected]]:
+        """Inspect pictures and hold their places in the queue that fits their cost."""
+        with ExitStack() as place:
+            place.enter_context(self.queues.light.admit(len(pictures)))
+            limits, size = self.limits.picture, self.batcher.image_size
+            inspected = await asyncio.to_thread(_inspect_all, pictures, limits, size)
+            pixels = sum(one.width * one.height for one in inspected if isinstance(one, ImageInfo))
+            if len(inspected) > 1 and pixels > self.limits.batch_pixels:
+                most = self.limits.batch_pixels
                 raise UnreadableImage(f"{pixels} pixels in all pictures, more than {most}")
-            if _is_heavy(first):
-                gate.close()
-                gate.enter_context(self.gates.heavy.passed(len(pictures)))
-            yield first
+            if _is_heavy(inspected):
+                place.close()
+                place.enter_context(self.queues.heavy.admit(len(pictures)))
+            yield inspected
 
     async def _find_all(
-        self, pictures: Sequence[bytes], first: Sequence[First], *, moving: bool
-    ) -> list[Found | str]:
-        how, heavy = How(moving, self.batcher.image_size), _is_heavy(first)
+        self, pictures: Sequence[bytes], inspected: Sequence[Inspected], *, moving: bool
+    ) -> list[FoundFaces | str]:
+        options, heavy = DecodeOptions(moving, self.batcher.image_size), _is_heavy(inspected)
+        seconds = self.limits.batch_seconds
         try:
-            async with asyncio.timeout(self.bounds.batch_seconds):
-                # One after the other: a batch is not to have all processes.
+            async with asyncio.timeout(seconds):
+                # One after the other: a batch must not occupy all processes.
                 return [
-                    await self._find(picture, how, heavy=heavy)
-                    if isinstance(one, Measured)
+                    await self._find(picture, options, heavy=heavy)
+                    if isinstance(one, ImageInfo)
                     else one
-                    for picture, one in zip(pictures, first, strict=True)
+                    for picture, one in zip(pictures, inspected, strict=True)
                 ]
         except TimeoutError:
-            raise GivenUp(f"it took more than {self.bounds.batch_seconds:g} seconds") from None
+            raise DecodingFailed(f"it took more than {seconds:g} seconds") from None
 
-    async def _find(self, picture: bytes, how: How, *, heavy: bool) -> Found | str:
+    async def _find(
+        self, picture: bytes, options: DecodeOptions, *, heavy: bool
+    ) -> FoundFaces | str:
         try:
-            return await self.pool.find(picture, how, heavy=heavy)
+            return await self.pool.find(picture, options, heavy=heavy)
         except UnreadableImage as error:
             return str(error)
 
     async def _answers(
         self, crops: Sequence[Pixels], *, watched: bool
     ) -> list[tuple[Answer, Bundle]]:
-        told: list[tuple[Answer, Bundle]] = []
-        # In parts: others' faces are asked about in between.
-        for start in range(0, len(crops), LARGEST):
-            asked = await self.batcher.ask(crops[start : start + LARGEST], watched=watched)
-            bundle = asked.bundle
-            rows = asked.probabilities
-            told += [(answer(row, bundle.classes, bundle.abstain_below), bundle) for row in rows]
-        return told
+        answers: list[tuple[Answer, Bundle]] = []
+        # In parts, so that faces of other requests are processed in between.
+        for start in range(0, len(crops), MAX_BATCH):
+            part = await self.batcher.predict(crops[start : start + MAX_BATCH], watched=watched)
+            bundle = part.bundle
+            rows = part.probabilities
+            answers += [(answer(row, bundle.classes, bundle.abstain_below), bundle) for row in rows]
+        return answers
 
 
-def _first_all(pictures: Sequence[bytes], limits: Limits, size: int) -> list[First]:
-    return [_first(one, limits, size) for one in pictures]
+def _inspect_all(pictures: Sequence[bytes], limits: Limits, size: int) -> list[Inspected]:
+    return [_inspect(one, limits, size) for one in pictures]
 
 
-def _first(picture: bytes, limits: Limits, size: int) -> First:
+def _inspect(picture: bytes, limits: Limits, size: int) -> Inspected:
     try:
-        one = measured(picture, limits)
+        one = inspect(picture, limits)
         if max(one.width, one.height) > FACE_SIDE or one.content > SMALL_BYTES:
             return one
-        # A face already: to have it cut out elsewhere would take longer than to do it.
-        return found(picture, _none, limits, size)
+        # As small as a face: sending it to another process would take longer than decoding it.
+        return find_faces(picture, _none, limits, size)
     except UnreadableImage as error:
         return str(error)
 
 
-def _none(picture: Pixels) -> list[Face]:
+def _none(picture: Pixels) -> list[DetectedFace]:
     return []
 
 
-def _is_heavy(first: Sequence[First]) -> bool:
-    read = [one for one in first if isinstance(one, Measured)]
-    work = sum(one.width * one.height * max(1, one.scans) for one in read)
-    return work > HEAVY or sum(one.content for one in read) > HEAVY_BYTES
+def _is_heavy(inspected: Sequence[Inspected]) -> bool:
+    sizes = [one for one in inspected if isinstance(one, ImageInfo)]
+    work = sum(one.width * one.height * max(1, one.scans) for one in sizes)
+    return work > HEAVY_PIXELS or sum(one.content for one in sizes) > HEAVY_BYTES
 
 
-def _readable(looked: Sequence[Looked]) -> Looked:
-    (one,) = looked
-    if one.reason not in (None, "no_face"):
-        raise UnreadableImage(one.reason)
-    return one
+def _readable(results: Sequence[PictureResult]) -> PictureResult:
+    (result,) = results
+    if result.reason not in (None, "no_face"):
+        raise UnreadableImage(result.reason)
+    return result

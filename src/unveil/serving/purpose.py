@@ -1,9 +1,9 @@
-"""What the answers are for: declared before anything is served, and refused where the law does.
+"""The declared purpose of a server; purposes that the law prohibits are refused.
 
-Takes a sentence; gives a ``Purpose`` or a ``UserError``. Inferring emotions at work and in
-education is prohibited, medical and safety reasons excepted: Regulation (EU) 2024/1689, Art.
-5(1)(f). The words below catch what is said openly and no more; the declaration stays the
-declarer's.
+Takes a sentence; returns a ``Purpose`` or raises ``UserError``. Inferring emotions at work and in
+education is prohibited, except for medical or safety reasons: Regulation (EU) 2024/1689, Art.
+5(1)(f). The words below only detect what is stated openly; the operator is responsible for the
+declaration.
 """
 
 import re
@@ -51,7 +51,7 @@ PROHIBITED = {
         r"|escuelas?|alumn[oa]s?|estudiant\w*|colegios?|profesor\w*|aulas?"
     ),
 }
-"""Words by which a purpose says that it is of that kind, as ``_plain`` writes them."""
+"""Regular expressions of the words that reveal a prohibited purpose, normalised by ``_plain``."""
 
 LONGEST = 300
 _LEAST_WORDS = 3
@@ -59,7 +59,7 @@ _LEAST_WORDS = 3
 
 @dataclass(frozen=True)
 class Purpose:
-    """A declared purpose and, where it needs one, the exception with its reason."""
+    """A declared purpose and, if it needs one, the exception with its reason."""
 
     text: str
     exception: Exempt | None = None
@@ -67,7 +67,7 @@ class Purpose:
 
 
 def declared(text: str, exception: Exempt | None, reason: str | None) -> Purpose:
-    """Take a declaration, or say in one line why nothing is served for it."""
+    """Check a declaration; ``UserError`` gives the reason why it is refused."""
     purpose = Purpose(_sentence("purpose", text), exception, reason)
     if exception and not reason:
         raise UserError(f"--exception {exception} needs a --reason, which is logged")
@@ -78,14 +78,14 @@ def declared(text: str, exception: Exempt | None, reason: str | None) -> Purpose
     for kind, words in PROHIBITED.items():
         if found := re.search(rf"\b({words})\b", _plain(text)):
             raise UserError(
-                f"purpose speaks of {kind} ({found[0]!r}): prohibited in the EU since 2025-02-02 "
-                "but for medical or safety reasons: --exception medical|safety --reason TEXT"
+                f"purpose mentions {kind} ({found[0]!r}): prohibited in the EU since 2025-02-02 "
+                "except for medical or safety reasons: --exception medical|safety --reason TEXT"
             )
     return purpose
 
 
 def _plain(text: str) -> str:
-    """Write a sentence without accents, capitals and signs, one space between words."""
+    """Normalise a sentence: no accents, capitals or punctuation, one space between words."""
     letters = unicodedata.normalize("NFKD", text)
     bare = "".join(one for one in letters if not unicodedata.category(one).startswith("M"))
     return re.sub(r"[\W_]+", " ", bare.casefold())
@@ -95,7 +95,7 @@ def _sentence(kind: str, text: str) -> str:
     words = text.split()
     if len(words) < _LEAST_WORDS or len(text) > LONGEST or not text.isprintable():
         raise UserError(
-            f"{kind} {text[:40]!r} is no sentence: say in {_LEAST_WORDS} words or more, at "
-            f"most {LONGEST} characters, who is looked at and what for"
+            f"{kind} {text[:40]!r} is not a sentence: state in {_LEAST_WORDS} words or more, at "
+            f"most {LONGEST} characters, whose faces are analysed and what for"
         )
     return " ".join(words)

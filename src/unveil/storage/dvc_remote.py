@@ -1,7 +1,7 @@
-"""Where DVC keeps the versions: its default remote, in `.dvc/config` for everyone.
+"""DVC's default remote in `.dvc/config`, which is shared through git.
 
-Takes a place on S3; writes its URL, endpoint and region, and never a credential. Those come from
-the environment, a profile, or `.dvc/config.local`, which git does not see.
+Writes URL, endpoint and region of an S3 location, but never credentials. Those come from the
+environment, a profile, or `.dvc/config.local`, which git ignores.
 """
 
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from unveil.common.errors import UserError
-from unveil.common.files import existing, replacing
-from unveil.storage import Place
+from unveil.common.files import atomic_write, require_path
+from unveil.storage import StorageLocation
 
 CONFIG = Path(".dvc/config")
 NAME = "store"
@@ -20,10 +20,10 @@ SECRETS = ("access_key_id", "secret_access_key", "session_token", "sse_customer_
 
 
 def settings(url: str) -> dict[str, str]:
-    """Give what DVC has of the remote at ``url``: endpoint, region, credentials, from all levels.
+    """Return DVC's settings of the remote at ``url``: endpoint, region, credentials, of all levels.
 
     Raises:
-        UserError: a credential stands where git would keep it.
+        UserError: a credential is in ``.dvc/config``, which is in git.
     """
     shared, merged = _config().read("repo"), _config().read()
     for name, own in shared["remote"].items():
@@ -32,49 +32,51 @@ def settings(url: str) -> dict[str, str]:
             raise UserError(f"{CONFIG} is in git and holds {', '.join(found)}; move it: {fix}")
     name = _name(merged, url)
     own = dict(merged["remote"].get(name, {}))
-    # What was said of another place holds for that place, except for the keys.
+    # Settings of another URL are for that URL, except for the credentials.
     if own.get("url", url) != url:
         own = {key: value for key, value in own.items() if key in (*SECRETS, "profile")}
     return own
 
 
-def make_default(place: Place) -> list[str]:
-    """Make a place the default remote; gives what was done, a line for each thing."""
-    name = _name(_config().read(), place.url)
-    before = existing(CONFIG, made_by="dvc init").read_bytes()
-    with replacing(CONFIG) as path:
+def make_default(location: StorageLocation) -> list[str]:
+    """Make a location DVC's default remote; return a line for each step."""
+    name = _name(_config().read(), location.url)
+    before = require_path(CONFIG, made_by="dvc init").read_bytes()
+    with atomic_write(CONFIG) as path:
         shutil.copy(CONFIG, path)
-        replaced = _edit(path, name, place)
+        replaced = _edit(path, name, location)
         after = path.read_bytes()
-    said = [f"DVC: the default remote is {name}, {place.url}{replaced}"]
+    lines = [f"DVC: the default remote is {name}, {location.url}{replaced}"]
     if after != before:
-        said.append(f"keep it: git add {CONFIG} && git commit")
-    return said + _shadowed(name, place)
+        lines.append(f"keep it: git add {CONFIG} && git commit")
+    return lines + _overridden(name, location)
 
 
-def _edit(path: Path, name: str, place: Place) -> str:
-    with _told(), _config(path.parent).edit("repo") as content:
+def _edit(path: Path, name: str, location: StorageLocation) -> str:
+    with _dvc_errors(), _config(path.parent).edit("repo") as content:
         before = content["remote"].get(name, {})
-        own = before if before.get("url") == place.url else {}
-        # Without verify a damaged object is kept under the hash it should have.
-        own |= {"url": place.url, "verify": "true"}
-        own |= {"endpointurl": place.endpoint} if place.endpoint else {}
-        own |= {"region": place.region} if place.region else {}
+        own = before if before.get("url") == location.url else {}
+        # Without verify DVC would cache a damaged object under the expected hash.
+        own |= {"url": location.url, "verify": "true"}
+        own |= {"endpointurl": location.endpoint} if location.endpoint else {}
+        own |= {"region": location.region} if location.region else {}
         content["remote"][name], content["core"]["remote"] = own, name
-    replaced: str = before.get("url", place.url)
-    return "" if replaced == place.url else f" in place of {replaced}"
+    replaced: str = before.get("url", location.url)
+    return "" if replaced == location.url else f" in place of {replaced}"
 
 
-def _shadowed(name: str, place: Place) -> list[str]:
+def _overridden(name: str, location: StorageLocation) -> list[str]:
     merged = _config().read()
     own = merged["remote"][name]
     wanted: dict[str, tuple[Any, Any]] = {
         "the default remote": (merged["core"]["remote"], name),
-        "url": (own["url"], place.url),
-        "endpointurl": (own.get("endpointurl"), place.endpoint),
+        "url": (own["url"], location.url),
+        "endpointurl": (own.get("endpointurl"), location.endpoint),
         "verify": (own["verify"], "true"),
     }
-    differ = {key: found for key, (found, asked) in wanted.items() if str(found) != str(asked)}
+    differ = {
+        key: actual for key, (actual, expected) in wanted.items() if str(actual) != str(expected)
+    }
     return [f"DIFFERS here, by .dvc/config.local: {key} is {differ[key]}" for key in differ]
 
 
@@ -87,14 +89,14 @@ def _name(merged: Mapping[str, Any], url: str) -> str:
 def _config(folder: Path = CONFIG.parent) -> Any:
     from dvc.config import Config
 
-    existing(folder / CONFIG.name, made_by="dvc init")
-    with _told():
-        # As it stands: a remote may have its keys before it has its URL.
+    require_path(folder / CONFIG.name, made_by="dvc init")
+    with _dvc_errors():
+        # Not validated: a remote may have credentials before it has a URL.
         return Config(str(folder.resolve()), validate=False)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _dvc_errors() -> Iterator[None]:
     from dvc.exceptions import DvcException
 
     try:

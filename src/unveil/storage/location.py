@@ -1,4 +1,4 @@
-"""Where versions lie: names that are well formed, and no credentials."""
+"""Parse and validate the S3 location of a DVC remote; credentials are refused."""
 
 import ipaddress
 import re
@@ -13,12 +13,12 @@ SHAPE = (
     "s3://BUCKET/PREFIX: a bucket of 3 to 63 a-z, 0-9, . and -, "
     "then names of letters, digits and !_.*'()- with slashes between"
 )
-LONGEST = 900  # of 1,024 bytes of a key; DVC needs the rest
+MAX_PREFIX_LENGTH = 900  # of the 1,024 bytes of an object key; DVC needs the rest
 
 
 @dataclass(frozen=True)
-class Place:
-    """A bucket, what the keys of its objects begin with, and the server; ``None`` is AWS."""
+class StorageLocation:
+    """A bucket, the prefix of its object keys, the server (``None``: AWS) and the region."""
 
     bucket: str
     prefix: str
@@ -27,30 +27,32 @@ class Place:
 
     @property
     def url(self) -> str:
-        """As DVC names it."""
+        """The URL of the DVC remote."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     @property
-    def below(self) -> str:
-        """What the key of each object begins with."""
+    def key_prefix(self) -> str:
+        """The prefix of all object keys, with its slash."""
         return f"{self.prefix}/" if self.prefix else ""
 
 
-def place(url: str, *, endpoint: str | None = None, region: str | None = None) -> Place:
-    """Read where versions are to lie.
+def parse_location(
+    url: str, *, endpoint: str | None = None, region: str | None = None
+) -> StorageLocation:
+    """Parse the URL, endpoint and region of a DVC remote.
 
     Raises:
-        UserError: a name that no bucket may have, or a URL with credentials in it.
+        UserError: an invalid name, or a URL with credentials.
     """
-    found = re.fullmatch(rf"s3://({BUCKET})((?:/{PREFIX})*)/?", url, re.ASCII)
-    if not found or _is_address(found[1]) or len(found[2]) > LONGEST:
-        raise UserError(f"{_harmless(url)!r} is no place for versions; it is {SHAPE}")
+    parts = re.fullmatch(rf"s3://({BUCKET})((?:/{PREFIX})*)/?", url, re.ASCII)
+    if not parts or _is_address(parts[1]) or len(parts[2]) > MAX_PREFIX_LENGTH:
+        raise UserError(f"{_redacted(url)!r} is not a valid remote URL; expected {SHAPE}")
     if endpoint is not None and not _is_server(endpoint):
         shape = "https://HOST or http://HOST:PORT"
-        raise UserError(f"{_harmless(endpoint)!r} is no endpoint; it is {shape}")
+        raise UserError(f"{_redacted(endpoint)!r} is not a valid endpoint; expected {shape}")
     if region is not None and not re.fullmatch("[a-z0-9-]{1,40}", region):
-        raise UserError(f"{region[:80]!r} is no region; it is like eu-central-1")
-    return Place(found[1], found[2].strip("/"), endpoint, region)
+        raise UserError(f"{region[:80]!r} is not a valid region; expected one such as eu-central-1")
+    return StorageLocation(parts[1], parts[2].strip("/"), endpoint, region)
 
 
 def _is_address(name: str) -> bool:
@@ -67,10 +69,10 @@ def _is_server(endpoint: str) -> bool:
         known = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    # No @, ? or #: what stands there is a password or a signature, and git would keep it.
+    # No @, ? or #: a password or a signature there would be committed to git.
     return known and bool(re.fullmatch(r"https?://[\w.:\[\]-]+(/[\w./-]*)?", endpoint, re.ASCII))
 
 
-def _harmless(url: str) -> str:
-    # People paste keys into URLs, before an @ or behind a question mark.
+def _redacted(url: str) -> str:
+    # Credentials may be pasted into URLs, before an @ or after a question mark.
     return re.sub(r"[^/]*@", "...@", re.split("[?#]", url)[0])[:200]

@@ -1,4 +1,4 @@
-"""Arrays -> batches, none of them copied whole: they may be larger than memory."""
+"""Arrays -> batches, without copying the arrays: they may be larger than memory."""
 
 import functools
 from typing import Any
@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of ``arrays``, inputs first, without end, every row once in ``steps`` of them.
+    """An endless sequence of shuffled batches of ``arrays``, inputs first.
 
-    With ``mixup`` each row is mixed with another of its batch, in a share drawn from
-    Beta(mixup, mixup) (Zhang et al., 2018, arXiv:1710.09412, section 2); 0 mixes none.
+    Every ``steps`` batches contain each row once. With ``mixup`` each row is mixed with another
+    row of its batch, with a ratio drawn from Beta(mixup, mixup) (Zhang et al., 2018,
+    arXiv:1710.09412, section 2); 0 disables it.
 
-    ``lot`` is ``(seed, first epoch)``; epoch ``e`` has the order drawn from ``(seed, e)``. Batch
-    ``i`` is a function of ``i`` alone: Keras reads ahead into the next epoch before it says that
-    this one ended, and shuffles arrays into the same order every epoch once a seed is set.
+    ``seed_and_epoch`` is ``(seed, first epoch)``; epoch ``e`` is shuffled with ``(seed, e)``. Batch
+    ``i`` depends on ``i`` alone: Keras prefetches batches of the next epoch before
+    ``on_epoch_end``, and with a global seed it shuffles arrays into the same order every epoch.
     """
 
     num_batches = None
@@ -25,41 +26,41 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self,
         *arrays: NDArray[Any],
         batch_size: int,
-        lot: tuple[int, int],
+        seed_and_epoch: tuple[int, int],
         mixup: float = 0,
     ) -> None:
         super().__init__()
         self._mixup = mixup
         self._arrays = arrays
         self._batch_size = batch_size
-        self._seed, self._first = lot
+        self._seed, self._first = seed_and_epoch
         self.steps = -(-len(arrays[0]) // batch_size)
-        self._order = functools.lru_cache(maxsize=2)(self._drawn)
+        self._order = functools.lru_cache(maxsize=2)(self._shuffle)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
-        epoch, place = divmod(index, self.steps)
-        rows = self._order(epoch)[place * self._batch_size :][: self._batch_size]
+        epoch, step = divmod(index, self.steps)
+        rows = self._order(epoch)[step * self._batch_size :][: self._batch_size]
         batch = tuple(array[rows] for array in self._arrays)
-        return self._mixed(batch, self._first + epoch, place) if self._mixup else batch
+        return self._mix(batch, self._first + epoch, step) if self._mixup else batch
 
-    def _mixed(
-        self, batch: tuple[NDArray[Any], ...], epoch: int, place: int
+    def _mix(
+        self, batch: tuple[NDArray[Any], ...], epoch: int, step: int
     ) -> tuple[NDArray[Any], ...]:
-        # A number more than the order of the epoch has, so that no two draws are the same.
-        generator = np.random.default_rng((self._seed, epoch, place, 0))
-        share = np.float32(generator.beta(self._mixup, self._mixup))
+        # A longer seed than that of the shuffle, so that the two streams never coincide.
+        generator = np.random.default_rng((self._seed, epoch, step, 0))
+        ratio = np.float32(generator.beta(self._mixup, self._mixup))
         other = generator.permutation(len(batch[0]))
-        return tuple(share * array + (1 - share) * array[other] for array in batch)
+        return tuple(ratio * array + (1 - ratio) * array[other] for array in batch)
 
-    def _drawn(self, epoch: int) -> NDArray[np.int64]:
+    def _shuffle(self, epoch: int) -> NDArray[np.int64]:
         generator = np.random.default_rng((self._seed, self._first + epoch))
         return generator.permutation(len(self._arrays[0]))
 
 
-class Lots(keras.utils.PyDataset):  # type: ignore[misc]
-    """The rows of ``arrays`` in their order, ``size`` at a time.
+class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of ``size`` rows of ``arrays``, in order, for validation and prediction.
 
-    Given the arrays themselves, Keras copies them whole into a tensor.
+    Given the arrays themselves, Keras would copy them into one tensor.
     """
 
     def __init__(self, *arrays: NDArray[Any], size: int) -> None:
@@ -75,5 +76,5 @@ class Lots(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Give class indices ``(n,)`` as ``(n, classes)`` zeros and ones."""
+    """One-hot encode class indices ``(n,)`` as ``(n, classes)``."""
     return np.eye(classes, dtype=np.float32)[labels]

@@ -1,4 +1,4 @@
-"""What happens around an epoch: its draws, the best weights, its row, and when a stage ends."""
+"""Keras callbacks: seeding, best weights, early stopping, batch-norm statistics, epoch history."""
 
 import sys
 import time
@@ -13,17 +13,17 @@ from tqdm import tqdm
 from unveil.config.schema import Stage
 
 Row = dict[str, float]
-"""One epoch: ``epoch`` (from 0, over both stages), ``stage`` (from 1), ``seconds``, ``timestamp``
-(milliseconds since 1970) and the measures by name."""
+"""One epoch: ``epoch`` (from 0, over all stages), ``stage`` (from 1), ``seconds``, ``timestamp``
+(milliseconds since 1970) and the metrics by name."""
 
 Record = Callable[[Row], None]
-"""Called with the row of each epoch, in order."""
+"""Callback that receives the row of each epoch, in order."""
 
 
-class Draws(keras.callbacks.Callback):  # type: ignore[misc]
-    """Draw the dropout and the augmentation of an epoch from seed and epoch alone.
+class SeedEachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Seed dropout and augmentation at the start of each epoch from ``(seed, epoch)``.
 
-    Keras saves the state of no generator: a training that goes on after a kill would draw anew.
+    Keras does not save the state of seed generators: a resumed run would draw other numbers.
     """
 
     def __init__(self, seed: int) -> None:
@@ -31,44 +31,45 @@ class Draws(keras.callbacks.Callback):  # type: ignore[misc]
         self._seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Set every generator of the network that learns."""
-        for place, generator in enumerate(generators(self.model)):
-            drawn = np.random.SeedSequence((self._seed, epoch, place)).generate_state(1)[0] >> 1
+        """Set the state of every seed generator of the model."""
+        for index, generator in enumerate(generators(self.model)):
+            drawn = np.random.SeedSequence((self._seed, epoch, index)).generate_state(1)[0] >> 1
             generator.state.assign([int(drawn), 0])
 
 
 def generators(network: keras.Model) -> list[keras.random.SeedGenerator]:
-    """List the random generators of all layers, in the order of the layers."""
+    """List the seed generators of all layers, in layer order."""
     layers = network._flatten_layers()
     return [generator for layer in layers for generator in layer._seed_generators]
 
 
-class Norms(keras.callbacks.Callback):  # type: ignore[misc]
-    """While averaged weights are measured, give their batch-norms the statistics they make.
+class RecalibrateBatchNorm(keras.callbacks.Callback):  # type: ignore[misc]
+    """Recompute batch-norm statistics for the averaged weights during validation.
 
-    Those that were followed are of the weights that learn: with them a network of five blocks was
-    0.05 of macro-F1 worse. Izmailov et al. (2018, arXiv:1803.05407, section 3.2) do the same.
+    The moving statistics belong to the weights being trained: with them the averaged weights of a
+    network of five blocks were 0.05 of macro-F1 worse. The procedure is that of Izmailov et al.
+    (2018, arXiv:1803.05407, section 3.2).
     """
 
     BATCHES = 20
 
     def __init__(self, batches: Sequence[tuple[Any, ...]]) -> None:
         super().__init__()
-        self._inputs = [batches[place][0] for place in range(self.BATCHES)]
+        self._inputs = [batches[index][0] for index in range(self.BATCHES)]
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Take the mean of the statistics over some batches."""
+        """Average the batch statistics over ``BATCHES`` batches."""
         layers = self.model._flatten_layers()
         kind = keras.layers.BatchNormalization
         self._norms = [one for one in layers if isinstance(one, kind) and one.trainable]
         self._before = [(one.momentum, one.get_weights()) for one in self._norms]
-        for place, inputs in enumerate(self._inputs):
+        for index, inputs in enumerate(self._inputs):
             for norm in self._norms:
-                norm.momentum = place / (place + 1)
+                norm.momentum = index / (index + 1)
             self.model(inputs, training=True)
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        """Put the statistics of the weights that learn back."""
+        """Restore the statistics of the weights being trained."""
         for norm, (momentum, (*_, mean, variance)) in zip(self._norms, self._before, strict=True):
             norm.momentum = momentum
             norm.moving_mean.assign(mean)
@@ -76,10 +77,10 @@ class Norms(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keep the network's weights of the best validation macro-F1, over all stages.
+    """Keep the weights with the best validation macro-F1 over all stages.
 
-    They are taken while the validation is under way: with a moving average of the weights, what is
-    measured then is in the network then, and no longer at the end of the epoch.
+    They are copied at the end of validation, not of the epoch: with a moving average of the
+    weights, the averaged ones are in the network only during validation.
     """
 
     def __init__(self, network: keras.Model) -> None:
@@ -89,7 +90,7 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
         self.weights = network.get_weights()
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        """Take the weights when they beat all before."""
+        """Copy the weights if their score is the best so far."""
         score = float((logs or {})["macro_f1"])
         if score > self.score:
             self.score, self.weights = score, self._network.get_weights()
@@ -100,9 +101,10 @@ class BestWeights(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Patience(keras.callbacks.Callback):  # type: ignore[misc]
-    """End a stage after ``patience`` epochs without a better validation macro-F1.
+    """Stop a stage after ``patience`` epochs without a better validation macro-F1.
 
-    With ``decay: plateau`` the rate is halved after each ``patience // 2`` of them in a row.
+    With ``decay: plateau`` the learning rate is halved after every ``patience // 2`` consecutive
+    epochs without improvement.
     """
 
     def __init__(self, stage: Stage, *, best: float = float("-inf"), waited: int = 0) -> None:
@@ -111,7 +113,7 @@ class Patience(keras.callbacks.Callback):  # type: ignore[misc]
         self.best, self.waited = best, waited
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Count, and halve the rate or end the stage when it is time."""
+        """Count epochs without improvement; halve the learning rate or stop the stage."""
         score = float((logs or {})["val_macro_f1"])
         if score > self.best:
             self.best, self.waited = score, 0
@@ -124,8 +126,8 @@ class Patience(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.optimizer.learning_rate = float(rate) / 2
 
 
-class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
-    """Write the row of every epoch, over both stages, and show people the progress."""
+class EpochHistory(keras.callbacks.Callback):  # type: ignore[misc]
+    """Record a row for every epoch, over all stages, and show a progress bar."""
 
     def __init__(self, key: str, stages: int) -> None:
         super().__init__()
@@ -135,21 +137,21 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
         self._bar: tqdm[Any] | None = None
 
     @property
-    def done(self) -> int:
-        """The number of finished epochs."""
+    def completed(self) -> int:
+        """The number of completed epochs."""
         return len(self.rows)
 
-    def stage(self, number: int, *, steps: int) -> None:
-        """Say that a stage of ``steps`` batches an epoch begins."""
+    def start_stage(self, number: int, *, steps: int) -> None:
+        """Begin a stage (from 1) of ``steps`` batches per epoch."""
         self._number, self._steps = number, steps
 
     def table(self) -> pd.DataFrame:
-        """Give one row for each epoch."""
+        """Return one row per epoch."""
         return pd.DataFrame(self.rows)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Open the progress of the stage."""
-        epochs = self.params["epochs"] - self.done
+        """Open the progress bar of the stage."""
+        epochs = self.params["epochs"] - self.completed
         self._bar = tqdm(
             total=epochs * self._steps,
             desc=f"{self._key}, stage {self._number} of {self._stages}",
@@ -158,16 +160,16 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
         )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Start the clock."""
+        """Start the timer of the epoch."""
         self._began = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Move the progress on."""
+        """Advance the progress bar."""
         if self._bar is not None:
             self._bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the row of the epoch."""
+        """Record the row of the epoch."""
         row: Row = {
             "epoch": epoch,
             "stage": self._number,
@@ -182,6 +184,6 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]
             )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Close the progress."""
+        """Close the progress bar."""
         if self._bar is not None:
             self._bar.close()

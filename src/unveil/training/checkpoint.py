@@ -1,8 +1,8 @@
-"""What a training needs to go on after a kill: a file for each epoch, used whole or not at all.
+"""Checkpoints: interrupted runs resume from the last completed epoch.
 
-Below ``.checkpoints/ARCH`` lie a ``lock`` and a folder named by the training's identity, with its
-``origin`` and the last two ``EPOCH-SHA256.npz``. A training with other data, parameters, code or
-libraries has another identity and never looks there.
+``.checkpoints/ARCH`` contains a ``lock`` and a folder named by the run's identity, with its
+``origin`` and the last two ``EPOCH-SHA256.npz``. Files are written atomically. A run with other
+data, parameters, code or libraries has another identity and never reads these checkpoints.
 """
 
 import hashlib
@@ -27,34 +27,33 @@ from numpy.typing import NDArray
 from pydantic_core import to_jsonable_python as plain
 
 from unveil.common.errors import UserError
-from unveil.common.files import existing, replacing, sha256, sweep
-from unveil.common.locks import alone
-from unveil.common.paths import PACKED, pipeline
+from unveil.common.files import atomic_write, remove_stale, require_path, sha256
+from unveil.common.locks import exclusive_lock
+from unveil.common.paths import PACKED, pipeline_paths
 from unveil.config.params import Params
 from unveil.training.devices import precision
 
 CODE = ("common", "config", "data", "networks", "training")
-"""The packages that decide what a training gives: those of its stage in dvc.yaml."""
-"""The modules that decide what a training gives."""
+"""The packages whose code is part of a run's identity: those of its stage in dvc.yaml."""
 
-KEPT = 2
-"""How many checkpoints are kept: the newest, and one to fall back on."""
+KEEP_LAST = 2
+"""Number of checkpoints to keep: the newest, and one to fall back on."""
 
 
 class Diverged(UserError):
-    """A training whose loss or weights are no longer finite; another try would end the same."""
+    """The loss or a weight became NaN or infinite; a retry would fail the same way."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A training after an epoch: groups of arrays, and notes that JSON can hold."""
+    """The state of a run after an epoch: groups of arrays, and notes that JSON can hold."""
 
     arrays: dict[str, list[NDArray[Any]]]
     notes: dict[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints of one training, in a folder named by its identity."""
+    """The checkpoints of one run, in a folder named by its identity."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,9 +61,9 @@ class Checkpoints:
         self.origin = self._origin()
 
     def save(self, epoch: int, state: State) -> None:
-        """Keep the state after an epoch (from 0), whole or not at all; older ones go.
+        """Write the state after an epoch (from 0) atomically and remove older checkpoints.
 
-        A full disk is a ``UserError``, and the checkpoints before stay.
+        A full disk raises ``UserError`` and leaves earlier checkpoints in place.
         """
         arrays = {
             f"{group}.{place}": array
@@ -72,15 +71,15 @@ class Checkpoints:
             for place, array in enumerate(members)
         }
         notes = {**state.notes, "identity": self.identity, "groups": list(state.arrays)}
-        with replacing(whole := self._folder / "checkpoint.npz") as path:
+        with atomic_write(whole := self._folder / "checkpoint.npz") as path:
             np.savez(path, notes=np.array(json.dumps(notes)), **arrays)  # type: ignore[arg-type]
             digest = sha256(path)
         whole.rename(self._folder / f"{epoch:06d}-{digest}.npz")
-        for old in self._files()[:-KEPT]:
+        for old in self._files()[:-KEEP_LAST]:
             old.unlink()
 
     def latest(self) -> State | None:
-        """Read the newest whole checkpoint; each damaged one is named on stderr and removed."""
+        """Read the newest valid checkpoint; damaged ones are reported on stderr and removed."""
         for path in reversed(self._files()):
             try:
                 return self._read(path)
@@ -89,42 +88,43 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
         return None
 
-    def scratch(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Give an array that lies in a file instead of memory, and goes with its last user.
+    def scratch_array(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return a memory-mapped array in a temporary file, removed with its last reference.
 
-        A disk that cannot hold it is a ``UserError``.
+        Raises ``UserError`` if the disk is too small.
         """
         with tempfile.TemporaryFile(dir=self._folder) as file:
             try:
-                # Without it a disk that is full later would end the process by a signal.
+                # Reserved now: a full disk would later kill the process with SIGBUS.
                 os.posix_fallocate(file.fileno(), 0, 4 * math.prod(shape))
             except OSError as error:
-                said = f"{self._folder} has no room for {4 * math.prod(shape)} bytes of features"
-                raise UserError(f"{said}: {str(error.strerror).lower()}") from error
+                message = f"{self._folder} has no room for {4 * math.prod(shape)} bytes of features"
+                raise UserError(f"{message}: {str(error.strerror).lower()}") from error
             return np.asarray(np.memmap(file, np.float32, mode="r+", shape=shape))
 
     def remove(self) -> None:
-        """Remove the checkpoints of this training."""
+        """Remove the checkpoints of this run."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def supersede(self, told: Callable[[str], bool]) -> None:
-        """Remove the checkpoints of all other trainings of the architecture.
+    def supersede(self, forget: Callable[[str], bool]) -> None:
+        """Remove the checkpoints of all other runs of the architecture.
 
-        ``told`` is given the origin of each; where it says no, the origin stays to be told later.
+        ``forget`` is called with the origin of each; where it returns false, the file
+        ``origin`` is kept for a later attempt.
         """
         for folder in self._folder.parent.iterdir():
             if folder.is_dir() and folder != self._folder:
-                sweep(folder)
+                remove_stale(folder)
                 for path in folder.glob("*.npz"):
                     path.unlink()
-                if told((other := Checkpoints(folder)).origin):
+                if forget((other := Checkpoints(folder)).origin):
                     other.remove()
 
     def _origin(self) -> str:
         path = self._folder / "origin"
         if path.is_file() and re.fullmatch("[0-9a-f]{32}", kept := path.read_text("latin-1")):
             return kept
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(made := uuid.uuid4().hex)
         return made
 
@@ -133,11 +133,11 @@ class Checkpoints:
 
     def _read(self, path: Path) -> State:
         if sha256(path) != path.stem.split("-")[1]:
-            raise ValueError("its content is not what was written")
+            raise ValueError("its sha256 differs from its name")
         with np.load(path, allow_pickle=False) as stored:
             notes = json.loads(str(stored["notes"]))
             if notes["identity"] != self.identity:
-                raise ValueError("it is of another training")
+                raise ValueError("it belongs to another run")
             groups: dict[str, list[NDArray[Any]]] = {group: [] for group in notes["groups"]}
             for name in stored.files[1:]:
                 groups[name.split(".")[0]].append(stored[name])
@@ -146,15 +146,15 @@ class Checkpoints:
 
 @contextmanager
 def opened(key: str, params: Params, folder: Path | None = None) -> Iterator[Checkpoints]:
-    """Open the checkpoints of a training, in the pipeline's folder or another, for one process.
+    """Open and lock the checkpoints of a run, in the pipeline's folder or another one.
 
-    Where the block raises ``Diverged`` they are removed. A second training of the same
-    architecture there is a ``UserError`` at once.
+    They are removed if the block raises ``Diverged``. A second process that trains the same
+    architecture in this folder gets a ``UserError`` immediately.
     """
-    folder = folder or pipeline(params.named(key)).checkpoints
-    with alone(folder, f"{key} is being trained in this checkout already"):
+    folder = folder or pipeline_paths(params.require_architecture(key)).checkpoints
+    with exclusive_lock(folder, f"{key} is already being trained in this checkout"):
         kept = Checkpoints(folder / identity(key, params))
-        sweep(folder / kept.identity)
+        remove_stale(folder / kept.identity)
         try:
             yield kept
         except Diverged:
@@ -163,19 +163,21 @@ def opened(key: str, params: Params, folder: Path | None = None) -> Iterator[Che
 
 
 def discard(folder: Path, origin: str) -> None:
-    """Remove the checkpoints of the training with this origin, and of no other."""
+    """Remove only the checkpoints of the run with this origin."""
     for path in folder.glob("*/origin"):
         if path.read_text("latin-1") == origin:
             shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def identity(key: str, params: Params) -> str:
-    """Name a training, as 64 hexadecimal digits, by all that decides what it gives."""
+    """Hash everything that determines the result of a run: 64 hexadecimal digits."""
     backend = keras.backend.backend()
     entry = plain(params.architectures[key])
     weights = Path(str(entry.get("weights")))
     decided = {
-        "data": [sha256(existing(PACKED / f"{name}.npz", made_by="unveil pack")) for name in _READ],
+        "data": [
+            sha256(require_path(PACKED / f"{name}.npz", made_by="unveil pack")) for name in _SPLITS
+        ],
         "network": entry,
         "weights": sha256(weights) if weights.is_file() else None,
         "schedule": plain(params.schedules[key]),
@@ -190,7 +192,7 @@ def identity(key: str, params: Params) -> str:
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
 
-_READ = ("train", "validation")
+_SPLITS = ("train", "validation")
 
 
 def _sources() -> list[Path]:

@@ -1,7 +1,7 @@
-"""Where a training computes, and how exactly: all GPUs that are visible, or else the CPU.
+"""Devices and precision of a training: all visible GPUs, otherwise the CPU.
 
-Takes ``training.precision``, whose ``auto`` becomes one of the others; gives the number of devices
-that share each batch. A GPU is hidden from a training by ``CUDA_VISIBLE_DEVICES``.
+Resolves ``training.precision: auto`` to ``bfloat16`` or ``float32`` and splits each batch among
+the devices. Hide GPUs with ``CUDA_VISIBLE_DEVICES``.
 """
 
 import importlib
@@ -17,27 +17,28 @@ from unveil.common.errors import UserError
 from unveil.config.params import Params
 from unveil.config.schema import Precision
 
-TENSOR_CORES = 8
-"""The compute capability, its first number, from which on a GPU multiplies bfloat16 itself."""
+BFLOAT16_CAPABILITY = 8
+"""The lowest major compute capability of GPUs with native bfloat16 multiplication."""
 CPUINFO = Path("/proc/cpuinfo")
-MULTIPLIES = {"avx512_bf16", "amx_bf16"}
-"""Instructions, with one of which a processor does, where TensorFlow uses oneDNN."""
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+"""CPU flags, any one of which means native bfloat16 multiplication under oneDNN."""
 
 
 @contextmanager
-def spread(chosen: Precision) -> Iterator[int]:
-    """Let what is built and trained in the block share its batches among all devices.
+def distribute(chosen: Precision) -> Iterator[int]:
+    """Data parallelism: models built and trained in the block split batches among all devices.
 
-    Gives their number. Each has all weights and its part of each batch; JAX computes as one device
-    would (`keras.distribution.DataParallel`), TensorFlow's mirrors each draw the same dropout.
+    Yields the number of devices. Each has all weights and its part of each batch. JAX computes
+    what one device would (`keras.distribution.DataParallel`); with TensorFlow's
+    ``MirroredStrategy`` every replica draws the same dropout.
     """
-    with precisely(chosen), _shared():
-        yield len(visible())
+    with dtype_policy(chosen), _distribution_scope():
+        yield len(visible_devices())
 
 
 @contextmanager
-def precisely(chosen: Precision) -> Iterator[None]:
-    """Let what is built in the block multiply in this precision."""
+def dtype_policy(chosen: Precision) -> Iterator[None]:
+    """Set Keras's dtype policy for models built in the block."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if chosen == "bfloat16" else "float32")
     try:
@@ -47,21 +48,21 @@ def precisely(chosen: Precision) -> Iterator[None]:
 
 
 def precision(key: str, params: Params) -> Precision:
-    """Say in which precision an architecture is trained here: ``auto`` asks what devices multiply.
+    """Return the precision an architecture is trained in; ``auto`` checks what devices support.
 
-    A processor is no help to depthwise convolutions: they stay float32 there.
+    On a CPU, bfloat16 does not speed up depthwise convolutions: such architectures stay float32.
     """
-    asked = params.training.precision
-    if asked != "auto":
-        return asked
-    on_gpu = any("gpu" in name for name in visible())
+    requested = params.training.precision
+    if requested != "auto":
+        return requested
+    on_gpu = any("gpu" in name for name in visible_devices())
     depthwise = params.architectures[key].depthwise
-    has_it = _gpus_have_it() if on_gpu else not depthwise and _processor_has_it()
-    return "bfloat16" if has_it else "float32"
+    supported = _gpus_support_bfloat16() if on_gpu else not depthwise and _cpu_supports_bfloat16()
+    return "bfloat16" if supported else "float32"
 
 
-def visible() -> list[str]:
-    """Name the devices that a training uses, as its backend does: ``gpu:0``, ``cpu:0``, ..."""
+def visible_devices() -> list[str]:
+    """List the devices used for training, as the backend names them: ``gpu:0``, ``cpu:0``, ..."""
     if keras.backend.backend() == "jax":
         return list(keras.distribution.list_devices())
     import tensorflow as tf
@@ -70,68 +71,70 @@ def visible() -> list[str]:
     return [device.name.split("device:")[-1].lower() for device in found]
 
 
-def one_cpu() -> bool:
-    """Say whether TensorFlow computes on a processor alone, and not as several devices."""
-    return keras.backend.backend() == "tensorflow" and visible() == ["cpu:0"]
+def is_single_cpu() -> bool:
+    """Whether the backend is TensorFlow on a single CPU device."""
+    return keras.backend.backend() == "tensorflow" and visible_devices() == ["cpu:0"]
 
 
 def described(chosen: Precision) -> dict[str, str]:
-    """Say on what a training computes: backend with its version, devices, precision."""
+    """Return what a training runs on: backend with its version, devices, precision."""
     name = keras.backend.backend()
     return {
         "backend": f"{name} {importlib.import_module(name).__version__}",
-        "devices": ", ".join(visible()),
+        "devices": ", ".join(visible_devices()),
         "precision": chosen,
     }
 
 
-def require_shares(batch_size: int, devices: int) -> None:
-    """Refuse a batch that the devices cannot share evenly."""
+def require_even_split(batch_size: int, devices: int) -> None:
+    """Raise ``UserError`` if the batch cannot be split evenly among the devices."""
     if batch_size % devices:
         raise UserError(
-            f"batch_size {batch_size} cannot be shared by {devices} devices; choose a multiple of "
-            f"{devices}, or hide some with CUDA_VISIBLE_DEVICES"
+            f"batch_size {batch_size} cannot be split among {devices} devices; choose a multiple "
+            f"of {devices}, or hide devices with CUDA_VISIBLE_DEVICES"
         )
 
 
-def synchronized(network: keras.Model) -> None:
-    """Let batch-norm see the whole batch on all devices; JAX does that by itself."""
-    if keras.backend.backend() == "tensorflow" and len(visible()) > 1:
+def synchronize_batch_norm(network: keras.Model) -> None:
+    """Compute batch-norm statistics over the whole batch on all devices; JAX does so anyway."""
+    if keras.backend.backend() == "tensorflow" and len(visible_devices()) > 1:
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.synchronized = True
 
 
-def _shared() -> AbstractContextManager[Any]:
-    names = visible()
+def _distribution_scope() -> AbstractContextManager[Any]:
+    names = visible_devices()
     if len(names) < 2:
         return nullcontext()
     if keras.backend.backend() == "jax":
-        shared: AbstractContextManager[Any] = keras.distribution.DataParallel(devices=names).scope()
-        return shared
+        parallel: AbstractContextManager[Any] = keras.distribution.DataParallel(
+            devices=names
+        ).scope()
+        return parallel
     import tensorflow as tf
 
     mirrored: AbstractContextManager[Any] = tf.distribute.MirroredStrategy().scope()
     return mirrored
 
 
-def _gpus_have_it() -> bool:
+def _gpus_support_bfloat16() -> bool:
     if keras.backend.backend() == "jax":
         import jax
 
         gpus = [device for device in jax.devices() if device.platform == "gpu"]
-        # Where another maker's GPU has none, we do not know.
-        said = [str(getattr(gpu, "compute_capability", "")).split(".")[0] for gpu in gpus]
-        return min(int(one) if one.isdigit() else 0 for one in said) >= TENSOR_CORES
+        # GPUs of other vendors report no compute capability: treated as unsupported.
+        majors = [str(getattr(gpu, "compute_capability", "")).split(".")[0] for gpu in gpus]
+        return min(int(one) if one.isdigit() else 0 for one in majors) >= BFLOAT16_CAPABILITY
     import tensorflow as tf
 
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
     known = [int(one.get("compute_capability", (0, 0))[0]) for one in details]
-    return min(known) >= TENSOR_CORES
+    return min(known) >= BFLOAT16_CAPABILITY
 
 
-def _processor_has_it() -> bool:
+def _cpu_supports_bfloat16() -> bool:
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
     if keras.backend.backend() != "tensorflow" or not onednn or not CPUINFO.exists():
         return False
-    return not MULTIPLIES.isdisjoint(CPUINFO.read_text().split())
+    return not BFLOAT16_FLAGS.isdisjoint(CPUINFO.read_text().split())

@@ -1,7 +1,7 @@
-"""Batch-norm in TensorFlow's one kernel for it, while a network learns on a processor.
+"""TensorFlow's fused batch-norm kernel for training on a CPU.
 
-Keras writes it as a dozen operations, in float32 also where the network computes in bfloat16: a
-tenth to a half of a step (docs/experiments.md). The layers stay Keras's own.
+Keras composes batch-norm from a dozen operations, in float32 even under a bfloat16 policy: a tenth
+to a half of a training step (docs/experiments.md). The layers themselves remain Keras's own.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ _keras_call = NORM.call
 
 @contextmanager
 def fused_norm() -> Iterator[None]:
-    """Let batch-norms over pictures be one kernel in what learns in the block, on one processor.
+    """Use the fused kernel for image batch-norm in models trained in the block, on one CPU.
 
-    On GPUs, on several devices and over JAX nothing changes.
+    On GPUs, on several devices and with JAX nothing changes.
     """
-    if not devices.one_cpu():
+    if not devices.is_single_cpu():
         yield
         return
     NORM.call = _call
@@ -33,8 +33,8 @@ def fused_norm() -> Iterator[None]:
 
 
 def _call(norm: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-    over_pictures = norm._reduction_axes == [0, 1, 2] and mask is None and not norm.renorm
-    if not (training and norm.trainable and over_pictures):
+    over_images = norm._reduction_axes == [0, 1, 2] and mask is None and not norm.renorm
+    if not (training and norm.trainable and over_images):
         return _keras_call(norm, inputs, training=training, mask=mask)
     import tensorflow as tf
 
@@ -46,11 +46,11 @@ def _call(norm: Any, inputs: Any, training: bool | None = None, mask: Any = None
         variance=[],
         epsilon=norm.epsilon,
     )
-    # The kernel gives the variance of what the batch was drawn from; Keras follows the batch's.
+    # The kernel returns the unbiased variance; Keras tracks the biased one.
     count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], variance.dtype)
-    for moving, seen in (
+    for moving, batch in (
         (norm.moving_mean, mean),
         (norm.moving_variance, variance * (count - 1) / count),
     ):
-        moving.assign(moving * norm.momentum + seen * (1 - norm.momentum))
+        moving.assign(moving * norm.momentum + batch * (1 - norm.momentum))
     return outputs

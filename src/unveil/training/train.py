@@ -1,10 +1,10 @@
-"""arrays -> model: for each stage set trainable, compile, fit.
+"""Arrays -> model: for each stage set trainable layers, compile, fit.
 
-Takes the packed splits and an architecture's entry and schedule; makes ``model.keras`` (with the
-weights of the best validation macro-F1 over both stages) and ``history.csv``. Command:
-``unveil train ARCH``. Killed at any moment and run again, it goes on after the last whole epoch and
-ends, on a CPU, with the same weights to the bit. On several GPUs each takes its share of a batch;
-the faces are cut to a multiple of their number.
+Takes the packed splits and an architecture's entry and schedule; writes ``model.keras`` (the
+weights with the best validation macro-F1 over all stages) and ``history.csv``. Command:
+``unveil train ARCH``. Interrupted runs resume from the last completed epoch; on a CPU the final
+weights are then bit-identical. Several GPUs split each batch; the number of faces is reduced to a
+multiple of the number of GPUs.
 """
 
 from collections.abc import Iterator
@@ -18,114 +18,116 @@ import pandas as pd
 
 from unveil.common import csv_writer
 from unveil.common.errors import UserError
-from unveil.common.files import reading, replacing
+from unveil.common.files import atomic_write, reading_artifact
 from unveil.config.params import Params
 from unveil.config.schema import Stage
 from unveil.data import dataset
 from unveil.training import devices
-from unveil.training.callbacks import BestWeights, Epochs, Record
+from unveil.training.callbacks import BestWeights, EpochHistory, Record
 from unveil.training.checkpoint import Checkpoints, Diverged
 from unveil.training.fused_norm import fused_norm
-from unveil.training.loop import Course, set_trainable
+from unveil.training.loop import TrainingLoop, set_trainable
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a training gives: the network with its best weights, and one row for each epoch."""
+class TrainingResult:
+    """The result of a training: the network with its best weights, and one row per epoch."""
 
     network: keras.Model
     history: pd.DataFrame
 
 
-def train(key: str, params: Params, kept: Checkpoints, record: Record) -> Trained:
-    """Train an architecture through its stages, from its last checkpoint on.
+def train(key: str, params: Params, checkpoints: Checkpoints, record: Record) -> TrainingResult:
+    """Train an architecture through its stages, resuming from the latest checkpoint.
 
-    ``record`` hears of every epoch, those before the checkpoint included. Raises ``Diverged`` when
-    the loss or a weight is no longer finite.
+    ``record`` receives every epoch, including those before the checkpoint. Raises ``Diverged``
+    when the loss or a weight is no longer finite.
     """
-    params.named(key)
-    repeat_to_the_bit()
-    with devices.spread(devices.precision(key, params)) as shares:
-        devices.require_shares(params.training.batch_size, shares)
-        course = _course(key, params, kept, record, shares)
+    params.require_architecture(key)
+    enable_determinism()
+    with devices.distribute(devices.precision(key, params)) as device_count:
+        devices.require_even_split(params.training.batch_size, device_count)
+        loop = _training_loop(key, params, checkpoints, record, device_count)
         with fused_norm():
-            _run(course, key, params)
-        alone = shares == 1 and keras.config.dtype_policy().name == "float32"
-    network = course.network if alone else _plain(course.network, key, params)
-    return Trained(network=network, history=course.epochs.table())
+            _run(loop, key, params)
+        alone = device_count == 1 and keras.config.dtype_policy().name == "float32"
+    network = loop.network if alone else _float32_copy(loop.network, key, params)
+    return TrainingResult(network=network, history=loop.epochs.table())
 
 
-def _run(course: Course, key: str, params: Params) -> None:
+def _run(loop: TrainingLoop, key: str, params: Params) -> None:
     stages = params.schedules[key].stages
     for stage in stages:
-        # A layer that is not there is said now, not after hours of the stage before.
-        set_trainable(course.network, stage.trainable_from, frozen_norm=course.frozen_norm)
-    state = course.kept.latest()
+        # Report an unknown layer now, not after hours of training an earlier stage.
+        set_trainable(loop.network, stage.trainable_from, frozen_norm=loop.frozen_norm)
+    state = loop.checkpoints.latest()
     if state is not None:
-        course.resume(state)
+        loop.resume(state)
     ended = state.notes["stage"] - (not state.notes["ended"]) if state else 0
     for number, stage in enumerate(stages[ended:], start=ended + 1):
         running = state if state and state.notes["stage"] == number else None
         if running is None:
-            course.best.restore()
+            loop.best.restore()
         with _finite_loss(key, stage), _enough_memory(key, params):
-            course.run(stage, number, running)
-    course.best.restore()
-    _refuse_non_finite(course.network, key)
+            loop.run(stage, number, running)
+    loop.best.restore()
+    _refuse_non_finite(loop.network, key)
 
 
-def _plain(learned: keras.Model, key: str, params: Params) -> keras.Model:
-    """Give the network as it is saved: float32, and of no devices."""
-    network = _built(key, params)
-    network.set_weights(learned.get_weights())
+def _float32_copy(trained: keras.Model, key: str, params: Params) -> keras.Model:
+    """Copy the weights into a float32 network without a distribution strategy, for saving."""
+    network = _build(key, params)
+    network.set_weights(trained.get_weights())
     return network
 
 
-def save(trained: Trained, folder: Path) -> None:
+def save(trained: TrainingResult, folder: Path) -> None:
     """Write ``model.keras`` and ``history.csv`` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (
         ("model.keras", trained.network.save),
-        ("history.csv", lambda path: path.write_text(csv_writer.text(trained.history))),
+        ("history.csv", lambda path: path.write_text(csv_writer.to_csv(trained.history))),
     ):
-        with replacing(folder / name) as path:
+        with atomic_write(folder / name) as path:
             write(path)
 
 
 def load(path: Path) -> keras.Model:
-    """Load a saved network without its optimiser; code inside the file is refused."""
-    with reading(path, made_by=f"unveil train {path.parent.name}"):
+    """Load a saved network without its optimizer; rejects files that contain code."""
+    with reading_artifact(path, made_by=f"unveil train {path.parent.name}"):
         model: keras.Model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return model
 
 
-def _course(key: str, params: Params, kept: Checkpoints, record: Record, shares: int) -> Course:
+def _training_loop(
+    key: str, params: Params, checkpoints: Checkpoints, record: Record, device_count: int
+) -> TrainingLoop:
     training, schedule = params.training, params.schedules[key]
     keras.utils.set_random_seed(training.seed)
-    network = _built(key, params)
-    devices.synchronized(network)
+    network = _build(key, params)
+    devices.synchronize_batch_norm(network)
     faces = dataset.subset(dataset.load("train"), schedule.train_images, seed=training.seed)
-    return Course(
+    return TrainingLoop(
         network=network,
-        faces=dataset.even(faces, shares),
-        validation=dataset.even(dataset.load("validation"), shares),
+        faces=dataset.truncate_to_multiple(faces, device_count),
+        validation=dataset.truncate_to_multiple(dataset.load("validation"), device_count),
         training=training,
         frozen_norm=params.architectures[key].pretrained,
         best=BestWeights(network),
-        epochs=Epochs(key, len(schedule.stages)),
-        kept=kept,
+        epochs=EpochHistory(key, len(schedule.stages)),
+        checkpoints=checkpoints,
         record=record,
     )
 
 
-def _built(key: str, params: Params) -> keras.Model:
+def _build(key: str, params: Params) -> keras.Model:
     return params.architectures[key].build(params.data.image_size, len(params.classes))
 
 
-def repeat_to_the_bit() -> None:
-    """Let TensorFlow on a CPU give the same bits for the same seed."""
-    # No slower on two cores within what a busy machine lets measure. On a GPU some kernels have no
-    # such form, and the training would end there.
+def enable_determinism() -> None:
+    """Enable TensorFlow's deterministic ops on a CPU: the same seed gives the same bits."""
+    # No measurable slowdown on two cores. On a GPU some kernels have no deterministic version and
+    # would raise an error.
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
@@ -149,9 +151,9 @@ def _enough_memory(key: str, params: Params) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # TensorFlow and JAX each have an exception of their own for it; both say this word.
-        said = f"{type(error).__name__} {error}".upper().replace("_", "")
-        if not isinstance(error, MemoryError) and "RESOURCEEXHAUSTED" not in said:
+        # TensorFlow and JAX raise different exceptions, whose texts both contain this word.
+        text = f"{type(error).__name__} {error}".upper().replace("_", "")
+        if not isinstance(error, MemoryError) and "RESOURCEEXHAUSTED" not in text:
             raise
         size = params.training.batch_size
         raise UserError(f"{key}: out of memory at batch_size {size}; lower it") from None

@@ -1,4 +1,4 @@
-"""The benchmark of the data stages runs them, tells what each took, and leaves nothing behind."""
+"""`unveil bench data` runs and measures the data stages, and leaves no files behind."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The report of a GPU at hand, as it runs on one: a script in a folder with packed faces."""
+"""The script `gpu_report.py`, in a project with packed faces."""
 
 import os
 import subprocess
@@ -32,43 +32,43 @@ WRONG = {
 
 
 @pytest.mark.parametrize("arguments", WRONG)
-def test_what_cannot_be_had_is_one_line_with_the_choices(place, arguments):
+def test_an_invalid_choice_is_one_line_with_the_choices(place, arguments):
     (place / "empty").mkdir()
-    said = report(place, *arguments)
-    assert said.returncode == 2
-    assert said.stderr.startswith(f"gpu_report: {WRONG[arguments]}")
-    assert said.stderr.count("\n") == 1
+    completed = report(place, *arguments)
+    assert completed.returncode == 2
+    assert completed.stderr.startswith(f"gpu_report: {WRONG[arguments]}")
+    assert completed.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("said", ["0", "-1", "many"])
-def test_epochs_are_a_number_from_1_on(place, said):
-    ended = report(place, "--epochs", said)
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_epochs_must_be_a_positive_integer(place, value):
+    ended = report(place, "--epochs", value)
     assert ended.returncode == 2
-    assert f"argument --epochs: '{said}' is no whole number from 1 on" in ended.stderr
+    assert f"argument --epochs: '{value}' is no whole number from 1 on" in ended.stderr
 
 
 @pytest.mark.slow
-def test_it_trains_what_can_be_trained_says_what_failed_and_goes_on_when_run_again(packed):
+def test_it_trains_what_it_can_reports_failures_and_resumes(packed):
     content = yaml.safe_load((packed / "params.yaml").read_text())
     content["architectures"]["cnn3_gray"]["filters"] = [4, 8]
     content["architectures"]["vgg16"]["weights"] = "absent.weights.h5"
     (packed / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    asked = ("--entries", "vgg16", "cnn3_gray", "--epochs", "2")
-    said = report(packed, *asked)
-    assert said.returncode == 1, said.stderr[-3000:]
+    arguments = ("--entries", "vgg16", "cnn3_gray", "--epochs", "2")
+    completed = report(packed, *arguments)
+    assert completed.returncode == 1, completed.stderr[-3000:]
     folder = packed / "gpu_report"
     result = read_json(folder / "cnn3_gray/result.json", made_by="the script")
     assert result["epochs"] == 4
     table = (folder / "table.md").read_text()
-    assert said.stdout.strip() == table.strip()
+    assert completed.stdout.strip() == table.strip()
     assert "| `cnn3_gray` | none | " in table
-    assert "`vgg16` failed: weights 'absent.weights.h5' of vgg16.VGG16 cannot be had" in table
+    assert "`vgg16` failed: weights 'absent.weights.h5' of vgg16.VGG16 are not available" in table
     assert not list((packed / ".checkpoints").rglob("*.npz"))
 
     before = (folder / "cnn3_gray/model.keras").stat().st_mtime_ns
-    assert report(packed, *asked).returncode == 1
+    assert report(packed, *arguments).returncode == 1
     assert (folder / "cnn3_gray/model.keras").stat().st_mtime_ns == before
 
-    said = report(packed, "--entries", "vgg16", "--epochs", "1")
-    assert "`vgg16` failed" in said.stdout
-    assert "| `cnn3_gray`" not in said.stdout, "those were two epochs of each stage"
+    completed = report(packed, "--entries", "vgg16", "--epochs", "1")
+    assert "`vgg16` failed" in completed.stdout
+    assert "| `cnn3_gray`" not in completed.stdout, "those were two epochs of each stage"

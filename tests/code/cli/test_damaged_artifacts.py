@@ -1,4 +1,4 @@
-"""Every verb that reads a damaged artefact says so in a line that names it, and ends with 2."""
+"""Every command that reads a damaged artifact names it in a one-line error, with exit code 2."""
 
 import os
 import resource
@@ -16,10 +16,10 @@ from tests.conftest import ROOT
 from tests.support.bundles import made
 from tests.support.candidates import quadrants, trained
 
-from unveil.cli import app, door
+from unveil.cli import app, exit_codes
 from unveil.common.paths import (
     ARCHIVE,
-    AUDITED,
+    AUDIT_COUNTS,
     BUNDLE,
     COMPARISON,
     CORRECTIONS,
@@ -31,7 +31,7 @@ from unveil.common.paths import (
     SUMMARY,
     SUSPECTS,
     TRACKING,
-    VERDICT,
+    VALIDATION,
 )
 from unveil.config import params
 from unveil.data import ingest, manifest, synthetic
@@ -47,12 +47,12 @@ READ = [
     ("manifest", CORRECTIONS, TABLE),
     ("validate", MANIFEST, ANY),
     ("pack", MANIFEST, ANY),
-    ("pack", VERDICT, ANY),
+    ("pack", VALIDATION, ANY),
     ("pack", ARCHIVE, ANY),
     ("data card", MANIFEST, ANY),
     ("data card", SUMMARY, ANY),
-    ("data card", VERDICT, ANY),
-    ("data card", AUDITED, ANY),
+    ("data card", VALIDATION, ANY),
+    ("data card", AUDIT_COUNTS, ANY),
     ("data audit", MANIFEST, ANY),
     ("data audit", ARCHIVE, ANY),
     ("data audit", SUSPECTS, TABLE),
@@ -76,10 +76,10 @@ READ = [
     (f"export --architecture {KEY}", PACKED / "test.npz", ANY),
     ("publish", MODELS / KEY / "run.json", ANY),
     ("promote --dry-run", COMPARISON, ANY),
-    ("promote --dry-run", VERDICT, ANY),
+    ("promote --dry-run", VALIDATION, ANY),
     ("report", COMPARISON, ANY),
     ("report", PROMOTION, ANY),
-    ("report", VERDICT, ANY),
+    ("report", VALIDATION, ANY),
     ("report", MODELS / KEY / "run.json", ANY),
     ("champion", TRACKING / "mlflow.db", ("cut", "junk", "folder")),
     (f"predict {FACE}", BUNDLE / "bundle.json", ANY),
@@ -96,22 +96,22 @@ CASES = [(verb, path, damage) for verb, path, damages in READ for damage in dama
 
 
 def ended(words: str) -> int:
-    # As in a process of its own, where no warning is an error.
+    # As in a separate process, where warnings are no errors.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return door.status(lambda: app(shlex.split(words), standalone_mode=False))
+        return exit_codes.status(lambda: app(shlex.split(words), standalone_mode=False))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Iterator[Path]:
-    """A project in which everything was made once, for all damages."""
+    """A project with all artifacts, made once for all tests."""
     folder, before = tmp_path_factory.mktemp("whole"), Path.cwd()
     shutil.copy(ROOT / "params.yaml", folder)
     os.chdir(folder)
     loaded = params.load()
     samples = folder / "sample.zip"
-    synthetic.draw(samples, counts=loaded.sample, seed=loaded.data.seed)
-    ingest.ingest(samples, layout=manifest.layout(loaded))
+    synthetic.draw_dataset(samples, counts=loaded.sample, seed=loaded.data.seed)
+    ingest.ingest(samples, layout=manifest.archive_layout(loaded))
     for verb in ("manifest", "validate", "pack"):
         assert ended(verb) == 0, verb
     trained(KEY, quadrants(12.0), loaded)
@@ -120,11 +120,11 @@ def whole(tmp_path_factory) -> Iterator[Path]:
         assert ended(verb) == 0, verb
     made(BUNDLE)
     PROMOTION.write_text(COMPARISON.read_text())
-    for path in (CORRECTIONS, SUSPECTS, AUDITED):
+    for path in (CORRECTIONS, SUSPECTS, AUDIT_COUNTS):
         path.parent.mkdir(exist_ok=True)
     CORRECTIONS.write_text("sha256,member,action,label\n")
     SUSPECTS.write_text("sha256,action\n")
-    AUDITED.write_text("{\n}\n")
+    AUDIT_COUNTS.write_text("{\n}\n")
     yield folder
     os.chdir(before)
 
@@ -142,18 +142,18 @@ def damaged(path: Path, damage: str) -> None:
 
 @pytest.fixture
 def restored(whole, monkeypatch) -> Iterator[Path]:
-    """The whole project, put back file by file after each test."""
+    """The project with all artifacts; each test restores the file that it damages."""
     from unveil.registry import database
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(whole)
-    database._known.clear()
+    database._complete_files.clear()
     with tempfile.TemporaryDirectory() as kept:
         yield Path(kept)
 
 
 @pytest.mark.parametrize(("verb", "path", "damage"), CASES)
-def test_a_damaged_file_is_one_line_that_names_it(restored, capfd, verb, path, damage):
+def test_a_damaged_file_is_a_one_line_error_that_names_it(restored, capfd, verb, path, damage):
     keep = restored / "keep"
     shutil.copy2(path, keep)
     damaged(path, damage)
@@ -162,16 +162,16 @@ def test_a_damaged_file_is_one_line_that_names_it(restored, capfd, verb, path, d
     finally:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         shutil.copy2(keep, path)
-    said = capfd.readouterr().err
-    assert code == 2, said
-    assert "Traceback" not in said
-    assert "unforeseen" not in said
-    assert [line for line in said.splitlines() if path.name in line], said
+    output = capfd.readouterr().err
+    assert code == 2, output
+    assert "Traceback" not in output
+    assert "unveil: unexpected" not in output
+    assert [line for line in output.splitlines() if path.name in line], output
 
 
 @pytest.mark.parametrize("verb", ["pack", "compare", "report", "promote --dry-run"])
-def test_json_of_another_shape_is_named_too(restored, capfd, verb):
-    path = {"pack": VERDICT, "compare": REPORTS / KEY / "metrics.json"}.get(verb, COMPARISON)
+def test_json_with_missing_keys_is_named(restored, capfd, verb):
+    path = {"pack": VALIDATION, "compare": REPORTS / KEY / "metrics.json"}.get(verb, COMPARISON)
     content = path.read_text()
     path.write_text("{}")
     try:
@@ -189,24 +189,24 @@ WRITES = (
 
 
 def refused(words: str, *before: str, **options) -> None:
-    """Run a verb in a process of its own; it is a line and 2."""
+    """Run a command in its own process; expect a one-line error and exit code 2."""
     command = [*before, sys.executable, "-m", "unveil", *words.split()]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
-    assert said.returncode == 2, said.stderr[-3000:]
-    assert "Traceback" not in said.stderr, said.stderr[-3000:]
-    assert "unforeseen" not in said.stderr, said.stderr[-3000:]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
+    assert result.returncode == 2, result.stderr[-3000:]
+    assert "Traceback" not in result.stderr, result.stderr[-3000:]
+    assert "unveil: unexpected" not in result.stderr, result.stderr[-3000:]
 
 
 def can_mount() -> bool:
-    asked = ["unshare", "--mount", "true"]
+    command = ["unshare", "--mount", "true"]
     known = bool(shutil.which("unshare"))
-    return known and not subprocess.run(asked, capture_output=True).returncode
+    return known and not subprocess.run(command, capture_output=True).returncode
 
 
 @pytest.mark.fault("read-only file system")
 @pytest.mark.skipif(not can_mount(), reason="mounting needs root")
 @pytest.mark.parametrize("verb", [*WRITES, "champion"])
-def test_on_a_read_only_file_system_a_verb_is_a_line(restored, whole, verb):
+def test_a_read_only_file_system_is_a_one_line_error(restored, whole, verb):
     if verb == "champion":
         shutil.rmtree(TRACKING, ignore_errors=True)
     mount = f"mount --bind {whole} {whole} && mount -o remount,bind,ro {whole} && cd {whole}"
@@ -215,7 +215,7 @@ def test_on_a_read_only_file_system_a_verb_is_a_line(restored, whole, verb):
 
 @pytest.mark.fault("no room for a file")
 @pytest.mark.parametrize("verb", ["manifest", "pack", "compare", "data card", "token kiosk"])
-def test_where_no_file_has_room_a_verb_is_a_line(restored, verb):
+def test_a_full_disk_is_a_one_line_error(restored, verb):
     def small() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 

@@ -1,4 +1,4 @@
-"""One line for each act, whole, whoever else writes; what it tells names nobody."""
+"""Audit logs: atomic appends, concurrent writers, and no personal data."""
 
 import json
 import multiprocessing
@@ -20,7 +20,7 @@ def write(count: int) -> None:
         audit_log.record("ingest", images=number, archive="0" * 32)
 
 
-def test_processes_beside_each_other_lose_no_line(place: Path) -> None:
+def test_concurrent_processes_lose_no_line(place: Path) -> None:
     others = [multiprocessing.get_context("spawn").Process(target=write, args=(50,)) for _ in "ab"]
     for process in others:
         process.start()
@@ -33,7 +33,7 @@ def test_processes_beside_each_other_lose_no_line(place: Path) -> None:
     assert all(line["time"].endswith("+00:00") for line in told)
 
 
-def test_half_a_line_of_a_power_cut_spoils_no_other(place: Path) -> None:
+def test_an_incomplete_last_line_does_not_damage_the_next_one(place: Path) -> None:
     write(1)
     with JOURNAL.open("a") as torn:
         torn.write('{"time": "2026')
@@ -43,7 +43,7 @@ def test_half_a_line_of_a_power_cut_spoils_no_other(place: Path) -> None:
     assert half == '{"time": "2026'
 
 
-def test_a_full_disk_is_said_in_one_line(place: Path) -> None:
+def test_a_full_disk_is_a_one_line_error(place: Path) -> None:
     JOURNAL.parent.mkdir()
     JOURNAL.symlink_to("/dev/full")
     with pytest.raises(UserError, match=r"journal\.jsonl cannot be written: no space left"):

@@ -1,11 +1,11 @@
-"""What spreadsheets do to a table is understood; what is no table is one line."""
+"""Reading CSV files saved by spreadsheets; anything else is a one-line error."""
 
 import io
 
 import pytest
 
 from unveil.common import csv_reader
-from unveil.common.csv_reader import Table, read
+from unveil.common.csv_reader import CsvTable, read
 from unveil.common.errors import UserError
 
 PLAIN = "file,age\na.png,1\nb.png,2\n"
@@ -41,28 +41,28 @@ def test_rows_are_numbered_as_an_editor_shows_them():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "t.csv cannot be read as a table: No columns in it"),
-        (b"\n\n", "t.csv cannot be read as a table: line 2: No columns in it"),
+        (b"", "t.csv cannot be read as a table: no columns"),
+        (b"\n\n", "t.csv cannot be read as a table: line 2: no columns"),
         (b"file,age\na.png,1,2\n", "table: line 2: 3 cells, the header has 2"),
         (b"file,age\na.png,1\nb.png\n", "table: line 3: 1 cells, the header has 2"),
-        (b"file,age,age\n", "table: the column 'age' stands there twice"),
+        (b"file,age,age\n", "table: duplicate column 'age'"),
         (b"file\n\xff\n", "t.csv cannot be read as a table: it is not UTF-8 text"),
         ("file\n".encode("utf-16"), "t.csv cannot be read as a table: it is not UTF-8 text"),
         (b'file\n"' + b"a" * (1 << 24) + b'b"\n', "line 2: field larger than field limit"),
     ],
 )
-def test_what_is_no_table_is_one_line(content, said):
+def test_an_invalid_table_is_a_one_line_error(content, said):
     with pytest.raises(UserError) as refusal:
         read(content, "t.csv")
     assert said in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 1
 
 
-def test_a_column_is_known_in_another_case():
-    table = csv_reader.renamed(read(b"File,AGE\na,1\n", "t.csv"), ["file", "name"])
+def test_column_names_match_in_any_case():
+    table = csv_reader.match_column_case(read(b"File,AGE\na,1\n", "t.csv"), ["file", "name"])
     assert list(table.columns) == ["file", "AGE"]
 
 
-def test_a_table_is_read_row_by_row_and_knows_its_line():
-    table = Table(io.StringIO("a,b\n1,2\n\n3,4\n"))
+def test_a_table_is_read_row_by_row_with_line_numbers():
+    table = CsvTable(io.StringIO("a,b\n1,2\n\n3,4\n"))
     assert list(table) == [(2, ["1", "2"]), (4, ["3", "4"])]

@@ -1,4 +1,4 @@
-"""No secret stands in what is said, and nothing else is taken out of it."""
+"""Secrets are masked in error messages, and nothing else is."""
 
 import string
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unveil.common.errors import UserError, masked, reason
+from unveil.common.errors import UserError, mask_secrets, reason
 
 LETTERS = string.ascii_letters + string.digits
 SECRETS = st.text(LETTERS + "-_.~!$*()+%", min_size=8, max_size=40).map(lambda text: f"Zq7{text}")
@@ -38,36 +38,36 @@ SAYINGS = (
     before=WORDS, after=WORDS, saying=st.sampled_from(SAYINGS), secret=SECRETS, scheme=SCHEMES,
     name=NAMES, key=KEYS,
 )  # fmt: skip
-def test_a_secret_is_in_no_message(before, after, saying, secret, scheme, name, key):
+def test_secrets_are_masked(before, after, saying, secret, scheme, name, key):
     said = saying.format(secret=secret, scheme=scheme, name=name, key=key)
     text = f"{before} {said} {after}"
-    shown = masked(text)
+    shown = mask_secrets(text)
     assert secret not in shown
     assert shown.startswith(f"{before} ") and shown.endswith(f" {after}")
-    assert masked(shown) == shown
+    assert mask_secrets(shown) == shown
     assert secret not in str(UserError(text))
     assert secret not in reason(OSError(text))
 
 
 @given(secret=SECRETS, cut=st.integers(3, 200))
-def test_a_url_that_was_cut_off_shows_no_part_of_its_password(secret, cut):
+def test_truncated_urls_show_no_part_of_the_password(secret, cut):
     text = f"no answer from http://worker:{secret}"[: 30 + cut]
-    assert "Zq7" not in masked(text)
+    assert "Zq7" not in mask_secrets(text)
 
 
 @pytest.mark.parametrize("secret", ["p/ss?w#rd:4", "with@sign", "with:colon"])
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
-def test_a_password_that_should_have_been_quoted_is_masked_too(scheme, secret):
-    assert masked(f"{scheme}://u:{secret}@host/x y") == f"{scheme}://***@host/x y"
+def test_unquoted_passwords_are_masked(scheme, secret):
+    assert mask_secrets(f"{scheme}://u:{secret}@host/x y") == f"{scheme}://***@host/x y"
 
 
-def test_what_the_environment_holds_is_masked_wherever_it_stands(monkeypatch):
+def test_secrets_of_the_environment_are_masked(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://worker:s3cr%40et@127.0.0.1:5000")
     monkeypatch.setenv("PREFECT_API_KEY", "plain-value")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other/value")
     monkeypatch.setenv("PWD", "/srv/project")
     text = "s3cr%40et s3cr@et plain-value other/value /srv/project"
-    assert masked(text) == "*** *** *** *** /srv/project"
+    assert mask_secrets(text) == "*** *** *** *** /srv/project"
 
 
 @pytest.mark.parametrize(
@@ -75,24 +75,24 @@ def test_what_the_environment_holds_is_masked_wherever_it_stands(monkeypatch):
     [
         "unknown architecture 'vgg61'; choose from cnn3, cnn4",
         "unknown token 'kiosk'; choose from a, b",
-        "tokens.json is open to others; chmod 600 tokens.json",
+        "tokens.json is readable by others; chmod 600 tokens.json",
         "MLflow at http://127.0.0.1:5000: no answer",
         "http://[::1]:4200/api",
         "s3://bucket/prefix/file@1",
         "faces.zip@sha256, detector FILE@" + "a" * 64,
-        "127.0.0.1:8000 cannot be listened on: address already in use",
+        "cannot listen on 127.0.0.1:8000: address already in use",
         "sqlite:////srv/mlflow/state/mlflow.db",
-        "a known token is needed",
+        "a valid token is required",
         "https://host:8443/path?page=2&size=3",
     ],
 )
-def test_what_is_no_secret_stays(text):
-    assert masked(text) == text
+def test_other_values_are_unchanged(text):
+    assert mask_secrets(text) == text
 
 
 @given(WORDS)
-def test_words_stay(text):
-    assert masked(text) == text
+def test_words_are_unchanged(text):
+    assert mask_secrets(text) == text
 
 
 def test_an_error_is_one_line():

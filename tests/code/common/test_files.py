@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, whatever stops the writing."""
+"""Atomic file writes: complete or unchanged, whatever interrupts them."""
 
 import errno
 import hashlib
@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from unveil.common.errors import UserError
-from unveil.common.files import existing, read_json, replacing, sha256, sweep, write_json
+from unveil.common.files import (
+    atomic_write,
+    read_json,
+    remove_stale,
+    require_path,
+    sha256,
+    write_json,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -22,38 +29,38 @@ def names(folder: Path) -> list[str]:
 
 def test_a_file_appears_where_folders_were_missing(tmp_path):
     target = tmp_path / "a" / "b" / "numbers.txt"
-    with replacing(target) as path:
+    with atomic_write(target) as path:
         path.write_text("new")
         assert not target.exists()
     assert target.read_text() == "new"
     assert names(tmp_path / "a") == ["b", "b/numbers.txt"]
 
 
-def test_a_file_takes_the_place_of_the_old_one(tmp_path):
+def test_a_file_replaces_the_old_one(tmp_path):
     target = tmp_path / "numbers.txt"
     target.write_text("old")
-    with replacing(target) as path:
+    with atomic_write(target) as path:
         path.write_text("new")
         assert target.read_text() == "old"
     assert target.read_text() == "new"
     assert names(tmp_path) == ["numbers.txt"]
 
 
-def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
+def test_a_folder_replaces_the_old_one(tmp_path):
     target = tmp_path / "report"
     (target / "deep").mkdir(parents=True)
     (target / "deep" / "old.txt").write_text("old")
-    with replacing(target) as path:
+    with atomic_write(target) as path:
         path.mkdir()
         (path / "new.txt").write_text("new")
     assert names(tmp_path) == ["report", "report/new.txt"]
 
 
-def test_a_linked_folder_is_replaced_and_what_it_points_to_is_left_alone(tmp_path):
+def test_a_linked_folder_is_replaced_and_its_target_unchanged(tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "old.txt").write_text("old")
     (tmp_path / "report").symlink_to(tmp_path / "cache", target_is_directory=True)
-    with replacing(tmp_path / "report") as path:
+    with atomic_write(tmp_path / "report") as path:
         path.mkdir()
     assert names(tmp_path) == ["cache", "cache/old.txt", "report"]
     assert not (tmp_path / "report").is_symlink()
@@ -62,19 +69,19 @@ def test_a_linked_folder_is_replaced_and_what_it_points_to_is_left_alone(tmp_pat
 @pytest.mark.parametrize(
     "stop", [ValueError("no"), KeyboardInterrupt(), SystemExit(1), OSError(errno.EIO, "broken")]
 )
-def test_whatever_stops_the_block_leaves_the_old_content_and_nothing_else(tmp_path, stop):
+def test_an_error_in_the_block_keeps_the_old_content(tmp_path, stop):
     (tmp_path / "file.txt").write_text("old")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "old.txt").write_text("old")
     before = names(tmp_path)
-    with pytest.raises(type(stop)), replacing(tmp_path / "file.txt") as path:
+    with pytest.raises(type(stop)), atomic_write(tmp_path / "file.txt") as path:
         path.write_text("half")
         raise stop
-    with pytest.raises(type(stop)), replacing(tmp_path / "folder") as path:
+    with pytest.raises(type(stop)), atomic_write(tmp_path / "folder") as path:
         path.mkdir()
         (path / "half.txt").write_text("half")
         raise stop
-    with pytest.raises(type(stop)), replacing(tmp_path / "fresh.txt") as path:
+    with pytest.raises(type(stop)), atomic_write(tmp_path / "fresh.txt") as path:
         path.write_text("half")
         raise stop
     assert names(tmp_path) == before
@@ -83,7 +90,7 @@ def test_whatever_stops_the_block_leaves_the_old_content_and_nothing_else(tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_a_block_that_makes_nothing_fails_and_leaves_the_old_content(tmp_path, kind):
+def test_a_block_that_writes_nothing_fails_and_keeps_the_old_content(tmp_path, kind):
     target = tmp_path / "report"
     if kind == "folder":
         target.mkdir()
@@ -91,12 +98,12 @@ def test_a_block_that_makes_nothing_fails_and_leaves_the_old_content(tmp_path, k
     else:
         target.write_text("old")
     before = names(tmp_path)
-    with pytest.raises(FileNotFoundError), replacing(target):
+    with pytest.raises(FileNotFoundError), atomic_write(target):
         pass
     assert names(tmp_path) == before
 
 
-def test_a_stop_between_the_two_renames_brings_the_old_folder_back(tmp_path, monkeypatch):
+def test_an_error_between_the_renames_restores_the_old_folder(tmp_path, monkeypatch):
     target = tmp_path / "report"
     target.mkdir()
     (target / "old.txt").write_text("old")
@@ -108,15 +115,15 @@ def test_a_stop_between_the_two_renames_brings_the_old_folder_back(tmp_path, mon
         return rename(self, other)
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt), replacing(target) as path:
+    with pytest.raises(KeyboardInterrupt), atomic_write(target) as path:
         path.mkdir()
     assert names(tmp_path) == ["report", "report/old.txt"]
 
 
-def test_no_space_is_one_line_that_names_the_file(tmp_path):
+def test_a_full_disk_is_a_one_line_error_with_the_file(tmp_path):
     target = tmp_path / "arrays.npz"
     target.write_text("old")
-    with pytest.raises(UserError) as refusal, replacing(target):
+    with pytest.raises(UserError) as refusal, atomic_write(target):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert str(refusal.value) == f"{target} cannot be written: no space left on device"
     assert (target.read_text(), names(tmp_path)) == ("old", ["arrays.npz"])
@@ -138,7 +145,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting needs root")
-def test_a_disk_that_is_really_full_keeps_the_old_file(small_disk):
+def test_a_full_file_system_keeps_the_old_file(small_disk):
     target = small_disk / "summary.json"
     write_json(target, {"images": 1})
     with pytest.raises(UserError, match=f"^{target} cannot be written: no space left on device$"):
@@ -149,7 +156,7 @@ def test_a_disk_that_is_really_full_keeps_the_old_file(small_disk):
     assert json.loads(target.read_text()) == {"images": 2}
 
 
-def test_json_is_sorted_and_ends_with_a_line(tmp_path):
+def test_json_is_sorted_and_ends_with_a_newline(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": [0.5, None]})
     text = (tmp_path / "a.json").read_text()
     assert text.endswith("}\n")
@@ -158,7 +165,7 @@ def test_json_is_sorted_and_ends_with_a_line(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
-def test_what_is_no_json_is_refused_and_the_old_file_stays(tmp_path, value):
+def test_invalid_json_values_are_refused_and_the_old_file_kept(tmp_path, value):
     target = tmp_path / "a.json"
     write_json(target, 1)
     with pytest.raises((ValueError, TypeError)):
@@ -166,14 +173,14 @@ def test_what_is_no_json_is_refused_and_the_old_file_stays(tmp_path, value):
     assert (target.read_text(), names(tmp_path)) == ("1\n", ["a.json"])
 
 
-def test_an_absent_artefact_names_the_command_that_makes_it(tmp_path):
-    line = f"{tmp_path / 'a.json'} is not there; `unveil validate` makes it"
-    for read in (read_json, existing):
+def test_a_missing_artifact_names_the_command_to_run(tmp_path):
+    line = f"{tmp_path / 'a.json'} not found; run `unveil validate`"
+    for read in (read_json, require_path):
         with pytest.raises(UserError) as refusal:
             read(tmp_path / "a.json", made_by="unveil validate")
         assert str(refusal.value) == line
     (tmp_path / "a.json").write_text("1")
-    assert existing(tmp_path / "a.json", made_by="x") == tmp_path / "a.json"
+    assert require_path(tmp_path / "a.json", made_by="x") == tmp_path / "a.json"
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", bytes(range(256)) * 5000])
@@ -182,20 +189,20 @@ def test_the_digest_is_that_of_the_bytes(tmp_path, content):
     assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
 
 
-def test_two_writers_at_once_leave_one_whole_file(tmp_path):
+def test_concurrent_writers_leave_one_complete_file(tmp_path):
     target = tmp_path / "a.json"
-    with replacing(target) as first:
+    with atomic_write(target) as first:
         first.write_text("first")
-        with replacing(target) as second:
+        with atomic_write(target) as second:
             second.write_text("second")
         assert target.read_text() == "second"
     assert (target.read_text(), names(tmp_path)) == ("first", ["a.json"])
 
 
-def test_an_old_file_in_the_way_of_a_folder_is_not_lost(tmp_path):
+def test_a_file_at_the_path_of_a_folder_is_kept_on_error(tmp_path):
     target = tmp_path / "report"
     target.write_text("old")
-    with suppress(OSError), replacing(target) as path:
+    with suppress(OSError), atomic_write(target) as path:
         path.mkdir()
     assert target.is_dir() or target.read_text() == "old"
     assert names(tmp_path) == ["report"]
@@ -204,8 +211,8 @@ def test_an_old_file_in_the_way_of_a_folder_is_not_lost(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from unveil.files import replacing
-with replacing(Path(sys.argv[1])) as path:
+from unveil.common.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as path:
     path.write_text("half")
     print("begun", flush=True)
     sys.stdin.readline()
@@ -223,10 +230,10 @@ def writer(tmp_path) -> Iterator[subprocess.Popen]:
 
 
 @pytest.mark.fault("a command is killed while it writes")
-def test_what_a_killed_process_left_goes_with_the_next_write_beside_it(tmp_path, writer):
+def test_the_next_write_removes_temporary_files_of_killed_processes(tmp_path, writer):
     write_json(tmp_path / "deep/a.json", 1)
     assert len(left := [*(tmp_path / "deep").glob(".unveil-*/arrays.npz")]) == 1
-    assert sweep(tmp_path / "deep") == [left[0].parent]  # it lives, and keeps what it makes
+    assert remove_stale(tmp_path / "deep") == [left[0].parent]  # it lives, and keeps what it makes
     writer.kill()
     writer.wait()
     write_json(tmp_path / "deep/a.json", 2)
@@ -234,7 +241,7 @@ def test_what_a_killed_process_left_goes_with_the_next_write_beside_it(tmp_path,
 
 
 @pytest.mark.fault("a command is killed while it writes")
-def test_every_command_removes_what_killed_ones_left_anywhere(place, monkeypatch):
+def test_every_command_removes_temporary_files_of_killed_commands(place, monkeypatch):
     (temporary := place / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     folders = ("data/03_packed", "data/05_reports/deep/er", ".checkpoints/cnn3/id", ".dvc/tmp")
@@ -248,10 +255,10 @@ def test_every_command_removes_what_killed_ones_left_anywhere(place, monkeypatch
     assert [path for path in left if path.parent.exists()] == []
 
 
-def test_a_folder_that_had_stepped_aside_for_a_killed_write_comes_back(tmp_path):
+def test_a_folder_moved_aside_by_a_killed_write_is_restored(tmp_path):
     aside = tmp_path / ".unveil-report-killed/report.old"
     aside.mkdir(parents=True)
     (aside / "old.txt").write_text("old")
     (aside.parent / "report").mkdir()
-    assert sweep(tmp_path) == []
+    assert remove_stale(tmp_path) == []
     assert names(tmp_path) == ["report", "report/old.txt"]

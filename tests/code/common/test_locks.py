@@ -1,4 +1,4 @@
-"""Changes of one file at once lose nothing; who waits too long is told for whom."""
+"""Locks: concurrent changes lose nothing, and a timeout names the holder."""
 
 import json
 import multiprocessing
@@ -16,9 +16,9 @@ from tests.support.servers import unveil_server
 
 from unveil.common import locks
 from unveil.common.errors import UserError
-from unveil.common.files import replacing
+from unveil.common.files import atomic_write
 from unveil.data import corrections
-from unveil.data.feedback import Entry, Filled, Folder
+from unveil.data.feedback import FeedbackEntry, FeedbackFolder, FeedbackFull
 from unveil.serving import tokens
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -26,7 +26,7 @@ CLASSES = ("happy", "sad")
 
 
 def together(act, *arguments) -> list[int]:
-    """Run ``act`` in a process for each argument, all begun at the same moment."""
+    """Run ``act`` in one process for each argument, all started at the same moment."""
     barrier = SPAWN.Barrier(len(arguments))
     tried = [SPAWN.Process(target=_after, args=(barrier, act, one)) for one in arguments]
     for process in tried:
@@ -59,20 +59,20 @@ def review(name: str) -> None:
     corrections.review(Path(f"{name}.csv"), faces, CLASSES)
 
 
-def test_tokens_made_at_once_are_all_kept(place):
+def test_concurrently_issued_tokens_are_all_kept(place):
     assert together(issue, *"abcd") == [0] * 4
     kept = tokens.load(Path("tokens.json"))
     assert sorted(kept) == [f"{name}{number}" for name in "abcd" for number in range(5)]
 
 
-def test_a_token_that_is_taken_back_while_others_are_made_stays_taken_back(place):
+def test_a_token_revoked_while_others_are_issued_stays_revoked(place):
     issue("old")
     assert together(issue_or_revoke, "a", "revoke", "b") == [0] * 3
     kept = tokens.load(Path("tokens.json"))
     assert sorted(kept) == [f"{name}{number}" for name in "ab" for number in range(5)]
 
 
-def test_a_server_lets_in_nobody_whose_token_was_taken_back_while_others_were_made(place):
+def test_a_server_refuses_a_token_revoked_while_others_are_issued(place):
     issue("new")
     token = tokens.issue(Path("tokens.json"), "old")
     with unveil_server(place, made(place / "b"), "--token-file", "tokens.json") as url:
@@ -92,7 +92,7 @@ def test_a_server_lets_in_nobody_whose_token_was_taken_back_while_others_were_ma
         assert answered() == 200
 
 
-def test_reviews_at_once_are_all_taken(place):
+def test_concurrent_reviews_are_all_merged(place):
     digests = [f"{number:064x}" for number in range(200)]
     members = [f"{number}.png" for number in range(200)]
     faces = pd.DataFrame({"sha256": digests, "member": members})
@@ -105,13 +105,13 @@ def test_reviews_at_once_are_all_taken(place):
     assert sorted(corrections.read(CLASSES)["sha256"]) == digests
 
 
-def test_two_servers_keep_no_more_feedback_than_may_be(tmp_path):
-    servers = [Folder(tmp_path / "kept", 20) for _ in "ab"]
+def test_two_servers_respect_the_feedback_limit(tmp_path):
+    servers = [FeedbackFolder(tmp_path / "kept", 20) for _ in "ab"]
 
     def keep(number: int) -> bool:
         try:
-            servers[number % 2].keep(Entry("2026-01-01", "sad", None, "m"))
-        except Filled:
+            servers[number % 2].keep(FeedbackEntry("2026-01-01", "sad", None, "m"))
+        except FeedbackFull:
             return False
         return True
 
@@ -122,13 +122,13 @@ def test_two_servers_keep_no_more_feedback_than_may_be(tmp_path):
     assert all(json.loads(line)["emotion"] == "sad" for line in lines)
 
 
-def test_folders_that_replace_one_another_at_once_leave_a_whole_one(tmp_path):
+def test_concurrent_replacements_leave_a_complete_folder(tmp_path):
     target, wrong = tmp_path / "bundle", []
 
     def write(name: str) -> None:
         try:
             for _ in range(40):
-                with replacing(target) as folder:
+                with atomic_write(target) as folder:
                     folder.mkdir()
                     for part in "xyz":
                         (folder / part).write_text(name)
@@ -148,24 +148,24 @@ def test_folders_that_replace_one_another_at_once_leave_a_whole_one(tmp_path):
 HOLDER = """
 import sys
 from pathlib import Path
-from unveil.locks import held
-with held(Path("tokens.json")):
+from unveil.common.locks import file_lock
+with file_lock(Path("tokens.json")):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def test_who_waits_too_long_is_told_for_whom(place):
+def test_a_timeout_names_the_process_that_holds_the_lock(place):
     command = [sys.executable, "-c", HOLDER]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError) as refusal, locks.held(Path("tokens.json"), seconds=0.2):
+        with pytest.raises(UserError) as refusal, locks.file_lock(Path("tokens.json"), seconds=0.2):
             pass
         holder.kill()
     said = f"tokens.json is being changed by process {holder.pid} ({command[0]}"
     assert str(refusal.value).startswith(said)
     # The lock went with the process.
-    with locks.held(Path("tokens.json"), seconds=5):
+    with locks.file_lock(Path("tokens.json"), seconds=5):
         pass

@@ -1,4 +1,4 @@
-"""What becomes of memory that is given back."""
+"""Memory freed by training steps stays in the process."""
 
 import os
 import platform
@@ -14,9 +14,9 @@ SMALL_PAGES = {**os.environ, "NUMPY_MADVISE_HUGEPAGE": "0"}
 FAULTS = """
 import resource, sys, threading
 import numpy as np
-from unveil import memory
+from unveil.common import memory
 if sys.argv[1] == "kept":
-    memory.keep()
+    memory.keep_freed_memory()
 def touch():
     np.ones(32 << 20, np.uint8)
     np.ones(128 << 20, np.uint8)
@@ -35,7 +35,7 @@ print(after - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is not that of glibc")
-def test_memory_that_is_kept_does_not_come_back_by_faults_in_any_thread():
+def test_kept_memory_causes_no_page_faults_in_any_thread():
     kept, given_back = (
         int(subprocess.check_output([sys.executable, "-c", FAULTS, how], env=SMALL_PAGES))
         for how in ("kept", "given back")
@@ -44,7 +44,7 @@ def test_memory_that_is_kept_does_not_come_back_by_faults_in_any_thread():
     assert kept < 1_000
 
 
-def test_where_malloc_is_another_nothing_changes(monkeypatch):
+def test_other_malloc_implementations_are_left_alone(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("asked for malloc"))
-    memory.keep()
+    memory.keep_freed_memory()

@@ -1,4 +1,4 @@
-"""A file that git or DVC has and that is not here is no reason to begin anew."""
+"""Missing files that git or DVC tracks are never replaced by new ones."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from unveil.cli import app
 from unveil.common import audit_log, files
 from unveil.common.errors import UserError
-from unveil.common.paths import ARCHIVE, AUDITED, CORRECTIONS, JOURNAL
+from unveil.common.paths import ARCHIVE, AUDIT_COUNTS, CORRECTIONS, JOURNAL
 
 POINTER = Path(f"{ARCHIVE}.dvc")
 ENVIRONMENT = {
@@ -35,7 +35,7 @@ def dvc(*arguments: str, at: Path) -> None:
 
 
 def faces(folder: Path, seed: int) -> Path:
-    """Make a folder with two faces of a class, noise that no other seed gives."""
+    """Create a folder with two faces of a class, as noise from a seed."""
     generator = np.random.default_rng(seed)
     for number in range(2):
         path = folder / f"train/happy/{number}.png"
@@ -59,7 +59,7 @@ def refused(*arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory) -> Path:
-    """A repository whose faces are under DVC, on a remote; decisions and counts are in git."""
+    """A repository with faces under DVC, on a remote, and decisions and counts in git."""
     folder = tmp_path_factory.mktemp("team")
     shutil.copy(ROOT / "params.yaml", folder)
     run("git", "init", "--quiet", at=folder)
@@ -69,7 +69,7 @@ def team(tmp_path_factory) -> Path:
         patch.chdir(folder)
         said("ingest", str(faces(folder.parent / "faces", seed=0)))
     (folder / CORRECTIONS).write_text("sha256,member,action,label\n")
-    (folder / AUDITED).write_text("{}\n")
+    (folder / AUDIT_COUNTS).write_text("{}\n")
     (folder / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     run("git", "add", "--all", at=folder)
     run("git", "commit", "--quiet", "-m", "faces", at=folder)
@@ -79,7 +79,7 @@ def team(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def clone(team, tmp_path, monkeypatch) -> Path:
-    """A fresh clone: the pointer is here, the faces are not."""
+    """A fresh clone, with the .dvc file and without the faces."""
     run("git", "clone", "--quiet", str(team), "clone", at=tmp_path)
     monkeypatch.chdir(tmp_path / "clone")
     Path("flows").symlink_to(ROOT / "flows")  # where a flow starts its commands from
@@ -94,31 +94,29 @@ def test_a_fresh_clone_fetches_the_faces_that_dvc_has_recorded(clone):
     assert POINTER.read_text() == before
 
 
-def test_recorded_faces_that_cannot_be_had_are_not_replaced_by_drawn_ones(clone):
+def test_tracked_faces_that_are_missing_are_not_replaced_by_synthetic_ones(clone):
     (clone / ".dvc/config").write_text("")
     before = POINTER.read_text()
     state = prepare.fn(None, None, None)
     assert state.is_failed()
     assert f"{POINTER} records it; `dvc pull {ARCHIVE}`" in state.message
-    assert "drawn faces do not replace it" in (line := refused("sample"))
+    assert "synthetic faces do not replace it" in (line := refused("sample"))
     assert f"`dvc pull {ARCHIVE}`" in line
     assert POINTER.read_text() == before
     assert not ARCHIVE.exists()
 
 
-def test_drawn_faces_do_not_replace_real_ones_whose_pointer_was_removed(clone):
+def test_synthetic_faces_do_not_replace_real_ones_without_a_dvc_file(clone):
     prepare.fn(None, None, None)
     POINTER.unlink()
     before = ARCHIVE.read_bytes()
-    assert f"{ARCHIVE} has faces that are not drawn" in refused("sample")
+    assert f"{ARCHIVE} has faces that are not synthetic" in refused("sample")
     assert ARCHIVE.read_bytes() == before
     ARCHIVE.unlink()
-    assert f"`git checkout -- {POINTER}` brings it back" in refused("sample")
+    assert f"`git checkout -- {POINTER}` restores it" in refused("sample")
 
 
-def test_a_source_over_a_pointer_says_what_it_replaces_and_the_same_one_changes_nothing(
-    clone, team
-):
+def test_ingest_reports_the_replaced_archive_and_the_same_source_changes_nothing(clone, team):
     before = POINTER.read_text()
     same = said("ingest", str(team.parent / "faces"))
     assert f"the same faces as {POINTER} recorded before" in same
@@ -126,35 +124,35 @@ def test_a_source_over_a_pointer_says_what_it_replaces_and_the_same_one_changes_
     ARCHIVE.unlink()
     md5 = before.split("md5: ")[1][:32]
     other = said("ingest", str(faces(clone.parent / "others", seed=1)))
-    assert f"replaced the archive that {POINTER} recorded, md5 {md5}, which was not here" in other
+    assert f"replaced the archive that {POINTER} recorded, md5 {md5}, which was missing" in other
     assert POINTER.read_text() != before
 
 
-@pytest.mark.parametrize("name", [CORRECTIONS, AUDITED, Path("dvc.lock")])
-def test_a_run_stops_where_a_file_of_git_is_gone(clone, name):
+@pytest.mark.parametrize("name", [CORRECTIONS, AUDIT_COUNTS, Path("dvc.lock")])
+def test_a_run_stops_if_a_file_tracked_by_git_is_missing(clone, name):
     name.unlink()
     state = prepare.fn(None, None, None)
     assert state.is_failed()
     assert state.message == (
-        f"{name} is not here, but git has it; `git checkout -- {name}` brings it back"
+        f"{name} is missing, but git tracks it; `git checkout -- {name}` restores it"
     )
 
 
-def test_the_manifest_does_not_forget_decisions_whose_file_is_gone(clone):
+def test_the_manifest_stops_if_the_corrections_are_missing(clone):
     prepare.fn(None, None, None)
     CORRECTIONS.unlink()
-    assert f"`git checkout -- {CORRECTIONS}` brings it back" in refused("manifest")
+    assert f"`git checkout -- {CORRECTIONS}` restores it" in refused("manifest")
     run("git", "rm", "--quiet", "--cached", str(CORRECTIONS), at=clone)
     assert "2 faces" in said("manifest")
 
 
-def test_a_journal_that_is_gone_is_put_back_before_it_grows(clone, capsys):
+def test_a_missing_journal_is_restored_before_it_is_appended_to(clone, capsys):
     before = JOURNAL.read_bytes()
     JOURNAL.unlink()
     audit_log.record("export", images=1)
     assert JOURNAL.read_bytes().startswith(before)
     assert len(JOURNAL.read_bytes()) > len(before)
-    assert f"{JOURNAL} was gone and is put back" in capsys.readouterr().err
+    assert f"{JOURNAL} was missing and has been restored" in capsys.readouterr().err
 
 
 LOCKED = """schema: '2.0'
@@ -170,24 +168,24 @@ stages:
 """
 
 
-def test_an_output_of_dvc_that_is_gone_is_brought_back_by_dvc(clone):
-    from unveil.common.missing_files import lost
+def test_a_missing_output_names_the_dvc_command(clone):
+    from unveil.common.missing_files import restore_hint
 
     Path("dvc.lock").write_text(LOCKED)
     for path in ("data/04_models/cnn3/model.keras", "data/02_manifest/data_docs/index.html"):
-        assert lost(Path(path)) == (
-            f"{path} is not here, but dvc.lock records it; `dvc checkout {path}` or "
-            f"`dvc pull {path}` brings it back"
+        assert restore_hint(Path(path)) == (
+            f"{path} is missing, but dvc.lock records it; `dvc checkout {path}` or "
+            f"`dvc pull {path}` restores it"
         )
     with pytest.raises(UserError, match=r"dvc\.lock records it; `dvc checkout data/04_models/cnn3"):
-        files.existing(Path("data/04_models/cnn3/model.keras"), made_by="unveil train cnn3")
-    assert lost(Path("data/04_models/vgg16/model.keras")) is None
+        files.require_path(Path("data/04_models/cnn3/model.keras"), made_by="unveil train cnn3")
+    assert restore_hint(Path("data/04_models/vgg16/model.keras")) is None
     Path("dvc.lock").write_text("{half")
-    assert lost(Path("data/04_models/cnn3/model.keras")) is None
+    assert restore_hint(Path("data/04_models/cnn3/model.keras")) is None
 
 
-def test_without_faces_and_without_a_pointer_the_sample_is_drawn(place):
+def test_without_faces_and_without_a_dvc_file_the_sample_is_drawn(place):
     from unveil.data import ingest_checks
 
-    ingest_checks.refuse_replaced_by_drawings()
+    ingest_checks.refuse_to_replace_with_synthetic()
     assert "`unveil ingest SOURCE` or `unveil sample` makes it" in refused("manifest")

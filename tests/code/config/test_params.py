@@ -1,4 +1,4 @@
-"""params.yaml is refused in one line, with the key and the value, before anything runs."""
+"""Errors in params.yaml are one line with the key and the value, before anything runs."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from unveil.common.errors import UserError
-from unveil.common.paths import of_seed, pipeline
+from unveil.common.paths import pipeline_paths, seed_paths
 from unveil.config import params
 
 TEXT = Path("params.yaml").read_text()
@@ -45,7 +45,7 @@ def test_the_projects_own_file_loads_in_every_recipe(tmp_path):
         ]
 
 
-def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
+def test_choosing_a_recipe_changes_one_line_and_keeps_the_comments(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(TEXT)
     params.choose_recipe("full", path)
@@ -69,21 +69,21 @@ def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
         (
             "learning_rate: 5.0e-4",
             "learning_rate: 5e-4",
-            r"'5e-4': write it with a point .*1\.0e-3",
+            r"'5e-4': write it with a decimal point .*1\.0e-3",
         ),
         ("epochs: 2,", "epochs: 0,", "epochs: .*greater than 0, found 0"),
         ("epochs: 2,", "epochs: 2.5,", "epochs: .*found 2.5"),
         ("epochs: 2,", "epochs: 2, decay: linear,", "decay: .*'cosine' or 'plateau'.*'linear'"),
         ("builder: cnn,", "builder: vit,", "architectures.cnn3: .*'vit'"),
         ("dropout: 0.3}", "dropuot: 0.3}", "architectures.cnn3: .*(missing|unknown) key"),
-        ("classes: [happy,", "classes: [happy, happy,", "a name stands twice"),
+        ("classes: [happy,", "classes: [happy, happy,", "a name appears twice"),
         ("classes: [happy, neutral, sad, surprise]", "classes: 4", "classes: .*found 4"),
         ("      cnn3_gray: *sample_cnn\n", "", "architectures.cnn3_gray: .*no schedule"),
         ("network: {weights: none}", "network: {wieghts: none}", "vgg16: .*wieghts: unknown key"),
         ("recipe: sample", "recipe: [sample", "not YAML"),
         ("  seed: 0", "  seed: 2024-01-01", "not JSON serializable"),
         ("  seed: 0\n", "  seed: -1\n", "data.seed: .*found -1"),
-        ("{validation: 0.1, test: 0.1}", "{validation: 0.6, test: 0.6}", "leave nothing to train"),
+        ("{validation: 0.1, test: 0.1}", "{validation: 0.6, test: 0.6}", "leave no training data"),
         ("max_imbalance: 4.0", "max_imbalance: .nan", "JSON compliant"),
         (
             "class_balance: {policy: stop",
@@ -115,7 +115,7 @@ def test_turning_the_dial_changes_one_line_and_keeps_the_comments(tmp_path):
         ("  sets: # about", "  set: # about", "rules.set: unknown key"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_it(tmp_path, old, new, said):
+def test_an_error_is_one_line_with_the_key_and_the_value(tmp_path, old, new, said):
     with pytest.raises(UserError, match=said) as raised:
         load(tmp_path, old, new)
     assert "\n" not in str(raised.value)
@@ -128,26 +128,26 @@ BAD_KEYS = (
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_an_architecture_that_dvc_or_a_file_cannot_be_called_is_refused(tmp_path, key):
+def test_architecture_names_that_dvc_or_files_cannot_have_are_refused(tmp_path, key):
     content = yaml.safe_load(TEXT)
     content["architectures"][key] = content["architectures"]["cnn3"]
     for recipe in content["recipes"].values():
         recipe["schedules"][key] = recipe["schedules"]["cnn3"]
-    refused(tmp_path, content, r"architectures: .* is no name for it; take 1 to 60 of A-Z")
+    refused(tmp_path, content, r"architectures: .* is not a valid name; use 1 to 60 of A-Z")
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_a_recipe_that_dvc_cannot_look_up_is_refused(tmp_path, key):
+def test_recipe_names_that_dvc_cannot_have_are_refused(tmp_path, key):
     content = yaml.safe_load(TEXT)
     content["recipes"][key] = content["recipes"]["sample"]
-    refused(tmp_path, content, r"recipes: .* is no name for it; take 1 to 60 of A-Z")
+    refused(tmp_path, content, r"recipes: .* is not a valid name; use 1 to 60 of A-Z")
 
 
-def test_a_schedule_of_such_a_name_is_refused_too(tmp_path):
+def test_schedule_names_are_checked_too(tmp_path):
     content = yaml.safe_load(TEXT)
     schedules = content["recipes"]["full"]["schedules"]
     schedules["cnn@3"] = schedules["cnn3"]
-    refused(tmp_path, content, r"recipes.full.schedules: 'cnn@3' is no name for it")
+    refused(tmp_path, content, r"recipes.full.schedules: 'cnn@3' is not a valid name")
 
 
 def test_names_that_differ_in_case_alone_are_refused(tmp_path):
@@ -162,26 +162,26 @@ def test_names_that_differ_in_case_alone_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a/b", "no name of a class"),
-        ("a\\b", "no name of a class"),
-        ("..", "no name of a class"),
-        ("=1+1", "no name of a class"),
-        ("@sum", "no name of a class"),
-        ("-sad", "no name of a class"),
-        ("a,b", "no name of a class"),
-        ("a\nb", "no name of a class"),
-        ("a\x1b[31m", "no name of a class"),
-        ("sad ", "no name of a class"),
-        ("", "no name of a class"),
+        ("a/b", "not a valid class name"),
+        ("a\\b", "not a valid class name"),
+        ("..", "not a valid class name"),
+        ("=1+1", "not a valid class name"),
+        ("@sum", "not a valid class name"),
+        ("-sad", "not a valid class name"),
+        ("a,b", "not a valid class name"),
+        ("a\nb", "not a valid class name"),
+        ("a\x1b[31m", "not a valid class name"),
+        ("sad ", "not a valid class name"),
+        ("", "not a valid class name"),
         ("a" * 41, "1 to 40 letters"),
-        ("e\u0301tonne", "no name of a class"),
-        ("<b>", "no name of a class"),
+        ("e\u0301tonne", "not a valid class name"),
+        ("<b>", "not a valid class name"),
         ("Happy", "'happy' and 'Happy' differ in case at most"),
         ("test", "'test' cannot be a class"),
         ("Unsure", "'Unsure' cannot be a class"),
     ],
 )
-def test_a_class_that_is_no_folder_no_column_or_no_answer_is_refused(tmp_path, name, said):
+def test_invalid_class_names_are_refused(tmp_path, name, said):
     content = yaml.safe_load(TEXT)
     content["classes"].append(name)
     refused(tmp_path, content, f"classes: .*{said}")
@@ -190,7 +190,7 @@ def test_a_class_that_is_no_folder_no_column_or_no_answer_is_refused(tmp_path, n
 @pytest.mark.parametrize(
     "name", ["überrascht", "very happy", "mild-surprise", "よろこび", "7", "खुश"]
 )
-def test_classes_of_any_language_are_taken(tmp_path, name):
+def test_class_names_of_any_language_are_accepted(tmp_path, name):
     content = yaml.safe_load(TEXT)
     content["classes"].append(name)
     assert written(tmp_path, content).classes[-1] == name
@@ -233,22 +233,22 @@ def test_classes_of_any_language_are_taken(tmp_path, name):
         ("{train: 800,", "{train: 80000000000,", "sample.train: .*equal to 1000000"),
         (":8000 # of", ":80000 # of", r"monitoring.url: .*80000"),
         ("url: http://127.0.0.1:8000", "url: http://", "monitoring.url: .*should be http://"),
-        ("  seed: 0\n", "  seed: 0\n  seed: 1\n", r"data\.seed \(line 11\): the key stands twice"),
-        ("  cnn4: {", "  cnn3: {", r"architectures\.cnn3 \(line \d+\): the key stands twice"),
-        ("  cnn4: {", "  on: {", r"architectures .*: the key 'on' is no text; quote it"),
-        ("  cnn4: {", "  7: {", r"architectures .*: the key '7' is no text; quote it"),
+        ("  seed: 0\n", "  seed: 0\n  seed: 1\n", r"data\.seed \(line 11\): duplicate key"),
+        ("  cnn4: {", "  cnn3: {", r"architectures\.cnn3 \(line \d+\): duplicate key"),
+        ("  cnn4: {", "  on: {", r"architectures .*: the key 'on' is not a string; quote it"),
+        ("  cnn4: {", "  7: {", r"architectures .*: the key '7' is not a string; quote it"),
         ("  seed: 0\n", "\tseed: 0\n", r"not YAML: .*line 10"),
         ('title: ""', "title: !!binary aGk=", r"provenance.title .*a binary, which is not JSON"),
     ],
 )
-def test_what_yaml_dvc_and_people_read_differently_is_one_line(tmp_path, old, new, said):
+def test_ambiguous_yaml_is_a_one_line_error(tmp_path, old, new, said):
     with pytest.raises(UserError, match=said) as raised:
         load(tmp_path, old, new)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 400
 
 
-def test_merged_and_anchored_entries_are_taken_as_dvc_takes_them(tmp_path):
+def test_anchors_and_merge_keys_are_read_as_by_dvc(tmp_path):
     loaded = load(
         tmp_path,
         "  cnn4: {builder: cnn, color: rgb, filters: [32, 64, 128, 128], convolutions: 1, ",
@@ -276,7 +276,7 @@ def test_merged_and_anchored_entries_are_taken_as_dvc_takes_them(tmp_path):
     ],
 )
 @pytest.mark.parametrize("act", [params.load, lambda path: params.choose_recipe("full", path)])
-def test_a_damaged_file_is_one_line_that_names_it_and_stays_as_it_is(tmp_path, content, act):
+def test_a_damaged_file_is_a_one_line_error_and_unchanged(tmp_path, content, act):
     path = tmp_path / "params.yaml"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"params\.yaml: ") as raised:
@@ -285,27 +285,27 @@ def test_a_damaged_file_is_one_line_that_names_it_and_stays_as_it_is(tmp_path, c
     assert path.read_bytes() == content
 
 
-def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
+def test_an_unreadable_file_is_a_one_line_error(tmp_path):
     (tmp_path / "params.yaml").mkdir()
     with pytest.raises(UserError, match=r"params\.yaml cannot be read: is a directory"):
         params.load(tmp_path / "params.yaml")
 
 
 def test_another_seeds_checkpoints_are_no_architectures(place):
-    assert of_seed("cnn3", 1).checkpoints != pipeline("cnn3-1").checkpoints
+    assert seed_paths("cnn3", 1).checkpoints != pipeline_paths("cnn3-1").checkpoints
 
 
-def test_an_absent_file_says_what_is_missing(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"^no params\.yaml in "):
         params.load(tmp_path / "params.yaml")
 
 
 def test_an_unknown_architecture_names_the_choices():
     with pytest.raises(UserError, match=r"unknown architecture 'vgg61'; choose from cnn3, cnn3_g"):
-        params.load().named("vgg61")
+        params.load().require_architecture("vgg61")
 
 
-def test_a_recipe_that_is_not_there_leaves_the_file_alone(tmp_path):
+def test_an_unknown_recipe_leaves_the_file_unchanged(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(TEXT)
     with pytest.raises(UserError, match="unknown recipe 'huge'"):
@@ -316,7 +316,7 @@ def test_a_recipe_that_is_not_there_leaves_the_file_alone(tmp_path):
 @pytest.mark.parametrize(
     "line", ['recipe: "sample"', "recipe:   sample  # quick", "recipe: sample"]
 )
-def test_the_dial_turns_however_it_is_written(tmp_path, line):
+def test_the_recipe_line_is_found_in_any_spelling(tmp_path, line):
     path = tmp_path / "params.yaml"
     path.write_text(re.sub("^recipe: sample", line, TEXT, flags=re.M))
     params.choose_recipe("full", path)

@@ -1,4 +1,4 @@
-"""Archives as people send them, and as an attacker would."""
+"""Valid, unusual and hostile archives."""
 
 import io
 import shutil
@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unveil.common.errors import UserError
-from unveil.data.archive import Layout, Listing, content, listing, opened
+from unveil.data.archive import Layout, Listing, open_archive, read_listing, read_member
 from unveil.data.decoding import UnreadableImage
 
 LAYOUT = Layout(
@@ -28,7 +28,7 @@ LAYOUT = Layout(
 
 
 def packed(*names: str) -> io.BytesIO:
-    """Make an ordinary archive with these members."""
+    """Create an ordinary archive with these members."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in names:
@@ -46,7 +46,7 @@ def forged(
     declared: int | None = None,
     crc: int | None = None,
 ) -> io.BytesIO:
-    """Make an archive of one member byte by byte, as no honest program would write it."""
+    """Create an archive of one member byte by byte, with arbitrary headers."""
     checksum = zlib.crc32(stored) if crc is None else crc
     size = len(stored) if declared is None else declared
     common = struct.pack(
@@ -62,11 +62,11 @@ def forged(
 def listed(buffer: io.BytesIO, layout: Layout = LAYOUT) -> Listing:
     """List an archive in memory."""
     with zipfile.ZipFile(buffer) as archive:
-        return listing(archive, layout)
+        return read_listing(archive, layout)
 
 
 def said(buffer: io.BytesIO, layout: Layout = LAYOUT) -> str:
-    """Give the line with which an archive is refused."""
+    """Return the error for a refused archive."""
     with pytest.raises(UserError) as refusal:
         listed(buffer, layout)
     assert len(str(refusal.value).splitlines()) == 1
@@ -74,9 +74,9 @@ def said(buffer: io.BytesIO, layout: Layout = LAYOUT) -> str:
 
 
 def unreadable(buffer: io.BytesIO, *, max_bytes: int = 1000) -> str:
-    """Give the reason for which the one member of an archive is not read."""
+    """Return the reason why the only member of an archive is unreadable."""
     with zipfile.ZipFile(buffer) as archive, pytest.raises(UnreadableImage) as refusal:
-        content(archive, archive.namelist()[0], max_bytes=max_bytes)
+        read_member(archive, archive.namelist()[0], max_bytes=max_bytes)
     return str(refusal.value)
 
 
@@ -128,7 +128,7 @@ def test_a_class_wins_over_drop() -> None:
     assert found.dropped == {}
 
 
-def test_what_is_no_face_is_ignored_and_counted() -> None:
+def test_other_files_are_ignored_and_counted() -> None:
     names = (
         "happy/",
         "happy/a.jpg",
@@ -197,13 +197,13 @@ def test_plain_file_modes_are_accepted() -> None:
         assert len(listed(forged(b"happy/a.jpg", mode=mode)).members) == 1
 
 
-def test_a_protected_archive_is_refused() -> None:
+def test_an_encrypted_archive_is_refused() -> None:
     expected = "member 'happy/a.jpg' is protected by a password"
     assert said(forged(b"happy/a.jpg", flags=0x1)) == expected
 
 
 @pytest.mark.skipif(shutil.which("zip") is None, reason="needs the program `zip`")
-def test_an_archive_protected_by_zip_is_refused(tmp_path: Path) -> None:
+def test_an_archive_encrypted_by_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "happy").mkdir()
     (tmp_path / "happy/a.jpg").write_bytes(b"face")
     command = ["zip", "-q", "-r", "-P", "secret", "faces.zip", "happy/a.jpg"]
@@ -213,17 +213,17 @@ def test_an_archive_protected_by_zip_is_refused(tmp_path: Path) -> None:
     assert "is encrypted" in unreadable(buffer)
 
 
-def test_a_name_that_stands_twice_is_refused() -> None:
+def test_a_duplicate_name_is_refused() -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         buffer = packed("happy/a.jpg", "sad/b.jpg", "happy/a.jpg")
-    assert said(buffer) == "member 'happy/a.jpg' stands twice in the archive"
+    assert said(buffer) == "member 'happy/a.jpg' appears twice in the archive"
 
 
 def test_too_many_members_are_refused() -> None:
     layout = Layout(classes=("happy",), aliases={}, drop=(), max_members=2)
     assert len(listed(packed("happy/a.jpg", "happy/b.jpg"), layout).members) == 2
     line = said(packed("happy/a.jpg", "happy/b.jpg", "../c"), layout)
-    assert "3 members, over max_members 2" in line
+    assert "3 members, more than max_members 2" in line
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "train/a.jpg", "faces/Val/a.jpg"])
@@ -240,7 +240,7 @@ def test_an_unknown_class_is_refused() -> None:
     assert "drop angry, fear" in line
 
 
-def test_an_alias_of_no_class_is_refused() -> None:
+def test_an_alias_of_an_unknown_class_is_refused() -> None:
     layout = Layout(classes=("happy", "sad"), aliases={"joy": "hapy"}, drop=(), max_members=9)
     line = said(packed("happy/a.jpg"), layout)
     assert line == "unknown class of alias 'joy' 'hapy'; choose from happy, sad"
@@ -275,11 +275,11 @@ WHOLE = packed("train/happy/a.jpg", "train/sad/b.jpg").getvalue()
     ("bytes_", "fault"),
     [
         (None, "cannot be read: No such file"),
-        (b"", "is no zip"),
-        (b"\x1f\x8b not a zip", "is no zip"),
-        (WHOLE[:-10], "is no zip"),
-        (WHOLE[:-22], "is no zip"),
-        (WHOLE[: len(WHOLE) // 2], "is no zip"),
+        (b"", "is not a zip"),
+        (b"\x1f\x8b not a zip", "is not a zip"),
+        (WHOLE[:-10], "is not a zip"),
+        (WHOLE[:-22], "is not a zip"),
+        (WHOLE[: len(WHOLE) // 2], "is not a zip"),
         (WHOLE[: WHOLE.index(b"PK\1\2") + 20] + WHOLE[WHOLE.index(b"PK\1\2") + 40 :], "is damaged"),
         (WHOLE.replace(b"PK\1\2", b"PK\1\3"), "is damaged"),
         (
@@ -293,8 +293,8 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path, bytes_: bytes | None, faul
     path = tmp_path / "faces.zip"
     if bytes_ is not None:
         path.write_bytes(bytes_)
-    with pytest.raises(UserError) as refusal, opened(path) as archive:
-        listing(archive, LAYOUT)
+    with pytest.raises(UserError) as refusal, open_archive(path) as archive:
+        read_listing(archive, LAYOUT)
     line = str(refusal.value)
     assert str(path) in line
     assert fault in line
@@ -302,14 +302,14 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path, bytes_: bytes | None, faul
 
 
 def test_a_folder_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read: Is a directory"), opened(tmp_path):
+    with pytest.raises(UserError, match="cannot be read: Is a directory"), open_archive(tmp_path):
         pass
 
 
-def test_an_error_of_the_reader_is_passed_on(tmp_path: Path) -> None:
+def test_an_error_in_the_block_is_propagated(tmp_path: Path) -> None:
     path = tmp_path / "faces.zip"
     path.write_bytes(WHOLE)
-    with pytest.raises(ValueError, match="my own"), opened(path):
+    with pytest.raises(ValueError, match="my own"), open_archive(path):
         raise ValueError("my own")
 
 
@@ -327,31 +327,31 @@ def test_any_name_is_listed_or_refused(name: bytes, utf8: bool) -> None:
     with tempfile.NamedTemporaryFile(suffix=".zip") as file:
         Path(file.name).write_bytes(forged(name, flags=0x800 if utf8 else 0).getvalue())
         try:
-            with opened(Path(file.name)) as archive:
-                found = listing(archive, LAYOUT)
-                assert content(archive, found.members[0].name, max_bytes=9) == b"face"
+            with open_archive(Path(file.name)) as archive:
+                found = read_listing(archive, LAYOUT)
+                assert read_member(archive, found.members[0].name, max_bytes=9) == b"face"
         except UserError as refusal:
             assert len(str(refusal).splitlines()) == 1
 
 
 @given(changes=st.dictionaries(st.integers(0, len(WHOLE) - 1), st.integers(0, 255), max_size=5))
 @settings(deadline=None, max_examples=300)
-def test_any_damage_is_survived(changes: dict[int, int]) -> None:
+def test_any_damaged_archive_is_handled(changes: dict[int, int]) -> None:
     damaged = bytearray(WHOLE)
     for place, value in changes.items():
         damaged[place] = value
     with tempfile.NamedTemporaryFile(suffix=".zip") as file:
         Path(file.name).write_bytes(damaged)
         try:
-            with opened(Path(file.name)) as archive:
-                for member in listing(archive, LAYOUT).members:
-                    assert len(content(archive, member.name, max_bytes=1000)) <= 1000
+            with open_archive(Path(file.name)) as archive:
+                for member in read_listing(archive, LAYOUT).members:
+                    assert len(read_member(archive, member.name, max_bytes=1000)) <= 1000
         except (UserError, UnreadableImage) as refusal:
             assert len(str(refusal).splitlines()) == 1
 
 
 def deflated(data: bytes) -> bytes:
-    """Compress as a zip member is compressed."""
+    """Compress as in a zip member."""
     compressor = zlib.compressobj(wbits=-15)
     return compressor.compress(data) + compressor.flush()
 
@@ -364,7 +364,7 @@ def test_content_is_read_up_to_the_limit() -> None:
     )
     for buffer in (stored, packed_):
         with zipfile.ZipFile(buffer) as archive:
-            assert content(archive, "happy/a.jpg", max_bytes=len(data)) == data
+            assert read_member(archive, "happy/a.jpg", max_bytes=len(data)) == data
         assert unreadable(buffer, max_bytes=len(data) - 1) == "too large: more than 1023 bytes"
 
 
@@ -372,7 +372,7 @@ def test_content_with_a_wrong_checksum() -> None:
     assert "damaged member: Bad CRC-32" in unreadable(forged(b"happy/a.jpg", crc=1))
 
 
-def test_content_cut_short() -> None:
+def test_truncated_content() -> None:
     data = bytes(range(256))
     cut = deflated(data)[:-9]
     buffer = forged(b"happy/a.jpg", cut, method=8, declared=len(data), crc=zlib.crc32(data))
@@ -403,7 +403,7 @@ def test_content_that_declares_more_than_it_has() -> None:
     assert unreadable(forged(b"happy/a.jpg", declared=0x7FFFFFFF)).startswith("too large")
 
 
-def test_a_bomb_that_declares_little_costs_little() -> None:
+def test_a_decompression_bomb_with_a_small_declared_size_is_cheap() -> None:
     data = bytes(50_000_000)
     bomb = deflated(data)
     honest = forged(b"happy/a.jpg", bomb, method=8, declared=len(data), crc=zlib.crc32(data))
@@ -424,9 +424,9 @@ def test_content_in_another_compression(method: int) -> None:
     )
 
 
-def test_content_of_a_member_that_is_not_there() -> None:
+def test_content_of_a_missing_member() -> None:
     with (
         zipfile.ZipFile(io.BytesIO(WHOLE)) as archive,
         pytest.raises(UserError, match=r"no member 'train/happy/z\.jpg'"),
     ):
-        content(archive, "train/happy/z.jpg", max_bytes=9)
+        read_member(archive, "train/happy/z.jpg", max_bytes=9)

@@ -1,4 +1,4 @@
-"""Decisions about faces: taken whole or not at all, kept by digest, applied by the manifest."""
+"""Review decisions: merged atomically, identified by digest, applied by the manifest."""
 
 import hashlib
 from pathlib import Path
@@ -33,7 +33,7 @@ def inside(tmp_path, monkeypatch):
 
 
 def reviewed(*rows: tuple[str, str, str]) -> Path:
-    """Write a list of suspects: what each is called, its action and new label."""
+    """Write a reviewed list of suspects with digests, actions and new labels."""
     lines = [f"{digest(name)},{name}.png,{action},{label}\n" for name, action, label in rows]
     Path("suspects.csv").write_text(HEADER + "".join(lines))
     return Path("suspects.csv")
@@ -61,7 +61,7 @@ def test_a_decision_holds_for_all_copies_and_in_another_archive():
     assert [label for label, _ in applied(other)] == ["sad", "happy", "happy"]
 
 
-def test_a_face_without_an_action_waits_and_a_later_decision_replaces_an_earlier_one():
+def test_faces_without_an_action_are_skipped_and_later_decisions_replace_earlier_ones():
     taken(("a", "drop", ""), ("b", "", ""))
     assert taken(("b", "keep", ""), ("a", "relabel", "neutral"))["relabel"] == 1
     rows = corrections.read(CLASSES).set_index("member")
@@ -69,13 +69,13 @@ def test_a_face_without_an_action_waits_and_a_later_decision_replaces_an_earlier
     assert rows["label"].to_dict() == {"a.png": "neutral", "b.png": ""}
 
 
-def test_what_a_spreadsheet_does_to_a_table_is_understood():
+def test_tables_saved_by_spreadsheets_are_read():
     text = reviewed(("a", " relabel ", "happy"), ("b", "", "")).read_text().replace("\n", "\r\n")
     Path("suspects.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert corrections.review(Path("suspects.csv"), FACES, CLASSES)["relabel"] == 1
 
 
-def test_a_comma_too_many_and_empty_rows_are_no_decisions():
+def test_extra_commas_and_empty_rows_are_no_decisions():
     row = f"{digest('a')},a.png,drop,"
     for text in (f"{HEADER}{row},\n,,,\n\n", f"{HEADER}{row}\n".replace(",", ";")):
         Path("suspects.csv").write_text(text)
@@ -94,11 +94,11 @@ def test_a_comma_too_many_and_empty_rows_are_no_decisions():
         ([("a", "keep", "happy")], "line 2: keep takes no label, found 'happy'"),
         ([("a", "", "happy")], "unknown action in suspects.csv, line 2: ''; choose from relabel"),
         ([("x", "keep", "")], "no face in the manifest has sha256 2d711642b726... (x.png)"),
-        ([("a", "keep", ""), ("a", "drop", "")], "is decided twice, in two ways; choose one"),
+        ([("a", "keep", ""), ("a", "drop", "")], "has two different decisions; choose one"),
         ([("a", "", "")], "suspects.csv has no action yet; fill in relabel, drop, keep"),
     ],
 )
-def test_a_wrong_decision_is_one_line_and_none_is_taken(rows, said):
+def test_an_invalid_decision_is_a_one_line_error_and_none_is_merged(rows, said):
     taken(("c", "keep", ""))
     before = Path("data/01_raw/corrections.csv").read_bytes()
     with pytest.raises(UserError) as refusal:
@@ -117,14 +117,14 @@ def test_a_wrong_decision_is_one_line_and_none_is_taken(rows, said):
         (HEADER.encode() + b"12ab,a,keep,\n", "sha256 '12ab' is not 64 hexadecimal digits"),
     ],
 )
-def test_a_table_that_is_none_is_one_line(content, said):
+def test_an_invalid_table_is_a_one_line_error(content, said):
     Path("suspects.csv").write_bytes(content)
     with pytest.raises(UserError) as refusal:
         corrections.review(Path("suspects.csv"), FACES, CLASSES)
     assert said in str(refusal.value)
 
 
-def test_a_bad_line_written_by_hand_into_the_corrections_stops_the_manifest():
+def test_an_invalid_line_in_the_corrections_stops_the_manifest():
     Path("data/01_raw").mkdir(parents=True)
     line = f"{digest('a')},a.png,relabel,angry\n"
     Path("data/01_raw/corrections.csv").write_text("sha256,member,action,label\n" + line)
@@ -141,7 +141,7 @@ decisions = st.dictionaries(
 
 @given(st.lists(decisions, min_size=1, max_size=4))
 @settings(deadline=None, max_examples=30)
-def test_the_last_decision_about_a_face_is_the_one_that_holds(rounds):
+def test_the_last_decision_about_a_face_applies(rounds):
     Path("data/01_raw/corrections.csv").unlink(missing_ok=True)
     last = {}
     for decided in rounds:

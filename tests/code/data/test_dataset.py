@@ -1,4 +1,4 @@
-"""Packed faces are read where they lie: whole, or named as damaged, and never into memory."""
+"""Packed faces are memory-mapped, and damaged files are named."""
 
 import mmap
 import tempfile
@@ -48,7 +48,7 @@ def test_the_file_is_the_one_that_numpy_writes(tmp_path):
     assert saved(tmp_path, faces).read_bytes() == (tmp_path / "numpy.npz").read_bytes()
 
 
-def test_images_stay_in_the_file(tmp_path):
+def test_images_are_memory_mapped(tmp_path):
     saved(tmp_path, drawn(7))
     images = dataset.load("train", tmp_path).images
     assert type(images) is np.ndarray
@@ -58,7 +58,7 @@ def test_images_stay_in_the_file(tmp_path):
     assert isinstance(images, mmap.mmap)
 
 
-def test_a_map_outlives_the_file_that_takes_its_name(tmp_path):
+def test_a_memory_map_survives_the_replacement_of_its_file(tmp_path):
     faces = drawn(7)
     saved(tmp_path, faces)
     before = dataset.load("train", tmp_path)
@@ -85,18 +85,18 @@ def test_a_damaged_file_is_named(tmp_path):
             dataset.load("train", tmp_path)
 
 
-def test_images_that_were_packed_otherwise_are_refused(tmp_path):
+def test_images_in_another_format_are_refused(tmp_path):
     faces = drawn(3)
     other = {"images": faces.images.astype(np.float32), "labels": faces.labels}
     np.savez(tmp_path / "train.npz", **other)
-    with pytest.raises(UserError, match="not as they were packed"):
+    with pytest.raises(UserError, match="not in the packed format"):
         dataset.load("train", tmp_path)
     np.savez_compressed(tmp_path / "train.npz", images=faces.images, labels=faces.labels)
-    with pytest.raises(UserError, match="not as they were packed"):
+    with pytest.raises(UserError, match="not in the packed format"):
         dataset.load("train", tmp_path)
 
 
-def test_a_file_with_something_before_it_is_mapped_where_it_is(tmp_path):
+def test_a_file_with_a_prefix_is_mapped_at_the_right_offset(tmp_path):
     # zipfile reads such a file too: offsets count from where the archive begins.
     faces = drawn(3)
     path = saved(tmp_path, faces)

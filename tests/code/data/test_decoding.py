@@ -1,4 +1,4 @@
-"""The one decoder: what it accepts comes out upright and gray, all else with its reason."""
+"""The image decoder: accepted images are upright and gray, all others have a reason."""
 
 import io
 
@@ -34,7 +34,7 @@ def test_sixteen_bits_are_scaled_not_clipped():
     assert np.array_equal(decode(encoded(deep)).pixels, RAMP)
 
 
-def test_transparent_pixels_lie_on_black():
+def test_transparency_is_composited_on_black():
     clear = Image.new("RGBA", (48, 48), (255, 255, 255, 0))
     assert decode(encoded(clear)).pixels.max() == 0
 
@@ -47,7 +47,7 @@ def test_exif_rotation_is_applied():
 
 
 @pytest.mark.parametrize(("content", "reason"), HOSTILE.values(), ids=HOSTILE)
-def test_what_is_refused_says_why(content, reason):
+def test_refused_images_have_a_reason(content, reason):
     with pytest.raises(UnreadableImage, match=reason):
         decode(content)
 
@@ -76,7 +76,7 @@ def test_no_bytes_break_the_decoder(noise, start):
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_every_exif_orientation_is_turned_as_pillow_would(turn):
+def test_every_exif_orientation_is_applied_as_by_pillow(turn):
     exif = Image.Exif()
     exif[0x0112] = turn
     uneven = Image.fromarray(np.triu(RAMP)[:40])
@@ -87,7 +87,7 @@ def test_every_exif_orientation_is_turned_as_pillow_would(turn):
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(12, 90), st.binary(min_size=1, max_size=12))
-def test_no_odd_exif_breaks_the_decoder(place, noise):
+def test_unusual_exif_does_not_break_the_decoder(place, noise):
     exif = Image.Exif()
     exif[0x0112], exif[0x011A], exif[0x010E] = 6, 72.0, "a face"
     content = bytearray(encoded(Image.fromarray(RAMP), "JPEG", exif=exif))

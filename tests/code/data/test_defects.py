@@ -1,4 +1,4 @@
-"""Whoever is in two splits, or has two labels, is found and leaves the side that learns."""
+"""Duplicates across splits or with different labels are found, and the training copies left out."""
 
 import io
 import random
@@ -18,14 +18,14 @@ from tests.conftest import ROOT
 from unveil.config import params
 from unveil.config.params import Params
 from unveil.data import manifest, synthetic
-from unveil.data.defects import marked
+from unveil.data.defects import mark_defects
 
 PARAMS = replace(params.load(ROOT / "params.yaml"), near_twins=56)
 RULES = PARAMS.rules
 
 
 def drawn(seed: int) -> Image.Image:
-    return Image.fromarray(synthetic.face("happy", np.random.default_rng(seed)))
+    return Image.fromarray(synthetic.draw_face("happy", np.random.default_rng(seed)))
 
 
 CHANGES = {
@@ -60,7 +60,7 @@ def inside(tmp_path_factory, monkeypatch):
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_photograph_changed_a_little_is_a_near_twin_that_leaves_train(name):
+def test_near_duplicates_across_splits_are_left_out_of_train(name):
     members = {f"train/sad/{seed}.png": encoded(drawn(seed)) for seed in range(10)}
     changed = encoded(CHANGES[name](drawn(3)), "JPEG", quality=70)
     faces = made({**members, "test/sad/changed.jpg": changed})
@@ -69,7 +69,7 @@ def test_a_photograph_changed_a_little_is_a_near_twin_that_leaves_train(name):
     assert left_out == {"train/sad/3.png": said}
 
 
-def test_near_twins_with_two_labels_all_leave_and_only_if_the_policy_says_so():
+def test_near_duplicates_with_two_labels_are_left_out_only_by_policy():
     members = {
         "train/sad/a.png": encoded(drawn(1)),
         "train/happy/b.jpg": encoded(drawn(1), "JPEG"),
@@ -83,7 +83,7 @@ def test_near_twins_with_two_labels_all_leave_and_only_if_the_policy_says_so():
     assert (faces["quarantine"] == "").all()
 
 
-def test_a_subject_stays_in_the_split_that_is_kept_first():
+def test_a_subject_is_kept_in_the_first_split_of_the_order():
     members = {
         "x/train/happy/a.png": encoded(drawn(1)),
         "x/train/happy/b.png": encoded(drawn(2)),
@@ -102,7 +102,7 @@ def test_a_subject_stays_in_the_split_that_is_kept_first():
     }
 
 
-def test_splits_of_our_own_keep_subjects_and_near_twins_together():
+def test_assigned_splits_keep_subjects_and_near_duplicates_together():
     members: dict[str, bytes | str] = {}
     table = "file,subject\n"
     for seed in range(30):
@@ -129,7 +129,7 @@ rows = st.lists(
 
 
 def table(rows: list[tuple]) -> pd.DataFrame:
-    """Make a manifest in which ``a`` and ``A`` are near twins, and ``a`` and ``a`` exact ones."""
+    """Create a manifest; ``a`` and ``A`` are near duplicates, ``a`` and ``a`` exact ones."""
     faces = pd.DataFrame(rows, columns=["split", "label", "sha256", "subject"])
     faces["member"] = [f"{place:02}.png" for place in range(len(rows))]
     measured = {"brightness": 99.0, "contrast": 50.0, "width": 48, "height": 48, "mode": "L"}
@@ -140,15 +140,15 @@ def table(rows: list[tuple]) -> pd.DataFrame:
 @settings(deadline=None, max_examples=60)
 def test_faults_do_not_depend_on_the_order_of_rows(drawn_rows, order: random.Random):
     faces = table(drawn_rows)
-    there = marked(faces, RULES)
-    back = marked(faces.iloc[order.sample(range(len(faces)), len(faces))], RULES)
+    there = mark_defects(faces, RULES)
+    back = mark_defects(faces.iloc[order.sample(range(len(faces)), len(faces))], RULES)
     pd.testing.assert_frame_equal(there, back.sort_index())
 
 
 @given(rows)
 @settings(deadline=None, max_examples=60)
-def test_what_is_in_use_is_in_one_split_and_has_one_label(drawn_rows):
-    faces = marked(table(drawn_rows), RULES)
+def test_faces_in_use_are_in_one_split_and_have_one_label(drawn_rows):
+    faces = mark_defects(table(drawn_rows), RULES)
     used = faces[faces["quarantine"] == ""]
     for column, held in (("twins", ["split", "label"]), ("subject", ["split"])):
         if used[column].notna().any():

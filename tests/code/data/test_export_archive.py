@@ -1,4 +1,4 @@
-"""What is taken out is what is in use, can be taken in again, and is told of without a name."""
+"""Exports have the faces in use, can be ingested again, and are recorded without names."""
 
 import json
 import zipfile
@@ -23,8 +23,8 @@ KEPT = ["sha256", "split", "label", "glasses", "lighting"]
 
 @pytest.fixture
 def listed(place: Path) -> pd.DataFrame:
-    """A place with an archive in which the train copies of eight test faces are left out."""
-    synthetic.draw(Path("drawn.zip"), counts=COUNTS, seed=0)
+    """A folder with an archive in which the train copies of eight test faces are in quarantine."""
+    synthetic.draw_dataset(Path("drawn.zip"), counts=COUNTS, seed=0)
     planted.planted(Path("drawn.zip"), Path("planted.zip"), planted.twins_across_splits)
     ARCHIVE.parent.mkdir(parents=True)
     Path("planted.zip").rename(ARCHIVE)
@@ -42,7 +42,7 @@ def facts(faces: pd.DataFrame) -> np.ndarray:
     return faces[KEPT].fillna("").sort_values(KEPT).to_numpy()
 
 
-def test_what_is_in_use_comes_back_when_it_is_taken_in_elsewhere(listed, place, monkeypatch):
+def test_an_export_can_be_ingested_elsewhere(listed, place, monkeypatch):
     said = exported("out.zip")
     assert "24 faces in train, 8 faces in validation, 8 faces in test" in said
     line = json.loads(JOURNAL.read_text())
@@ -50,7 +50,7 @@ def test_what_is_in_use_comes_back_when_it_is_taken_in_elsewhere(listed, place, 
     assert line == {"verb": "export", "archive": dvc_hash(Path("out.zip")), "images": len(listed)}
     loaded = params.load()
     monkeypatch.chdir((place / "elsewhere").mkdir() or place / "elsewhere")
-    ingest.ingest(place / "out.zip", layout=manifest.layout(loaded))
+    ingest.ingest(place / "out.zip", layout=manifest.archive_layout(loaded))
     again = manifest.make(ARCHIVE, loaded)
     assert set(again["quarantine"]) == {""}
     assert (facts(again) == facts(listed)).all()
@@ -62,8 +62,8 @@ def test_the_same_faces_give_the_same_bytes(listed):
     assert Path("one.zip").read_bytes() == Path("two.zip").read_bytes()
 
 
-def test_nothing_is_written_over_or_half_and_all_is_one_line(listed, monkeypatch):
-    for name, line in (("out.tar", "does not end with .zip"), (ARCHIVE, "is there already")):
+def test_nothing_is_overwritten_or_incomplete_and_errors_are_one_line(listed, monkeypatch):
+    for name, line in (("out.tar", "does not end with .zip"), (ARCHIVE, "exists already")):
         before = ARCHIVE.read_bytes()
         with pytest.raises(UserError, match=f"{name} {line}; name a new zip"):
             exported(str(name))

@@ -1,4 +1,4 @@
-"""What a file is made of is counted before it is decoded, and bounded."""
+"""Frames, scans and parts of an image file are counted and limited before it is decoded."""
 
 import time
 
@@ -8,52 +8,52 @@ from tests.support.bundles import quarter
 from tests.support.costly import COSTLY, SMALL, noted_png, paged, scanned, segmented, tagged
 from tests.support.hostile import HOSTILE, encoded
 
-from unveil.data.decoding import FORMATS, Limits, UnreadableImage, decode, measured
-from unveil.data.image_limits import Counts, counted
-from unveil.data.metadata_stripping import strip
+from unveil.data.decoding import FORMATS, Limits, UnreadableImage, decode, inspect
+from unveil.data.image_limits import PartCounts, count_parts
+from unveil.data.metadata_stripping import strip_metadata
 
 MOST = 1000
 
 
 @pytest.mark.fault("pictures that are small as files and ask for much work")
 @pytest.mark.parametrize("name", COSTLY)
-def test_a_picture_that_asks_for_much_work_is_refused_with_its_reason_at_once(name):
+def test_expensive_pictures_are_refused_at_once_with_a_reason(name):
     content, reason = COSTLY[name]
     began = time.process_time()
     with pytest.raises(UnreadableImage, match=reason):
         decode(content)
     with pytest.raises(UnreadableImage, match=reason):
-        measured(content)
+        inspect(content)
     assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_an_ordinary_picture_has_one_frame_and_few_parts(kind):
     content = encoded(SMALL, kind)
-    counts = counted(content, MOST)
+    counts = count_parts(content, MOST)
     assert counts.frames <= 1
     assert counts.scans <= 1
     assert counts.parts < 100
-    assert measured(content).width == 48
+    assert inspect(content).width == 48
 
 
 @pytest.mark.parametrize(
     ("content", "counts"),
     [
-        (encoded(SMALL, "JPEG", progressive=True), Counts(1, 6, 18)),
-        (encoded(SMALL.convert("RGB"), "JPEG", progressive=True), Counts(1, 10, 27)),
-        (encoded(SMALL, "JPEG"), Counts(1, 1, 7)),
-        (paged(2), Counts(2, 1, 22)),
+        (encoded(SMALL, "JPEG", progressive=True), PartCounts(1, 6, 18)),
+        (encoded(SMALL.convert("RGB"), "JPEG", progressive=True), PartCounts(1, 10, 27)),
+        (encoded(SMALL, "JPEG"), PartCounts(1, 1, 7)),
+        (paged(2), PartCounts(2, 1, 22)),
     ],
     ids=["gray", "color", "baseline", "pages"],
 )
 def test_frames_scans_and_parts_are_counted(content, counts):
-    found = counted(content, MOST)
+    found = count_parts(content, MOST)
     assert (found.frames, found.scans) == (counts.frames, counts.scans)
     assert found.parts == pytest.approx(counts.parts, abs=5)
 
 
-def test_the_limits_are_those_that_are_given():
+def test_the_given_limits_apply():
     assert decode(scanned(64, 20)).pixels.shape == (64, 64)
     with pytest.raises(UnreadableImage, match="26 scans, more than 25"):
         decode(scanned(64, 20), Limits(max_scans=25))
@@ -64,19 +64,19 @@ def test_the_limits_are_those_that_are_given():
         decode(encoded(SMALL), Limits(max_side=47))
 
 
-def test_tags_are_parts_and_texts_cost_what_they_may():
+def test_tags_are_counted_as_parts_and_texts_are_limited():
     with pytest.raises(UnreadableImage, match="more than 1000 segments"):
         decode(tagged(2000), Limits(max_parts=MOST))
     assert np.array_equal(decode(noted_png(3)).pixels, quarter(0))
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if len(HOSTILE[name][0]) < 100_000])
-def test_counting_raises_nothing_for_what_is_damaged(name):
+def test_counting_damaged_files_raises_nothing(name):
     content = HOSTILE[name][0]
     for cut in range(0, len(content), 7):
-        assert counted(content[:cut], MOST).parts <= MOST + 1
+        assert count_parts(content[:cut], MOST).parts <= MOST + 1
 
 
-def test_a_costly_picture_is_taken_in_as_unreadable():
+def test_an_expensive_picture_is_ingested_as_unreadable():
     with pytest.raises(UnreadableImage, match="segments"):
-        strip(COSTLY["segments"][0])
+        strip_metadata(COSTLY["segments"][0])

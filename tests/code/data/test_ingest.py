@@ -1,4 +1,4 @@
-"""Every kind of source, right and wrong, and what DVC keeps of it."""
+"""Ingesting every kind of source, valid and invalid, and tracking it with DVC."""
 
 import hashlib
 import io
@@ -20,15 +20,15 @@ from unveil import registry
 from unveil.cli import app
 from unveil.common.errors import UserError
 from unveil.common.files import write_json
-from unveil.common.paths import CORRECTIONS, JOURNAL, MANIFEST, SUMMARY, VERDICT
+from unveil.common.paths import CORRECTIONS, JOURNAL, MANIFEST, SUMMARY, VALIDATION
 from unveil.config import params
 from unveil.data import ingest as module
 from unveil.data import manifest, pack
-from unveil.data.archive import Layout, listing, opened
-from unveil.data.archive import content as content_of
+from unveil.data.archive import Layout, open_archive, read_listing
+from unveil.data.archive import read_member as content_of
 from unveil.data.decoding import UnreadableImage, decode
 from unveil.data.fer2013 import EMOTIONS
-from unveil.data.ingest import ingest, track
+from unveil.data.ingest import ingest, track_with_dvc
 
 LAYOUT = Layout(
     classes=("happy", "neutral", "sad", "surprise"),
@@ -46,7 +46,7 @@ def picture(value: int = 90) -> bytes:
 
 
 def zipped(path: Path, *names: str) -> Path:
-    """Make an archive with these members."""
+    """Create an archive with these members."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
             archive.writestr(name, picture())
@@ -54,7 +54,7 @@ def zipped(path: Path, *names: str) -> Path:
 
 
 def spread(folder: Path, *names: str) -> Path:
-    """Make a folder with these files."""
+    """Create a folder with these files."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(picture())
@@ -62,13 +62,13 @@ def spread(folder: Path, *names: str) -> Path:
 
 
 def table(path: Path, *rows: str, header: str = "emotion,pixels,Usage") -> Path:
-    """Write a table like fer2013.csv."""
+    """Write a table in the format of fer2013.csv."""
     path.write_text("\n".join([header, *rows, ""]))
     return path
 
 
 def members(path: Path) -> dict[str, bytes]:
-    """Read an archive whole."""
+    """Read all members of an archive."""
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -80,13 +80,13 @@ def sha256(path: Path) -> str:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    """Say where the archive goes: into a folder that is not there yet."""
+    """Return the path of the archive, in a folder that does not exist yet."""
     return tmp_path / "data/01_raw/faces.zip"
 
 
 @pytest.fixture
 def refused(target: Path) -> Callable[..., str]:
-    """Ingest, expect a refusal of one line, and find the old archive as it was."""
+    """Ingest, expect a one-line error and an unchanged old archive."""
 
     def line(source: Path, attributes: Path | None = None) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,9 +102,7 @@ def refused(target: Path) -> Callable[..., str]:
 
 
 @pytest.mark.parametrize("name", ["faces.zip", "FACES.ZIP", "download"])
-def test_of_a_zip_the_images_are_taken_and_nothing_else(
-    tmp_path: Path, target: Path, name: str
-) -> None:
+def test_only_the_images_of_a_zip_are_imported(tmp_path: Path, target: Path, name: str) -> None:
     source = zipped(tmp_path / name, "top/train/happy/a.png", "top/train/fear/b.png", "notes.txt")
     taken = ingest(source, target=target, layout=LAYOUT)
     kept = {name: content for name, content in members(source).items() if name != "notes.txt"}
@@ -113,7 +111,7 @@ def test_of_a_zip_the_images_are_taken_and_nothing_else(
     assert (taken.dropped, taken.ignored, taken.attributes) == ({"fear": 1}, 1, None)
 
 
-def test_a_zip_twice_is_the_same_bytes(tmp_path: Path, target: Path) -> None:
+def test_ingesting_a_zip_is_reproducible(tmp_path: Path, target: Path) -> None:
     ingest(zipped(tmp_path / "a.zip", "happy/a.png", "sad/b.png"), target=target, layout=LAYOUT)
     digest = sha256(target)
     again = zipped(tmp_path / "b.zip", "sad/b.png", "happy/a.png", ".DS_Store", "sad/")
@@ -123,7 +121,7 @@ def test_a_zip_twice_is_the_same_bytes(tmp_path: Path, target: Path) -> None:
     assert sha256(target) == digest
 
 
-def test_comments_and_extra_fields_of_a_zip_are_left_behind(tmp_path: Path, target: Path) -> None:
+def test_comments_and_extra_fields_of_a_zip_are_dropped(tmp_path: Path, target: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.comment = b"planted in the archive"
         entry = zipfile.ZipInfo("happy/a.png", date_time=(2024, 5, 6, 7, 8, 9))
@@ -134,9 +132,7 @@ def test_comments_and_extra_fields_of_a_zip_are_left_behind(tmp_path: Path, targ
     assert members(target) == {"happy/a.png": picture()}
 
 
-def test_an_image_that_cannot_be_read_leaves_its_reason_and_no_byte(
-    tmp_path: Path, target: Path
-) -> None:
+def test_an_unreadable_image_is_stored_as_its_reason_only(tmp_path: Path, target: Path) -> None:
     cut = picture()[:-40]
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("happy/a.png", picture())
@@ -146,9 +142,9 @@ def test_an_image_that_cannot_be_read_leaves_its_reason_and_no_byte(
         archive.writestr("happy/empty.png", b"")
     ingest(tmp_path / "a.zip", target=target, layout=LAYOUT)
     for _ in range(2):
-        with opened(target) as archive:
+        with open_archive(target) as archive:
             said = {entry.filename: entry.comment for entry in archive.infolist()}
-            taken = listing(archive, LAYOUT).members
+            taken = read_listing(archive, LAYOUT).members
             for name in ("happy/cut.png", "happy/text.png", "happy/header.ppm", "happy/empty.png"):
                 with pytest.raises(UnreadableImage) as fault:
                     content_of(archive, name, max_bytes=999)
@@ -162,7 +158,7 @@ def test_an_image_that_cannot_be_read_leaves_its_reason_and_no_byte(
         ingest(target, target=target, layout=LAYOUT)
 
 
-def test_a_read_only_zip_gives_a_copy_of_its_own(tmp_path: Path, target: Path) -> None:
+def test_a_read_only_zip_is_copied(tmp_path: Path, target: Path) -> None:
     source = zipped(tmp_path / "faces.zip", "happy/a.png")
     source.chmod(0o444)
     (tmp_path / "link.zip").symlink_to(source)
@@ -172,16 +168,16 @@ def test_a_read_only_zip_gives_a_copy_of_its_own(tmp_path: Path, target: Path) -
     assert list(members(source)) == ["happy/a.png"]
 
 
-def test_a_refused_zip_leaves_the_old_archive(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_a_refused_zip_keeps_the_old_archive(tmp_path: Path, refused: Callable[..., str]) -> None:
     assert "'smile' (1 images)" in refused(zipped(tmp_path / "a.zip", "smile/a.png"))
     assert "climbs out" in refused(zipped(tmp_path / "b.zip", "../happy/a.png"))
     whole = zipped(tmp_path / "c.zip", "happy/a.png")
     whole.write_bytes(whole.read_bytes()[:-9])
-    assert f"{whole} is no zip, or its directory is damaged" in refused(whole)
+    assert f"{whole} is not a zip, or its directory is damaged" in refused(whole)
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, MemoryError])
-def test_an_interrupted_ingest_leaves_the_old_archive(
+def test_an_interrupted_ingest_keeps_the_old_archive(
     tmp_path: Path,
     target: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -192,7 +188,7 @@ def test_an_interrupted_ingest_leaves_the_old_archive(
 
     ingest(zipped(tmp_path / "old.zip", "happy/a.png"), target=target, layout=LAYOUT)
     before = sha256(target)
-    monkeypatch.setattr(module, "strip", interrupted)
+    monkeypatch.setattr(module, "strip_metadata", interrupted)
     with pytest.raises(interruption):
         ingest(zipped(tmp_path / "new.zip", "sad/a.png"), target=target, layout=LAYOUT)
     assert sha256(target) == before
@@ -208,11 +204,11 @@ def test_a_zip_that_grows_while_it_is_read_is_refused(
         source.write_bytes(source.read_bytes() + b"more")
         return content
 
-    monkeypatch.setattr(module, "strip", growing)
+    monkeypatch.setattr(module, "strip_metadata", growing)
     assert "changed while it was read" in refused(source)
 
 
-def test_a_folder_twice_is_the_same_bytes(tmp_path: Path, target: Path) -> None:
+def test_ingesting_a_folder_is_reproducible(tmp_path: Path, target: Path) -> None:
     names = ("train/sad/b.png", "train/happy/a.PNG", "train/fear/c.png", "test/joy/é.png")
     noise = ("README.md", ".git/config", "train/happy/.a.png", "train/happy/Thumbs.db")
     first = spread(tmp_path / "first", *names, *noise)
@@ -225,13 +221,13 @@ def test_a_folder_twice_is_the_same_bytes(tmp_path: Path, target: Path) -> None:
     assert sha256(target) == digest
     assert list(members(target)) == sorted(names)
     assert (len(taken.members), taken.dropped, taken.ignored) == (3, {"fear": 1}, 4)
-    with opened(target) as archive:
-        assert listing(archive, LAYOUT).members == taken.members
+    with open_archive(target) as archive:
+        assert read_listing(archive, LAYOUT).members == taken.members
         assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
 
 
-def test_a_folder_brings_its_attributes(tmp_path: Path, target: Path) -> None:
+def test_attributes_in_a_folder_are_imported(tmp_path: Path, target: Path) -> None:
     source = spread(tmp_path / "faces", "happy/a.png")
     table(source / "attributes.csv", "a.png,yes", header="file,glasses")
     assert ingest(source, target=target, layout=LAYOUT).attributes == "attributes.csv"
@@ -263,7 +259,7 @@ def test_a_pipe_in_a_folder_is_refused(tmp_path: Path, refused: Callable[..., st
         (b"smile/a.png", "unknown class folder 'smile' (1 images)"),
     ],
 )
-def test_an_unfit_name_in_a_folder_is_refused(
+def test_an_invalid_name_in_a_folder_is_refused(
     tmp_path: Path, refused: Callable[..., str], name: bytes, fault: str
 ) -> None:
     spread(tmp_path / "faces", "happy/a.png", "smile/README")
@@ -274,18 +270,18 @@ def test_an_unfit_name_in_a_folder_is_refused(
     assert fault in refused(tmp_path / "faces")
 
 
-def test_sources_of_another_kind(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_unsupported_sources_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "empty").mkdir()
     spread(tmp_path / "texts", "happy/notes.txt")
     tar = Path(shutil.make_archive(str(tmp_path / "faces"), "gztar", tmp_path / "texts"))
     os.mkfifo(tmp_path / "pipe.zip")
     for source, fault in [
-        (tmp_path / "absent.zip", "is not there"),
+        (tmp_path / "absent.zip", "not found"),
         (tmp_path / "empty", "is a folder without images"),
         (tmp_path / "texts", "is a folder without images"),
-        (tar, "is of another kind"),
-        (tmp_path / "texts/happy/notes.txt", "is of another kind"),
-        (tmp_path / "pipe.zip", "is of another kind"),
+        (tar, "has an unsupported type"),
+        (tmp_path / "texts/happy/notes.txt", "has an unsupported type"),
+        (tmp_path / "pipe.zip", "has an unsupported type"),
     ]:
         line = refused(source)
         assert line == f"{source} {fault}; {module.KINDS}"
@@ -293,7 +289,7 @@ def test_sources_of_another_kind(tmp_path: Path, refused: Callable[..., str]) ->
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """Give a folder of everybody, and be nobody in it: root may read what is locked."""
+    """Return a folder that all can read, as a user without rights: root can read all files."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
         am_root = os.geteuid() == 0
@@ -328,7 +324,7 @@ def test_a_locked_target_is_refused(public: Path) -> None:
 
 
 def pixels(seed: int, side: int = 48) -> str:
-    """Write random pixels as the table has them."""
+    """Return random pixels in the format of the table."""
     values = np.random.default_rng(seed).integers(0, 256, side * side)
     return " ".join(map(str, values))
 
@@ -356,7 +352,7 @@ def test_a_table_keeps_its_pixels(tmp_path: Path, target: Path, header: str) -> 
         assert " ".join(map(str, decode(image).pixels.ravel())) == pixels(seed)
 
 
-def test_a_table_twice_is_the_same_bytes(tmp_path: Path, target: Path) -> None:
+def test_ingesting_a_table_is_reproducible(tmp_path: Path, target: Path) -> None:
     source = table(tmp_path / "fer2013.csv", f"3,{pixels(0)},Training")
     ingest(source, target=target, layout=LAYOUT)
     digest = sha256(target)
@@ -378,10 +374,10 @@ def test_the_emotions_of_fer2013() -> None:
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        (f"3,{pixels(1)[:-4]} x,Training", "pixel 'x' is no whole number in 0..255"),
-        (f"3,{pixels(1)} 256,Training", "pixel '256' is no whole number in 0..255"),
-        (f"3,{pixels(1)} -1,Training", "pixel '-1' is no whole number in 0..255"),
-        (f"3,{pixels(1)} 1.5,Training", "pixel '1.5' is no whole number in 0..255"),
+        (f"3,{pixels(1)[:-4]} x,Training", "pixel 'x' is not an integer in 0..255"),
+        (f"3,{pixels(1)} 256,Training", "pixel '256' is not an integer in 0..255"),
+        (f"3,{pixels(1)} -1,Training", "pixel '-1' is not an integer in 0..255"),
+        (f"3,{pixels(1)} 1.5,Training", "pixel '1.5' is not an integer in 0..255"),
         (f"3,{pixels(1)} 0,Training", "2305 pixels, the first row has 2304"),
         (f"3,{pixels(1, 47)},Training", "2209 pixels, the first row has 2304"),
         ("3,,Training", "0 pixels, the first row has 2304"),
@@ -430,7 +426,7 @@ def test_a_bad_table_is_refused(
     assert str(source) in line
 
 
-def test_attributes_go_along(tmp_path: Path, target: Path) -> None:
+def test_attributes_are_imported(tmp_path: Path, target: Path) -> None:
     groups = table(tmp_path / "groups.csv", "a.png,yes", header="\ufefffile,glasses")
     sources = (
         zipped(tmp_path / "a.zip", "é/sad/a.png", "happy/b.png"),
@@ -440,17 +436,17 @@ def test_attributes_go_along(tmp_path: Path, target: Path) -> None:
     for source in sources:
         taken = ingest(source, target=target, layout=LAYOUT, attributes=groups)
         assert members(target)["attributes.csv"] == groups.read_bytes()
-        with opened(target) as archive:
-            assert listing(archive, LAYOUT) == taken
+        with open_archive(target) as archive:
+            assert read_listing(archive, LAYOUT) == taken
             assert archive.testzip() is None
 
 
-def test_unfit_attributes_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_invalid_attributes_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     source = zipped(tmp_path / "a.zip", "happy/a.png")
     nameless = table(tmp_path / "nameless.csv", header="image,glasses")
     assert f"{nameless} has no column 'file'; it has image, glasses" in refused(source, nameless)
     line = refused(source, Path(os.devnull))
-    assert f"{os.devnull} cannot be read as a table: No columns" in line
+    assert f"{os.devnull} cannot be read as a table: no columns" in line
     absent = tmp_path / "absent.csv"
     assert f"{absent} cannot be read as a table" in refused(source, absent)
     (tmp_path / "picture.csv").write_bytes(picture())
@@ -458,7 +454,7 @@ def test_unfit_attributes_are_refused(tmp_path: Path, refused: Callable[..., str
     groups = table(tmp_path / "groups.csv", header="file")
     with_one = zipped(tmp_path / "b.zip", "happy/a.png", "top/attributes.csv")
     line = refused(with_one, groups)
-    assert line == f"{with_one} already has 'top/attributes.csv'; give no {groups}"
+    assert line == f"{with_one} already has 'top/attributes.csv'; do not also give {groups}"
 
 
 def run(*command: str) -> None:
@@ -474,16 +470,16 @@ ENVIRONMENT = {
 }
 
 
-def test_dvc_brings_an_old_version_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dvc_restores_an_old_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run("git", "init", "-q")
     run(sys.executable, "-m", "dvc", "init", "--quiet")
     with pytest.raises(UserError, match=r"dvc add .*faces\.zip failed: .*does not exist"):
-        track()
+        track_with_dvc()
     digests = []
     for name in ("happy/a.png", "sad/b.png"):
         ingest(zipped(tmp_path / "new.zip", name), layout=LAYOUT)
-        track()
+        track_with_dvc()
         digests.append(sha256(module.ARCHIVE))
         run("git", "add", "data", ".dvc", ".dvcignore")
         run("git", "commit", "-q", "-m", name)
@@ -499,7 +495,7 @@ SECRETS = (b"Planted by the camera", b"52 deg planted north", b"planted comment"
 
 
 def with_metadata(seed: int, kind: str) -> bytes:
-    """Draw a face whose file says where it was taken and by whom, with a thumbnail of it."""
+    """Draw a face whose file has a location, an author and a thumbnail."""
     values = np.random.default_rng(seed).integers(0, 256, (48, 48), dtype=np.uint8)
     tags, thumbnail = Image.Exif(), io.BytesIO()
     Image.fromarray(values).resize((16, 16)).save(thumbnail, "JPEG", comment=SECRETS[2])
@@ -512,7 +508,7 @@ def with_metadata(seed: int, kind: str) -> bytes:
     return buffer.getvalue() + thumbnail.getvalue()
 
 
-def test_what_is_planted_in_files_is_stored_nowhere(
+def test_planted_metadata_is_not_stored(
     place: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     source = tmp_path_factory.mktemp("source") / "faces"
@@ -526,13 +522,13 @@ def test_what_is_planted_in_files_is_stored_nowhere(
     run(sys.executable, "-m", "dvc", "init", "--quiet")
     loaded = params.load()
     ingest(source, layout=LAYOUT)
-    track()
+    track_with_dvc()
     manifest.make(module.ARCHIVE, loaded)
     verdict = {"manifest": sha256(MANIFEST), "passed": True}
-    write_json(VERDICT, verdict)
-    pack.make(module.ARCHIVE, MANIFEST, loaded, validation=VERDICT)
+    write_json(VALIDATION, verdict)
+    pack.make(module.ARCHIVE, MANIFEST, loaded, validation=VALIDATION)
     with registry.train_all_run(loaded):
-        registry.log_files(MANIFEST, SUMMARY, VERDICT)
+        registry.log_files(MANIFEST, SUMMARY, VALIDATION)
     stored = [path for path in place.rglob("*") if path.is_file()]
     kinds = {path.relative_to(place).parts[0] for path in stored}
     assert {"data", ".dvc", "mlflow"} <= kinds
@@ -540,14 +536,14 @@ def test_what_is_planted_in_files_is_stored_nowhere(
     for path in stored:
         content = path.read_bytes()
         assert not any(secret in content for secret in SECRETS), path
-    with opened(module.ARCHIVE) as archive:
-        for member in listing(archive, LAYOUT).members:
+    with open_archive(module.ARCHIVE) as archive:
+        for member in read_listing(archive, LAYOUT).members:
             before = (source / member.name).read_bytes()
             after = content_of(archive, member.name, max_bytes=99_999)
             assert np.array_equal(decode(after).pixels, decode(before).pixels)
 
 
-def test_decisions_about_faces_and_the_journal_outlast_another_archive(place, monkeypatch):
+def test_corrections_and_journal_survive_another_archive(place, monkeypatch):
     run("git", "init", "--quiet")
     run(sys.executable, "-m", "dvc", "init", "--quiet")
     CORRECTIONS.parent.mkdir(parents=True)

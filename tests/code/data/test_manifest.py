@@ -1,4 +1,4 @@
-"""One row for each face, whatever the archive holds; twins are found, splits keep them together."""
+"""The manifest has one row for each face; duplicates are found, and splits keep them together."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from unveil.config import params
 from unveil.config.params import Params
 from unveil.config.schema import COLUMNS
 from unveil.data import fingerprints, manifest
-from unveil.data.splits import split
+from unveil.data.splits import assign_splits
 
 PARAMS = params.load(ROOT / "params.yaml")
 MEASURED = ["width", "height", "mode", "brightness", "contrast", "sharpness", "bytes_per_pixel"]
@@ -40,7 +40,7 @@ def noise(seed: int, side: int = 24) -> Image.Image:
 
 
 def half(width: int, height: int) -> Image.Image:
-    """Give an image whose first half of bytes is black, the other white."""
+    """Return an image whose first half of bytes is black, the other white."""
     size = width * height // 2
     return Image.frombytes("L", (width, height), b"\x00" * size + b"\xff" * size)
 
@@ -50,7 +50,7 @@ def face(seed: int) -> bytes:
 
 
 def made(members: Mapping[str, bytes], parameters: Params = PARAMS) -> pd.DataFrame:
-    """Make the manifest of an archive in the current folder, with the member as index."""
+    """Create the manifest of an archive in the current folder, indexed by member."""
     with zipfile.ZipFile("faces.zip", "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
@@ -72,7 +72,7 @@ def counted(groups: int, *, across: int, torn: int) -> dict[str, int]:
 
 
 def policy(rule: str, policy: str) -> Params:
-    """Give the parameters with another policy for a rule."""
+    """Return the parameters with another policy for a rule."""
     changed = replace(PARAMS.rules[rule], policy=policy)
     return replace(PARAMS, rules=PARAMS.rules | {rule: changed})
 
@@ -115,7 +115,7 @@ def test_the_rows_do_not_depend_on_the_order_in_the_archive():
 
 
 def bomb(side: int) -> bytes:
-    """Make a PNG of a few bytes whose header claims ``side`` x ``side`` pixels."""
+    """Create a PNG of a few bytes whose header declares ``side`` x ``side`` pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(kind + body))
@@ -167,7 +167,7 @@ def test_a_damaged_member_of_the_zip_is_a_row_in_quarantine():
     assert fault.startswith("unreadable: damaged member: Bad CRC-32")
 
 
-def test_odd_but_honest_images_are_decoded():
+def test_unusual_but_valid_images_are_decoded():
     turned = Image.new("L", (20, 30), 50)
     exif = turned.getexif()
     exif[0x0112] = 6
@@ -189,13 +189,13 @@ def test_odd_but_honest_images_are_decoded():
     assert tuple(faces.loc["train/happy/turned.jpg", ["width", "height"]]) == (30, 20)
 
 
-def test_an_archive_of_nothing_readable_is_a_manifest_all_in_quarantine():
+def test_an_archive_without_readable_images_is_all_in_quarantine():
     faces = made({"train/happy/a.png": b"", "test/sad/b.png": b"no"})
     assert list(faces["quarantine"].str.split(":").str[0]) == ["unreadable"] * 2
     assert summarised()["used"] == {}
 
 
-def test_of_twins_across_splits_the_test_copy_stays_then_the_validation_copy():
+def test_of_duplicates_across_splits_test_is_kept_then_validation():
     faces = made(
         {
             "train/happy/a1.png": face(1),
@@ -220,7 +220,7 @@ def test_of_twins_across_splits_the_test_copy_stays_then_the_validation_copy():
     assert summarised()["exact_twins"] == counted(3, across=2, torn=0)
 
 
-def test_twins_are_equal_in_pixels_not_in_bytes():
+def test_duplicates_have_equal_pixels_not_bytes():
     image = noise(1)
     faces = made(
         {
@@ -234,7 +234,7 @@ def test_twins_are_equal_in_pixels_not_in_bytes():
     assert exact == ["train/happy/a.png"]
 
 
-def test_twins_with_two_labels_all_leave():
+def test_duplicates_with_two_labels_are_all_left_out():
     faces = made(
         {
             "train/sad/a.png": face(1),
@@ -255,13 +255,13 @@ def test_twins_with_two_labels_all_leave():
     assert summarised()["exact_twins"]["with_two_labels"] == 2
 
 
-def test_a_fault_that_is_not_quarantined_stays_in_use_for_validation_to_refuse():
+def test_faces_with_a_fault_under_another_policy_stay_in_use():
     only = policy("no_twin_across_splits", "stop")
     members = {"train/happy/a.png": face(1), "test/happy/b.png": face(1), "test/sad/c.png": b""}
     faces = made(members, only)
     assert faces.loc["train/happy/a.png", "fault"].startswith("twin_across_splits")
     assert faces.loc["train/happy/a.png", "quarantine"] == ""
-    assert list(manifest.used(faces, "train")["member"]) == ["train/happy/a.png"]
+    assert list(manifest.used_faces(faces, "train")["member"]) == ["train/happy/a.png"]
     assert faces.loc["test/sad/c.png", "quarantine"] == "unreadable: empty file"
 
 
@@ -281,7 +281,7 @@ def test_attributes_are_joined_on_the_file_name():
     assert len(faces) == 2
 
 
-def test_only_an_empty_cell_of_the_attributes_is_no_value():
+def test_only_empty_attribute_cells_are_missing_values():
     faces = with_table("file,glasses\na.png,None\nb.png,\n")
     assert faces["glasses"].iloc[0] == "None"
     assert pd.isna(faces["glasses"].iloc[1])
@@ -293,13 +293,13 @@ def test_only_an_empty_cell_of_the_attributes_is_no_value():
         ("name,age\na.png,1\n", "has no column 'file'; it has name, age"),
         ("file,label\na.png,happy\n", "the column 'label' is one of the manifest's own"),
         ("file,quarantine\na.png,\n", "the column 'quarantine' is one of the manifest's own"),
-        ("file,age\na.png,1\nb.png,2\na.png,3\n", "'a.png' stands there twice"),
-        ("", "cannot be read as a table: No columns"),
+        ("file,age\na.png,1\nb.png,2\na.png,3\n", "'a.png' appears twice"),
+        ("", "cannot be read as a table: no columns"),
         ("file,age\na.png,1,2,3\nb.png,1,2,3,4,5\n", "cannot be read as a table"),
         (b"file,name\na.png,\xff\xfe\xfa\n", "cannot be read as a table"),
     ],
 )
-def test_a_table_that_cannot_be_joined_is_one_line(table, said):
+def test_attributes_that_cannot_be_joined_are_a_one_line_error(table, said):
     with pytest.raises(UserError) as refusal:
         with_table(table)
     assert str(refusal.value).startswith("faces/attributes.csv")
@@ -312,7 +312,7 @@ LABELS = {"happy": 60, "sad": 40, "surprise": 20}
 
 
 def unsplit(seed: int = 0) -> pd.DataFrame:
-    """Give a manifest without splits in which every fifth face has a twin, some of them torn."""
+    """Return a manifest without splits in which every fifth face has a duplicate, some damaged."""
     generator = np.random.default_rng(seed)
     rows = []
     for label, count in LABELS.items():
@@ -327,26 +327,26 @@ def unsplit(seed: int = 0) -> pd.DataFrame:
 
 
 def splits(faces: pd.DataFrame, *, seed: int = 0) -> dict[str, str]:
-    drawn = split(faces, shares=PARAMS.data.splits, seed=seed)
+    drawn = assign_splits(faces, shares=PARAMS.data.splits, seed=seed)
     return dict(zip(faces["member"], drawn, strict=True))
 
 
 def test_missing_splits_are_stratified():
     faces = unsplit().assign(split=None)
-    faces["split"] = split(faces, shares=PARAMS.data.splits, seed=0)
+    faces["split"] = assign_splits(faces, shares=PARAMS.data.splits, seed=0)
     counts = faces.groupby(["label", "split"]).size()
     for label, count in LABELS.items():
         for name in ("validation", "test"):
             assert counts[label, name] == pytest.approx(count * 0.1, abs=2.5)
 
 
-def test_splits_depend_on_the_seed_and_the_faces_and_not_on_the_order_of_rows():
+def test_splits_do_not_depend_on_the_order_of_rows():
     assert splits(unsplit(0)) == splits(unsplit(1))
     assert splits(unsplit(0)) == splits(unsplit(0))
     assert splits(unsplit(0)) != splits(unsplit(0), seed=1)
 
 
-def test_one_more_face_moves_few_others():
+def test_one_more_face_changes_few_splits():
     faces = unsplit()
     more = pd.concat(
         [faces, pd.DataFrame([{"member": "x", "label": "happy", "kin": "x", "split": None}])],
@@ -356,7 +356,7 @@ def test_one_more_face_moves_few_others():
     assert sum(before[name] != after[name] for name in before) <= 3
 
 
-def test_faces_that_look_alike_are_never_in_two_splits_of_a_made_manifest():
+def test_near_duplicates_are_in_one_split_of_a_manifest():
     bright = noise(7).point(lambda value: value // 2)
     members = {f"happy/{place}.png": face(place) for place in range(40)}
     members |= {f"sad/{place}.png": face(1000 + place) for place in range(40)}
@@ -369,7 +369,7 @@ def test_faces_that_look_alike_are_never_in_two_splits_of_a_made_manifest():
     assert faults(faces) == {}
 
 
-def test_only_the_missing_split_is_made():
+def test_only_the_missing_split_is_assigned():
     members = {f"train/happy/{place}.png": face(place) for place in range(20)}
     members |= {f"test/happy/t{place}.png": face(100 + place) for place in range(5)}
     faces = made(members)
@@ -377,7 +377,7 @@ def test_only_the_missing_split_is_made():
     assert (faces.filter(like="test/", axis=0)["split"] == "test").all()
 
 
-def test_all_splits_present_are_left_as_they_are():
+def test_existing_splits_are_unchanged():
     faces = made(ORDINARY)
     assert list(faces["split"]) == [name.split("/")[0] for name in faces["member"]]
 
@@ -398,15 +398,15 @@ hashes = st.lists(
     st.fixed_dictionaries({}, optional={"validation": st.floats(0, 1), "test": st.floats(0, 1)}),
 )
 @settings(deadline=None)
-def test_split_never_separates_what_looks_alike(rows, seed, shares):
+def test_split_assignment_keeps_near_duplicates_together(rows, seed, shares):
     faces = pd.DataFrame(rows, columns=["kin", "label"]).assign(split=None)
     faces["kin"] = faces["kin"].astype(str)
-    drawn = split(faces, shares=shares, seed=seed)
+    drawn = assign_splits(faces, shares=shares, seed=seed)
     assert drawn.isin(["train", *shares]).all()
     assert drawn.groupby(faces["kin"]).nunique().max() == 1
 
 
-def test_the_summary_counts_what_a_person_asks_first():
+def test_the_summary_has_the_counts():
     made(
         {
             "train/happy/a.png": face(1),
@@ -438,7 +438,7 @@ def test_used_rows_are_those_of_the_split_by_name():
         {f"train/happy/{name}.png": face(n) for n, name in enumerate("cab")}
         | {"train/happy/d.png": b""}
     ).sample(frac=1, random_state=0)
-    assert [name[-5] for name in manifest.used(faces, "train")["member"]] == ["a", "b", "c"]
+    assert [name[-5] for name in manifest.used_faces(faces, "train")["member"]] == ["a", "b", "c"]
 
 
 def test_the_difference_hash_by_hand():
@@ -473,8 +473,8 @@ def test_attributes_may_name_a_face_by_its_path_where_names_repeat():
     table = b"file,site\nhappy/0.png,A\ntrain/sad/0.png,B\n"
     assert list(made({**members, "x/attributes.csv": table})["site"]) == ["A", "B"]
     for rows, said in (
-        (b"file,site\n0.png,A\n", "attributes.csv: '0.png' is not one face alone"),
-        (b"file,site\nhappy/0.png,A\nx/train/happy/0.png,B\n", "or one named before"),
+        (b"file,site\n0.png,A\n", "attributes.csv: '0.png' matches several faces"),
+        (b"file,site\nhappy/0.png,A\nx/train/happy/0.png,B\n", "or a face named before"),
         (
             b"file,site\nnope.png,A\n",
             "names no face of the archive, first 'nope.png'",

@@ -1,4 +1,4 @@
-"""Near twins are found, all of those close enough and no other, in little more than linear time."""
+"""Near duplicates within the distance are all found, in nearly linear time."""
 
 import time
 from itertools import combinations
@@ -13,14 +13,14 @@ from unveil.data import fingerprints, near_duplicates
 
 
 def scattered(count: int, seed: int = 0) -> near_duplicates.Codes:
-    """Draw codes far from one another; the last bit is 0, as of every perceptual hash."""
+    """Draw hashes far from one another; the last bit is 0, as in every perceptual hash."""
     drawn = np.random.default_rng(seed).integers(0, 2**64, (count, 4), dtype=np.uint64)
     drawn[:, 3] &= ~np.uint64(1)
     return drawn
 
 
 def turned(code: np.ndarray, bits: list[int]) -> np.ndarray:
-    """Turn bits of a code, counted from the longest wave."""
+    """Flip bits of a hash, counted from the lowest frequency."""
     code = code.copy()
     for bit in bits:
         code[bit // 64] ^= np.uint64(1 << (63 - bit % 64))
@@ -40,14 +40,14 @@ def table(codes: near_duplicates.Codes) -> pd.DataFrame:
     return pd.DataFrame({"sha256": digests, "phash": hexadecimal(codes)})
 
 
-def test_codes_are_read_as_written():
+def test_hashes_are_parsed():
     codes = scattered(5)
-    assert (near_duplicates.codes(np.array(hexadecimal(codes))) == codes).all()
+    assert (near_duplicates.parse_hashes(np.array(hexadecimal(codes))) == codes).all()
 
 
 @given(st.lists(st.integers(0, 63), max_size=7), st.lists(st.integers(64, 254), max_size=40))
 @settings(deadline=None, max_examples=40)
-def test_a_twin_that_differs_in_seven_of_the_longest_waves_is_found(longest, others):
+def test_a_near_duplicate_that_differs_in_seven_low_bits_is_found(longest, others):
     codes = scattered(50)
     bits = sorted({*longest, *others})
     codes = np.concatenate([codes, turned(codes[7], bits)[None]])
@@ -71,18 +71,18 @@ def test_only_pairs_within_the_distance_are_found_mirrored_or_not(seed, distance
         assert first < second and least <= distance
 
 
-def test_a_mirrored_twin_is_found():
+def test_a_mirrored_duplicate_is_found():
     codes = scattered(3)
     mirrored = turned(codes[1], [3, 77, 200]) ^ near_duplicates.MIRROR
     assert found(np.concatenate([codes, mirrored]), distance=3) == {(1, 3)}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_few_codes_have_no_pair(count):
+def test_few_hashes_have_no_pair(count):
     assert near_duplicates.pairs(scattered(count), distance=56).shape == (0, 2)
 
 
-def test_groups_have_the_smallest_digest_of_all_that_pairs_connect():
+def test_groups_are_named_by_their_smallest_digest():
     codes = scattered(6)
     codes[4] = turned(codes[1], list(range(100, 140)))
     codes[5] = turned(codes[4], list(range(140, 180)))
@@ -108,7 +108,7 @@ def test_groups_do_not_depend_on_the_order_of_rows(random):
     assert there.nunique() == 30
 
 
-def test_kin_are_connected_through_any_column():
+def test_linked_groups_are_connected_by_any_column():
     faces = pd.DataFrame(
         {
             "member": list("abcdef"),
@@ -117,8 +117,17 @@ def test_kin_are_connected_through_any_column():
             "subject": [None, "x", "x", "y", None, "y"],
         }
     )
-    assert list(near_duplicates.kin(faces, ["twins", "subject"])) == ["3", "3", "3", "1", "e", "1"]
-    assert list(near_duplicates.kin(faces.iloc[::-1], ["twins", "subject"])) == list("1e1333")
+    assert list(near_duplicates.linked_groups(faces, ["twins", "subject"])) == [
+        "3",
+        "3",
+        "3",
+        "1",
+        "e",
+        "1",
+    ]
+    assert list(near_duplicates.linked_groups(faces.iloc[::-1], ["twins", "subject"])) == list(
+        "1e1333"
+    )
 
 
 @pytest.mark.slow
@@ -146,13 +155,13 @@ def test_a_million_faces_are_searched_in_seconds(capsys):
 def test_the_mirror_of_a_face_differs_in_known_bits():
     pixels = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     straight, mirrored = (
-        near_duplicates.codes(np.array([fingerprints.phash(np.ascontiguousarray(face))]))
+        near_duplicates.parse_hashes(np.array([fingerprints.phash(np.ascontiguousarray(face))]))
         for face in (pixels, pixels[:, ::-1])
     )
     assert np.bitwise_count(straight ^ mirrored ^ near_duplicates.MIRROR).sum() <= 2
 
 
-def test_all_pairs_of_a_crowd_of_twins_are_found():
+def test_all_pairs_of_many_duplicates_are_found():
     code = scattered(1)[0]
     crowd = np.stack([turned(code, [100 + place]) for place in range(20)])
     assert found(crowd, distance=2) == set(combinations(range(20), 2))

@@ -1,4 +1,4 @@
-"""Archives and tables that are not what they seem: refused, or counted, in one line."""
+"""Unusual archives and tables are refused or counted, in one line."""
 
 import io
 import subprocess
@@ -23,7 +23,7 @@ CLASSES = ("happy", "neutral", "sad", "surprise")
 
 
 def face(seed: int) -> bytes:
-    """Draw noise of long waves, so that no two are twins."""
+    """Draw low-frequency noise, so that no two faces are near duplicates."""
     small = np.random.default_rng(seed).integers(40, 215, (12, 12)).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(small).resize((48, 48), Image.Resampling.BICUBIC).save(buffer, "PNG")
@@ -31,7 +31,7 @@ def face(seed: int) -> bytes:
 
 
 def folder(at: Path, counts: dict[str, int], classes: tuple[str, ...] = CLASSES) -> Path:
-    """Write faces into ``PARENT/CLASS``, so many of each class below each parent."""
+    """Write the given number of faces of each class into ``PARENT/CLASS`` for each parent."""
     seed = 0
     for parent, count in counts.items():
         for label in classes:
@@ -44,7 +44,7 @@ def folder(at: Path, counts: dict[str, int], classes: tuple[str, ...] = CLASSES)
 
 
 def refused(*arguments: str) -> str:
-    """Run a verb that refuses in one line, and puts no archive in place."""
+    """Run a command that fails with a one-line error and writes no archive."""
     with pytest.raises(UserError) as refusal:
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert len(str(refusal.value).splitlines()) == 1
@@ -59,7 +59,7 @@ def tarred(path: Path, mode: str) -> None:
 
 @pytest.fixture
 def tracked(place: Path) -> Path:
-    """A place under DVC, whose verbs run to their end."""
+    """A DVC project in which commands run to their end."""
     subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], check=True)
     return place
 
@@ -74,7 +74,7 @@ def said(*arguments: str) -> str:
     ("method", "name"),
     [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "lzma"), (9, "deflate64"), (93, "zstandard")],
 )
-def test_a_zip_compressed_in_a_way_that_is_not_read_is_refused_by_its_name(place, method, name):
+def test_a_zip_with_an_unsupported_compression_is_refused_by_name(place, method, name):
     known = method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     with zipfile.ZipFile("a.zip", "w", method if known else zipfile.ZIP_STORED) as archive:
         for number in range(3):
@@ -93,15 +93,15 @@ def test_a_zip_compressed_in_a_way_that_is_not_read_is_refused_by_its_name(place
         (lambda path: path.write_bytes(b"Rar!\x1a\x07\x01\x00" + bytes(99)), "a rar archive"),
         (lambda path: tarred(path, "w"), "a tar archive"),
         (lambda path: tarred(path, "w:gz"), "compressed by gzip"),
-        (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "is no zip, or its directory"),
+        (lambda path: path.write_bytes(b"PK\3\4" + bytes(99)), "is not a zip, or its directory"),
     ],
 )
-def test_another_archive_under_the_name_of_a_zip_is_called_what_it_is(place, make, kind):
+def test_other_archive_formats_named_zip_are_recognised(place, make, kind):
     make(place / "a.zip")
     assert kind in refused("ingest", "a.zip")
 
 
-def test_a_zip_of_zips_is_to_be_unpacked_first(place):
+def test_a_zip_of_zips_must_be_unpacked_first(place):
     with zipfile.ZipFile("a.zip", "w") as archive:
         archive.writestr("train/happy.zip", b"PK")
     line = refused("ingest", "a.zip")
@@ -129,28 +129,28 @@ def test_a_zip_of_streams_large_entries_and_junk_before_it_is_read(tracked):
     assert "unreadable" not in output
 
 
-def test_a_source_of_which_nothing_can_be_read_is_refused(place):
+def test_a_source_without_readable_images_is_refused(place):
     for path in folder(place / "faces", {"train": 2}).rglob("*.png"):
         path.write_bytes(b"no picture")
     line = refused("ingest", "faces")
     assert "none of 8 images can be read, first 'train/happy/00000.png'" in line
 
 
-def test_unreadable_images_are_counted_where_they_are_and_held_against_the_limit(tracked):
+def test_unreadable_images_are_counted_by_folder_and_compared_with_the_limit(tracked):
     folder(tracked / "faces", {"train": 4})
     for path in sorted((tracked / "faces/train/sad").iterdir())[:2]:
         path.write_bytes(path.read_bytes()[:80])
     output = said("ingest", "faces")
     assert "unreadable: 2 of 16 images (2 in 'train/sad'), first 'train/sad/0" in output
-    assert "12.5% is over rules.sets.few_quarantined.max_share 0.1 of params.yaml" in output
+    assert "12.5% exceeds rules.sets.few_quarantined.max_share 0.1 of params.yaml" in output
 
 
-def test_an_archive_without_a_train_folder_is_refused_before_it_is_in_place(place):
+def test_an_archive_without_a_train_folder_is_refused_before_it_is_written(place):
     folder(place / "faces", {"test": 1, "val": 1})
     assert "has test, validation but no train folder" in refused("ingest", "faces")
 
 
-def test_held_out_folders_under_the_names_of_the_field_stay_held_out(tracked):
+def test_usual_names_of_held_out_folders_are_recognised(tracked):
     folder(tracked / "faces", {"FER2013Train": 2, "FER2013Valid": 1, "FER2013Test": 1})
     output = said("ingest", "faces")
     assert "FER2013Test is test, FER2013Train is train, FER2013Valid is validation" in output
@@ -163,7 +163,7 @@ def test_held_out_folders_under_the_names_of_the_field_stay_held_out(tracked):
     assert set(faces.loc[~held, "split"]) == {"train", "validation"}
 
 
-def test_folders_that_are_pooled_are_named_and_those_that_look_like_splits_refused(tracked):
+def test_pooled_folders_are_named_and_ambiguous_splits_refused(tracked):
     folder(tracked / "faces", {"fold1": 1, "fold2": 2})
     line = refused("ingest", "faces")
     assert "'fold1' (4 images), 'fold2' (8 images)" in line
@@ -174,7 +174,7 @@ def test_folders_that_are_pooled_are_named_and_those_that_look_like_splits_refus
         text.replace("split_folders: {}", "split_folders: {fold1: none, fold2: none}")
     )
     output = said("ingest", "faces")
-    assert "no splits: 2 folders make one set, 4 in 'fold1', 8 in 'fold2'" in output
+    assert "no splits: 2 folders are pooled, 4 in 'fold1', 8 in 'fold2'" in output
 
 
 def fer2013(*rows: str, header: str = "emotion,pixels,Usage") -> Path:
@@ -209,7 +209,7 @@ def test_a_fer2013_with_a_bad_row_after_empty_ones_names_its_line(place):
         "File,tone\n00000.png,dark,\n,\n00001.png,light,\n,,\n",
     ],
 )
-def test_attributes_that_a_spreadsheet_saved_are_understood(tracked, table):
+def test_attributes_saved_by_a_spreadsheet_are_read(tracked, table):
     folder(tracked / "faces", {"train": 1})
     (tracked / "faces/attributes.csv").write_text(table)
     said("ingest", "faces")
@@ -227,12 +227,12 @@ def test_attributes_that_a_spreadsheet_saved_are_understood(tracked, table):
     ("table", "line"),
     [
         ("file,tone\n00000.png,dark,light\n", "line 2: 3 cells, the header has 2"),
-        ("file,tone\n00000.png,dark\n00000.png,dark\n", "line 3: '00000.png' stands there twice"),
+        ("file,tone\n00000.png,dark\n00000.png,dark\n", "line 3: '00000.png' appears twice"),
         ("file,tone\n,dark\n", "line 2: the cell of 'file' is empty"),
         ("name,tone\n00000.png,dark\n", "has no column 'file'; it has name, tone"),
     ],
 )
-def test_attributes_with_a_bad_row_are_refused_before_they_are_in_place(place, table, line):
+def test_attributes_with_an_invalid_row_are_refused_before_they_are_written(place, table, line):
     folder(place / "faces", {"train": 1})
     (place / "faces/attributes.csv").write_text(table)
     assert line in refused("ingest", "faces")
@@ -252,7 +252,7 @@ def test_sixty_faces_of_each_class_without_splits_are_enough(tracked):
     assert "the data passed" in said("validate")
 
 
-def test_fewer_faces_of_a_class_are_said_with_all_that_it_needs(tracked):
+def test_too_few_faces_of_a_class_are_reported_with_the_minimum(tracked):
     folder(tracked / "faces", {"": 55}, classes=CLASSES)
     said("ingest", "faces")
     said("manifest")
@@ -264,11 +264,14 @@ def test_fewer_faces_of_a_class_are_said_with_all_that_it_needs(tracked):
     ) in result.stderr
 
 
-def test_imbalance_is_said_with_its_number_its_limit_and_its_key(tracked):
+def test_imbalance_is_reported_with_value_limit_and_key(tracked):
     folder(tracked / "faces", {"train": 1, "test": 1}, classes=("sad",))
     folder(tracked / "faces", {"train": 10, "test": 10}, classes=("happy", "neutral", "surprise"))
     said("ingest", "faces")
     said("manifest")
     result = CliRunner().invoke(app, ["validate"])
-    assert "the largest class too many times the smallest. test/sad 10, train/sad " in result.stderr
+    assert (
+        "the ratio of the largest class to the smallest too high. test/sad 10, train/sad "
+        in result.stderr
+    )
     assert "(rules.sets.class_balance of params.yaml: max_imbalance 4)" in result.stderr

@@ -1,4 +1,4 @@
-"""Packed arrays are the manifest's rows in their order; nothing that failed is packed."""
+"""Packed arrays are the manifest rows in their order; data that did not pass is not packed."""
 
 import io
 import json
@@ -74,7 +74,7 @@ def made(faces: pd.DataFrame, parameters: params.Params = PARAMS) -> dict[str, F
 def test_the_arrays_are_the_rows_in_use_in_their_order(faces):
     arrays = made(faces.sample(frac=1, random_state=1))
     for name in SPLITS:
-        rows = manifest.used(faces, name)
+        rows = manifest.used_faces(faces, name)
         images, labels = arrays[name].images, arrays[name].labels
         assert (images.shape, images.dtype) == ((len(rows), 48, 48, 1), np.uint8)
         assert (labels.shape, labels.dtype) == ((len(rows),), np.int64)
@@ -88,7 +88,7 @@ def test_the_arrays_are_the_rows_in_use_in_their_order(faces):
     }
 
 
-def test_a_plain_file_of_two_arrays_is_written_and_nothing_else(faces):
+def test_only_a_file_of_two_arrays_is_written(faces):
     made(faces)
     written = sorted(path.name for path in Path("data/03_packed").iterdir())
     assert written == [f"{name}.{kind}" for name in sorted(SPLITS) for kind in ("npz", "parquet")]
@@ -99,14 +99,14 @@ def test_a_plain_file_of_two_arrays_is_written_and_nothing_else(faces):
 def test_the_rows_of_the_manifest_are_kept_in_the_order_of_the_arrays(faces):
     arrays = made(faces.assign(glasses="no").sample(frac=1, random_state=1))
     for name in SPLITS:
-        rows, labels = dataset.rows(name), arrays[name].labels
+        rows, labels = dataset.load_metadata(name), arrays[name].labels
         assert list(rows["label"]) == [PARAMS.classes[label] for label in labels]
         assert list(rows["member"]) == sorted(rows["member"])
         assert {*faces.columns, "glasses"} == {*rows.columns} - {TWIN}
         assert (TWIN in rows) == (name != "train")
 
 
-def test_a_near_twin_in_train_is_told_from_one_that_quarantine_took(faces):
+def test_near_duplicates_in_train_and_in_quarantine_are_distinguished(faces):
     rows = pack.with_twins(faces, "test").set_index("member")[TWIN]
     assert rows[rows != "none"].to_dict() == {"test/happy/test0.png": "left out"}
     kept = faces.assign(quarantine="", split=faces["split"].where(faces["sha256"] != "", "test"))
@@ -115,36 +115,36 @@ def test_a_near_twin_in_train_is_told_from_one_that_quarantine_took(faces):
 
 
 @pytest.mark.parametrize("column", ["fault", "twins"])
-def test_a_row_that_names_the_twin_of_somebody_erased_is_found(faces, tmp_path, column):
+def test_a_row_with_the_duplicate_of_an_erased_face_is_found(faces, tmp_path, column):
     made(faces)
     person = search.Person(frozenset({"train/sad/theirs.png"}), {"d" * 64: encoded(noise(7))})
     table = tmp_path / "rows.parquet"
-    dataset.rows("test").to_parquet(table)
-    assert not search.holds(table, person)
+    dataset.load_metadata("test").to_parquet(table)
+    assert not search.contains(table, person)
     words = {"fault": "near twin: train has train/sad/theirs.png", "twins": "d" * 64}
-    dataset.rows("test").assign(**{column: words[column]}).to_parquet(table)
-    assert search.holds(table, person)
+    dataset.load_metadata("test").assign(**{column: words[column]}).to_parquet(table)
+    assert search.contains(table, person)
 
 
 def test_other_sizes_are_resized(faces):
     smaller = replace(PARAMS, data=replace(PARAMS.data, image_size=24))
     images = made(faces, smaller)["train"].images
     assert images.shape == (14, 24, 24, 1)
-    place = list(manifest.used(faces, "train")["member"]).index("train/sad/wide.png")
+    place = list(manifest.used_faces(faces, "train")["member"]).index("train/sad/wide.png")
     assert np.array_equal(images[place, :, :, 0], resize(PIXELS["train/sad/wide.png"], 24))
 
 
 def test_data_that_did_not_pass_is_not_packed(faces):
     judged(faces, passed=False)
-    with pytest.raises(UserError, match=r"^validation\.json says that the data did not pass"):
+    with pytest.raises(UserError, match=r"^validation\.json: validation did not pass"):
         pack.make(ARCHIVE, MANIFEST, PARAMS, validation=VERDICT)
     VERDICT.unlink()
-    with pytest.raises(UserError, match="is not there; `unveil validate` makes it"):
+    with pytest.raises(UserError, match="not found; run `unveil validate`"):
         pack.make(ARCHIVE, MANIFEST, PARAMS, validation=VERDICT)
     assert not Path("data/03_packed").exists()
 
 
-def test_a_verdict_about_another_manifest_counts_for_nothing(faces):
+def test_a_result_about_another_manifest_is_refused(faces):
     judged(faces, passed=True)
     faces.iloc[1:].to_parquet(MANIFEST)
     with pytest.raises(UserError, match=r"^validation\.json is about another manifest"):
@@ -153,12 +153,12 @@ def test_a_verdict_about_another_manifest_counts_for_nothing(faces):
 
 
 def test_a_split_that_is_not_packed_names_the_command(faces):
-    with pytest.raises(UserError, match=r"train\.npz is not there; `unveil pack` makes it"):
+    with pytest.raises(UserError, match=r"train\.npz not found; run `unveil pack`"):
         dataset.load("train")
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
-def test_an_interrupted_pack_leaves_the_old_arrays(faces, monkeypatch, stop):
+def test_an_interrupted_pack_keeps_the_old_arrays(faces, monkeypatch, stop):
     made(faces)
     before = {path: path.read_bytes() for path in Path("data/03_packed").iterdir()}
 
@@ -180,7 +180,7 @@ def test_the_same_data_packs_to_the_same_bytes(faces):
 
 
 def numbered(labels: list[int]) -> Faces:
-    """Give faces whose first two pixels are their own number."""
+    """Return faces whose first two pixels encode their index."""
     images = np.zeros((len(labels), 2, 2, 1), np.uint8)
     images[:, 0, 0, 0], images[:, 0, 1, 0] = np.divmod(np.arange(len(labels)), 256)
     return Faces(images=images, labels=np.array(labels, np.int64))
@@ -193,7 +193,7 @@ def numbers(faces: Faces) -> list[int]:
 FACES = numbered([0] * 500 + [1] * 300 + [2] * 150 + [3] * 50)
 
 
-def test_all_faces_are_given_for_none_and_for_more_than_there_are():
+def test_all_faces_are_returned_for_none_and_for_a_larger_count():
     for count in (None, 1000, 1001):
         assert subset(FACES, count, seed=0) is FACES
 
@@ -211,7 +211,7 @@ def test_a_subset_is_stratified_sorted_and_repeatable():
     st.lists(st.integers(0, 3), min_size=1, max_size=200), st.integers(1, 200), st.integers(0, 9)
 )
 @settings(deadline=None)
-def test_a_subset_has_its_size_and_the_shares_of_the_whole(labels, count, seed):
+def test_a_subset_has_its_size_and_the_class_fractions(labels, count, seed):
     whole = numbered(labels)
     part = subset(whole, count, seed=seed)
     assert len(part) == min(count, len(whole))

@@ -1,15 +1,15 @@
-"""Folders that are splits, under the names the field gives them; none is pooled unseen."""
+"""Split folders under their usual names are recognised; none is pooled unnoticed."""
 
 import pytest
 
 from unveil.common.errors import UserError
-from unveil.data.split_folders import pooled, recognised, renamed
+from unveil.data.split_folders import pooled_counts, recognise_splits, renamed_folders
 
 
 def found(*names: str, **given: str) -> dict[str, str | None]:
-    """Give the split of each path of folders."""
+    """Return the split of each path of folders."""
     parents = {tuple(name.split("/")) if name else (): 10 for name in names}
-    splits = recognised(parents, given)
+    splits = recognise_splits(parents, given)
     return {name: splits[path] for name, path in zip(names, parents, strict=True)}
 
 
@@ -32,12 +32,12 @@ def found(*names: str, **given: str) -> dict[str, str | None]:
         ("trainset", "devset", "testset"),
     ],
 )
-def test_the_names_of_the_field_are_splits(train, validation, test):
+def test_usual_names_are_splits(train, validation, test):
     splits = found(train, validation, test)
     assert splits == {train: "train", validation: "validation", test: "test"}
 
 
-def test_what_is_held_out_beside_train_alone_is_the_test_set():
+def test_a_held_out_folder_beside_train_is_the_test_set():
     assert found("train", "eval") == {"train": "train", "eval": "test"}
 
 
@@ -53,7 +53,7 @@ def test_what_is_held_out_beside_train_alone_is_the_test_set():
         ("test-of-time/anna", "test-of-time/berta"),
     ],
 )
-def test_folders_that_separate_nothing_are_no_splits(names):
+def test_folders_that_contain_all_images_are_no_splits(names):
     assert set(found(*names).values()) == {None}
 
 
@@ -69,7 +69,7 @@ def test_folders_that_separate_nothing_are_no_splits(names):
         ("anna", "dev"),
     ],
 )
-def test_what_looks_like_a_split_and_is_none_is_refused_by_name(names):
+def test_ambiguous_split_folders_are_refused_by_name(names):
     with pytest.raises(UserError) as refusal:
         found(*names)
     line = str(refusal.value)
@@ -78,7 +78,7 @@ def test_what_looks_like_a_split_and_is_none_is_refused_by_name(names):
     assert len(line.splitlines()) == 1
 
 
-def test_a_person_says_which_folder_is_which():
+def test_parameters_set_the_split_of_a_folder():
     assert found("a", "b", a="train", b="test") == {"a": "train", "b": "test"}
     assert found("Fold_1", "fold_2", fold_1="train", fold_2="validation") == {
         "Fold_1": "train",
@@ -88,9 +88,9 @@ def test_a_person_says_which_folder_is_which():
     assert found("train", "test", test="validation") == {"train": "train", "test": "validation"}
 
 
-def test_names_of_their_own_and_what_is_pooled_are_said():
+def test_renamed_and_pooled_folders_are_reported():
     parents = {("x", "FER2013Train"): 3, ("x", "test"): 2}
     splits = {("x", "FER2013Train"): "train", ("x", "test"): "test"}
-    assert renamed(parents, splits) == {"FER2013Train": "train"}
-    assert pooled({("a",): 3, (): 2}) == {".": 2, "a": 3}
-    assert pooled({("a",): 3}) == {}
+    assert renamed_folders(parents, splits) == {"FER2013Train": "train"}
+    assert pooled_counts({("a",): 3, (): 2}) == {".": 2, "a": 3}
+    assert pooled_counts({("a",): 3}) == {}

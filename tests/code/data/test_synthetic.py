@@ -1,4 +1,4 @@
-"""The drawn faces: the same bytes for a seed, the counts asked for, a task that is no walkover."""
+"""The synthetic faces: reproducible, with the given counts, and a task that is not trivial."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ VALUES = {
 
 
 def drawn(target: Path, counts: dict[Split, int] = COUNTS, *, seed: int = 7) -> dict[str, bytes]:
-    synthetic.draw(target, counts=counts, seed=seed)
+    synthetic.draw_dataset(target, counts=counts, seed=seed)
     with zipfile.ZipFile(target) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -46,15 +46,15 @@ def pictures(members: dict[str, bytes]) -> dict[str, bytes]:
 def test_a_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
     first, again, other = tmp_path / "first.zip", tmp_path / "again.zip", tmp_path / "other.zip"
     for target, seed in ((first, 7), (again, 7), (other, 8)):
-        synthetic.draw(target, counts=COUNTS, seed=seed)
+        synthetic.draw_dataset(target, counts=COUNTS, seed=seed)
     assert first.read_bytes() == again.read_bytes()
     with zipfile.ZipFile(first) as one, zipfile.ZipFile(other) as two:
         assert one.namelist() == two.namelist()
         assert all(one.read(name) != two.read(name) for name in one.namelist())
 
 
-def test_the_archive_is_stored_sorted_and_undated(tmp_path: Path) -> None:
-    synthetic.draw(tmp_path / "sample.zip", counts=COUNTS, seed=0)
+def test_the_archive_is_sorted_uncompressed_and_without_dates(tmp_path: Path) -> None:
+    synthetic.draw_dataset(tmp_path / "sample.zip", counts=COUNTS, seed=0)
     with zipfile.ZipFile(tmp_path / "sample.zip") as archive:
         assert archive.namelist() == sorted(archive.namelist())
         for member in archive.infolist():
@@ -62,7 +62,7 @@ def test_the_archive_is_stored_sorted_and_undated(tmp_path: Path) -> None:
             assert member.date_time == (1980, 1, 1, 0, 0, 0)
 
 
-def test_each_split_shares_its_faces_evenly_over_the_classes(pictures: dict[str, bytes]) -> None:
+def test_each_split_is_balanced(pictures: dict[str, bytes]) -> None:
     assert synthetic.CLASSES == ("happy", "neutral", "sad", "surprise")
     counted = Counter(tuple(name.split("/")[1:3]) for name in pictures)
     for split, count in COUNTS.items():
@@ -95,7 +95,7 @@ def test_every_picture_has_a_row_of_known_attributes(
         assert all(row[name] in choices for name, choices in VALUES.items())
 
 
-def test_the_attributes_a_row_names_are_those_of_its_picture(members: dict[str, bytes]) -> None:
+def test_the_attributes_of_a_row_match_its_picture(members: dict[str, bytes]) -> None:
     def brightness(lighting: str) -> float:
         faces = [members[name] for name in members if Path(name).name in lit[lighting]]
         return float(np.mean([decode(face).pixels.mean() for face in faces]))
@@ -107,7 +107,7 @@ def test_the_attributes_a_row_names_are_those_of_its_picture(members: dict[str, 
     assert brightness("dim") < min(map(brightness, ("left", "front", "right")))
 
 
-def test_growing_counts_keeps_the_faces_there_were(
+def test_larger_counts_keep_the_first_faces(
     tmp_path: Path, members: dict[str, bytes], pictures: dict[str, bytes]
 ) -> None:
     grown = drawn(tmp_path / "grown.zip", {"test": 12, "train": 41, "validation": 10})
@@ -118,10 +118,10 @@ def test_growing_counts_keeps_the_faces_there_were(
 
 
 @pytest.mark.parametrize("before", [None, b"older faces"])
-def test_a_drawing_that_fails_leaves_nothing_behind(
+def test_a_failed_drawing_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None
 ) -> None:
-    target, face = tmp_path / "sample.zip", synthetic.face
+    target, face = tmp_path / "sample.zip", synthetic.draw_face
     if before is not None:
         target.write_bytes(before)
     left = iter(range(3))
@@ -131,13 +131,13 @@ def test_a_drawing_that_fails_leaves_nothing_behind(
             raise OSError("the pencil broke")
         return face(label, generator)
 
-    monkeypatch.setattr(synthetic, "face", failing)
+    monkeypatch.setattr(synthetic, "draw_face", failing)
     with pytest.raises(OSError, match="the pencil broke"):
-        synthetic.draw(target, counts=COUNTS, seed=0)
+        synthetic.draw_dataset(target, counts=COUNTS, seed=0)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == ([before] if before else [])
 
 
-def test_the_best_guess_from_the_parameters_is_right_for_94_percent() -> None:
+def test_the_bayes_optimal_accuracy_from_the_parameters_is_94_percent() -> None:
     generator = np.random.default_rng(0)
     means, spreads = (
         np.array([astuple(pair[which]) for pair in synthetic.EXPRESSIONS.values()])

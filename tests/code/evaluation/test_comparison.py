@@ -1,4 +1,4 @@
-"""Reports are ranked by macro-F1 on the same images; a tie is called a tie."""
+"""Reports are ranked by macro-F1 on the same images; insignificant leads are ties."""
 
 import json
 from dataclasses import asdict, replace
@@ -32,21 +32,21 @@ def inside(tmp_path, monkeypatch):
 
 
 def answered(share: float, *, seed: int = 1, truth: np.ndarray = TRUTH) -> np.ndarray:
-    """Answer wrongly for that share of the images; the same seed errs on the same images."""
+    """Predict that share of the images wrongly; the same seed errs on the same images."""
     wrong = np.random.default_rng(seed).random(len(truth)) < share
     return np.where(wrong, (truth + 1) % CLASSES, truth)
 
 
 def scores(truth: np.ndarray, predicted: np.ndarray) -> dict:
-    matrix = measures.confusion(truth, predicted, CLASSES)
+    matrix = measures.confusion_matrix(truth, predicted, CLASSES)
     numbers = {
-        name: asdict(measures.interval(getattr(measures, name), matrix))
+        name: asdict(measures.confidence_interval(getattr(measures, name), matrix))
         for name in ("accuracy", "macro_f1", "weighted_f1")
     }
     return {
         "images": len(truth),
         **numbers,
-        "classes": measures.by_class(matrix, PARAMS.classes),
+        "classes": measures.per_class(matrix, PARAMS.classes),
         "confusion": matrix.tolist(),
     }
 
@@ -98,7 +98,7 @@ def test_the_ranking_is_by_macro_f1_and_names_what_is_missing():
     assert json.loads(Path("data/05_reports/comparison.json").read_text()) == result
     assert "Not evaluated, or out of date: cnn3_gray, cnn4_gray," in LEADERBOARD.read_text()
     averaged = ", ".join(f"`{key}` 76.54 [75.0, 78.0]" for key in result["ranking"])
-    assert f"not what is ranked or served: {averaged}.\n" in LEADERBOARD.read_text()
+    assert f"not used for ranking or serving): {averaged}.\n" in LEADERBOARD.read_text()
 
 
 def test_the_ranking_is_not_by_accuracy():
@@ -126,20 +126,20 @@ def test_a_clear_lead_is_no_tie():
     assert "tie" not in text
 
 
-def test_a_lead_that_may_be_luck_is_a_tie():
+def test_an_insignificant_lead_is_a_tie():
     result = three(second=answered(0.11, seed=4))
     assert result["lead"]["tie"]
     assert result["lead"]["difference"]["low"] <= 0 <= result["lead"]["difference"]["high"]
     assert "are a **tie**: " in LEADERBOARD.read_text()
 
 
-def test_equal_answers_are_a_tie():
+def test_equal_predictions_are_a_tie():
     result = three(second=answered(0.1, seed=3))
     assert result["lead"]["tie"]
     assert result["lead"]["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
-def test_a_small_lead_on_the_same_images_is_found_because_they_are_paired():
+def test_a_small_lead_is_significant_because_images_are_paired():
     better = answered(0.1, seed=3)
     errors = np.flatnonzero(better == TRUTH)[:12]
     worse = better.copy()
@@ -156,19 +156,19 @@ def test_one_report_has_no_second():
     assert "Only `vgg16` was evaluated." in LEADERBOARD.read_text()
 
 
-def test_nothing_missing_is_not_mentioned():
+def test_the_table_does_not_mention_missing_reports_if_there_are_none():
     report("cnn3", answered(0.2))
     only = replace(PARAMS, architectures={"cnn3": PARAMS.architectures["cnn3"]})
     assert compare(only)["missing"] == []
     assert "Not evaluated" not in LEADERBOARD.read_text()
 
 
-def test_nothing_to_compare_is_one_line():
+def test_no_report_is_an_error_of_one_line():
     with pytest.raises(UserError, match=r"^nothing to compare; `unveil evaluate ARCH` makes a"):
         compare(PARAMS)
 
 
-def test_a_report_of_an_architecture_that_is_no_more_is_left_out():
+def test_a_report_of_a_removed_architecture_is_left_out():
     report("cnn3", answered(0.2))
     report("cnn9", answered(0.0))
     assert compare(PARAMS)["ranking"] == ["cnn3"]
@@ -190,7 +190,7 @@ def test_a_report_about_other_images_or_another_network_counts_as_missing():
         compare(PARAMS)
 
 
-def test_class_names_that_look_like_numbers_or_nothing_are_names():
+def test_class_names_that_look_like_numbers_or_missing_values_stay_strings():
     odd = replace(PARAMS, classes=("0", "1", "null", "nan"))
     report("cnn3", answered(0.4), classes=odd.classes)
     report("cnn4", answered(0.1), classes=odd.classes)
@@ -210,11 +210,11 @@ def test_a_report_without_its_predictions_names_the_command():
     report("cnn3", answered(0.2))
     report("cnn4", answered(0.1))
     (REPORTS / "cnn4" / "predictions.csv").unlink()
-    with pytest.raises(UserError, match="is not there; `unveil evaluate cnn4` makes it"):
+    with pytest.raises(UserError, match="not found; run `unveil evaluate cnn4`"):
         compare(PARAMS)
 
 
-def test_the_table_has_the_studys_columns_with_intervals_and_n():
+def test_the_table_has_all_columns_with_intervals_and_n():
     three()
     text = LEADERBOARD.read_text().split("\n## ")[0]
     assert "Test n = 600, validation n = 765, train n = 4321" in text
@@ -248,20 +248,20 @@ def tables() -> dict[str, list[str]]:
     }
 
 
-def test_the_best_backbone_meets_the_best_from_scratch():
+def test_the_best_backbone_is_compared_with_the_best_from_scratch():
     report("resnetv2", answered(0.6, seed=5))
     result = three()
     contest = result["transfer"]
     assert (contest["first"], contest["second"]) == ("vgg16", "cnn4")
     assert contest["difference"]["value"] == -result["lead"]["difference"]["value"]
-    rows = tables()["Transfer against from scratch, the best of each"]
+    rows = tables()["Transfer learning against training from scratch, the best of each"]
     assert len(rows) == 1
     assert rows[0].startswith("| `vgg16` | ")
     assert rows[0].endswith(" | `cnn4` |")
     assert " | -0." in rows[0]
 
 
-def test_rgb_meets_gray_where_both_are_and_what_may_be_luck_is_a_tie():
+def test_rgb_is_compared_with_gray_and_an_insignificant_lead_is_a_tie():
     report("cnn3", answered(0.4))
     report("cnn3_gray", answered(0.2, seed=2))
     report("cnn4", answered(0.11, seed=4))
@@ -279,7 +279,7 @@ def test_rgb_meets_gray_where_both_are_and_what_may_be_luck_is_a_tie():
 
 
 @pytest.mark.parametrize(
-    ("used", "told"),
+    ("used", "started"),
     [
         ({"network.weights": "none", "network.sha256": "None"}, "random weights"),
         ({"network.weights": "none"}, "random weights"),
@@ -290,8 +290,8 @@ def test_rgb_meets_gray_where_both_are_and_what_may_be_luck_is_a_tie():
         ),
     ],
 )
-def test_the_comparison_says_from_which_weights_a_backbone_started(used, told):
+def test_the_comparison_names_the_initial_weights_of_a_backbone(used, started):
     report("vgg16", answered(0.2))
     write_json(MODELS / "vgg16/run.json", {"parameters": used})
     compare(PARAMS)
-    assert f"Backbones started from: `vgg16` {told}." in LEADERBOARD.read_text()
+    assert f"Backbones started from: `vgg16` {started}." in LEADERBOARD.read_text()

@@ -1,4 +1,4 @@
-"""A report says all it should of a network, and the same numbers as its predictions."""
+"""A report is complete and consistent with its predictions."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ HISTORY = pd.DataFrame(
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A place with an evaluated network that knows nothing, and does not say the same of all."""
+    """A project with an evaluated network of random weights."""
     folder = tmp_path_factory.mktemp("evaluated")
     shutil.copy(ROOT / "params.yaml", folder)
     pack(folder, train=160, validation=120, test=120)
@@ -41,7 +41,7 @@ def place(tmp_path_factory) -> Path:
         keras.utils.set_random_seed(0)
         network = loaded.architectures[KEY].build(48, 4)
         spread_answers(network, dataset.load("test").images)
-        train.save(train.Trained(network, HISTORY), MODELS / KEY)
+        train.save(train.TrainingResult(network, HISTORY), MODELS / KEY)
         evaluate.evaluate(KEY, loaded)
     return folder
 
@@ -55,28 +55,28 @@ def report() -> dict:
     return json.loads((REPORTS / KEY / "metrics.json").read_text())
 
 
-def test_a_report_is_whole():
+def test_a_report_is_complete():
     made = sorted(path.name for path in (REPORTS / KEY).iterdir())
     pictures = ["certainty.png", "confusion.png", "curves.png"]
     assert made == [*pictures, "metrics.json", "predictions.csv", "slices.png"]
     assert {"train", "validation", "test", "calibration", "slices", "overfitting"} <= set(report())
 
 
-def test_the_predictions_are_those_that_were_measured():
+def test_the_predictions_match_the_metrics():
     table = pd.read_csv(REPORTS / KEY / "predictions.csv")
     names = [column.removeprefix("p_") for column in table if column.startswith("p_")]
-    assert list(dataset.rows("test")["label"]) == list(table["actual"])
+    assert list(dataset.load_metadata("test")["label"]) == list(table["actual"])
     truth, predicted = (table[name].map(names.index).to_numpy() for name in ("actual", "predicted"))
-    matrix = metrics.confusion(truth, predicted, 4)
+    matrix = metrics.confusion_matrix(truth, predicted, 4)
     assert report()["test"]["confusion"] == matrix.tolist()
     assert report()["test"]["kappa"]["value"] == pytest.approx(float(metrics.kappa(matrix)))
 
 
-def test_what_is_answered_is_said_with_its_threshold_and_target():
+def test_the_calibration_section_has_threshold_and_target():
     section = report()["calibration"]
-    # Of what a network that knows nothing says, no part is right nine times of ten.
+    # No part of an untrained network's answers is right nine times of ten.
     assert not section["target_kept"]
-    # So none is named whose own confidence does not keep it.
+    # So the threshold is the one implied by the confidence itself.
     assert (section["target_risk"], section["abstain_below"]) == (0.1, 0.9)
     assert (section["coverage"], section["risk"]) == (0.0, 0.0)
     wrong = 1 - report()["test"]["accuracy"]["value"]
@@ -85,7 +85,7 @@ def test_what_is_answered_is_said_with_its_threshold_and_target():
     assert sum(one["images"] for one in section["reliability"]) == 120
 
 
-def test_slices_groups_and_overfitting_are_in_it():
+def test_the_report_has_slices_fairness_and_overfitting():
     slices = report()["slices"]
     dimensions = {one["dimension"] for one in slices["slices"]}
     assert dimensions == {"brightness", "contrast", "sharpness", "glasses"}
@@ -94,7 +94,7 @@ def test_slices_groups_and_overfitting_are_in_it():
     assert ("equal_opportunity", "glasses", "sad") in kinds
     assert ("demographic_parity", "glasses", "sad") in kinds
     gap, twins = (report()["overfitting"][name] for name in ("gap", "twins"))
-    # The toy recipe learns from 32 of the 160 faces of train.
+    # The toy recipe trains on 32 of the 160 faces of train.
     assert gap["images"] == 32
     assert gap["macro_f1"]["low"] <= gap["macro_f1"]["value"] <= gap["macro_f1"]["high"]
     assert twins["none"]["images"] == 120
@@ -102,18 +102,18 @@ def test_slices_groups_and_overfitting_are_in_it():
     assert twins["difference"] is None
 
 
-def test_the_flip_averaged_score_is_of_the_mean_over_face_and_mirror_image():
+def test_the_flip_averaged_score_averages_face_and_mirror_image():
     network, test = train.load(MODELS / KEY / "model.keras"), dataset.load("test")
     both = sum(
         network.predict(images, verbose=0) for images in (test.images, np.flip(test.images, axis=2))
     )
-    matrix = metrics.confusion(test.labels, both.argmax(1), 4)
+    matrix = metrics.confusion_matrix(test.labels, both.argmax(1), 4)
     found = report()["flip_averaged"]["macro_f1"]["value"]
     assert found == pytest.approx(float(metrics.macro_f1(matrix)))
     assert found != pytest.approx(report()["test"]["macro_f1"]["value"])
 
 
-def test_the_flat_numbers_have_the_same_few_names_and_an_older_report_has_fewer():
+def test_flat_metrics_have_fixed_names_and_an_older_report_has_fewer():
     flat = evaluate.flat(report())
     assert set(flat) == set(evaluate.FLAT)
     assert len(flat) < 30
@@ -125,13 +125,13 @@ def test_the_flat_numbers_have_the_same_few_names_and_an_older_report_has_fewer(
     }
 
 
-def test_the_same_network_is_reported_with_the_same_bytes():
+def test_evaluating_twice_gives_identical_bytes():
     before = (REPORTS / KEY / "metrics.json").read_bytes()
     evaluate.evaluate(KEY, toy(KEY))
     assert (REPORTS / KEY / "metrics.json").read_bytes() == before
 
 
-def test_answers_that_are_not_finite_are_refused():
+def test_non_finite_probabilities_are_refused():
     class Broken:
         def predict(self, images, **settings):
             return np.full((len(images), 4), np.nan)

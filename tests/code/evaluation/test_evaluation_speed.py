@@ -1,4 +1,4 @@
-"""Judging takes no longer than a person waits: everything about one network, and eight compared."""
+"""Evaluation is fast: the report of one network, and the comparison of eight."""
 
 import shutil
 import time
@@ -32,14 +32,14 @@ HISTORY = pd.DataFrame(
 def within(seconds: float, what: str) -> Iterator[None]:
     began, worked = time.perf_counter(), time.process_time()
     yield
-    # The work of all threads, which on a machine with nothing else to do takes no longer.
+    # CPU time of all threads: an upper bound of the time on an idle machine.
     work = time.process_time() - worked
     print(f"{what}: {work:.1f} s of work in {time.perf_counter() - began:.1f} s")
     assert work < seconds
 
 
 def answered(name: str, count: int) -> Predictions:
-    """Write the rows of so many faces with six attributes, and answer mostly right."""
+    """Write the rows of many faces with six attributes, and predict them mostly correctly."""
     generator = np.random.default_rng(count)
     labels = np.arange(count) % 4
     table = rows(name, generator.integers(0, 256, (count, 64), dtype=np.uint8), labels)
@@ -57,7 +57,7 @@ def test_a_report_takes_under_a_minute_and_a_comparison_under_ten_seconds(place)
     loaded = params.load()
     answers = {name: answered(name, count) for name, count in COUNTS.items()}
     with within(60, "everything about one network beyond inference"):
-        metrics = evaluate.assessed("cnn3", answers, loaded)
+        metrics = evaluate.report_sections("cnn3", answers, loaded)
         metrics |= {"architecture": "cnn3", "recipe": "full"}
         table = predictions.table(answers["test"], loaded.classes)
         evaluate._write(REPORTS / "cnn3", metrics, table, HISTORY)

@@ -1,4 +1,4 @@
-"""Maps find what decides, on networks of which that is known, and the sheets what is wrong."""
+"""Saliency maps of networks whose decisive regions are known, and contact sheets of errors."""
 
 import dataclasses
 import json
@@ -46,32 +46,35 @@ def known() -> tuple:
     return partial(probabilities, network), network, faces(labels), labels
 
 
-def test_every_kind_of_map_is_brightest_where_the_network_looks(known):
+def test_every_saliency_map_peaks_at_the_decisive_region(known):
     predict, network, images, labels = known
-    for found in saliency.activations(network, images, labels).values():
+    for found in saliency.activation_maps(network, images, labels).values():
         assert (quarters(found).argmax(1) == labels).all()
     fall = quarters(saliency.occlusion(predict, images, labels))
     assert (fall.argmax(1) == labels).all()
     assert (np.sort(fall)[:, :3].max(1) < fall.max(1) / 4).all()
 
 
-def test_a_true_map_beats_chance_and_its_opposite_does_not(known):
+def test_a_correct_map_is_faithful_and_its_opposite_is_not(known):
     predict, network, images, labels = known
-    drawn = saliency.activations(network, images, labels)
+    drawn = saliency.activation_maps(network, images, labels)
     drawn["occlusion"] = saliency.occlusion(predict, images, labels)
     drawn["opposite"] = -drawn["layercam"]
     drawn["random"] = faithfulness.random_maps(len(images), 48)
     found = {
-        name: faithfulness.courses(predict, images, labels, one) for name, one in drawn.items()
+        name: faithfulness.perturbation_curves(predict, images, labels, one)
+        for name, one in drawn.items()
     }
     true = {"gradcam": True, "layercam": True, "occlusion": True}
-    assert faithfulness.judged(found)["faithful"] == {**true, "opposite": False}
+    assert faithfulness.summarize(found)["faithful"] == {**true, "opposite": False}
 
 
-def test_a_course_begins_and_ends_with_the_same_faces_whatever_the_map(known):
+def test_a_perturbation_curve_has_the_same_ends_for_every_map(known):
     predict, _, images, labels = known
     one, other = (
-        faithfulness.courses(predict, images, labels, faithfulness.random_maps(8, 48, seed=seed))
+        faithfulness.perturbation_curves(
+            predict, images, labels, faithfulness.random_maps(8, 48, seed=seed)
+        )
         for seed in (1, 2)
     )
     whole = predict(images)[np.arange(8), labels]
@@ -82,33 +85,33 @@ def test_a_course_begins_and_ends_with_the_same_faces_whatever_the_map(known):
 
 
 @pytest.mark.parametrize("key", ["cnn5_gray", "cnn3", "resnetv2"])
-def test_any_architecture_is_parted_where_nothing_leads_past(key, place):
+def test_any_architecture_is_split_where_no_shortcut_bypasses(key, place):
     entry = toy(key).architectures[key]
     if key == "cnn5_gray":
         entry = dataclasses.replace(entry, filters=(4, 4, 4, 4, 4))
     network = entry.build(48, 4)
-    images, asked = faces(np.arange(4)), np.arange(4)
-    below, above = saliency.halves(network)
+    images, targets = faces(np.arange(4)), np.arange(4)
+    below, above = saliency.split_network(network)
     features = below(images, training=False)
-    assert min(features.shape[1:3]) >= saliency.CELLS
+    assert min(features.shape[1:3]) >= saliency.MIN_CELLS
     whole = keras.Model(network.input, network.get_layer("probabilities").input)
     assert np.allclose(above(features, training=False), whole(images, training=False), atol=1e-5)
-    for heat in saliency.activations(network, images, asked).values():
-        assert heat.shape == (4, 48, 48) and np.isfinite(heat).all() and (heat >= 0).all()
+    for maps in saliency.activation_maps(network, images, targets).values():
+        assert maps.shape == (4, 48, 48) and np.isfinite(maps).all() and (maps >= 0).all()
 
 
-def test_a_network_without_a_map_is_refused():
+def test_a_network_without_a_feature_map_is_refused():
     inputs = keras.Input((4, 4, 1), dtype="uint8")
     flat = keras.layers.Flatten(name="features")(keras.layers.Rescaling(1.0)(inputs))
     network = keras.Model(inputs, keras.layers.Dense(2, name="probabilities")(flat))
-    with pytest.raises(UserError, match="no feature map before `features` has 6 cells a side"):
-        saliency.halves(network)
+    with pytest.raises(UserError, match="no feature map before `features` has 6 cells per side"):
+        saliency.split_network(network)
 
 
-def test_maps_are_scaled_one_by_one_and_an_empty_one_stays_empty():
+def test_maps_are_rescaled_individually_and_an_empty_one_stays_empty():
     found = np.zeros((2, 48, 48), np.float32)
     found[0, 0, :2] = -3, 5
-    scaled = pictures.scaled(found)
+    scaled = pictures.rescale(found)
     assert scaled[0, 0, :2].tolist() == [0, 1]
     assert not scaled[1].any()
 
@@ -128,7 +131,7 @@ def table(pairs: list[tuple[str, str]]) -> pd.DataFrame:
 
 @given(answered)
 @settings(deadline=None)
-def test_errors_come_surest_first_hits_least_sure_first_and_each_pair_once(pairs):
+def test_errors_are_sorted_by_falling_and_hits_by_rising_confidence(pairs):
     answers = table(pairs)
     first, hits, *others = sheets.sheets(answers, shown=len(pairs) + 1)
     wrong = answers["actual"] != answers["predicted"]
@@ -141,15 +144,15 @@ def test_errors_come_surest_first_hits_least_sure_first_and_each_pair_once(pairs
     assert all(len(sheet.rows) <= 2 for sheet in sheets.sheets(answers, shown=2))
 
 
-def test_a_page_without_permission_has_names_and_no_pictures(tmp_path):
+def test_a_page_without_thumbnails_has_names_and_no_pictures(tmp_path):
     answers = table([("sad", "happy"), ("sad", "sad")])
     page = tmp_path / "sheets.html"
-    said = {"architecture": "cnn3", "thumbnails": False}
-    sheets.write(page, sheets.sheets(answers, shown=9), answers, {}, **said)
+    context = {"architecture": "cnn3", "thumbnails": False}
+    sheets.write(page, sheets.sheets(answers, shown=9), answers, {}, **context)
     text = page.read_text()
     assert "<img" not in text and "Pictures are left out" in text
     assert "&lt;b&gt;0" in text and "<b>0" not in text
-    assert "Labelled sad, taken for happy: 1 of 2" in text
+    assert "Labelled sad, predicted happy: 1 of 2" in text
 
 
 @pytest.fixture
@@ -166,7 +169,7 @@ def evaluated(packed) -> params.Params:
     return dataclasses.replace(loaded, report=report)
 
 
-def test_an_explanation_is_numbers_maps_and_sheets(evaluated):
+def test_an_explanation_has_scores_maps_and_sheets(evaluated):
     found = explain("cnn3", evaluated)
     folder = EXPLANATIONS / "cnn3"
     assert found == json.loads((folder / "explanation.json").read_text())
@@ -174,14 +177,14 @@ def test_an_explanation_is_numbers_maps_and_sheets(evaluated):
     for name in ("maps.png", "faithfulness.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     page = (folder / "sheets.html").read_text()
-    assert page.count("<img") == 4  # two hits, each with its map
+    assert page.count("<img") == 4  # two hits, each with its saliency map
     assert "Most confident errors, of 0" in page
 
 
 def test_a_report_of_another_network_is_not_explained(evaluated):
     path = MODELS / "cnn3/model.keras"
     path.write_bytes(path.read_bytes() + b"0")
-    with pytest.raises(UserError, match="the report of cnn3 is of another network"):
+    with pytest.raises(UserError, match="the report of cnn3 belongs to another network"):
         explain("cnn3", evaluated)
     with pytest.raises(UserError, match="unknown architecture 'vgg61'"):
         explain("vgg61", evaluated)
@@ -189,23 +192,23 @@ def test_a_report_of_another_network_is_not_explained(evaluated):
 
 ON_JAX = """
 import sys, numpy, keras
-from unveil.explain import maps
+from unveil.evaluation.explain import saliency
 network = keras.saving.load_model("model.keras")
 images = numpy.load("images.npy")
-drawn = maps.activations(network, images, numpy.arange(4))
+drawn = saliency.activation_maps(network, images, numpy.arange(4))
 numpy.save("maps.npy", numpy.stack(list(drawn.values())))
 print(keras.backend.backend())
 """
 
 
 @pytest.mark.slow
-def test_jax_and_tensorflow_draw_the_same_maps(place):
+def test_jax_and_tensorflow_compute_the_same_maps(place):
     network, images = toy("resnetv2").architectures["resnetv2"].build(48, 4), faces(np.arange(4))
     network.save("model.keras")
     np.save("images.npy", images)
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", ON_JAX]
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "jax"
-    ours = np.stack(list(saliency.activations(network, images, np.arange(4)).values()))
+    completed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "jax"
+    ours = np.stack(list(saliency.activation_maps(network, images, np.arange(4)).values()))
     assert np.allclose(np.load(Path("maps.npy")), ours, rtol=1e-3, atol=1e-4 * ours.max())

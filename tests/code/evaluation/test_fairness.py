@@ -1,4 +1,4 @@
-"""Groups that are treated unlike are found, class by class, as fairlearn measures it."""
+"""Disparities between groups, class by class, agree with fairlearn."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def found(predicted: np.ndarray, groups: np.ndarray = GROUPS, **setting: int) ->
 UNFAIR = np.where((TRUTH == 2) & (GROUPS == "old") & (GENERATOR.random(COUNT) < 0.4), 1, TRUTH)
 
 
-def test_the_differences_are_fairlearns_and_name_both_groups():
+def test_disparities_equal_those_of_fairlearn_and_name_both_groups():
     result = found(UNFAIR)
     sad = result["equal_opportunity", "sad"]
     known = true_positive_rate_difference(TRUTH == 2, UNFAIR == 2, sensitive_features=GROUPS)
@@ -42,14 +42,14 @@ def test_the_differences_are_fairlearns_and_name_both_groups():
     assert parity.value == pytest.approx(known)
 
 
-def test_where_all_are_treated_alike_nothing_is_found():
+def test_equal_treatment_is_not_significant():
     for one in found(TRUTH).values():
         assert one.p > 0.05
         if one.kind == "equal_opportunity":
             assert one.value == 0
 
 
-def test_a_group_too_small_to_judge_is_in_no_comparison():
+def test_a_group_with_too_few_images_is_left_out():
     rare = np.where(np.arange(COUNT) < 12, "centenarian", GROUPS)
     wrong = np.where(np.arange(COUNT) < 12, (TRUTH + 1) % 4, TRUTH)
     for one in found(wrong, rare).values():

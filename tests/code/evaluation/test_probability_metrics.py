@@ -1,4 +1,4 @@
-"""Numbers about probabilities agree with scikit-learn or with what a hand works out."""
+"""Probability metrics agree with scikit-learn or with values computed by hand."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from sklearn import metrics
 from unveil.evaluation import probability_metrics
 from unveil.evaluation.probability_metrics import (
     COVERAGES,
-    drawings,
+    bootstrap_weights,
     interval,
     intervals,
     reliability,
@@ -21,7 +21,7 @@ ALL = ("log_loss", "brier", "ece", "risks", "accuracy_at_90")
 
 
 def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw probabilities that mean what they say, and labels by them; each class is there."""
+    """Draw calibrated probabilities and labels; every class occurs."""
     generator = np.random.default_rng(seed)
     logits = 1.5 * generator.normal(size=(count, 4))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -36,7 +36,7 @@ def weighed(count: int, seed: int) -> np.ndarray:
 
 @given(st.integers(4, 60), st.integers(0, 999))
 @settings(max_examples=50, deadline=None)
-def test_log_loss_and_brier_are_scikit_learns(count, seed):
+def test_log_loss_and_brier_equal_those_of_scikit_learn(count, seed):
     probabilities, truth = drawn(count, seed)
     weights = weighed(count, seed)
     known = {"sample_weight": weights, "labels": range(4)}
@@ -51,7 +51,7 @@ def test_log_loss_and_brier_are_scikit_learns(count, seed):
 @pytest.mark.parametrize("name", ALL)
 @given(st.integers(4, 40), st.integers(0, 999))
 @settings(max_examples=20, deadline=None)
-def test_a_weight_is_so_many_images_and_many_weights_are_measured_as_each_alone(name, count, seed):
+def test_a_weight_counts_images_and_batched_weights_equal_single_ones(name, count, seed):
     probabilities, truth = drawn(count, seed)
     measure = getattr(probability_metrics, name)
     weights = np.stack([weighed(count, seed), weighed(count, seed + 1)])
@@ -63,7 +63,7 @@ def test_a_weight_is_so_many_images_and_many_weights_are_measured_as_each_alone(
         assert measure(probabilities[copied], truth[copied], ones) == pytest.approx(found)
 
 
-def test_a_probability_of_none_for_the_truth_costs_much_and_not_all():
+def test_a_true_class_probability_of_0_has_a_finite_loss():
     sure = np.eye(2)[[0, 1]]
     loss = probability_metrics.log_loss(sure, np.array([0, 0]), np.ones(2, int))
     assert loss == pytest.approx(-np.log(1e-7) / 2)
@@ -73,7 +73,7 @@ FIVE = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4], [0.8, 0.2]])
 FIRST = np.array([0, 1, 0, 0, 1])
 
 
-def test_the_calibration_error_by_hand():
+def test_ece_computed_by_hand():
     # Bins of 0.9, 0.6 and 0.8: |0.5 - 0.9| * 2 + |1 - 0.6| * 2 + |0 - 0.8|, over 5.
     ones = np.ones(5, int)
     assert probability_metrics.ece(FIVE, FIRST, ones) == pytest.approx((0.8 + 0.8 + 0.8) / 5)
@@ -85,8 +85,8 @@ def test_the_calibration_error_by_hand():
     ]
 
 
-def test_the_risks_by_hand():
-    # In the order of confidence: hit, error, error, hit, hit.
+def test_risks_computed_by_hand():
+    # In order of confidence: hit, error, error, hit, hit.
     risks = dict(
         zip(
             COVERAGES.round(2), probability_metrics.risks(FIVE, FIRST, np.ones(5, int)), strict=True
@@ -101,7 +101,7 @@ def test_the_risks_by_hand():
     )
 
 
-def test_what_is_answered_and_how_much_of_it_is_wrong_by_hand():
+def test_coverage_and_risk_computed_by_hand():
     ones = np.ones(5, int)
     for threshold, coverage, risk in ((0.0, 1, 2 / 5), (0.8, 3 / 5, 2 / 3), (0.95, 0, 0)):
         assert probability_metrics.coverage(FIVE, FIRST, ones, threshold=threshold) == coverage
@@ -112,19 +112,19 @@ def test_what_is_answered_and_how_much_of_it_is_wrong_by_hand():
 
 @given(st.integers(4, 50), st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
-def test_each_class_is_drawn_again_as_often_as_it_is_there(count, seed):
+def test_the_bootstrap_draws_each_class_as_often_as_it_occurs(count, seed):
     _, truth = drawn(count, seed)
-    weights = drawings(truth, 7, np.random.default_rng(seed))
+    weights = bootstrap_weights(truth, 7, np.random.default_rng(seed))
     assert weights.shape == (7, count)
     for label in range(4):
         assert (weights[:, truth == label].sum(1) == (truth == label).sum()).all()
 
 
-def test_an_interval_is_repeatable_whatever_is_in_memory_together(monkeypatch):
+def test_an_interval_does_not_depend_on_the_memory_limit(monkeypatch):
     probabilities, truth = drawn(200)
     whole = interval(probability_metrics.brier, probabilities, truth)
     assert whole == interval(probability_metrics.brier, probabilities, truth)
-    monkeypatch.setattr(probability_metrics, "AT_ONCE", 10_000)
+    monkeypatch.setattr(probability_metrics, "MAX_WEIGHTS", 10_000)
     parts = interval(probability_metrics.brier, probabilities, truth)
     assert parts.value == whole.value
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), rel=0.05)
@@ -136,7 +136,7 @@ def test_every_point_of_the_curve_has_an_interval():
     assert all(0 <= one.low <= one.value <= one.high <= 1 for one in curve)
 
 
-def test_95_of_100_intervals_cover_the_populations_value(monkeypatch):
+def test_95_of_100_intervals_cover_the_population_value(monkeypatch):
     monkeypatch.setattr(probability_metrics, "DRAWS", 400)
     probabilities, truth = drawn(400_000)
     named = {
@@ -158,7 +158,7 @@ def test_95_of_100_intervals_cover_the_populations_value(monkeypatch):
     assert all(0.9 <= count / 200 <= 0.99 for count in covered.values()), covered
 
 
-def test_a_good_calibration_may_be_perfect_although_few_images_never_look_so():
+def test_the_interval_of_ece_includes_0_for_perfect_calibration():
     probabilities, truth = drawn(300)
     found = interval(probability_metrics.ece, probabilities, truth, biased=True)
     plain = interval(probability_metrics.ece, probabilities, truth)

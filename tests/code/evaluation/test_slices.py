@@ -1,11 +1,11 @@
-"""What a mean hides is found, and chance is not called a finding."""
+"""Slices: weak ones are found, and random differences are not significant."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import ROOT
 
-from unveil.common.metrics import confusion, interval, macro_f1
+from unveil.common.metrics import confidence_interval, confusion_matrix, macro_f1
 from unveil.config import params
 from unveil.config.schema import Slicing
 from unveil.evaluation import slices
@@ -29,8 +29,8 @@ TRUTH = np.random.default_rng(1).integers(0, 4, COUNT)
 
 
 def scored(rows: pd.DataFrame, predicted: np.ndarray) -> dict[str, slices.Score]:
-    parts = slices.of(rows, faces(9), PARAMS)
-    found = slices.scored(parts, TRUTH, predicted, classes=4, setting=SETTING)
+    parts = slices.make_slices(rows, faces(9), PARAMS)
+    found = slices.score_slices(parts, TRUTH, predicted, classes=4, setting=SETTING)
     return {f"{score.dimension}={score.name}": score for score in found}
 
 
@@ -39,66 +39,66 @@ def erring(share: np.ndarray | float, seed: int = 2) -> np.ndarray:
     return np.where(wrong, (TRUTH + 1) % 4, TRUTH)
 
 
-def test_every_attribute_and_quality_is_cut_and_what_is_no_group_is_not():
+def test_every_attribute_and_image_statistic_is_sliced_and_nothing_else():
     rows = ROWS.assign(twin_in_train=np.where(np.arange(COUNT) < 50, "learned", "none"))
-    names = [str(one) for one in slices.of(rows, faces(9), PARAMS)]
+    names = [str(one) for one in slices.make_slices(rows, faces(9), PARAMS)]
     thirds = [f"{name}={third}" for name in slices.LOOKS for third in ("low", "middle", "high")]
     groups = ["glasses=no", "glasses=yes", "rare=hat", "rare=none"]
     assert names == [*groups, *thirds, "twin_in_train=no twin", "twin_in_train=twin"]
 
 
-def test_the_thirds_are_those_of_train():
+def test_the_tertiles_are_those_of_train():
     train = ROWS.assign(brightness=np.linspace(0, 0.3, COUNT))
-    sizes = {str(one): one.mask.sum() for one in slices.of(ROWS, train, PARAMS)}
+    sizes = {str(one): one.mask.sum() for one in slices.make_slices(ROWS, train, PARAMS)}
     bounds = np.quantile(train["brightness"], [1 / 3, 2 / 3])
     assert sizes["brightness=low"] == (ROWS["brightness"] < bounds[0]).sum()
     assert sizes["brightness=high"] == (ROWS["brightness"] >= bounds[1]).sum()
 
 
-def test_a_face_whose_group_is_not_known_is_in_no_slice_and_in_no_rest():
+def test_a_face_of_unknown_group_is_in_no_slice_and_no_rest():
     rows = ROWS.assign(glasses=ROWS["glasses"].where(ROWS.index >= 100))
-    for one in slices.of(rows, faces(9), PARAMS)[:2]:
+    for one in slices.make_slices(rows, faces(9), PARAMS)[:2]:
         assert not one.mask[:100].any()
         assert not one.rest[:100].any()
 
 
-def test_the_worst_slice_is_named_with_its_numbers_and_its_chance():
+def test_the_worst_slice_has_its_score_and_p_value():
     glasses = (ROWS["glasses"] == "yes").to_numpy()
     predicted = erring(np.where(glasses, 0.5, 0.1))
     found = scored(ROWS, predicted)
     worst = slices.worst(list(found.values()))
     assert (worst.dimension, worst.name, worst.images) == ("glasses", "yes", glasses.sum())
-    tables = [confusion(TRUTH[mask], predicted[mask], 4) for mask in (glasses, ~glasses)]
-    assert worst.macro_f1 == interval(macro_f1, tables[0])
+    tables = [confusion_matrix(TRUTH[mask], predicted[mask], 4) for mask in (glasses, ~glasses)]
+    assert worst.macro_f1 == confidence_interval(macro_f1, tables[0])
     assert worst.difference == pytest.approx(macro_f1(tables[0]) - macro_f1(tables[1]))
     assert worst.p < 0.02
     assert found["glasses=no"].difference == pytest.approx(-worst.difference)
     assert min(found[f"brightness={third}"].p for third in slices.THIRDS) > 0.1
 
 
-def test_a_slice_that_few_speak_for_has_no_number():
+def test_a_slice_of_few_images_has_no_score():
     found = scored(ROWS, erring(0.3))
     assert found["rare=hat"] == slices.Score("rare", "hat", 4)
-    # Its rest is large, but there is nothing to hold it against.
+    # Its rest is large enough, but the slice itself has no score.
     assert found["rare=none"].macro_f1 is not None
     assert found["rare=none"].p is None
     lone = np.where(TRUTH == 3, 0, TRUTH)
-    parts = slices.of(ROWS, faces(9), PARAMS)
-    for score in slices.scored(parts, lone, lone, classes=4, setting=SETTING):
+    parts = slices.make_slices(ROWS, faces(9), PARAMS)
+    for score in slices.score_slices(parts, lone, lone, classes=4, setting=SETTING):
         assert score.macro_f1 is None
     assert slices.worst([found["rare=hat"]]) is None
 
 
 def test_two_networks_are_compared_on_the_same_slices():
-    parts = slices.of(ROWS, faces(9), PARAMS)
+    parts = slices.make_slices(ROWS, faces(9), PARAMS)
     better, worse = (
-        slices.worst(slices.scored(parts, TRUTH, erring(share), classes=4, setting=SETTING))
+        slices.worst(slices.score_slices(parts, TRUTH, erring(share), classes=4, setting=SETTING))
         for share in (0.1, 0.4)
     )
     assert better.macro_f1.value > worse.macro_f1.value
 
 
-def test_where_nothing_differs_few_slices_are_called_different():
+def test_without_differences_few_slices_are_significant():
     called = 0
     for seed in range(20):
         found = scored(faces(seed + 20), erring(0.3, seed))

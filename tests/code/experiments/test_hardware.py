@@ -1,4 +1,4 @@
-"""Trainings of one task, put together by the machine they ran on: real runs in a real MLflow."""
+"""Trainings of one task, grouped by environment: real runs in a real MLflow."""
 
 import re
 import subprocess
@@ -29,7 +29,7 @@ def client(place) -> MlflowClient:
 def ran(
     client: MlflowClient, key: str, seconds: float, tags: dict, *, known: bool = True, **other: str
 ) -> None:
-    """A training that was evaluated there, with ``other`` parameters."""
+    """Log an evaluated training in an environment, with ``other`` parameters."""
     experiment = client.get_experiment_by_name("facial-emotion").experiment_id
     run = client.create_run(experiment, tags={"architecture": key, **KERAS, **tags}).info.run_id
     for name, value in {"recipe": "full", "train_images": "all", **other}.items():
@@ -48,13 +48,13 @@ def cells(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_the_same_training_on_two_machines_is_told_with_interval_and_cost(client):
+def test_the_same_training_on_two_machines_has_intervals_and_cost(client):
     ran(client, "cnn3", 9.0, {**CPU, "computed.devices": "cpu:0"})
     ran(client, "cnn3", 30.0, {**CPU, "computed.devices": "cpu:0"}, known=False)
     ran(client, "cnn3", 12.0, {**CPU, "computed.devices": "cpu:0"})
     ran(client, "cnn3", 1.5, {**GPU, "computed.devices": "gpu:0"})
     ran(client, "cnn4", 20.0, {**GPU, "computed.devices": "cpu:0"}, known=False)
-    text = hardware.compare(hardware.parsed(["h100=2.40", "epyc=0.3"]))
+    text = hardware.compare(hardware.parse_prices(["h100=2.40", "epyc=0.3"]))
     assert text == HARDWARE.read_text()
     score = "70.00 [65.0, 75.2]"
     assert cells(text) == [
@@ -73,7 +73,7 @@ def test_the_same_training_on_two_machines_is_told_with_interval_and_cost(client
     ]
 
 
-def test_another_recipe_line_is_another_training_and_another_seed_is_not(client):
+def test_other_parameters_are_another_task_and_another_seed_is_not(client):
     first, second = {"network.filters": "(8, 8)"}, {"network.filters": "(16, 16)"}
     ran(client, "cnn3", 9.0, CPU, known=False, **first, **{"training.seed": "0"})
     ran(client, "cnn3", 7.0, CPU, known=False, **first, **{"training.seed": "1"})
@@ -86,61 +86,63 @@ def test_another_recipe_line_is_another_training_and_another_seed_is_not(client)
         "20.00": "1",
     }
     assert {row[7] for row in rows.values()} == {"1.00"}
-    told = [rows[seconds][1] for seconds in ("8.00", "30.00")]
-    assert all(re.fullmatch(r"full, all images, settings [0-9a-f]{8}", one) for one in told)
-    assert told[0] != told[1]
+    labels = [rows[seconds][1] for seconds in ("8.00", "30.00")]
+    assert all(re.fullmatch(r"full, all images, settings [0-9a-f]{8}", one) for one in labels)
+    assert labels[0] != labels[1]
     assert rows["20.00"][1] == "full, all images"
 
 
-def test_a_price_of_a_machine_that_is_none_names_those_there_are(client):
+def test_a_price_for_an_unknown_machine_names_the_machines(client):
     ran(client, "cnn3", 9.0, CPU, known=False)
     with pytest.raises(UserError, match=r"^unknown machine 'V100'; choose from AMD EPYC, 2 cores$"):
         hardware.compare({"V100": 1.0})
 
 
-def test_runs_that_were_not_evaluated_are_none(client):
+def test_runs_without_evaluation_are_ignored(client):
     client.create_run(client.get_experiment_by_name("facial-emotion").experiment_id)
-    with pytest.raises(UserError, match=r"^MLflow knows no evaluated training; `unveil publish`"):
+    with pytest.raises(UserError, match=r"^MLflow has no evaluated training; `unveil publish`"):
         hardware.compare({})
 
 
 @pytest.mark.parametrize(
-    "said", ["H100", "=2", "H100=cheap", "H100=-1", "H100=nan", "H100=inf", "H100=1e9"]
+    "option", ["H100", "=2", "H100=cheap", "H100=-1", "H100=nan", "H100=inf", "H100=1e9"]
 )
-def test_a_price_that_is_none_says_how_one_is_written(said):
+def test_an_invalid_price_shows_the_format(option):
     with pytest.raises(UserError, match=r"write NAME=EUR_PER_HOUR, such as H100=2\.50$"):
-        hardware.parsed([said])
+        hardware.parse_prices([option])
 
 
 def test_two_prices_for_one_machine_are_refused():
     with pytest.raises(UserError, match="two prices for 'H100': H100=2, H100=3; give one"):
-        hardware.parsed(["H100=2", "H100=3"])
+        hardware.parse_prices(["H100=2", "H100=3"])
     known = {"NVIDIA H100 80GB HBM3"}
     with pytest.raises(UserError, match="two prices for 'NVIDIA H100 80GB HBM3': 2 and 3, by 'NV"):
-        hardware.by_machine({"H100": 2.0, "NVIDIA": 3.0}, known)
-    assert hardware.by_machine({"H100": 2.0, "NVIDIA": 2.0}, known) == dict.fromkeys(known, 2.0)
+        hardware.prices_by_machine({"H100": 2.0, "NVIDIA": 3.0}, known)
+    assert hardware.prices_by_machine({"H100": 2.0, "NVIDIA": 2.0}, known) == dict.fromkeys(
+        known, 2.0
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--by", "colour"], "unknown comparison 'colour'; choose from architecture, hardware"),
         (
             ["--price", "H100=2"],
-            "a price is of hardware: `unveil compare --by hardware",
+            "--price needs --by hardware: `unveil compare --by hardware",
         ),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(place, arguments, said):
+def test_an_invalid_comparison_is_one_line(place, arguments, message):
     command = [sys.executable, "-m", "unveil", "compare", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 2
-    assert ended.stderr.startswith(f"unveil: {said}")
+    assert ended.stderr.startswith(f"unveil: {message}")
     assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(("visible", "named"), [(None, 2), ("1", 1), ("", 0), ("-1", 0)])
-def test_the_gpus_are_those_that_are_visible(tmp_path, monkeypatch, visible, named):
+def test_only_visible_gpus_are_reported(tmp_path, monkeypatch, visible, named):
     tool = tmp_path / "nvidia-smi"
     tool.write_text('#!/bin/sh\ncase "$1" in --id=*) echo A;; *) echo A; echo B;; esac\n')
     tool.chmod(0o755)
@@ -151,7 +153,7 @@ def test_the_gpus_are_those_that_are_visible(tmp_path, monkeypatch, visible, nam
     assert provenance.hardware()["gpu"] == (", ".join("AB"[:named]) or "none")
 
 
-def test_what_a_network_needs_names_the_backend_it_learned_by():
+def test_requirements_include_the_training_backend():
     needed = {one.split("==")[0] for one in provenance.requirements()}
     assert {"keras", "numpy"} < needed
     assert needed & ({"tensorflow", "tensorflow-cpu"} if find_spec("tensorflow") else {"jax"})

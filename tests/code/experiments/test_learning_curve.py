@@ -1,4 +1,4 @@
-"""A learning curve learns from parts and leaves the training of the whole as it is."""
+"""A learning curve trains on shares and does not touch the training on all faces."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ KEY = "cnn3_gray"
 
 @pytest.fixture
 def loaded(packed) -> Params:
-    """The toy parameters with one epoch for each stage."""
+    """The toy parameters with one epoch per stage."""
     params = toy(KEY)
     schedule = params.schedules[KEY]
     short = tuple(replace(stage, epochs=1) for stage in schedule.stages)
@@ -26,7 +26,7 @@ def loaded(packed) -> Params:
 
 
 @pytest.mark.slow
-def test_each_share_is_learned_from_measured_and_drawn(loaded):
+def test_each_share_is_trained_scored_and_plotted(loaded):
     points = curves.learning_curve(KEY, loaded)
     assert [(point["share"], point["images"]) for point in points] == [
         (0.25, 8),
@@ -40,12 +40,12 @@ def test_each_share_is_learned_from_measured_and_drawn(loaded):
         "| 50 %",
         "| 100 %",
     ]
-    # What is left is that of the whole, from which `unveil train` would go on.
+    # Only the checkpoints of the full training remain, from which `unveil train` resumes.
     kept = [path.name for path in (CHECKPOINTS / KEY).iterdir() if any(path.glob("*.npz"))]
     assert kept == [checkpoint.identity(KEY, loaded)]
 
 
-def test_a_network_that_was_trained_so_is_not_trained_again(loaded, monkeypatch):
+def test_an_existing_model_is_not_trained_again(loaded, monkeypatch):
     with checkpoint.opened(KEY, loaded) as kept:
         train.save(train.train(KEY, loaded, kept, lambda row: None), MODELS / KEY)
         write_json(MODELS / KEY / "run.json", {"training": kept.identity})

@@ -1,4 +1,4 @@
-"""Export: what is written answers as Keras does, for every architecture, or is not written."""
+"""Export: for every architecture the written files reproduce Keras, or the export fails."""
 
 import dataclasses
 import inspect
@@ -19,9 +19,9 @@ from unveil import registry
 from unveil.cli import stages
 from unveil.common.errors import UserError
 from unveil.common.files import sha256, write_json
-from unveil.common.paths import BUNDLE, COMPARISON, MODELS, PACKED, REPORTS, STARTER, VERDICT
+from unveil.common.paths import BUNDLE, COMPARISON, MODELS, PACKED, REPORTS, STARTER, VALIDATION
 from unveil.config import params
-from unveil.export import bundle_readme, export, onnx_conversion
+from unveil.export import bundle_readme, export, onnx_conversion, parity
 from unveil.inference import bundle
 from unveil.networks import Transfer, transfer
 from unveil.promotion import promote
@@ -31,7 +31,7 @@ CALIBRATION = {"temperature": 1.7, "abstain_below": 0.6, "target_risk": 0.1, "co
 
 
 def quarters(sharpness: float = 6.0) -> keras.Model:
-    """A network that finds the bright quarter, with a layer that answers otherwise in training."""
+    """A network that finds the bright quarter, with a layer that differs in training."""
     faces = keras.Input((48, 48, 1), dtype="uint8")
     small = keras.layers.AveragePooling2D(24)(keras.layers.Rescaling(1 / 255)(faces))
     flat = keras.layers.Flatten(name="features")(keras.layers.BatchNormalization()(small))
@@ -49,7 +49,7 @@ def trained(key: str = "cnn3") -> params.Params:
     measures = (*names, *(f"val_{name}" for name in names), "learning_rate")
     row = {"epoch": 0, "stage": 1, "seconds": 0.5, "timestamp": 1, **dict.fromkeys(measures, 0.5)}
     pd.DataFrame([row]).to_csv(folder / "history.csv", index=False)
-    write_json(folder / "run.json", runs.described(key, loaded, uuid.uuid4().hex))
+    write_json(folder / "run.json", runs.describe_training(key, loaded, uuid.uuid4().hex))
     return loaded
 
 
@@ -62,7 +62,7 @@ def evaluated(key: str = "cnn3") -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A bundle of a trained and evaluated network, and the project it is of."""
+    """A bundle of a trained and evaluated network, in its project."""
     place = tmp_path_factory.mktemp("exported")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
@@ -74,17 +74,17 @@ def made(tmp_path_factory):
         yield export.export(export.trained("cnn3", loaded))
 
 
-def test_the_bundle_says_what_it_is_and_how_near_to_keras(made):
+def test_the_bundle_has_its_card_and_parity_with_keras(made):
     card = made.card
     assert (card.classes, card.image_size) == (params.load().classes, 48)
     assert (card.temperature, card.abstain_below) == (1.7, 0.6)
     assert card.digests == {name: sha256(BUNDLE / name) for name in bundle.FILES.values()}
     assert card.numbers["images"] == 24
     assert card.numbers["macro_f1"]["value"] == 1.0
-    assert card.parity["float32"]["max_difference"] <= export.TOLERANCE
+    assert card.parity["float32"]["max_difference"] <= parity.TOLERANCE
     assert card.parity["float32"]["changed_labels"] == 0
-    assert card.lineage["origin"] == registry.origin(MODELS / "cnn3")
-    assert "model.int8.onnx" in export.told(made)
+    assert card.lineage["origin"] == registry.training_origin(MODELS / "cnn3")
+    assert "model.int8.onnx" in export.summary(made)
 
 
 def test_the_probabilities_are_calibrated_inside_the_network(made):
@@ -97,7 +97,7 @@ def test_the_probabilities_are_calibrated_inside_the_network(made):
     assert not np.allclose(raw, expected, atol=0.05)
 
 
-def test_the_bundle_knows_what_served_faces_are_held_against(made):
+def test_the_bundle_has_a_drift_reference(made):
     held = made.card.reference
     assert set(held.histograms) == {"brightness", "sharpness", "label", "confidence", "embedding"}
     assert sum(held.histograms["brightness"].counts) == 48  # of train
@@ -112,15 +112,15 @@ def test_the_bundle_knows_what_served_faces_are_held_against(made):
     assert bundle.load(BUNDLE, precision="int8").answers(images).embeddings.shape == (24, 4)
 
 
-def test_the_page_beside_it_has_the_numbers_with_their_interval_and_the_limits(made):
-    said = (BUNDLE / "README.md").read_text()
-    assert "| `model.onnx` | 1.0000 [1.0000, 1.0000] | 0 |" in said
-    assert "temperature 1.700. Under a probability of 0.600 it names no class" in said
-    assert "no\nstatement about what a person feels" in said
-    assert "Data: faces of real pictures" in said
+def test_the_readme_has_metrics_with_intervals_and_limits(made):
+    text = (BUNDLE / "README.md").read_text()
+    assert "| `model.onnx` | 1.0000 [1.0000, 1.0000] | 0 |" in text
+    assert "temperature 1.700. Below a probability of 0.600 it is unsure" in text
+    assert "no\nstatement about what a person feels" in text
+    assert "Data: faces of real pictures" in text
 
 
-def test_a_report_about_another_network_calibrates_nothing(made):
+def test_a_report_of_another_network_is_not_used_for_calibration(made):
     report = REPORTS / "cnn3/metrics.json"
     content = report.read_text()
     write_json(report, json.loads(content) | {"model_digest": "0" * 64})
@@ -128,9 +128,7 @@ def test_a_report_about_another_network_calibrates_nothing(made):
     report.write_text(content)
 
 
-def test_a_network_that_is_answered_for_wrongly_is_refused_and_the_old_bundle_stays(
-    made, monkeypatch
-):
+def test_an_export_without_parity_is_refused_and_the_old_bundle_stays(made, monkeypatch):
     before = sha256(BUNDLE / "bundle.json")
     source = export.trained("cnn3", params.load())
     honest = onnx_conversion.to_onnx
@@ -139,7 +137,8 @@ def test_a_network_that_is_answered_for_wrongly_is_refused_and_the_old_bundle_st
         honest(quarters(5.0), path, temperature=temperature)
 
     monkeypatch.setattr(onnx_conversion, "to_onnx", another)
-    with pytest.raises(UserError, match=r"model\.onnx does not answer as Keras does: 0\.\d+ apart"):
+    line = r"model\.onnx does not reproduce the Keras model: probabilities differ by up to 0\.\d+"
+    with pytest.raises(UserError, match=line):
         export.export(source)
     assert sha256(BUNDLE / "bundle.json") == before
     assert list(BUNDLE.parent.glob(".unveil-*")) == []
@@ -152,13 +151,13 @@ def test_the_starter_is_small_enough_for_git(made, monkeypatch):
     assert not STARTER.exists()
 
 
-def test_the_starter_says_what_its_card_says_and_is_small_enough_for_git():
+def test_the_starters_readme_matches_its_card_and_it_is_small_enough_for_git():
     starter = ROOT / STARTER
-    card, told = bundle.load(starter).card, (starter / "README.md").read_text()
+    card, text = bundle.load(starter).card, (starter / "README.md").read_text()
     for precision in ("float32", "int8"):
-        assert bundle_readme.score(card, precision) in told
-    assert f"Under a probability of {card.abstain_below:.3f} " in told
-    assert f"temperature {card.temperature:.3f}" in told
+        assert bundle_readme.score(card, precision) in text
+    assert f"Below a probability of {card.abstain_below:.3f} " in text
+    assert f"temperature {card.temperature:.3f}" in text
     assert (starter / "model.onnx").stat().st_size <= export.STARTER_BYTES
 
 
@@ -172,7 +171,7 @@ def test_the_champion_is_exported_with_the_calibration_of_its_own_report(made):
     with pytest.raises(UserError, match=r"no champion yet; .* --architecture ARCH"):
         export.champion()
     loaded = params.load()
-    write_json(VERDICT, {"passed": True})
+    write_json(VALIDATION, {"passed": True})
     report = json.loads((REPORTS / "cnn3/metrics.json").read_text())
     write_json(COMPARISON, {"ranking": ["cnn3"], "reports": {"cnn3": report}})
     assert promote.promote(loaded).promoted
@@ -183,7 +182,7 @@ def test_the_champion_is_exported_with_the_calibration_of_its_own_report(made):
     assert source.tested_on == report["test_digest"] == sha256(PACKED / "test.npz")
 
 
-def test_of_who_was_tested_on_other_images_no_number_is_stated(made, tmp_path):
+def test_a_network_tested_on_other_images_states_no_metrics(made, tmp_path):
     source = dataclasses.replace(export.trained("cnn3", params.load()), tested_on="f" * 64)
     other = export.export(source, tmp_path / "other")
     assert (other.card.numbers, other.card.reference) == ({}, None)
@@ -192,24 +191,24 @@ def test_of_who_was_tested_on_other_images_no_number_is_stated(made, tmp_path):
         "f" * 64,
     )
     assert other.card.parity["float32"]["changed_labels"] == 0
-    assert "macro-F1 not stated" in export.told(other)
-    assert "test.npz is not what it was tested on; `git checkout`" in export.told(other)
+    assert "macro-F1 not stated" in export.summary(other)
+    assert "test.npz is not what it was tested on; `git checkout`" in export.summary(other)
     assert "| `model.onnx` | not stated | 0 |" in (other.folder / "README.md").read_text()
 
 
-def test_one_without_a_report_of_its_own_is_said_to_be_not_calibrated(made, tmp_path):
+def test_a_network_without_its_own_report_is_not_calibrated(made, tmp_path):
     source = dataclasses.replace(export.trained("cnn3", params.load()), calibration={})
     other = export.export(source, tmp_path / "other")
-    assert "not calibrated, and unsure under 0.5 alone" in export.told(other)
-    assert "not calibrated" not in export.told(made)
+    assert "not calibrated, unsure below 0.5" in export.summary(other)
+    assert "not calibrated" not in export.summary(made)
     assert (
-        "- Not calibrated. Under a probability of 0.500 it names no class. No thr"
+        "- Not calibrated. Below a probability of 0.500 it is unsure. No thr"
         in (other.folder / "README.md").read_text()
     )
 
 
 def toys(key: str):
-    """An architecture at toy size; a real backbone is small in pixels alone."""
+    """An architecture at toy size; for a real backbone only the input size is reduced."""
     entry = params.load().architectures[key]
     if isinstance(entry, Transfer):
         return dataclasses.replace(entry, weights="none", input_size=32, head=8)
@@ -223,7 +222,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_architecture_answers_in_onnx_as_in_keras(key, tmp_path):
+def test_every_architecture_predicts_the_same_in_onnx_and_keras(key, tmp_path):
     keras.utils.set_random_seed(0)
     network = toys(key).build(48, 4)
     shake(network)
@@ -231,9 +230,9 @@ def test_every_architecture_answers_in_onnx_as_in_keras(key, tmp_path):
     expected = network.predict(images, verbose=0)
     onnx_conversion.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
     found = answers(tmp_path / "model.onnx", images)
-    compared = export.parity(expected, found)
+    compared = parity.measure(expected, found)
     print(key, compared)
-    assert compared.max_difference < export.TOLERANCE
+    assert compared.max_difference < parity.TOLERANCE
     assert compared.changed_labels == 0
 
 
@@ -243,7 +242,7 @@ def backbone(name: str) -> Transfer:
     )
 
 
-def test_convolutions_in_groups_and_gelu_answer_as_in_keras(tmp_path):
+def test_grouped_convolutions_and_gelu_predict_the_same_as_in_keras(tmp_path):
     faces = keras.Input((32, 32, 1), dtype="uint8")
     x = keras.layers.Conv2D(8, 3)(keras.layers.Rescaling(1 / 255)(faces))
     x = keras.layers.Conv2D(16, 3, strides=2, padding="same", groups=8, activation="gelu")(x)
@@ -253,13 +252,13 @@ def test_convolutions_in_groups_and_gelu_answer_as_in_keras(tmp_path):
     before = network.predict(images, verbose=0)
     onnx_conversion.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
     found = answers(tmp_path / "model.onnx", images)
-    assert export.parity(before, found).max_difference < 1e-5
+    assert parity.measure(before, found).max_difference < 1e-5
     assert np.array_equal(network.predict(images, verbose=0), before)
 
 
 @pytest.fixture
 def unexportable(monkeypatch) -> Transfer:
-    """A backbone whose convolution in groups ONNX cannot have, of a family never tried."""
+    """A backbone of an untested family, with a grouped convolution that cannot be exported."""
 
     def network(include_top, weights, input_tensor):
         x = keras.layers.Conv2D(8, 3)(input_tensor)
@@ -277,12 +276,14 @@ def test_a_backbone_that_cannot_be_exported_is_refused_before_it_is_trained(
     loaded = params.load()
     loaded.architectures["cnn3"] = unexportable
     monkeypatch.setattr(params, "load", lambda: loaded)
-    with pytest.raises(UserError, match="exported to ONNX: in_groups convolves in 4 groups of 2"):
+    with pytest.raises(
+        UserError, match="exported to ONNX: in_groups is a convolution in 4 groups of 2"
+    ):
         stages.train("cnn3")
     assert not MODELS.exists()
 
 
-def test_whatever_the_exporter_raises_is_one_line(tmp_path, monkeypatch):
+def test_any_exception_of_the_exporter_is_one_line(tmp_path, monkeypatch):
     def fails(*_, **__):
         raise RuntimeError("No Op registered\n\nfor it")
 
@@ -327,7 +328,7 @@ def test_every_family_is_known_to_be_exported():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", SMALLEST)
-def test_the_smallest_network_of_each_family_answers_as_in_keras(family, tmp_path):
+def test_the_smallest_network_of_each_family_predicts_the_same_as_in_keras(family, tmp_path):
     entry = dataclasses.replace(
         backbone(f"{family}.{SMALLEST[family]}"), input_size=75 if "inception" in family else 32
     )
@@ -336,27 +337,27 @@ def test_the_smallest_network_of_each_family_answers_as_in_keras(family, tmp_pat
     images = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
     onnx_conversion.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
     found = answers(tmp_path / "model.onnx", images)
-    assert export.parity(network.predict(images, verbose=0), found).max_difference < 1e-4
+    assert parity.measure(network.predict(images, verbose=0), found).max_difference < 1e-4
     onnx_conversion.quantize(tmp_path / "model.onnx", tmp_path / "8.onnx", images)
     assert np.isfinite(answers(tmp_path / "8.onnx", images)).all()
 
 
-def test_what_a_network_subtracts_is_inside_the_file_not_another_input(tmp_path):
+def test_constants_are_stored_in_the_file_and_are_not_inputs(tmp_path):
     faces = keras.Input((48, 48, 1), dtype="uint8")
     small = keras.layers.AveragePooling2D(24)(keras.layers.Rescaling(1 / 255)(faces))
     x = keras.layers.Concatenate()([small] * 3)
     x = keras.layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[0.5, 0.2, 0.1])(x)
-    # As VGG16 does, and EfficientNet above.
+    # Like VGG16, and EfficientNet above.
     x = keras.applications.vgg16.preprocess_input(x)
     network = keras.Model(faces, keras.layers.Dense(4, "softmax")(keras.layers.Flatten()(x)))
     images = np.random.default_rng(0).integers(0, 256, (16, 48, 48, 1)).astype(np.uint8)
     onnx_conversion.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
     found = answers(tmp_path / "model.onnx", images)
-    assert export.parity(network.predict(images, verbose=0), found).max_difference < 1e-5
+    assert parity.measure(network.predict(images, verbose=0), found).max_difference < 1e-5
 
 
 def shake(network: keras.Model) -> None:
-    """Give batch-norm statistics that differ from those of any batch, and weights some spread."""
+    """Randomize batch-norm statistics and weights, so that they differ from those of any batch."""
     generator = np.random.default_rng(1)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -373,13 +374,15 @@ def answers(path, images: np.ndarray) -> np.ndarray:
     return session.run(["probabilities"], {"faces": images})[0]
 
 
-def test_behind_jax_the_choice_is_named():
+def test_with_jax_the_required_backend_is_named():
     code = (
         "import os; os.environ['KERAS_BACKEND'] = 'jax'\n"
         "from pathlib import Path\n"
-        "from unveil import convert\n"
-        "try: convert.to_onnx(None, Path('x'), temperature=1.0)\n"
+        "from unveil.export import onnx_conversion\n"
+        "try: onnx_conversion.to_onnx(None, Path('x'), temperature=1.0)\n"
         "except Exception as error: print(error)"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert said.stdout.startswith("export needs KERAS_BACKEND=tensorflow, not 'jax'"), said.stderr
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert completed.stdout.startswith("export needs KERAS_BACKEND=tensorflow, not 'jax'"), (
+        completed.stderr
+    )

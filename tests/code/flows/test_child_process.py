@@ -1,4 +1,4 @@
-"""What a guard waits for, and that it goes when nobody waits for it any more: real processes."""
+"""flows.child_process: it waits for locks and ends with its parent; with real processes."""
 
 import fcntl
 import subprocess
@@ -17,7 +17,7 @@ WAITS = {
 
 @pytest.fixture(params=WAITS)
 def waiting(request, tmp_path) -> Iterator[tuple]:
-    """A guard that is to touch `done`, and the file whose lock it waits for."""
+    """A child process that will touch `done`, and the locked file it waits for."""
     value, name = WAITS[request.param]
     lock = tmp_path / name
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def test_a_command_waits_for_the_one_before_it(waiting, tmp_path: Path):
     assert (tmp_path / "done").exists()
 
 
-def test_who_still_waits_goes_with_its_asker(waiting, tmp_path: Path):
+def test_a_waiting_command_ends_with_its_parent(waiting, tmp_path: Path):
     guard, held = waiting
     guard.stdin.close()
     assert guard.wait(timeout=30) == 1

@@ -1,4 +1,4 @@
-"""The templates of flows/pools fit the workers they are for, and each asks for one GPU."""
+"""The job templates in flows/pools are valid for their worker types, and request one GPU each."""
 
 import asyncio
 import json
@@ -20,9 +20,9 @@ def template(kind: str) -> dict:
 
 
 def job(kind: str, **values):
-    """What a worker of the kind would start, with the pool's defaults."""
+    """The job that a worker of this type would start, with the pool's defaults."""
     worker = BaseWorker.get_worker_class_from_type(kind)
-    # A client is needed for templates with references to the server's blocks, which ours have not.
+    # Only templates with references to the server's blocks need a client; ours have none.
     made = worker.job_configuration.from_template_and_values(
         template(kind), values, client=object()
     )
@@ -32,12 +32,12 @@ def job(kind: str, **values):
     return configuration
 
 
-def test_there_is_a_template_for_each_kind_and_no_other():
+def test_there_is_exactly_one_template_per_pool_type():
     assert sorted(path.stem for path in POOLS.glob("*")) == list(KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_template_names_only_what_its_worker_knows(kind):
+def test_a_template_uses_only_variables_its_worker_knows(kind):
     known = BaseWorker.get_worker_class_from_type(kind).get_default_base_job_template()
     ours = template(kind)
     assert set(ours["job_configuration"]) <= set(known["job_configuration"])
@@ -50,7 +50,7 @@ def test_a_template_names_only_what_its_worker_knows(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_beats_says_what_it_prints_and_needs_no_code_from_elsewhere(kind):
+def test_a_run_sends_heartbeats_logs_prints_and_pulls_no_code(kind):
     made = job(kind)
     environment = {name: str(value) for name, value in made.env.items()}
     if kind == "kubernetes":
@@ -64,9 +64,9 @@ def test_a_run_beats_says_what_it_prints_and_needs_no_code_from_elsewhere(kind):
 
 
 @pytest.mark.parametrize("gpu", ["0", "1"])
-def test_a_container_is_given_the_gpu_that_is_named(gpu):
-    asked = job("docker", **({"gpu": gpu} if gpu != "0" else {})).container_create_kwargs
-    host = HostConfig(version="1.41", **asked)
+def test_a_container_gets_the_configured_gpu(gpu):
+    arguments = job("docker", **({"gpu": gpu} if gpu != "0" else {})).container_create_kwargs
+    host = HostConfig(version="1.41", **arguments)
     assert host["DeviceRequests"] == [
         {
             "Driver": "nvidia",
@@ -78,7 +78,7 @@ def test_a_container_is_given_the_gpu_that_is_named(gpu):
     ]
 
 
-def test_a_pod_is_given_one_gpu_and_keeps_its_checkpoints():
+def test_a_pod_gets_one_gpu_and_a_volume_for_checkpoints():
     spec = job("kubernetes").job_manifest["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1

@@ -1,4 +1,4 @@
-"""One train-all in a checkout: real processes that hold its lock, and one that is killed."""
+"""The lock of train-all in a checkout: real processes that hold it, and one that is killed."""
 
 import os
 import signal
@@ -14,8 +14,8 @@ from tests.conftest import ROOT
 from unveil.common.errors import UserError
 
 HOLDS = """
-from flows.run_lock import turn
-with turn():
+from flows.run_lock import checkout_lock
+with checkout_lock():
     print("holds", flush=True)
     input()
 """
@@ -36,12 +36,12 @@ def holder(tmp_path: Path, monkeypatch) -> Iterator[subprocess.Popen]:
         process.kill()
 
 
-def test_the_second_is_refused_and_told_who_runs(holder):
+def test_a_second_train_all_is_refused_and_the_running_one_named(holder):
     with pytest.raises(UserError, match=rf"runs in this checkout: process {holder.pid} of .+;"):
-        run_lock.turn().__enter__()
+        run_lock.checkout_lock().__enter__()
 
 
-def test_a_deployed_flow_is_refused_too_and_ends_as_failed(holder):
+def test_a_second_deployed_flow_ends_as_failed(holder):
     from flows.train_all import train_all
 
     state = train_all.fn()
@@ -50,18 +50,18 @@ def test_a_deployed_flow_is_refused_too_and_ends_as_failed(holder):
 
 
 @pytest.mark.fault("SIGKILL of a train-all that holds its checkout")
-def test_a_killed_one_is_no_obstacle(holder):
+def test_the_lock_of_a_killed_process_is_released(holder):
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait(timeout=20)
-    with run_lock.turn():
+    with run_lock.checkout_lock():
         assert f"process {os.getpid()} of " in run_lock.LOCK.read_text()
-        with run_lock.turn():  # the flow of a command that has its turn
+        with run_lock.checkout_lock():  # the flow of a command that holds the lock
             pass
 
 
-def test_a_lock_of_a_process_long_gone_names_only_the_new_one(tmp_path, monkeypatch):
+def test_an_old_lock_file_is_overwritten(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_lock.LOCK.parent.mkdir(parents=True)
     run_lock.LOCK.write_text("process 1 of nobody on a host with a long name, since long ago" * 3)
-    with run_lock.turn():
+    with run_lock.checkout_lock():
         assert run_lock.LOCK.read_text().count("process") == 1

@@ -1,4 +1,4 @@
-"""The schedules of prefect.yaml on the nights when clocks change, by Prefect's own reckoning."""
+"""The schedules of prefect.yaml on the nights of clock changes, as Prefect computes them."""
 
 import asyncio
 import itertools
@@ -27,7 +27,7 @@ def shipped() -> dict[str, CronSchedule]:
 
 
 def changes(zone: ZoneInfo) -> list[datetime]:
-    """The midnights, in UTC, before clocks change in ``zone``."""
+    """The midnights, in UTC, before the clock changes in ``zone``."""
     days = (datetime(year, 1, 1, tzinfo=UTC) + DAY * n for year in YEARS for n in range(366))
     return [day for day in days if offset(day, zone) != offset(day + DAY, zone)]
 
@@ -41,12 +41,12 @@ def planned(schedule: CronSchedule, start: datetime, end: datetime) -> list[floa
     return [date.timestamp() for date in dates]
 
 
-def test_every_deployment_that_runs_by_itself_is_among_them():
+def test_every_scheduled_deployment_is_tested():
     assert set(shipped()) == {"train-all/nightly", "monitor/hourly"}
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_no_run_is_left_out_moved_or_repeated_when_clocks_change(name):
+def test_no_run_is_skipped_moved_or_repeated_when_clocks_change(name):
     schedule = shipped()[name]
     own = ZoneInfo(schedule.timezone)
     ordinary = datetime(2026, 6, 1, tzinfo=UTC)

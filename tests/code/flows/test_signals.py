@@ -1,4 +1,4 @@
-"""What a signal does to a command that lets itself be ended: real processes and signals."""
+"""exit_on_signals: signals end a command in time; with real processes and signals."""
 
 import os
 import signal
@@ -13,12 +13,12 @@ import pytest
 from tests.conftest import ROOT
 
 PROMISED = 5
-"""Seconds from the signal to the end, with nothing left behind."""
+"""Seconds from the signal to the end of all processes."""
 
 COMMAND = """
 import subprocess, sys, time
-from flows.signals import ends_soon
-with ends_soon("a command"):
+from flows.signals import exit_on_signals
+with exit_on_signals("a command"):
     child = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
     quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
     own = subprocess.Popen([sys.executable, "-c", child], start_new_session=True, **quiet)
@@ -56,12 +56,12 @@ def command(request, tmp_path: Path) -> Iterator[subprocess.Popen]:
 def test_it_ends_in_time_with_the_code_of_the_signal(command, number):
     began = time.monotonic()
     os.killpg(command.pid, number)
-    said = command.communicate(timeout=60)
+    output = command.communicate(timeout=60)
     assert time.monotonic() - began < PROMISED
     assert command.returncode == 128 + number
-    assert said[0] == "left in order\n"
-    assert said[1].startswith(f"a command: ended by {signal.Signals(number).name}; ")
-    assert len(said[1].splitlines()) == 1
+    assert output[0] == "left in order\n"
+    assert output[1].startswith(f"a command: ended by {signal.Signals(number).name}; ")
+    assert len(output[1].splitlines()) == 1
 
 
 def test_a_second_signal_changes_nothing(command):
@@ -70,13 +70,13 @@ def test_a_second_signal_changes_nothing(command):
     assert command.stdout.readline() == "left in order\n"
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(command.pid, number)
-    said = command.communicate(timeout=60)
+    output = command.communicate(timeout=60)
     assert time.monotonic() - began < PROMISED
     assert command.returncode == 130
-    assert "Traceback" not in said[1]
+    assert "Traceback" not in output[1]
 
 
-def test_one_that_does_not_leave_takes_its_children_with_it(command):
+def test_a_stuck_command_is_killed_with_its_children(command):
     if not command.stuck:
         pytest.skip("its children are its own concern")
     (child,) = psutil.Process(command.pid).children()
@@ -85,14 +85,16 @@ def test_one_that_does_not_leave_takes_its_children_with_it(command):
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_what_a_shell_has_it_ignore_is_ignored(tmp_path: Path):
-    program = "from flows.signals import ends_soon; import signal\n"
-    program += "with ends_soon('it'): print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
-    said = subprocess.run(
+def test_signals_ignored_by_the_shell_stay_ignored(tmp_path: Path):
+    program = "from flows.signals import exit_on_signals; import signal\n"
+    program += (
+        "with exit_on_signals('it'): print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+    )
+    result = subprocess.run(
         ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", program],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/src"},
         capture_output=True,
         text=True,
     )
-    assert said.stdout == "True\n", said.stderr
+    assert result.stdout == "True\n", result.stderr

@@ -1,4 +1,4 @@
-"""How a stage's end becomes a state: real DVC, real processes."""
+"""The state of a stage's task after success, failure or a signal; with real DVC and processes."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ stages:
 
 @pytest.fixture
 def pipeline(tmp_path, monkeypatch) -> Path:
-    """A folder with a pipeline, in which we are a worker's run."""
+    """A folder with a pipeline, and the environment of a worker's run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT}/src")
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "ours")
@@ -38,7 +38,7 @@ def pipeline(tmp_path, monkeypatch) -> Path:
         ("wrong", "Failed", "the loss is no longer finite"),
     ],
 )
-def test_a_state_has_the_reason_and_a_signal_is_a_crash(pipeline, key, state, reason):
+def test_a_failed_stage_has_its_reason_and_a_signal_is_a_crash(pipeline, key, state, reason):
     ended = stages.repro.fn(f"train@{key}")
     assert ended.name == state
     assert ended.message.startswith(f"stage train@{key} failed: {reason}")

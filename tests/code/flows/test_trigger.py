@@ -1,4 +1,4 @@
-"""What is wrong with a worker's or a run's words is said in a line, before a server is asked."""
+"""Wrong arguments of a worker or run are one error line, before any request to a server."""
 
 import pytest
 import typer
@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 
 @pytest.mark.parametrize(
-    ("verb", "arguments", "said"),
+    ("verb", "arguments", "message"),
     [
         (worker.main, ["--pool", "controll"], "unknown work pool 'controll'; choose from control"),
         (worker.main, ["--cores", "-1"], "equal to 1"),
@@ -15,10 +15,10 @@ from typer.testing import CliRunner
         (trigger.main, ["train-all", "--recipe", "ful"], "unknown recipe 'ful'"),
     ],
 )
-def test_a_wrong_word_is_one_line(place, monkeypatch, verb, arguments, said):
+def test_a_wrong_argument_is_one_line(place, monkeypatch, verb, arguments, message):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     app = typer.Typer()
     app.command()(verb)
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 2
-    assert said in ended.stderr
+    assert message in ended.stderr

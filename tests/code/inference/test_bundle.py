@@ -1,4 +1,4 @@
-"""A bundle answers alone, and is refused in one line when it is not what its card says."""
+"""A bundle predicts on its own, and is refused in one line if it differs from its card."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def folder(tmp_path):
     return bundles.made(tmp_path / "bundle")
 
 
-def test_it_answers_with_the_probabilities_of_its_classes(folder):
+def test_it_predicts_the_probabilities_of_its_classes(folder):
     made = bundle.load(folder)
     answers = made.probabilities(FACES)
     assert (answers.shape, answers.dtype) == ((4, 4), np.float32)
@@ -40,24 +40,24 @@ def test_it_answers_with_the_probabilities_of_its_classes(folder):
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
-def test_any_number_of_faces_is_taken(folder, count):
+def test_any_batch_size_is_accepted(folder, count):
     assert bundle.load(folder).probabilities(FACES[[0] * count]).shape == (count, 4)
 
 
-def test_the_8_bit_file_is_asked_when_wanted(folder):
+def test_the_8_bit_network_is_used_if_requested(folder):
     assert bundle.load(folder, precision="int8").probabilities(FACES).argmax(1).tolist() == [
         *range(4)
     ]
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "bundle.json"])
-def test_what_is_absent_is_named(folder, name):
+def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(UserError, match=f"{name} cannot be read: no such file"):
         bundle.load(folder)
 
 
-def test_one_altered_byte_is_refused_before_the_network_is_read(folder):
+def test_one_altered_byte_is_refused_before_the_network_is_loaded(folder):
     content = bytearray((folder / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "model.onnx").write_bytes(content)
@@ -83,7 +83,7 @@ def rewritten(folder, **changes):
         ({"more": 1}, "more: unexpected"),
     ],
 )
-def test_a_card_that_says_something_else_is_refused(folder, changes, named):
+def test_an_invalid_card_is_refused(folder, changes, named):
     rewritten(folder, **changes)
     with pytest.raises(UserError, match=named) as raised:
         bundle.load(folder)
@@ -115,18 +115,18 @@ def altered_reference(card: str) -> str:
     "alter", [altered_threshold, altered_class, exchanged_classes, altered_reference]
 )
 @pytest.mark.fault("a bundle's card altered")
-def test_a_card_that_was_altered_is_refused(starter, alter):
+def test_an_altered_card_is_refused(starter, alter):
     before = (starter / "bundle.json").read_text()
     (starter / "bundle.json").write_text(alter(before))
     assert (starter / "bundle.json").read_text() != before
-    said = r"starter/bundle\.json is not what bundle\.json\.sha256 says: its sha256 differs"
-    with pytest.raises(UserError, match=said) as raised:
+    message = r"starter/bundle\.json is not what bundle\.json\.sha256 says: its sha256 differs"
+    with pytest.raises(UserError, match=message) as raised:
         bundle.load(starter)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "cannot be read: no such file or directory; `unveil export` makes it, or, where"),
         (b"", "is not the line `SHA256  bundle.json`; `unveil export` makes it"),
@@ -138,16 +138,16 @@ def test_a_card_that_was_altered_is_refused(starter, alter):
     ],
 )
 @pytest.mark.fault("a bundle's digest lost or altered")
-def test_a_card_without_its_digest_is_refused_with_how_to_get_it(folder, content, said):
+def test_a_card_without_its_digest_is_refused_with_the_command_to_fix_it(folder, content, message):
     file = folder / "bundle.json.sha256"
     file.unlink() if content is None else file.write_bytes(content)
-    with pytest.raises(UserError, match=said) as raised:
+    with pytest.raises(UserError, match=message) as raised:
         bundle.load(folder)
     assert "bundle.json.sha256" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_the_digest_is_one_that_sha256sum_reads_and_writes(starter):
+def test_the_digest_file_has_the_format_of_sha256sum(starter):
     command = ["sha256sum", "--check", "--strict", "bundle.json.sha256"]
     subprocess.run(command, cwd=starter, check=True, capture_output=True)
     made = subprocess.run(
@@ -157,18 +157,20 @@ def test_the_digest_is_one_that_sha256sum_reads_and_writes(starter):
     assert bundle.load(starter).version is None
 
 
-def test_a_file_that_is_under_no_digest_is_refused_but_what_is_hidden_is_not_read(folder):
+def test_a_file_without_a_digest_is_refused_and_hidden_files_are_ignored(folder):
     (folder / ".nfs0001").write_text("")
     (folder / "README.md").write_text("for people")
     bundle.load(folder)
     (folder / "weights.bin").write_bytes(b"0")
-    with pytest.raises(UserError, match=r"weights\.bin is not of this bundle: .*; remove it"):
+    with pytest.raises(
+        UserError, match=r"weights\.bin does not belong to this bundle: .*; remove it"
+    ):
         bundle.load(folder)
 
 
-def test_a_network_that_says_other_classes_or_another_threshold_than_its_card_is_refused(folder):
+def test_a_network_whose_metadata_differs_from_the_card_is_refused(folder):
     model, card = bundles.network(), bundle.load(folder).card
-    for key, value in bundle.meaning(card).items():
+    for key, value in bundle.metadata(card).items():
         model.metadata_props.add(key=key, value=value)
     replaced(folder, model.SerializeToString())
     bundle.load(folder)
@@ -180,7 +182,7 @@ def test_a_network_that_says_other_classes_or_another_threshold_than_its_card_is
         bundle.load(folder)
 
 
-def test_weights_in_a_file_of_their_own_are_not_looked_for(folder, tmp_path, monkeypatch):
+def test_external_weights_are_not_loaded(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     weights = np.eye(4, dtype=np.float32)
     (tmp_path / "weights.bin").write_bytes(weights.tobytes())
@@ -193,12 +195,12 @@ def test_weights_in_a_file_of_their_own_are_not_looked_for(folder, tmp_path, mon
     model.graph.node[-1].input[0] = "turned"
     model.graph.node.insert(5, helper.make_node("MatMul", ["logits", "outside"], ["turned"]))
     replaced(folder, model.SerializeToString())
-    with pytest.raises(UserError, match="is no network for ONNX Runtime"):
+    with pytest.raises(UserError, match="cannot be loaded by ONNX Runtime"):
         bundle.load(folder)
 
 
 @pytest.mark.fault("a bundle exchanged while it is read", 40)
-def test_a_bundle_that_is_exchanged_while_it_is_read_is_the_old_or_the_new_one(tmp_path):
+def test_a_bundle_replaced_while_it_is_read_is_the_old_or_the_new_one(tmp_path):
     kinds = [bundles.made(tmp_path / str(size), size=size) for size in (32, 48)]
     known = {bundle.load(one).digest for one in kinds}
     target = shutil.copytree(kinds[0], tmp_path / "served")
@@ -214,7 +216,7 @@ def test_a_bundle_that_is_exchanged_while_it_is_read_is_the_old_or_the_new_one(t
     reader = threading.Thread(target=read)
     reader.start()
     for turn in range(40):
-        with files.replacing(target, at_once=True) as path:
+        with files.atomic_write(target, at_once=True) as path:
             shutil.copytree(kinds[turn % 2], path)
     over.set()
     reader.join(30)
@@ -229,9 +231,9 @@ def replaced(folder, content: bytes):
     rewritten(folder, digests={"model.onnx": hashlib.sha256(content).hexdigest()})
 
 
-def test_a_file_that_is_no_network_is_refused(folder):
+def test_a_file_that_is_not_a_network_is_refused(folder):
     replaced(folder, b"no network")
-    with pytest.raises(UserError, match="is no network for ONNX Runtime") as raised:
+    with pytest.raises(UserError, match="cannot be loaded by ONNX Runtime") as raised:
         bundle.load(folder)
     assert "\n" not in str(raised.value)
 
@@ -249,33 +251,33 @@ def test_a_network_with_other_inputs_is_refused(folder):
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200))
-def test_no_card_whatever_is_in_it_ends_in_another_error(tmp_path_factory, content):
+def test_any_card_content_gives_a_user_error_or_none(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("card")
     (folder / "bundle.json").write_bytes(content)
     with pytest.raises(UserError):
         bundle.load(folder)
 
 
-def test_the_exported_one_is_found_before_the_one_that_came_along(place):
+def test_the_export_is_preferred_to_the_starter(place):
     with pytest.raises(UserError, match="no bundle in data/07_bundle or models/starter; `unveil"):
-        model_choice.chosen(None)
+        model_choice.choose_bundle(None)
     bundles.made(STARTER)
-    assert model_choice.chosen(None) == STARTER
+    assert model_choice.choose_bundle(None) == STARTER
     bundles.made(BUNDLE, lineage={"data": origins.REAL})
-    assert model_choice.chosen(None) == BUNDLE
+    assert model_choice.choose_bundle(None) == BUNDLE
 
 
-def test_asking_a_bundle_loads_no_training_and_unpickles_nothing(folder):
+def test_predicting_with_a_bundle_loads_no_training_and_unpickles_nothing(folder):
     code = (
         "import sys, pickle, numpy as np\n"
         "def never(*a, **k): raise AssertionError('unpickled')\n"
         "pickle.load = pickle.loads = pickle.Unpickler = never\n"
         "from pathlib import Path\n"
-        "from unveil import answer, bundle\n"
+        "from unveil.inference import bundle, decision\n"
         f"made = bundle.load(Path({str(folder)!r}))\n"
         "shares = made.probabilities(np.full((1, 48, 48, 1), 255, np.uint8))\n"
-        "answer.answer(shares[0], made.classes, made.abstain_below)\n"
+        "decision.answer(shares[0], made.classes, made.abstain_below)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert said.stdout.strip() == "[]", said.stderr
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert completed.stdout.strip() == "[]", completed.stderr

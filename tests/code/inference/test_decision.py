@@ -1,4 +1,4 @@
-"""What is said of probabilities: a class, or that it is unsure, never both."""
+"""Decisions: either a class or *unsure*."""
 
 import numpy as np
 import pytest
@@ -14,23 +14,23 @@ def shares(*weights: float) -> np.ndarray:
     return np.array(weights, np.float32) / np.sum(weights, dtype=np.float32)
 
 
-def test_the_likeliest_class_is_named_with_all_probabilities():
-    said = answer(shares(1, 2, 6, 1), CLASSES, None)
-    assert (said.emotion, said.reason) == ("sad", None)
-    assert list(said.probabilities) == list(CLASSES)
-    assert str(said) == "sad  (happy 0.100  neutral 0.200  sad 0.600  surprise 0.100)"
+def test_the_most_probable_class_is_named_with_all_probabilities():
+    decided = answer(shares(1, 2, 6, 1), CLASSES, None)
+    assert (decided.emotion, decided.reason) == ("sad", None)
+    assert list(decided.probabilities) == list(CLASSES)
+    assert str(decided) == "sad  (happy 0.100  neutral 0.200  sad 0.600  surprise 0.100)"
 
 
-def test_under_the_threshold_it_is_unsure_and_names_none():
-    said = answer(shares(1, 2, 6, 1), CLASSES, 0.7)
-    assert (said.emotion, said.reason) == (None, "unsure")
-    assert said.probabilities["sad"] == pytest.approx(0.6)
-    assert str(said).startswith("unsure  (")
+def test_below_the_threshold_it_is_unsure_and_names_no_class():
+    decided = answer(shares(1, 2, 6, 1), CLASSES, 0.7)
+    assert (decided.emotion, decided.reason) == (None, "unsure")
+    assert decided.probabilities["sad"] == pytest.approx(0.6)
+    assert str(decided).startswith("unsure  (")
 
 
-def test_without_a_threshold_none_is_named_that_is_less_likely_than_the_others_together():
-    said = answer(shares(0.35, 0.25, 0.2, 0.2), CLASSES, None)
-    assert (said.emotion, said.reason) == (None, "unsure")
+def test_without_a_threshold_the_default_is_one_half():
+    decided = answer(shares(0.35, 0.25, 0.2, 0.2), CLASSES, None)
+    assert (decided.emotion, decided.reason) == (None, "unsure")
     assert answer(shares(5, 2, 2, 1), CLASSES, None).emotion == "happy"
 
 
@@ -43,10 +43,10 @@ def test_no_face_is_an_answer_without_probabilities():
     st.lists(st.floats(0.01, 1), min_size=4, max_size=4),
     st.none() | st.floats(0, 1),
 )
-def test_either_a_class_or_a_reason_is_given(weights, threshold):
-    said = answer(shares(*weights), CLASSES, threshold)
-    assert (said.emotion is None) == (said.reason is not None)
-    if said.emotion:
-        highest = max(said.probabilities.values())
-        assert said.probabilities[said.emotion] == highest
+def test_an_answer_has_either_a_class_or_a_reason(weights, threshold):
+    decided = answer(shares(*weights), CLASSES, threshold)
+    assert (decided.emotion is None) == (decided.reason is not None)
+    if decided.emotion:
+        highest = max(decided.probabilities.values())
+        assert decided.probabilities[decided.emotion] == highest
         assert threshold is None or highest >= threshold

@@ -1,4 +1,4 @@
-"""Where faces are: drawn ones on a background are found, cut as the network knows them."""
+"""Face detection: synthetic faces on a background are found and cropped as in training."""
 
 import hashlib
 import zipfile
@@ -13,7 +13,7 @@ from tests.support import scenes
 from unveil.common.errors import UserError
 from unveil.data.decoding import decode
 from unveil.inference import face_detector
-from unveil.inference.face_detector import Found
+from unveil.inference.face_detector import Detection
 
 REAL = ROOT.parent / "shared/data/Facial_emotion_images.zip"
 
@@ -23,7 +23,7 @@ def cascade():
     return face_detector.detector()
 
 
-def near(found: Found, place: tuple[int, int, int], share: float = 0.25) -> bool:
+def near(found: Detection, place: tuple[int, int, int], share: float = 0.25) -> bool:
     x, y, side = place
     bounds = (x, y, x + side, y + side)
     own = (found.box[0], found.box[1], found.box[0] + found.box[2], found.box[1] + found.box[3])
@@ -31,13 +31,13 @@ def near(found: Found, place: tuple[int, int, int], share: float = 0.25) -> bool
 
 
 @pytest.mark.parametrize("place", [(60, 40, 200), (400, 250, 120)])
-def test_a_face_in_a_picture_is_found_where_it_is(cascade, place):
+def test_a_face_is_detected_at_its_position(cascade, place):
     (found,) = cascade(scenes.scene(place))
     assert near(found, place)
     assert face_detector.cut(scenes.scene(place), found, 48).shape == (48, 48)
 
 
-def test_the_largest_of_two_faces_is_the_first(cascade):
+def test_the_largest_face_is_first(cascade):
     first, second = (340, 60, 240), (40, 40, 140)
     found = cascade(scenes.scene(second, first))
     assert len(found) == 2
@@ -45,7 +45,7 @@ def test_the_largest_of_two_faces_is_the_first(cascade):
 
 
 @pytest.mark.parametrize("picture", ["noise", "even", "ramp"])
-def test_without_a_face_nothing_is_found(cascade, picture):
+def test_without_a_face_nothing_is_detected(cascade, picture):
     pictures = {
         "noise": np.random.default_rng(0).integers(0, 256, (240, 320)).astype(np.uint8),
         "even": np.full((480, 640), 128, np.uint8),
@@ -55,11 +55,11 @@ def test_without_a_face_nothing_is_found(cascade, picture):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2000), (2000, 1), (20, 30), (3, 640)])
-def test_pictures_of_any_shape_are_looked_at(cascade, shape):
+def test_pictures_of_any_shape_are_accepted(cascade, shape):
     assert cascade(np.zeros(shape, np.uint8)) == []
 
 
-def test_threads_look_at_once_and_find_the_same(cascade):
+def test_concurrent_threads_detect_the_same_faces(cascade):
     from concurrent.futures import ThreadPoolExecutor
 
     picture = scenes.scene((60, 40, 200))
@@ -68,17 +68,17 @@ def test_threads_look_at_once_and_find_the_same(cascade):
     assert found == [cascade(picture)] * 12
 
 
-def test_a_picture_as_small_as_a_face_is_one():
+def test_a_small_picture_is_treated_as_a_face():
     assert face_detector.is_face(np.zeros((48, 48), np.uint8))
     assert not face_detector.is_face(np.zeros((48, 65), np.uint8))
 
 
-def test_a_face_with_eyes_is_turned_upright():
+def test_a_face_with_eyes_is_rotated_upright():
     picture = np.zeros((200, 200), np.uint8)
     left, right = (80.0, 120.0), (120.0, 80.0)
     for x, y in (left, right):
         picture[int(y) - 4 : int(y) + 5, int(x) - 4 : int(x) + 5] = 255
-    face = face_detector.cut(picture, Found(box=(50, 50, 100, 100), eyes=(left, right)), 96)
+    face = face_detector.cut(picture, Detection(box=(50, 50, 100, 100), eyes=(left, right)), 96)
     rows, columns = np.nonzero(face > 128)
     middle = (columns < 48, columns >= 48)
     spots = [(columns[side].mean() / 96, rows[side].mean() / 96) for side in middle]
@@ -86,13 +86,15 @@ def test_a_face_with_eyes_is_turned_upright():
 
 
 @pytest.mark.parametrize("eyes", [((5.0, 5.0), (5.0, 5.0)), ((0.0, 0.0), (1e9, 1e9))])
-def test_impossible_eyes_make_no_huge_picture(eyes):
-    face = face_detector.cut(np.zeros((50, 50), np.uint8), Found(box=(0, 0, 9, 9), eyes=eyes), 48)
+def test_implausible_eyes_do_not_make_a_huge_picture(eyes):
+    face = face_detector.cut(
+        np.zeros((50, 50), np.uint8), Detection(box=(0, 0, 9, 9), eyes=eyes), 48
+    )
     assert face.shape == (48, 48)
 
 
 def yunet() -> bytes:
-    """A network of YuNet's form that takes a bright cell of 32 pixels for the middle of a face."""
+    """A network with YuNet's interface that detects bright cells of 32 pixels as face centres."""
     nodes, held, outputs = [], [], []
     offsets = {"bbox": (0, 0, np.log(4), np.log(4)), "kps": (-1, -0.5, 1, -0.5, *(0,) * 6)}
     for stride in (8, 16, 32):
@@ -123,10 +125,10 @@ def yunet() -> bytes:
     return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
 
 
-def test_yunet_gives_the_eyes(tmp_path):
+def test_yunet_returns_the_eyes(tmp_path):
     file = tmp_path / "yunet.onnx"
     file.write_bytes(content := yunet())
-    find = face_detector.named(f"{file}@{hashlib.sha256(content).hexdigest()}")
+    find = face_detector.from_option(f"{file}@{hashlib.sha256(content).hexdigest()}")
     picture = np.zeros((640, 640), np.uint8)
     assert find(picture) == []
     picture[320:352, 320:352] = 255
@@ -137,7 +139,7 @@ def test_yunet_gives_the_eyes(tmp_path):
     assert twice.box == (512, 512, 256, 256)
 
 
-def test_another_file_than_the_pinned_one_is_refused(tmp_path):
+def test_a_file_with_another_sha256_is_refused(tmp_path):
     file = tmp_path / "yunet.onnx"
     file.write_bytes(b"another")
     with pytest.raises(UserError, match=f"has sha256 .*, not {face_detector.YUNET}") as raised:
@@ -147,17 +149,17 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path):
         face_detector.detector(tmp_path / "nowhere.onnx")
 
 
-def test_a_pinned_file_that_is_no_network_is_refused(tmp_path):
+def test_a_pinned_file_that_is_not_a_network_is_refused(tmp_path):
     file = tmp_path / "yunet.onnx"
     file.write_bytes(b"another")
-    with pytest.raises(UserError, match="is no network of YuNet's kind") as raised:
+    with pytest.raises(UserError, match="is not a YuNet model") as raised:
         face_detector.detector(file, hashlib.sha256(b"another").hexdigest())
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="the real faces are not here")
-def test_three_of_four_real_faces_on_a_canvas_are_found_in_the_frame_they_were_cut_by(cascade):
+def test_three_of_four_real_faces_on_a_canvas_are_detected_with_their_original_box(cascade):
     with zipfile.ZipFile(REAL) as archive:
         names = [name for name in archive.namelist() if "/test/" in name and name.endswith(".jpg")]
         chosen = np.random.default_rng(0).permutation(names)[:60]
@@ -175,8 +177,8 @@ def test_three_of_four_real_faces_on_a_canvas_are_found_in_the_frame_they_were_c
 
 
 @pytest.mark.fault("the cascade altered")
-def test_a_cascade_that_is_another_finds_nothing(monkeypatch):
+def test_an_altered_cascade_is_refused(monkeypatch):
     face_detector.detector()
     monkeypatch.setattr(face_detector, "CASCADE", "0" * 64)
-    with pytest.raises(UserError, match=r"haarcascade_frontalface_alt2\.xml is not what OpenCV"):
+    with pytest.raises(UserError, match=r"haarcascade_frontalface_alt2\.xml is not OpenCV"):
         face_detector.detector()

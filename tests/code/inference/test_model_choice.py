@@ -1,4 +1,4 @@
-"""Who is asked: real faces before drawn ones, nothing replaced in silence, always by name."""
+"""Choice of the bundle: real before synthetic faces, and no silent replacement."""
 
 import json
 import shutil
@@ -44,31 +44,32 @@ def face(place) -> Path:
     return place / "face.png"
 
 
-def test_a_network_of_drawn_faces_never_stands_before_one_of_real_ones(face):
+def test_a_network_of_synthetic_faces_is_never_preferred_to_one_of_real_faces(face):
     named(STARTER, "came_along", {})
     named(BUNDLE, "of_drawings", {**DRAWN, "version": "1"})
-    said = unveil("predict", face)
-    first, second = said.stderr.splitlines()
+    completed = unveil("predict", face)
+    first, second = completed.stderr.splitlines()
     assert first == (
-        "unveil: data/07_bundle is not asked, trained on: synthetic faces; `--bundle "
-        "data/07_bundle` asks it"
+        "unveil: data/07_bundle is not used, trained on: synthetic faces; `--bundle "
+        "data/07_bundle` selects it"
     )
     assert second.startswith(
-        "unveil: asks models/starter: came_along, trained on: real faces; under"
+        "unveil: uses models/starter: came_along, trained on: real faces; unsure below"
     )
-    said = unveil("predict", face, "--bundle", BUNDLE)
-    (line,) = said.stderr.splitlines()
+    completed = unveil("predict", face, "--bundle", BUNDLE)
+    (line,) = completed.stderr.splitlines()
     assert line.startswith(
-        "unveil: asks data/07_bundle: of_drawings, version 1, trained on: synthetic faces; under"
+        "unveil: uses data/07_bundle: of_drawings, version 1, trained on: synthetic faces; "
+        "unsure below"
     )
-    assert said.returncode == 0
+    assert completed.returncode == 0
 
 
-def test_the_champion_of_real_faces_answers_before_the_starter(face):
+def test_a_champion_of_real_faces_is_preferred_to_the_starter(face):
     named(STARTER, "came_along", {})
     named(BUNDLE, "champion", {**REAL, "version": 3})
-    said = unveil("predict", face, "--format", "jsonl")
-    assert json.loads(said.stdout)["model"] == {
+    completed = unveil("predict", face, "--format", "jsonl")
+    assert json.loads(completed.stdout)["model"] == {
         "architecture": "champion",
         "version": "3",
         "trained_on": "real faces",
@@ -79,70 +80,70 @@ def test_the_champion_of_real_faces_answers_before_the_starter(face):
     assert ",champion,3,real faces," in rows[1]
 
 
-def test_a_bundle_that_does_not_say_what_it_learned_from_is_not_before_the_starter(place):
+def test_a_bundle_of_unknown_training_data_is_not_preferred_to_the_starter(place):
     named(BUNDLE, "older", {})
-    assert model_choice.chosen(None) == BUNDLE
+    assert model_choice.choose_bundle(None) == BUNDLE
     assert model_choice.trained_on(bundle.load(BUNDLE)) == "not stated"
     named(STARTER, "came_along", {})
-    assert model_choice.chosen(None) == STARTER
+    assert model_choice.choose_bundle(None) == STARTER
 
 
-def test_the_only_bundle_is_asked_by_name_where_it_is_of_drawn_faces(place):
+def test_a_bundle_of_synthetic_faces_must_be_named(place):
     named(BUNDLE, "of_drawings", DRAWN)
     with pytest.raises(
-        UserError, match="trained on synthetic faces; `--bundle data/07_bundle` asks"
+        UserError, match="trained on synthetic faces; `--bundle data/07_bundle` selects"
     ):
-        model_choice.chosen(None)
-    assert model_choice.chosen(BUNDLE) == BUNDLE
+        model_choice.choose_bundle(None)
+    assert model_choice.choose_bundle(BUNDLE) == BUNDLE
 
 
-def test_a_promoted_bundle_that_is_gone_is_never_replaced_in_silence(face):
+def test_a_missing_promoted_bundle_is_never_replaced_silently(face):
     named(STARTER, "came_along", {})
     promoted('{"candidate": "cnn5_gr')
     for arguments in (["predict", face], ["serve", "--purpose", "my own front door", "--port", 0]):
-        said = unveil(*arguments)
-        (line,) = said.stderr.splitlines()
-        assert said.returncode == 2
+        completed = unveil(*arguments)
+        (line,) = completed.stderr.splitlines()
+        assert completed.returncode == 2
         assert line == (
             "unveil: version 4, cnn3, was promoted, but data/07_bundle is gone; `unveil export` "
-            "makes it again, `--bundle models/starter` asks the network that came along"
+            "makes it again, `--bundle models/starter` selects the network of the repository"
         )
     assert unveil("predict", face, "--bundle", STARTER).returncode == 0
 
 
 @pytest.mark.parametrize("left", ["nothing", "half a card", "no text"])
-def test_a_bundle_that_cannot_be_read_is_a_line_and_not_the_starter(face, left):
+def test_an_unreadable_bundle_is_an_error_and_not_replaced_by_the_starter(face, left):
     named(STARTER, "came_along", {})
     named(BUNDLE, "champion", REAL)
     card = BUNDLE / "bundle.json"
     content = card.read_bytes()
     damaged = {"half a card": content[: len(content) // 2], "no text": b"\xff\xfe\0"}
     card.unlink() if left == "nothing" else card.write_bytes(damaged[left])
-    said = unveil("predict", face)
-    assert said.returncode == 2
-    (line,) = said.stderr.splitlines()
+    completed = unveil("predict", face)
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
     assert line.startswith("unveil: data/07_bundle/bundle.json")
 
 
-def test_the_copy_of_a_server_stands_for_its_own_bundle_alone(place):
-    assert not model_choice.is_kept(LAST_GOOD)
+def test_a_servers_copy_replaces_only_its_own_bundle(place):
+    assert not model_choice.can_fall_back_to(LAST_GOOD)
     named(STARTER, "came_along", {})
     LAST_GOOD.parent.mkdir(parents=True)
     shutil.copytree(STARTER, LAST_GOOD)
-    assert not model_choice.is_kept(LAST_GOOD)
+    assert not model_choice.can_fall_back_to(LAST_GOOD)
     named(LAST_GOOD, "champion", DRAWN)
-    assert not model_choice.is_kept(LAST_GOOD)
+    assert not model_choice.can_fall_back_to(LAST_GOOD)
     named(LAST_GOOD, "champion", REAL)
-    assert model_choice.is_kept(LAST_GOOD)
+    assert model_choice.can_fall_back_to(LAST_GOOD)
 
 
-def test_a_server_does_not_take_drawings_in_the_place_of_faces(place):
+def test_a_server_does_not_replace_a_network_of_real_faces_by_one_of_synthetic_faces(place):
     real = bundle.load(named(Path("real"), "champion", REAL))
     drawn = bundle.load(named(Path("drawn"), "of_drawings", DRAWN))
-    model_choice.require_no_worse(drawn, real)
-    model_choice.require_no_worse(drawn, drawn)
-    with pytest.raises(UserError, match="drawn was trained on synthetic faces; start the server"):
-        model_choice.require_no_worse(real, drawn)
+    model_choice.refuse_synthetic_replacement(drawn, real)
+    model_choice.refuse_synthetic_replacement(drawn, drawn)
+    with pytest.raises(UserError, match="drawn was trained on synthetic faces; restart the server"):
+        model_choice.refuse_synthetic_replacement(real, drawn)
 
 
 @pytest.mark.parametrize(
@@ -155,15 +156,15 @@ def test_a_server_does_not_take_drawings_in_the_place_of_faces(place):
         ([], (), origins.UNKNOWN),
     ],
 )
-def test_drawn_faces_are_known_by_their_names_and_groups(members, columns, known):
-    assert origins.of(members, columns) == known
+def test_synthetic_faces_are_recognized_by_names_and_attributes(members, columns, known):
+    assert origins.origin_of(members, columns) == known
 
 
-def test_what_was_packed_says_where_it_is_from(packed):
-    assert origins.packed() == origins.REAL
+def test_packed_faces_have_an_origin(packed):
+    assert origins.origin_of_packed() == origins.REAL
     table = pd.read_parquet(PACKED / "train.parquet")
     table["member"] = [f"sample/train/sad/train_sad_{one:04}.png" for one in range(len(table))]
     table.to_parquet(PACKED / "train.parquet")
-    assert origins.packed() == origins.DRAWN
+    assert origins.origin_of_packed() == origins.DRAWN
     (PACKED / "train.parquet").unlink()
-    assert origins.packed() == origins.UNKNOWN
+    assert origins.origin_of_packed() == origins.UNKNOWN

@@ -1,4 +1,4 @@
-"""Every architecture of params.yaml gets every test, at toy size and without downloads."""
+"""All architectures of params.yaml, at toy size and without downloads."""
 
 import contextlib
 import dataclasses
@@ -71,7 +71,7 @@ def test_a_saved_network_answers_the_same_without_our_code(network, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_each_stage_unfreezes_what_it_names(key, network, recipe, place):
+def test_each_stage_unfreezes_the_layers_it_names(key, network, recipe, place):
     params.choose_recipe(recipe)
     loaded = params.load()
     names = [layer.name for layer in network.layers]
@@ -89,7 +89,7 @@ def test_each_stage_unfreezes_what_it_names(key, network, recipe, place):
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key.startswith("cnn")], indirect=True)
-def test_light_alone_changes_no_answer_of_a_network_of_our_own(network):
+def test_lighting_does_not_change_the_answers_of_cnns(network):
     dim = FACES // 4
     faces = [dim, 3 * dim + 20, np.full_like(dim, 77)]
     dim, bright, empty = (network.predict(one, verbose=0) for one in faces)
@@ -97,7 +97,7 @@ def test_light_alone_changes_no_answer_of_a_network_of_our_own(network):
     assert np.isfinite(empty).all()
 
 
-def test_backbone_and_head_are_the_network_cut_in_two(network):
+def test_backbone_and_head_together_are_the_network(network):
     backbone, head = loop.split_at_features(network)
     joined = head.predict(backbone.predict(FACES, verbose=0), verbose=0)
     assert np.allclose(joined, network.predict(FACES, verbose=0), atol=1e-5)
@@ -108,7 +108,7 @@ def test_backbone_and_head_are_the_network_cut_in_two(network):
     [pytest.param(key, marks=pytest.mark.slow if key in LONG else ()) for key in KEYS],
     indirect=True,
 )
-def test_both_stages_learn_and_what_is_saved_is_what_was_kept(key, packed):
+def test_both_stages_train_and_the_best_weights_are_saved(key, packed):
     loaded = params.load()
     schedule = loaded.schedules[key]
     stages = tuple(dataclasses.replace(stage, epochs=1) for stage in schedule.stages)
@@ -139,7 +139,7 @@ def test_an_unknown_layer_names_the_layers():
 
 
 @pytest.mark.parametrize("named", ["vgg16.VGG61", "vgg16.MobileNetV3Small", "vgg61.VGG16"])
-def test_an_unknown_backbone_names_some_that_there_are(named):
+def test_an_unknown_backbone_names_known_ones(named):
     entry = dataclasses.replace(small(params.load().architectures["vgg16"]), backbone=named)
     with pytest.raises(UserError, match=rf"unknown backbone '{named}'.*vgg16\.VGG16"):
         entry.build(48, 4)
@@ -171,7 +171,7 @@ def test_an_input_too_small_for_a_backbone_is_refused():
             dataclasses.replace(entry, weights=weights).build(48, 4)
 
 
-def test_another_backbone_of_keras_needs_an_entry_alone(place):
+def test_another_keras_backbone_needs_only_an_entry(place):
     content = yaml.safe_load((place / "params.yaml").read_text())
     content["architectures"]["mobile"] = {
         "builder": "transfer",

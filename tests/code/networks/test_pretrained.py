@@ -1,4 +1,4 @@
-"""A backbone starts from the weights that are pinned, or its training does not start."""
+"""Pretrained weights must match their pinned sha256, or training does not start."""
 
 import dataclasses
 import importlib
@@ -20,7 +20,7 @@ CHOICES = r"imagenet .*, a \.weights\.h5 file, or none"
 
 
 def entry(weights: str, digest: str | None = None) -> Transfer:
-    """The smallest backbone of Keras that has no digest of its own, at a small head."""
+    """The smallest Keras backbone without a pinned digest, with a small head."""
     small = {"backbone": "mobilenet_v2.MobileNetV2", "input_size": SIZE, "head": 8}
     loaded = params.load().architectures["vgg16"]
     return dataclasses.replace(loaded, weights=weights, sha256=digest, **small)
@@ -46,12 +46,12 @@ def refused(name: str, digest: str | None, match: str) -> str:
 
 @pytest.fixture
 def file(place, drawn) -> Path:
-    """A file of weights that are nobody's: drawn here."""
+    """A weights file with random weights."""
     drawn.save_weights(path := place / "own.weights.h5")
     return path
 
 
-def test_weights_from_a_file_are_the_ones_in_it(file, drawn):
+def test_weights_are_loaded_from_a_file(file, drawn):
     assert same(entry(file.name, sha256(file)).build(48, 4), drawn)
 
 
@@ -63,7 +63,7 @@ def test_a_file_of_another_digest_is_refused_before_it_is_read(file):
     assert sha256(file) in said
 
 
-def test_a_file_without_a_digest_is_refused_and_its_digest_said(file):
+def test_a_file_without_a_digest_is_refused_and_its_digest_named(file):
     refused(file.name, None, f"are not pinned.*`sha256: {sha256(file)}`")
 
 
@@ -73,16 +73,16 @@ def test_weights_of_another_network_are_refused(place):
     refused(path.name, sha256(path), CHOICES)
 
 
-def test_a_file_that_is_not_there_names_the_three_choices(place):
+def test_a_missing_file_names_the_three_choices(place):
     refused("absent.weights.h5", None, CHOICES)
 
 
-def test_a_file_that_dvc_has_names_the_way_to_it(place):
+def test_a_missing_file_under_dvc_names_dvc_pull(place):
     (place / "far.weights.h5.dvc").write_text("outs: []\n")
-    refused("far.weights.h5", None, r"`dvc pull far\.weights\.h5` brings it")
+    refused("far.weights.h5", None, r"`dvc pull far\.weights\.h5` fetches it")
 
 
-def test_a_digest_that_is_none_is_refused_by_the_parameters(place):
+def test_an_invalid_digest_is_refused_by_the_parameters(place):
     text = (place / "params.yaml").read_text()
     changed = text.replace("weights: imagenet,", "weights: none, sha256: abc,", 1)
     (place / "params.yaml").write_text(changed.replace("network: {weights: none}", "network: {}"))
@@ -92,7 +92,7 @@ def test_a_digest_that_is_none_is_refused_by_the_parameters(place):
 
 @pytest.fixture
 def cached(place, drawn, monkeypatch) -> Path:
-    """Keras's cache with drawn weights under the name of ImageNet's, and no network."""
+    """Keras's cache with random weights in place of ImageNet's, and no network."""
     backbone = importlib.import_module("keras.src.applications.mobilenet_v2")
     monkeypatch.setattr(backbone, "BASE_WEIGHT_PATH", "http://127.0.0.1:9/")
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(place / "keras"))
@@ -101,22 +101,22 @@ def cached(place, drawn, monkeypatch) -> Path:
     return path
 
 
-def test_imagenet_comes_out_of_the_cache_and_is_named_to_be_pinned(cached, drawn, capsys):
+def test_unpinned_imagenet_weights_are_loaded_and_their_digest_printed(cached, drawn, capsys):
     assert same(entry("imagenet").build(48, 4), drawn)
     said = capsys.readouterr().err
     assert f"{CACHED} of mobilenet_v2.MobileNetV2 are not pinned" in said
     assert said.endswith(f"add `sha256: {sha256(cached)}` to its entry\n")
 
 
-def test_imagenet_of_the_pinned_digest_is_taken_in_silence(cached, drawn, capsys):
+def test_pinned_imagenet_weights_are_loaded_silently(cached, drawn, capsys):
     assert same(entry("imagenet", sha256(cached)).build(48, 4), drawn)
     assert capsys.readouterr().err == ""
 
 
-def test_imagenet_of_another_digest_is_refused(cached):
+def test_imagenet_weights_with_another_digest_are_refused(cached):
     refused("imagenet", "0" * 64, f"{CACHED} of .* are not the pinned ones: .*{sha256(cached)}")
 
 
-def test_imagenet_without_a_network_or_a_cache_names_the_three_choices(cached):
+def test_imagenet_weights_without_network_and_cache_name_the_choices(cached):
     cached.unlink()
     refused("imagenet", None, CHOICES)

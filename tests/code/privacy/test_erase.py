@@ -1,4 +1,4 @@
-"""A person leaves the archive, all its versions and what was made of them; nobody else does."""
+"""Erasing a person from all versions and derived files, without affecting others."""
 
 import io
 import json
@@ -22,15 +22,15 @@ from unveil import registry
 from unveil.cli import app
 from unveil.common import audit_log, locks
 from unveil.common.errors import UserError
-from unveil.common.files import replacing, sha256, write_json
-from unveil.common.paths import ARCHIVE, MANIFEST, VERDICT
+from unveil.common.files import atomic_write, sha256, write_json
+from unveil.common.paths import ARCHIVE, MANIFEST, VALIDATION
 from unveil.config import params
 from unveil.data import ingest, manifest, pack
 from unveil.data.decoding import decode, resize
 from unveil.privacy import dvc_objects, erase, search
-from unveil.privacy.erasure_request import Request, cleaned, named
+from unveil.privacy.erasure_request import Request, requested_members, rewrite_without
 
-# What DVC's `add` uses, called here and not by the product.
+# Used by DVC's `add`, which the tests call and the product does not.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
 
 CLASSES = ("happy", "neutral", "sad", "surprise")
@@ -48,7 +48,7 @@ def face(seed: int) -> bytes:
 
 
 def faces(*others: str) -> dict[str, bytes]:
-    """An archive's members: a person's, a twin of one of them, and others' in every class."""
+    """Archive members: a person's images, an exact duplicate, and others' in every class."""
     names = [
         f"{split}/{label}/o{n}.png"
         for split in manifest.SPLITS
@@ -66,9 +66,9 @@ def run(*command: str) -> str:
         "DVC_NO_ANALYTICS": "1",
         "PATH": f"{servers.BIN}:{os.environ['PATH']}",
     }
-    said = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert said.returncode == 0, said.stdout + said.stderr
-    return said.stdout
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def commit(message: str) -> str:
@@ -78,7 +78,7 @@ def commit(message: str) -> str:
 
 
 def version(members: dict[str, bytes], message: str) -> str:
-    """Take in faces, list and pack them, put all under DVC and git, push it."""
+    """Ingest, list and pack images, commit them to DVC and git, and push."""
     rows = ["file,subject,glasses"]
     rows += [
         f"{name},{Path(name).name.split('-')[0]},no" for name in sorted(members) if name != TWIN
@@ -88,21 +88,23 @@ def version(members: dict[str, bytes], message: str) -> str:
         for name, content in members.items():
             archive.writestr(name, content)
     loaded = params.load()
-    ingest.ingest(Path("source.zip"), layout=manifest.layout(loaded), attributes=Path("groups.csv"))
+    ingest.ingest(
+        Path("source.zip"), layout=manifest.archive_layout(loaded), attributes=Path("groups.csv")
+    )
     Path("source.zip").unlink()
     Path("groups.csv").unlink()
-    ingest.track()
+    ingest.track_with_dvc()
     manifest.make(ARCHIVE, loaded)
     write_json(
-        VERDICT,
+        VALIDATION,
         {
             "manifest": sha256(MANIFEST),
             "passed": True,
             "first": [name for name in THEIRS if name in members],
         },
     )
-    pack.make(ARCHIVE, MANIFEST, loaded, validation=VERDICT)
-    made = [str(MANIFEST), str(VERDICT), *map(str, sorted(Path("data/03_packed").glob("*.npz")))]
+    pack.make(ARCHIVE, MANIFEST, loaded, validation=VALIDATION)
+    made = [str(MANIFEST), str(VALIDATION), *map(str, sorted(Path("data/03_packed").glob("*.npz")))]
     lock_training(message)
     with Repo() as repo:
         repo.add(made)
@@ -111,7 +113,7 @@ def version(members: dict[str, bytes], message: str) -> str:
 
 
 def lock_training(name: str) -> None:
-    """Write what dvc.lock says after a training."""
+    """Write the entry of dvc.lock that a training leaves."""
     deps = [{"path": path, "md5": md5(path)} for path in ("data/03_packed/train.npz",)]
     stage = {"cmd": "true", "deps": deps, "outs": [{"path": "model", "md5": f"{name:0>32}"}]}
     Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"train@cnn3": stage}}))
@@ -125,7 +127,7 @@ def md5(path: str) -> str:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """A folder with a project under git and DVC, before any faces, whose remote lies beside it."""
+    """A project with git and DVC but no images, and its remote beside it."""
     folder = tmp_path_factory.mktemp("base")
     (folder / "project").mkdir()
     shutil.copy(ROOT / "params.yaml", folder / "project")
@@ -140,7 +142,7 @@ def base(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def grown(base, tmp_path_factory) -> Path:
-    """With an older version of the archive, of one picture more of the person, and that of now."""
+    """The project with two versions of the archive; the older has one more image of the person."""
     folder = tmp_path_factory.mktemp("grown") / "copy"
     shutil.copytree(base, folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -168,7 +170,7 @@ def _copied(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def everywhere() -> dict[str, bytes]:
-    """Every file of the workspace, the cache and the remote, read whole."""
+    """The contents of every file of the workspace, the cache and the remote."""
     found = (
         path for root in (Path(), Path("../remote")) for path in root.rglob("*") if path.is_file()
     )
@@ -176,7 +178,7 @@ def everywhere() -> dict[str, bytes]:
 
 
 def holders(*seeds: int) -> list[str]:
-    """Where pictures are, found without any code of ours: files, members, and packed pixels."""
+    """Find images independently of the product: files, members and packed pixels."""
     found = []
     images = [face(seed) for seed in seeds]
     pixels = [np.asarray(Image.open(io.BytesIO(image))).tobytes() for image in images]
@@ -187,23 +189,23 @@ def holders(*seeds: int) -> list[str]:
 
 
 def erased(*arguments: str) -> str:
-    said = CliRunner().invoke(app, ["data", "erase", *arguments], catch_exceptions=False)
-    assert said.exit_code == 0, said.output
-    return said.output
+    result = CliRunner().invoke(app, ["data", "erase", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
-def test_a_subject_is_nowhere_any_more_and_all_others_are(two_versions):
+def test_a_subject_is_erased_everywhere_and_all_others_are_kept(two_versions):
     before = holders(0, 1, 2, 3)
     assert len(before) > 8
-    said = erased("--subject", PERSON)
+    output = erased("--subject", PERSON)
     assert holders(0, 1, 2, 3) == []
     texts = b"".join(
         content for path, content in everywhere().items() if not path.endswith((".npz", ".zip"))
     )
     assert b"p7-" not in texts
-    assert "a search finds none left" in said
-    assert "2 commits name versions that can no longer be checked out" in said
-    assert "trained with it: cnn3 at" in said
+    assert "a final search found no copies" in output
+    assert "2 commits refer to data versions that can no longer be checked out" in output
+    assert "trained with these images: cnn3 at" in output
     with zipfile.ZipFile(ARCHIVE) as archive:
         kept = {name: archive.read(name) for name in archive.namelist()}
     table = kept.pop("attributes.csv").decode()
@@ -212,16 +214,16 @@ def test_a_subject_is_nowhere_any_more_and_all_others_are(two_versions):
     assert md5(str(ARCHIVE)) in Path(f"{ARCHIVE}.dvc").read_text()
 
 
-def test_the_exact_twins_of_a_member_go_and_are_named(two_versions):
-    said = erased("--member", THEIRS[0])
-    assert TWIN in said
+def test_exact_duplicates_of_a_member_are_erased_and_listed(two_versions):
+    output = erased("--member", THEIRS[0])
+    assert TWIN in output
     assert holders(0) == []
     assert holders(1)
     with zipfile.ZipFile(ARCHIVE) as archive:
         assert set(faces()) - set(archive.namelist()) == {THEIRS[0], TWIN}
 
 
-def test_a_version_without_the_person_stays(place):
+def test_a_version_without_the_person_is_kept(place):
     version({name: one for name, one in faces().items() if name not in (*THEIRS, TWIN)}, "1")
     kept = {path for path in everywhere() if "files/md5" in path}
     version(faces(), "2")
@@ -232,14 +234,14 @@ def test_a_version_without_the_person_stays(place):
     run("dvc", "checkout", "--quiet")
 
 
-def test_someone_in_an_older_version_alone_is_found_there(two_versions):
+def test_a_person_only_in_an_older_version_is_found(two_versions):
     erased("--member", EARLIER)
     assert holders(3) == []
     assert holders(0)
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("member", "found"),
     [
         ("feedback-ab.png", ["train/sad/0000012-feedback-ab.png"]),
         ("sad/feedback-ab.png", ["train/sad/0000012-feedback-ab.png"]),
@@ -250,28 +252,28 @@ def test_someone_in_an_older_version_alone_is_found_there(two_versions):
         ("c.png", ["test/sad/10000000-c.png"]),
     ],
 )
-def test_a_member_is_found_with_and_without_the_number_that_an_export_gave_it(asked, found):
+def test_a_member_is_found_with_and_without_its_export_prefix(member, found):
     names = ["train/sad/0000012-feedback-ab.png", "train/sad/a.png", "train/sad/0000013-a.png"]
     names += ["train/sad/a1234567-b.png", "test/sad/10000000-c.png"]
     with zipfile.ZipFile(io.BytesIO(), "w") as archive:
         for name in names:
             archive.writestr(name, b"")
-        assert named(archive, Request(asked, None, "subject"))[0] == found
+        assert requested_members(archive, Request(member, None, "subject"))[0] == found
 
 
 def test_a_dry_run_changes_nothing(two_versions):
     before = everywhere()
-    said = erased("--subject", PERSON, "--dry-run")
+    output = erased("--subject", PERSON, "--dry-run")
     assert {path: one for path, one in everywhere().items() if ".dvc/tmp" not in path} == {
         path: one for path, one in before.items() if ".dvc/tmp" not in path
     }
-    assert "5 members" in said
-    assert "in store: " in said
+    assert "5 members" in output
+    assert "in store: " in output
     assert not erase.PLAN.exists()
 
 
 STEPS = {
-    "the archive is written": (erase, "cleaned"),
+    "the archive is written": (erase, "rewrite_without"),
     "DVC knows it": (ingest, "track"),
     "the workspace is clean": (erase, "clean_workspace"),
     "one store is clean": (dvc_objects.Store, "delete"),
@@ -282,7 +284,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_after_any_step_and_run_again_it_completes(two_versions, monkeypatch, step):
+def test_an_erasure_interrupted_after_any_step_resumes(two_versions, monkeypatch, step):
     where, name = STEPS[step]
     real = getattr(where, name)
 
@@ -295,7 +297,7 @@ def test_killed_after_any_step_and_run_again_it_completes(two_versions, monkeypa
         todo, _ = erase.plan(erase.Request(None, PERSON, "subject"))
         with pytest.raises(KeyboardInterrupt):
             erase.carry_out(todo)
-    assert "it goes on" in erased()
+    assert "resuming it" in erased()
     assert holders(0, 1, 2, 3) == []
     assert not erase.PLAN.exists()
     with zipfile.ZipFile(ARCHIVE) as archive:
@@ -303,10 +305,13 @@ def test_killed_after_any_step_and_run_again_it_completes(two_versions, monkeypa
     assert md5(str(ARCHIVE)) in Path(f"{ARCHIVE}.dvc").read_text()
 
 
-def test_while_a_training_or_an_audit_runs_nothing_is_touched(two_versions):
+def test_nothing_is_changed_while_a_training_or_an_audit_runs(two_versions):
     for folder, word in ((Path(".checkpoints/cnn3"), "cnn3"), (Path("data/06_audit"), "audit")):
         before = everywhere()
-        with locks.alone(folder, ""), pytest.raises(UserError, match=f"{word} .*this checkout"):
+        with (
+            locks.exclusive_lock(folder, ""),
+            pytest.raises(UserError, match=f"{word} .*this checkout"),
+        ):
             CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
         left = {path for path, one in everywhere().items() if before.get(path) != one}
         assert not [path for path in left if Path(path).name != "lock" and ".dvc/tmp" not in path]
@@ -318,7 +323,7 @@ def test_while_a_training_or_an_audit_runs_nothing_is_touched(two_versions):
     assert [path.name for path in Path(".checkpoints/cnn3").iterdir()] == ["lock"]
 
 
-def test_a_registry_that_is_away_is_said_and_marked_later(two_versions, monkeypatch):
+def test_an_unreachable_registry_is_reported_and_tagged_later(two_versions, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{servers.free_port()}")
     with pytest.raises(UserError, match=r"are erased, but no model is marked; .*MLflow at"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
@@ -332,24 +337,24 @@ def test_a_registry_that_is_away_is_said_and_marked_later(two_versions, monkeypa
     ("arguments", "line"),
     [
         (("--member", "nobody.png"), "no version of the archive has a member 'nobody.png'"),
-        (("--member", "o0.png"), "'o0.png' names 12 members"),
+        (("--member", "o0.png"), "'o0.png' matches 12 members"),
         (("--subject", "p8"), "no attributes.csv has a subject 'p8'"),
         (("--subject", "p7", "--column", "who"), "no attributes.csv has a column 'who'"),
         ((), "give --member NAME or --subject ID"),
         (("--member", "a", "--subject", "b"), "give --member NAME or --subject ID"),
     ],
 )
-def test_whom_nobody_knows_is_said_in_one_line(two_versions, arguments, line):
+def test_an_unknown_person_is_a_one_line_error(two_versions, arguments, line):
     with pytest.raises(UserError, match=line) as refusal:
         CliRunner().invoke(app, ["data", "erase", *arguments], catch_exceptions=False)
     assert "\n" not in str(refusal.value)
 
 
-def test_the_digest_is_the_manifests(two_versions):
+def test_the_digest_equals_that_of_the_manifest(two_versions):
     rows = pd.read_parquet(MANIFEST).set_index("member")["sha256"]
     with zipfile.ZipFile(ARCHIVE) as archive:
-        for name in search.images(archive):
-            assert search.picture(archive, name)[0] == rows[name]
+        for name in search.image_names(archive):
+            assert search.read_picture(archive, name)[0] == rows[name]
 
 
 @pytest.fixture(scope="module")
@@ -359,8 +364,8 @@ def endpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize("keeps", [False, True], ids=["plain", "versioned"])
-def test_on_s3_all_versions_of_an_object_go(place, endpoint, monkeypatch, keeps):
-    monkeypatch.setattr(dvc_objects, "PAGE", 2)
+def test_on_s3_all_versions_of_an_object_are_deleted(place, endpoint, monkeypatch, keeps):
+    monkeypatch.setattr(dvc_objects, "PAGE_SIZE", 2)
     for name, value in servers.S3_KEYS.items():
         monkeypatch.setenv(name, value)
     client, bucket = servers.s3(endpoint), f"faces-{keeps}".lower()
@@ -371,7 +376,7 @@ def test_on_s3_all_versions_of_an_object_go(place, endpoint, monkeypatch, keeps)
     run("dvc", "remote", "modify", "store", "url", f"s3://{bucket}/data")
     run("dvc", "remote", "modify", "store", "endpointurl", endpoint)
     version(faces(), "1")
-    # On a bucket that keeps versions an object may be there more than once.
+    # A bucket with versioning may have several versions of an object.
     for one in client.list_objects_v2(Bucket=bucket)["Contents"]:
         body = client.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
         for _ in range(3):
@@ -389,7 +394,7 @@ def test_on_s3_all_versions_of_an_object_go(place, endpoint, monkeypatch, keeps)
     run("dvc", "push", "--quiet", "data/01_raw/faces.zip.dvc")
 
 
-def test_the_journal_tells_of_it_without_a_name(two_versions):
+def test_the_journal_records_it_without_a_name(two_versions):
     erased("--subject", PERSON)
     lines = [json.loads(line) for line in Path("data/journal.jsonl").read_text().splitlines()]
     assert lines[-1]["verb"] == "erase"
@@ -398,13 +403,13 @@ def test_the_journal_tells_of_it_without_a_name(two_versions):
     assert "p7" not in json.dumps(lines)
 
 
-def test_the_versions_that_learned_from_it_are_marked_once_and_no_other(place):
+def test_only_model_versions_trained_on_it_are_tagged_and_only_once(place):
     client = registry.connect()
     client.create_registered_model("facial-emotion")
     for digest in ("a" * 32, "b" * 32):
         run = client.create_run(client.get_experiment_by_name("facial-emotion").experiment_id)
         data = {"training": {"path": "data/03_packed/train.npz", "md5": digest}}
-        client.log_inputs(run.info.run_id, datasets=registry.runs._inputs(data))
+        client.log_inputs(run.info.run_id, datasets=registry.datasets.dataset_inputs(data))
         client.create_model_version("facial-emotion", "file:///absent", run.info.run_id)
     for note in ("2026-01-01: 2 images", "2026-01-02: 1 images", "2026-01-02: 1 images"):
         assert registry.mark_erased(["a" * 32], note) == ["facial-emotion version 1"]
@@ -414,70 +419,70 @@ def test_the_versions_that_learned_from_it_are_marked_once_and_no_other(place):
 
 
 @pytest.mark.parametrize("spelt", [("", ","), ("", ";"), ("", "\t"), (" ", ","), ("\ufeff", ";")])
-def test_a_table_beside_the_archive_loses_the_rows_about_the_person_alone(tmp_path, spelt):
+def test_only_the_persons_rows_are_removed_from_tables(tmp_path, spelt):
     before, comma = spelt
     person = search.Person(frozenset({"happy/a.png"}), {"d" * 64: face(0)})
     table = tmp_path / "corrections.csv"
     head = "SHA256,member,action" if before else "sha256,member,action"
     rows = [head, f"{'d' * 64},sad/b.png,drop", f"{'e' * 64}, happy/a.png,keep"]
-    told = "\n".join([*rows, f"{'f' * 64},unhappy/a.png,keep", ""])
-    table.write_text(before + told.replace(",", comma))
-    assert search.holds(table, person)
-    cleaned(table, person)
+    table_text = "\n".join([*rows, f"{'f' * 64},unhappy/a.png,keep", ""])
+    table.write_text(before + table_text.replace(",", comma))
+    assert search.contains(table, person)
+    rewrite_without(table, person)
     assert table.read_text() == f"{head}\n{'f' * 64},unhappy/a.png,keep\n"
-    assert not search.holds(table, person)
+    assert not search.contains(table, person)
 
 
 @pytest.mark.parametrize("side", [48, 64])
-def test_a_face_is_found_in_an_array_by_itself_whatever_its_size(tmp_path, side):
+def test_a_face_is_found_in_an_array_of_any_size(tmp_path, side):
     theirs = decode(face(0)).pixels
     others = [decode(face(seed)).pixels for seed in (1, 2)]
     person = search.Person(frozenset({"theirs.png"}), {"d" * 64: face(0)})
     for seen, holds in (([*others, theirs], True), (others, False)):
         np.save(tmp_path / "faces.npy", np.stack([resize(one, side)[..., None] for one in seen]))
-        assert search.holds(tmp_path / "faces.npy", person) is holds
+        assert search.contains(tmp_path / "faces.npy", person) is holds
 
 
 @pytest.mark.parametrize(
     "spelt", ["happy/é&'.png", "happy/\\u00e9&'.png", "happy/é&amp;&#x27;.png"]
 )
-def test_a_name_is_found_as_json_and_html_write_it(tmp_path, spelt):
+def test_a_name_is_found_with_json_and_html_escapes(tmp_path, spelt):
     person = search.Person(frozenset({"happy/é&'.png"}), {})
     (tmp_path / "page").write_text(f'<td>"{spelt}"</td>')
-    assert search.holds(tmp_path / "page", person)
+    assert search.contains(tmp_path / "page", person)
     (tmp_path / "page").write_text(f'<td>"train/{spelt}"</td>')
-    assert not search.holds(tmp_path / "page", person)
+    assert not search.contains(tmp_path / "page", person)
 
 
-def test_what_cannot_be_looked_into_is_named_and_nothing_is_called_proved(two_versions):
+def test_unsearchable_files_are_listed_and_the_erasure_is_not_proved(two_versions):
     packed = Path("data/03_packed/test.npz").read_bytes()
-    # Of other faces, and cut: nobody can tell.
+    # Other faces, but truncated, so the search cannot know.
     Path("data/05_reports").mkdir(parents=True)
     (cut := Path("data/05_reports/cut.npz")).write_bytes(b"PK\3\4" + packed[-900:-100])
     (mine := Path("../project/copy.png")).write_bytes(face(0))
-    said = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
-    assert said.exit_code == 3
-    assert "NOT PROVED: a search could not look into, or may not delete, 2:" in said.output
-    assert f"  {cut}: is damaged: " in said.output
-    assert "  copy.png: holds it and is not unveil's to delete" in said.output
-    assert "finds none left" not in said.output
+    result = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+    assert result.exit_code == 3
+    assert "NOT PROVED: could not search, or may not delete, 2:" in result.output
+    assert f"  {cut}: is damaged: " in result.output
+    assert "  copy.png: contains the images and may not be deleted by unveil" in result.output
+    assert "found no copies" not in result.output
     lines = [json.loads(line) for line in Path("data/journal.jsonl").read_text().splitlines()]
     assert lines[-1]["unproved"] == 2
     cut.unlink()
     mine.unlink()
-    assert "a search finds none left" in erased()
+    assert "a final search found no copies" in erased()
     assert holders(0, 1, 2, 3) == []
 
 
-def test_a_person_may_end_what_is_not_proved(two_versions):
+def test_accept_finishes_an_unproved_erasure(two_versions):
     Path("film.bin").write_bytes(b"\0\1\2 of a kind nobody knows")
-    said = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
-    assert (said.exit_code, erase.PLAN.exists()) == (3, True)
-    assert "film.bin: is of a kind that is not known" in erased("--accept")
+    result = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+    assert (result.exit_code, erase.PLAN.exists()) == (3, True)
+    assert "film.bin: has an unknown file type" in erased("--accept")
     assert not erase.PLAN.exists()
 
 
-def test_what_a_living_command_makes_is_waited_for(two_versions):
-    made = replacing(Path("data/03_packed/train.npz"))
+def test_files_being_written_by_another_command_stop_the_erasure(two_versions):
+    made = atomic_write(Path("data/03_packed/train.npz"))
     with suppress(FileNotFoundError), made, pytest.raises(UserError, match="is being made"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)

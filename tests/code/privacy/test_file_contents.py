@@ -1,4 +1,4 @@
-"""Every kind of file is looked into, or said not to be; none is passed over or ends in a trace."""
+"""Every file type is searched or reported as unsearchable; none is skipped or raises."""
 
 import base64
 import bz2
@@ -125,7 +125,7 @@ SHOWS: dict[str, Callable[[int], bytes]] = {
         pixels(9), "TIFF", save_all=True, append_images=[Image.fromarray(pixels(seed))]
     ),
     "HTML": lambda seed: f'<img src="{uri(seed)}">'.encode(),
-    "HTML of our own": lambda seed: f"<img src='{page.png(pixels(seed))}'>".encode(),
+    "HTML of our own": lambda seed: f"<img src='{page.png_base64(pixels(seed))}'>".encode(),
     "SVG": lambda seed: f'<svg><image href="{uri(seed)}"/></svg>'.encode(),
     "JSON of a notebook": lambda seed: json.dumps({"image/png": wrapped(seed)}).encode(),
     "a URI in a URI": lambda seed: quote(f"<img src='{uri(seed)}'>").encode(),
@@ -146,12 +146,12 @@ def person() -> Person:
 
 
 @pytest.mark.parametrize("kind", SHOWS)
-def test_a_face_is_found_in_every_kind_of_file_and_no_other_face_is(tmp_path, person, kind):
+def test_only_the_persons_face_is_found_in_every_file_type(tmp_path, person, kind):
     path = tmp_path / "object"
     path.write_bytes(SHOWS[kind](0))
-    assert search.inspect(path, person).held
+    assert search.search_file(path, person).found
     path.write_bytes(SHOWS[kind](1))
-    assert search.inspect(path, person) == search.Verdict(held=False)
+    assert search.search_file(path, person) == search.SearchResult(held=False)
 
 
 NAMES: dict[str, Callable[[str], bytes]] = {
@@ -159,8 +159,8 @@ NAMES: dict[str, Callable[[str], bytes]] = {
     "UTF-16": lambda name: f"see {name}".encode("utf-16"),
     "JSON": lambda name: json.dumps({"first": [f"\n{name}"]}).encode(),
     "HTML": lambda name: f"<p>{html.escape(name)}</p>".encode(),
-    "CSV": lambda name: csv_writer.lines([("member",), (name,)]).encode(),
-    "Markdown": lambda name: f"| {csv_writer.cell(name)} |".encode(),
+    "CSV": lambda name: csv_writer.to_lines([("member",), (name,)]).encode(),
+    "Markdown": lambda name: f"| {csv_writer.markdown_cell(name)} |".encode(),
     "a URL": lambda name: f"<a href='#{quote(name)}'>".encode(),
     "zip": lambda name: stored({"notes.json": json.dumps([name]).encode()}),
     "tar": lambda name: tar(name, b"x"),
@@ -173,12 +173,12 @@ NAMES: dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_a_name_is_found_however_it_is_written(tmp_path, person, kind):
+def test_a_name_is_found_in_every_encoding(tmp_path, person, kind):
     path = tmp_path / "object"
     path.write_bytes(NAMES[kind](NAME))
-    assert search.inspect(path, person).held
+    assert search.search_file(path, person).found
     path.write_bytes(NAMES[kind](f"x/{NAME}"))
-    assert not search.inspect(path, person).held
+    assert not search.search_file(path, person).found
 
 
 def cut(content: bytes) -> bytes:
@@ -197,12 +197,12 @@ UNREAD: dict[str, Callable[[], bytes]] = {
     ),
     "cannot be read": lambda: face(3)[:900],
     "Python objects": lambda: pickled(),
-    "not supported": lambda: stored({"a/b.png": face(3)}, zipfile.ZIP_LZMA),
-    "of a kind that is not known": lambda: b"\x80\x05\0\0pickled",
+    "unsupported compression": lambda: stored({"a/b.png": face(3)}, zipfile.ZIP_LZMA),
+    "unknown file type": lambda: b"\x80\x05\0\0pickled",
     "is damaged": lambda: parquet(member=["a"])[:40],
     "is damaged: ": lambda: gzip.compress(face(3))[:200],
     "damaged: file is not a database": lambda: database("x")[:20] + b"\xff" * 4000,
-    "in more than": lambda: nested(12),
+    "nested more than": lambda: nested(12),
 }
 
 
@@ -220,24 +220,24 @@ def nested(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("why", UNREAD)
-def test_what_cannot_be_looked_into_is_named_with_the_reason(tmp_path, person, why):
+def test_unsearchable_files_are_reported_with_the_reason(tmp_path, person, why):
     path = tmp_path / "object"
     path.write_bytes(UNREAD[why]())
-    verdict = search.inspect(path, person)
-    assert not verdict.held
-    assert len(verdict.unread) == 1 and "\n" not in verdict.unread[0]
+    verdict = search.search_file(path, person)
+    assert not verdict.found
+    assert len(verdict.unsearched) == 1 and "\n" not in verdict.unsearched[0]
 
 
 @pytest.mark.parametrize(
     "path", ["models/starter/model.onnx", "models/starter/model.int8.onnx", "docs/sample.png"]
 )
-def test_what_the_project_has_itself_is_of_a_known_kind(person, path):
-    assert search.inspect(ROOT / path, person) == search.Verdict(held=False)
+def test_the_projects_own_files_have_known_types(person, path):
+    assert search.search_file(ROOT / path, person) == search.SearchResult(held=False)
 
 
-def test_a_saved_network_is_no_archive_of_arrays(tmp_path, person):
+def test_a_saved_network_is_not_read_as_an_archive_of_arrays(tmp_path, person):
     import keras
 
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     network.save(tmp_path / "model.keras")
-    assert search.inspect(tmp_path / "model.keras", person) == search.Verdict(held=False)
+    assert search.search_file(tmp_path / "model.keras", person) == search.SearchResult(held=False)

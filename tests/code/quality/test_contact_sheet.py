@@ -1,4 +1,4 @@
-"""The contact sheet, opened from disk in a real browser: what a person sees, and what keys do."""
+"""The contact sheet in a real browser, opened from disk, with mouse and keyboard."""
 
 import csv
 import shutil
@@ -50,7 +50,7 @@ def browser() -> Iterator:
 @pytest.fixture
 def page(browser, tmp_path) -> Iterator:
     faces = [
-        synthetic.face(name, np.random.default_rng(1)) for name in ("happy", "sad", "surprise")
+        synthetic.draw_face(name, np.random.default_rng(1)) for name in ("happy", "sad", "surprise")
     ]
     sheet = tmp_path / "suspects.html"
     said = {"audited": 900, "doubted": 7, "identity": "f" * 64}
@@ -84,10 +84,10 @@ def saved(page, tmp_path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_person_sees_each_face_its_label_and_what_it_looks_like(page, tmp_path):
+def test_each_face_is_shown_with_its_label_and_its_suggestion(page, tmp_path):
     assert colours(page, tmp_path / "sheet.png") > 10
     assert page.get_by_role("heading", level=1).inner_text() == (
-        "Doubtful labels: 7 of 900 may be wrong, here are 3"
+        "Doubtful labels: 7 of 900 may be wrong, 3 shown"
     )
     titles = page.get_by_role("heading", level=2).all_inner_texts()
     assert titles[0] == "1. labelled sad, looks happy?"
@@ -100,7 +100,7 @@ def test_a_person_sees_each_face_its_label_and_what_it_looks_like(page, tmp_path
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_keys_alone_decide_and_the_saved_decisions_are_taken(page, tmp_path):
+def test_decisions_by_keyboard_can_be_saved_and_reviewed(page, tmp_path):
     for key in ("ArrowRight", "1", "1", "d", "ArrowLeft", "Backspace"):
         page.keyboard.press(key)
     assert page.locator("output").inner_text() == "2 decided"
@@ -116,7 +116,7 @@ def test_keys_alone_decide_and_the_saved_decisions_are_taken(page, tmp_path):
     assert counts == {"relabel": 1, "drop": 1, "keep": 0}
 
 
-def test_a_click_decides_and_a_reloaded_page_remembers(page, tmp_path):
+def test_a_click_decides_and_decisions_survive_a_reload(page, tmp_path):
     second = page.get_by_role("listitem").nth(1)
     second.get_by_role("button", name="1 happy").click()
     page.reload()

@@ -1,4 +1,4 @@
-"""The Data Docs as a person opens them: in Chromium, from disk, with no network."""
+"""The Data Docs in Chromium, opened from disk without a network."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 def faces() -> pd.DataFrame:
-    """Faces of which one is in no split that there is, and two are small, one by a hostile name."""
+    """Faces, one of them in an unknown split, and two too small, one with a hostile name."""
     rows = [
         {"member": f"{split}/{label}/{place}.png", "split": split, "label": label}
         for split, count in {"train": 48, "validation": 20, "test": 16}.items()
@@ -53,7 +53,7 @@ def docs(tmp_path_factory) -> Iterator[Path]:
     return folder / "data/02_manifest/data_docs"
 
 
-def test_no_page_names_another_server_or_runs_a_script(docs):
+def test_no_page_loads_from_other_servers_or_runs_scripts(docs):
     pages = list(docs.rglob("*"))
     assert {path.suffix for path in pages if path.is_file()} == {".html"}
     for path in docs.rglob("*.html"):
@@ -62,7 +62,7 @@ def test_no_page_names_another_server_or_runs_a_script(docs):
         assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", text), path
 
 
-def test_a_person_finds_from_the_index_what_broke_a_rule_and_asks_nobody_else(docs, tmp_path):
+def test_violations_are_found_from_the_index_without_requests(docs, tmp_path):
     with browser.page() as (page, outside):
         failures: list[str] = []
         page.on("pageerror", lambda error: failures.append(str(error)))
@@ -91,7 +91,7 @@ def test_a_person_finds_from_the_index_what_broke_a_rule_and_asks_nobody_else(do
         assert failures == []
 
 
-def test_a_suite_says_every_rule_in_a_sentence_with_what_follows(docs):
+def test_a_suite_describes_every_rule_with_its_policy(docs):
     with browser.page() as (page, outside):
         page.goto((docs / "expectations/faces.html").as_uri())
         assert page.get_by_text(STOPPED).is_visible()
@@ -102,12 +102,12 @@ def test_a_suite_says_every_rule_in_a_sentence_with_what_follows(docs):
 
 
 def icon(row) -> str:
-    """Give what the style shows of a row's outcome."""
+    """Return the text that the style shows for the outcome of a row."""
     mark = row.locator("i.fas").first
     return str(mark.evaluate("node => getComputedStyle(node, '::before').content"))
 
 
-def test_a_bound_that_is_anybodys_text_is_no_markup():
+def test_bounds_are_escaped():
     said = description(RULES[0], Setting("warn", {"modes": ["<b>"], "max_share": 0.1}))
     assert "&lt;b&gt;" in said
     assert "max share 0.1" in said

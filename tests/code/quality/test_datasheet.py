@@ -1,4 +1,4 @@
-"""The data sheet says what was given and measured, and where it cannot say anything."""
+"""The datasheet states provenance and measurements, and where data is insufficient."""
 
 import json
 import zipfile
@@ -11,7 +11,14 @@ import yaml
 
 from unveil.common.errors import UserError
 from unveil.common.files import sha256, write_json
-from unveil.common.paths import AUDITED, CARD, CARD_PLOTS, MANIFEST, SUMMARY, VERDICT
+from unveil.common.paths import (
+    AUDIT_COUNTS,
+    DATA_CARD,
+    DATA_CARD_PLOTS,
+    MANIFEST,
+    SUMMARY,
+    VALIDATION,
+)
 from unveil.config import params
 from unveil.data import synthetic
 from unveil.quality import datasheet
@@ -53,12 +60,14 @@ def made(table: pd.DataFrame, status: str = "kept", **provenance: str) -> str:
         {"member": "test/brightness", "value": None, "low": None, "high": None},
     ]
     rules = [{**RULE, **COUNTS, "status": status}]
-    VERDICT.write_text(json.dumps({"rules": rules, "measured": {"quality_dependence": strengths}}))
-    assert datasheet.make(params.load()) == CARD.read_text()
-    return CARD.read_text()
+    VALIDATION.write_text(
+        json.dumps({"rules": rules, "measured": {"quality_dependence": strengths}})
+    )
+    assert datasheet.make(params.load()) == DATA_CARD.read_text()
+    return DATA_CARD.read_text()
 
 
-def test_what_was_given_is_repeated_and_what_was_not_is_not_stated(place):
+def test_given_provenance_is_stated_and_the_rest_is_not_stated(place):
     said = made(faces(), title="Faces | of <b>mine</b>", licence="CC BY 4.0", collected="2013")
     assert said.startswith("# Data sheet: Faces \\| of &lt;b&gt;mine&lt;/b&gt;\n")
     assert "- Licence: CC BY 4.0" in said
@@ -67,31 +76,31 @@ def test_what_was_given_is_repeated_and_what_was_not_is_not_stated(place):
     assert "ynthetic" not in said
 
 
-def test_counts_twins_quarantine_and_outcomes_are_told(place):
+def test_counts_duplicates_quarantine_and_statuses_are_stated(place):
     table = faces()
     table.loc[:2, "quarantine"] = "unreadable: empty file"
     said = made(table, "quarantined")
     assert "120 images, 117 in use, 3 left out" in said
     assert "| unreadable | 3 |" in said
-    assert "- Exact twins: 5 groups, 4 across splits" in said
-    assert "- Near twins: 6 groups" in said
-    assert "left out: 7 fear" in said
+    assert "- Exact duplicates: 5 groups, 4 across splits" in said
+    assert "- Near duplicates: 6 groups" in said
+    assert "Dropped class folders: 7 fear" in said
     assert "| Only a small share is left out. | quarantined |" in said
     assert "- Quarantined" not in said
     assert "| train/brightness | 0.23 [0.10, 0.35] |" in said
     assert "| test/brightness | *insufficient data* |" in said
-    assert "none is guessed from a face" in said
+    assert "none are inferred from faces" in said
     for name in ("balance.png", "quality.png"):
-        assert (CARD_PLOTS / name).read_bytes().startswith(b"\x89PNG")
-        assert f"({CARD_PLOTS.name}/{name})" in said
+        assert (DATA_CARD_PLOTS / name).read_bytes().startswith(b"\x89PNG")
+        assert f"({DATA_CARD_PLOTS.name}/{name})" in said
 
 
-def test_a_rule_that_is_not_kept_is_a_known_limit(place):
+def test_a_violated_rule_is_a_known_limit(place):
     assert "- Warned: Only a small share" in made(faces(), "warned")
     assert "- Insufficient data: Only a small share" in made(faces(), "insufficient data")
 
 
-def test_a_cell_too_small_is_insufficient_data_and_a_name_is_no_group(place):
+def test_small_cells_are_insufficient_data_and_names_are_no_groups(place):
     table = faces().assign(glasses=["no"] * 90 + ["yes"] * 18 + [None] * 12)
     said = made(table.assign(subject=[f"person {place}" for place in range(120)]))
     assert "| glasses | faces | happy | neutral | sad | surprise |" in said
@@ -104,39 +113,39 @@ def test_a_cell_too_small_is_insufficient_data_and_a_name_is_no_group(place):
     assert "person 1" not in said
 
 
-def test_what_an_audit_counted_is_told_and_of_which_version(place):
+def test_the_counts_and_the_version_of_an_audit_are_stated(place):
     assert "were not audited" in made(faces())
-    write_json(AUDITED, {})
+    write_json(AUDIT_COUNTS, {})
     assert "were not audited" in made(faces())
     counts = {"faces": 117, "suspected": {"sad": 2, "happy": 1}, "manifest": sha256(MANIFEST)}
-    write_json(AUDITED, counts)
+    write_json(AUDIT_COUNTS, counts)
     assert "- An audit suspects 3 of 117 labels (1 happy, 2 sad)" in made(faces())
     said = made(faces(150))
     assert "- An audit of an earlier version of these faces suspects 3 of 117 labels" in said
 
 
-def test_the_drawn_sample_is_called_synthetic_at_the_top_whatever_is_given(place):
-    synthetic.draw(Path("s.zip"), counts={"train": 4, "test": 4}, seed=0)
+def test_the_sample_is_marked_as_synthetic_whatever_the_provenance(place):
+    synthetic.draw_dataset(Path("s.zip"), counts={"train": 4, "test": 4}, seed=0)
     with zipfile.ZipFile("s.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".png")]
-    assert synthetic.is_drawn(names)
-    assert not synthetic.is_drawn([*names, "train/happy/1.png"])
-    assert not synthetic.is_drawn([])
+    assert synthetic.is_synthetic(names)
+    assert not synthetic.is_synthetic([*names, "train/happy/1.png"])
+    assert not synthetic.is_synthetic([])
     said = made(faces()[: len(names)].assign(member=names), title="Real people")
     assert said.splitlines()[2].startswith("> **Synthetic.** These faces are drawings")
     assert "Real people" not in said
 
 
-def test_a_word_that_is_no_provenance_is_refused(place):
+def test_an_unknown_provenance_key_is_refused(place):
     with pytest.raises(UserError, match=r"provenance\.license: unknown key"):
         made(faces(), license="CC")
 
 
-def test_nothing_is_left_half_made(place, monkeypatch):
+def test_no_incomplete_files_are_left(place, monkeypatch):
     before = made(faces(), title="first")
-    monkeypatch.setattr(datasheet.plots, "quality", lambda *rest: 1 / 0)
+    monkeypatch.setattr(datasheet.plots, "image_quality", lambda *rest: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         datasheet.make(params.load())
-    assert CARD.read_text() == before
-    assert {path.name for path in CARD_PLOTS.iterdir()} == {"balance.png", "quality.png"}
-    assert list(CARD.parent.glob(".unveil-*")) == []
+    assert DATA_CARD.read_text() == before
+    assert {path.name for path in DATA_CARD_PLOTS.iterdir()} == {"balance.png", "quality.png"}
+    assert list(DATA_CARD.parent.glob(".unveil-*")) == []

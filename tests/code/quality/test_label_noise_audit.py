@@ -1,4 +1,4 @@
-"""The audit finds planted flips, goes on after a kill, and never forgets what a person decided."""
+"""The label audit finds flipped labels, resumes after a kill, and keeps reviewed decisions."""
 
 import json
 import signal
@@ -16,7 +16,7 @@ from tests.support.flips import flip_labels
 
 from unveil.common.errors import UserError
 from unveil.common.files import sha256
-from unveil.common.paths import ARCHIVE, AUDIT, AUDITED, MANIFEST, SHEET, SUSPECTS
+from unveil.common.paths import ARCHIVE, AUDIT, AUDIT_COUNTS, CONTACT_SHEET, MANIFEST, SUSPECTS
 from unveil.config import params
 from unveil.data import corrections, manifest, synthetic
 from unveil.quality.label_noise import audit
@@ -38,8 +38,8 @@ def suspects() -> pd.DataFrame:
 
 @pytest.fixture
 def flipped(place) -> set[str]:
-    """A place with 240 drawn faces, 12 of them under a wrong label, and their manifest."""
-    synthetic.draw(Path("drawn.zip"), counts={"train": 160, "test": 80}, seed=0)
+    """A folder with 240 synthetic faces, 12 of them with a wrong label, and their manifest."""
+    synthetic.draw_dataset(Path("drawn.zip"), counts={"train": 160, "test": 80}, seed=0)
     ARCHIVE.parent.mkdir(parents=True)
     wrong = flip_labels(Path("drawn.zip"), ARCHIVE)
     made()
@@ -48,7 +48,7 @@ def flipped(place) -> set[str]:
 
 @pytest.mark.slow
 def test_flipped_labels_are_found(place, capsys):
-    synthetic.draw(Path("drawn.zip"), counts={"train": ENOUGH}, seed=0)
+    synthetic.draw_dataset(Path("drawn.zip"), counts={"train": ENOUGH}, seed=0)
     ARCHIVE.parent.mkdir(parents=True)
     wrong = flip_labels(Path("drawn.zip"), ARCHIVE)
     made()
@@ -62,7 +62,7 @@ def test_flipped_labels_are_found(place, capsys):
     assert min(precision, recall) >= 0.7
 
 
-def test_the_suspects_are_ranked_and_wait_for_a_person(flipped):
+def test_the_suspects_are_ranked_for_review(flipped):
     done = audit.audit(ARCHIVE, MANIFEST, PARAMS)
     rows = suspects()
     assert list(rows) == [
@@ -71,7 +71,7 @@ def test_the_suspects_are_ranked_and_wait_for_a_person(flipped):
     ]
     assert done.faces == 240
     assert 0 <= done.suspects == (rows["suspected"] == "yes").sum() < len(rows)
-    told = json.loads(AUDITED.read_text())
+    told = json.loads(AUDIT_COUNTS.read_text())
     assert (told["faces"], sum(told["suspected"].values())) == (240, done.suspects)
     assert told["manifest"] == sha256(MANIFEST)
     assert rows["suspected"].is_monotonic_decreasing
@@ -82,10 +82,10 @@ def test_the_suspects_are_ranked_and_wait_for_a_person(flipped):
     shares = rows.filter(like="p_").astype(float)
     assert np.allclose(shares.sum(axis=1), 1, atol=0.001)
     assert set(rows["split"]) <= {"train", "validation", "test"}
-    assert SHEET.read_text().count("data:image/png;base64,") == done.shown == len(rows)
+    assert CONTACT_SHEET.read_text().count("data:image/png;base64,") == done.shown == len(rows)
 
 
-def test_the_same_faces_give_the_same_files_however_the_rows_lie(flipped):
+def test_the_files_do_not_depend_on_the_order_of_rows(flipped):
     audit.audit(ARCHIVE, MANIFEST, PARAMS)
     before = SUSPECTS.read_bytes()
     subprocess.run(["rm", "-r", AUDIT], check=True)
@@ -95,7 +95,7 @@ def test_the_same_faces_give_the_same_files_however_the_rows_lie(flipped):
     assert SUSPECTS.read_bytes() == before
 
 
-def test_an_audit_killed_goes_on_with_the_folds_that_are_done(flipped):
+def test_a_killed_audit_resumes_with_the_completed_folds(flipped):
     audit.audit(ARCHIVE, MANIFEST, PARAMS)
     before = SUSPECTS.read_bytes()
     subprocess.run(["rm", "-r", AUDIT], check=True)
@@ -115,17 +115,19 @@ def test_an_audit_killed_goes_on_with_the_folds_that_are_done(flipped):
     assert done[0].stat().st_mtime_ns == first
     assert SUSPECTS.read_bytes() == before
     assert list(AUDIT.rglob(".unveil-*")) == []
-    assert "judge" in again.stderr
+    assert "cross-validate" in again.stderr
 
 
-def test_decisions_change_the_manifest_and_keep_faces_off_later_lists(flipped):
+def test_decisions_change_the_manifest_and_reviewed_faces_are_not_listed_again(flipped):
     audit.audit(ARCHIVE, MANIFEST, PARAMS)
     rows = suspects()
     rows.loc[0, ["action", "new_label"]] = ["relabel", rows.loc[0, "suggested"]]
     rows.loc[1, "action"] = "drop"
     rows.loc[2, "action"] = "keep"
     rows.to_csv(SUSPECTS, index=False)
-    with pytest.raises(UserError, match=r"has 3 decisions that were not taken yet; .* takes them"):
+    with pytest.raises(
+        UserError, match=r"has 3 decisions that were not reviewed yet; run `unveil data review"
+    ):
         audit.audit(ARCHIVE, MANIFEST, PARAMS)
     corrections.review(SUSPECTS, pd.read_parquet(MANIFEST), PARAMS.classes)
     faces = made().set_index("member")
@@ -138,8 +140,8 @@ def test_decisions_change_the_manifest_and_keep_faces_off_later_lists(flipped):
     assert not set(suspects()["member"]) & {first, second, third}
 
 
-def test_a_decision_moves_no_other_face_between_splits_that_are_made(place):
-    synthetic.draw(Path("drawn.zip"), counts={"train": 120}, seed=0)
+def test_a_decision_changes_no_assigned_split_of_other_faces(place):
+    synthetic.draw_dataset(Path("drawn.zip"), counts={"train": 120}, seed=0)
     ARCHIVE.parent.mkdir(parents=True)
     flip_labels(Path("drawn.zip"), ARCHIVE)
     before = made()
@@ -151,8 +153,8 @@ def test_a_decision_moves_no_other_face_between_splits_that_are_made(place):
     assert after["split"].equals(before["split"])
 
 
-def test_too_few_faces_of_a_class_is_one_line(place):
-    synthetic.draw(Path("drawn.zip"), counts={"train": 16}, seed=0)
+def test_too_few_faces_of_a_class_is_a_one_line_error(place):
+    synthetic.draw_dataset(Path("drawn.zip"), counts={"train": 16}, seed=0)
     ARCHIVE.parent.mkdir(parents=True)
     Path("drawn.zip").rename(ARCHIVE)
     made()

@@ -1,4 +1,4 @@
-"""What became of the data between two versions: planted changes are found, and nothing else."""
+"""Differences between two versions of the data: planted changes are found, and nothing else."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.conftest import IDENTITY
 from tests.support.servers import BIN
 
 from unveil.quality import version_diff
-from unveil.quality.version_diff import between
+from unveil.quality.version_diff import compare
 
 MANIFEST = Path("data/02_manifest/manifest.parquet")
 
@@ -32,8 +32,8 @@ def faces(count: int = 40) -> pd.DataFrame:
     return pd.DataFrame({**rows, **quality})
 
 
-def test_a_version_does_not_differ_from_itself_in_whatever_order():
-    found = between(faces(), faces().sample(frac=1, random_state=1))
+def test_a_version_does_not_differ_from_itself_in_any_order():
+    found = compare(faces(), faces().sample(frac=1, random_state=1))
     assert not any(found["changes"].values())
     assert {one["divergence"] for one in found["labels"]} == {0}
     assert {(one["ks"], one["shift"]) for one in found["quality"]} == {(0, 0)}
@@ -48,7 +48,7 @@ def test_every_planted_change_is_found_and_named():
     after.loc[4, "quarantine"] = "twin_across_splits: test has x"
     after.loc[5, "member"] = "train/renamed.png"
     after.loc[99] = {**after.loc[5].to_dict(), "member": "new.png", "sha256": "f" * 64}
-    found = between(faces(), after)
+    found = compare(faces(), after)
     changes = found["changes"]
     assert found["images"] == {"before": 40, "after": 39}
     assert [one["member"] for one in changes["added"]] == ["new.png"]
@@ -61,44 +61,44 @@ def test_every_planted_change_is_found_and_named():
     assert found["left_out"] == [
         {"reason": "twin_across_splits", "before": 0, "after": 1, "change": 1}
     ]
-    said = version_diff.table({"revision": "v1", **found})
+    said = version_diff.format_table({"revision": "v1", **found})
     assert "v1 -> workspace: 40 -> 39 images" in said
     assert "train/002.png (sad -> happy)" in said
 
 
-def test_twins_are_one_image_and_unreadable_ones_are_known_by_name():
+def test_duplicates_are_one_image_and_unreadable_ones_are_identified_by_name():
     before = faces(8)
     before.loc[1, "sha256"] = before.loc[0, "sha256"]
     before.loc[[2, 3], "sha256"] = ""
     after = before.copy()
     after.loc[1, "label"] = "sad"
-    changes = between(before, after.drop(index=3))["changes"]
+    changes = compare(before, after.drop(index=3))["changes"]
     assert [one["member"] for one in changes["removed"]] == ["train/003.png"]
     (twin,) = changes["relabelled"]
     assert (twin["before"], twin["after"]) == ("happy and sad", "sad")
 
 
-def test_darker_faces_are_seen_in_their_split_and_measure_alone():
+def test_darker_faces_change_only_their_split_and_measure():
     after = faces(400)
     after.loc[after["split"] == "test", "brightness"] -= 30
-    found = {(one["split"], one["measure"]): one for one in between(faces(400), after)["quality"]}
+    found = {(one["split"], one["measure"]): one for one in compare(faces(400), after)["quality"]}
     odd = found.pop(("test", "brightness"))
     assert odd["shift"] == pytest.approx(30)
     assert odd["ks"] > 0.4
     assert {one["shift"] for one in found.values()} == {0}
 
 
-def test_a_split_that_is_empty_has_no_number():
-    found = between(faces(), faces().query("split != 'test'"))
+def test_an_empty_split_has_no_value():
+    found = compare(faces(), faces().query("split != 'test'"))
     assert [one["divergence"] for one in found["labels"]] == [0, 0, None]
     assert {one["ks"] for one in found["quality"] if one["split"] == "test"} == {None}
     json.dumps(found, allow_nan=False)
-    assert " - " in version_diff.table({"revision": "v1", **found})
+    assert " - " in version_diff.format_table({"revision": "v1", **found})
 
 
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory) -> Path:
-    """A project under git and DVC with two versions of a manifest, v1 and what is there now."""
+    """A project under git and DVC with two versions of a manifest, v1 and the workspace."""
     folder = tmp_path_factory.mktemp("versions")
     done(folder, "git", "init", "--quiet")
     done(folder, "dvc", "init", "--quiet")
@@ -148,17 +148,17 @@ def test_a_revision_is_compared_with_the_workspace(versions, revision):
     assert "removed" in diff(versions, "HEAD").stdout
 
 
-def test_what_cannot_be_compared_is_said_in_one_line(versions, tmp_path):
+def test_what_cannot_be_compared_is_a_one_line_error(versions, tmp_path):
     assert "unknown revision 'v9'; choose a commit" in refused(versions, "v9")
     assert f"'HEAD~2' has no {MANIFEST} under DVC" in refused(versions, "HEAD~2")
     shutil.copytree(versions, tmp_path / "bare")
     (tmp_path / "bare" / MANIFEST).unlink()
     lost = refused(tmp_path / "bare", "v1")
-    assert f"{MANIFEST} is not here, but dvc.lock records it" in lost
+    assert f"{MANIFEST} is missing, but dvc.lock records it" in lost
     assert f"dvc checkout {MANIFEST}" in lost
 
 
-def test_a_manifest_that_left_the_cache_comes_from_the_remote_of_now(versions, tmp_path):
+def test_a_manifest_missing_in_the_cache_is_read_from_the_current_remote(versions, tmp_path):
     folder = tmp_path / "moved"
     shutil.copytree(versions, folder)
     done(folder, "dvc", "remote", "add", "--local", "--default", "there", str(tmp_path / "there"))

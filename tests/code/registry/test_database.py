@@ -1,4 +1,4 @@
-"""MLflow's own database: killed, shared, damaged or of another version, it loses nothing."""
+"""MLflow's local database: killed, shared, damaged or of another version, it loses nothing."""
 
 import re
 import sqlite3
@@ -43,18 +43,18 @@ print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 def python(code: str, folder: Path) -> str:
     command = [sys.executable, "-c", code]
-    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
-    assert said.returncode == 0, said.stdout[-2000:] + said.stderr[-2000:]
-    return said.stdout.strip().splitlines()[-1]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    return result.stdout.strip().splitlines()[-1]
 
 
 @pytest.mark.fault("first uses of MLflow's database at once", 4)
-def test_first_uses_at_once_all_succeed(place):
+def test_concurrent_first_uses_all_succeed(place):
     assert python(AT_ONCE, place) == "[0, 0, 0, 0]"
 
 
-def half_made(path: Path, revision: str | None = None) -> None:
-    """Make the tables that MLflow makes first, and with a revision all of an older version."""
+def incomplete(path: Path, revision: str | None = None) -> None:
+    """Create only MLflow's first tables; with a revision all tables of an older version."""
     from alembic import command
     from mlflow.store.db.utils import _get_alembic_config
     from mlflow.store.tracking.dbmodels.initial_models import Base
@@ -90,36 +90,36 @@ def held():
         yield
 
 
-def test_a_half_made_one_without_runs_is_made_anew_and_said(place, capfd):
-    half_made(STORE)
+def test_an_incomplete_database_without_runs_is_created_again(place, capfd):
+    incomplete(STORE)
     assert registry.connect().get_experiment_by_name(registry.NAME)
-    assert "mlflow.db was half-made and has no run: it is made anew" in capfd.readouterr().err
+    assert "mlflow.db was incomplete and has no runs; creating it again" in capfd.readouterr().err
 
 
-def test_one_of_no_bytes_is_made_anew(place):
+def test_an_empty_file_is_created_again(place):
     STORE.parent.mkdir(parents=True)
     STORE.touch()
     assert registry.connect().get_experiment_by_name(registry.NAME)
 
 
 @pytest.mark.parametrize("kind", ["half-made", "older", "newer"])
-def test_one_with_runs_is_never_touched_and_the_line_names_the_remedy(place, kind):
+def test_a_database_with_runs_is_never_changed_and_the_error_names_the_fix(place, kind):
     if kind == "newer":
         registry.connect()
         with closing(sqlite3.connect(STORE)) as database, database:
             database.execute("update alembic_version set version_num = 'f00df00df00d'")
-        connection.database._known.clear()
+        connection.database._complete_files.clear()
     else:
-        half_made(STORE, older() if kind == "older" else None)
+        incomplete(STORE, older() if kind == "older" else None)
     with_a_run(STORE)
     before = STORE.read_bytes()
-    with pytest.raises(UserError, match=r"mlflow\.db is of an? \w+ MLflow .*`mlflow db upgrade"):
+    with pytest.raises(UserError, match=r"mlflow\.db is from an? \w+ MLflow .*`mlflow db upgrade"):
         registry.connect()
     assert STORE.read_bytes() == before
 
 
-def test_an_older_one_is_used_after_the_upgrade_that_the_line_names(place):
-    half_made(STORE, older())
+def test_an_older_database_works_after_the_named_upgrade(place):
+    incomplete(STORE, older())
     with_a_run(STORE)
     with pytest.raises(UserError) as refusal:
         registry.connect()
@@ -131,12 +131,12 @@ def test_an_older_one_is_used_after_the_upgrade_that_the_line_names(place):
 
 
 @pytest.mark.parametrize("damage", ["cut", "junk", "folder"])
-def test_a_damaged_one_is_named_and_left_as_it_is(place, damage):
+def test_a_damaged_database_is_named_and_not_changed(place, damage):
     if damage == "folder":
         STORE.mkdir(parents=True)
     else:
         registry.connect()
-        connection.database._known.clear()
+        connection.database._complete_files.clear()
         whole = STORE.read_bytes()
         STORE.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"\xff\xfe\0junk" * 99)
     size = STORE.stat().st_size
@@ -146,11 +146,11 @@ def test_a_damaged_one_is_named_and_left_as_it_is(place, damage):
 
 
 @pytest.mark.fault("MLflow's database locked by another process")
-def test_one_that_another_process_holds_is_said_in_a_line(place, monkeypatch):
+def test_a_locked_database_is_a_one_line_error(place, monkeypatch):
     registry.connect()
-    connection.database._known.clear()
-    monkeypatch.setattr(connection.database, "WAIT", 0.5)
-    with held(), pytest.raises(UserError, match=r"mlflow\.db is held by another process"):
+    connection.database._complete_files.clear()
+    monkeypatch.setattr(connection.database, "LOCK_TIMEOUT", 0.5)
+    with held(), pytest.raises(UserError, match=r"mlflow\.db is locked by another process"):
         registry.connect()
     assert registry.connect()
 
@@ -165,21 +165,21 @@ def test_a_training_does_not_wait_for_a_locked_database_and_is_published_later(
     from unveil.experiments import tracked_training
 
     registry.connect()
-    connection.database._known.clear()
-    monkeypatch.setattr(connection.database, "WAIT", 0.5)
-    monkeypatch.setattr(connection, "ANSWER", 3)
+    connection.database._complete_files.clear()
+    monkeypatch.setattr(connection.database, "LOCK_TIMEOUT", 0.5)
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT", 3)
     with held():
         tracked_training.train("cnn3_gray", toy("cnn3_gray"))
         waited = time.time() - (MODELS / "cnn3_gray/run.json").stat().st_mtime
-    said = [line for line in capfd.readouterr().err.splitlines() if "not recorded now" in line]
-    assert len(said) == 1
-    assert "is held by another process" in said[0]
-    assert "`unveil publish` does it later" in said[0]
+    lines = [line for line in capfd.readouterr().err.splitlines() if "not logged to MLflow" in line]
+    assert len(lines) == 1
+    assert "is locked by another process" in lines[0]
+    assert "`unveil publish` logs it later" in lines[0]
     assert waited < 30
     assert registry.publish("cnn3_gray").startswith("models:/")
 
 
-def test_a_server_on_the_file_finds_it_whole(place):
+def test_a_server_finds_the_database_complete(place):
     command = [sys.executable, "-m", "unveil.registry"]
     made = subprocess.run(command, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr

@@ -1,4 +1,4 @@
-"""MLflow as a real server: away, back, broken or dumb, it has each metric once or costs nothing."""
+"""Logging to a real MLflow server: restarted, unreachable, failing or not answering."""
 
 import json
 import re
@@ -25,12 +25,21 @@ from tests.support.training import toy
 
 from unveil import registry
 from unveil.common.errors import UserError
-from unveil.common.paths import CARD, CARD_PLOTS, DATA_DOCS, MODELS, REPORTS, SUMMARY, VERDICT
+from unveil.common.paths import (
+    DATA_CARD,
+    DATA_CARD_PLOTS,
+    DATA_DOCS,
+    MODELS,
+    REPORTS,
+    SUMMARY,
+    VALIDATION,
+)
 from unveil.config import params
 from unveil.evaluation import evaluate
 from unveil.experiments import tracked_training
 from unveil.registry import connection
-from unveil.registry.runs import described, log_data, run_of
+from unveil.registry.datasets import log_datasets
+from unveil.registry.runs import describe_training, find_or_create_run
 from unveil.training import checkpoint
 
 KEY = "cnn3_gray"
@@ -88,9 +97,7 @@ def client(server, packed, monkeypatch) -> MlflowClient:
 
 
 @pytest.mark.fault("SIGKILL of the MLflow server")
-def test_a_server_killed_and_started_again_has_every_metric_once_and_in_order(
-    packed, monkeypatch, tmp_path
-):
+def test_a_restarted_server_has_every_metric_once_and_in_order(packed, monkeypatch, tmp_path):
     port, origin, loaded = servers.free_port(), uuid.uuid4().hex, params.load()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     first = registry.reporting(KEY, loaded, origin)
@@ -120,7 +127,7 @@ def test_a_server_killed_and_started_again_has_every_metric_once_and_in_order(
         ]
 
 
-def test_a_resumed_training_goes_on_in_its_run_and_sends_nothing_twice(client):
+def test_a_resumed_training_continues_its_run_without_duplicates(client):
     origin, loaded = uuid.uuid4().hex, params.load()
     with pytest.raises(ZeroDivisionError), registry.reporting(KEY, loaded, origin) as reporter:
         for epoch in range(3):
@@ -131,21 +138,21 @@ def test_a_resumed_training_goes_on_in_its_run_and_sends_nothing_twice(client):
     with registry.reporting(KEY, loaded, origin) as reporter:
         until(lambda: client.get_run(failed.info.run_id).info.status == "RUNNING")
         for epoch in range(5):
-            # An epoch done again after a damaged checkpoint has another time.
+            # An epoch repeated after a damaged checkpoint has another timestamp.
             reporter.record({**row(epoch), "timestamp": 20_000 + epoch})
     (run,) = runs(client, origin)
     assert (run.info.run_id, run.info.status) == (failed.info.run_id, "FINISHED")
     assert steps(client, run.info.run_id) == {tuple(range(5))}
 
 
-def test_mlflow_ignores_a_point_it_has(client):
+def test_mlflow_ignores_a_duplicate_metric(client):
     run_id = client.create_run(mlflow.set_experiment("facial-emotion").experiment_id).info.run_id
     for _ in range(2):
         client.log_batch(run_id, metrics=[Metric("loss", 1 / 3, 5, 0), Metric("f1", 0.1, 5, 0)])
     assert steps(client, run_id) == {(0,)}
 
 
-def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(client):
+def test_a_training_is_logged_completely_and_publishing_is_idempotent(client):
     loaded = toy(KEY)
     tracked_training.train(KEY, loaded)
     kept = Path(".checkpoints", KEY, checkpoint.identity(KEY, loaded))
@@ -153,7 +160,7 @@ def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(clien
     tracked_training.evaluate(KEY, loaded)
     assert not kept.exists()
     uri = registry.publish(KEY)
-    (run,) = runs(client, registry.origin(MODELS / KEY))
+    (run,) = runs(client, registry.training_origin(MODELS / KEY))
     before = histories(client, run.info.run_id)
     assert {"test_macro_f1", "validation_accuracy", "train_accuracy", "epoch_seconds"} <= set(
         before
@@ -165,24 +172,24 @@ def test_a_training_is_recorded_whole_and_publishing_again_changes_nothing(clien
     assert {"report"} <= {file.path for file in client.list_artifacts(run.info.run_id)}
 
     assert registry.publish(KEY) == uri
-    (again,) = runs(client, registry.origin(MODELS / KEY))
+    (again,) = runs(client, registry.training_origin(MODELS / KEY))
     assert histories(client, again.info.run_id) == before
     assert len(again.outputs.model_outputs) == 1
     assert len(again.inputs.dataset_inputs) == 3
     assert again.info.end_time == run.info.end_time
 
 
-def test_a_training_of_another_time_and_place_is_published_from_its_files(
+def test_an_earlier_training_from_another_machine_is_published_from_its_files(
     client, monkeypatch, tmp_path
 ):
     loaded = toy(KEY)
     tracked_training.train(KEY, loaded)
-    (here,) = runs(client, registry.origin(MODELS / KEY))
+    (here,) = runs(client, registry.training_origin(MODELS / KEY))
     with Path("data/03_packed/test.npz").open("ab") as faces:
         faces.write(b"faces of another day")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     registry.publish(KEY)
-    (there,) = runs(MlflowClient(), registry.origin(MODELS / KEY))
+    (there,) = runs(MlflowClient(), registry.training_origin(MODELS / KEY))
     assert points(MlflowClient(), there) == points(client, here)
     assert there.data.params == here.data.params
     assert digests(there) == digests(here)
@@ -192,7 +199,7 @@ def test_a_training_of_another_time_and_place_is_published_from_its_files(
 def test_the_run_of_a_training_that_is_replaced_is_ended(client):
     loaded = toy(KEY)
     older = checkpoint.Checkpoints(Path(".checkpoints", KEY, "older"))
-    run_id = run_of(client, described(KEY, loaded, older.origin)).info.run_id
+    run_id = find_or_create_run(client, describe_training(KEY, loaded, older.origin)).info.run_id
     tracked_training.train(KEY, loaded)
     assert status(client, run_id) == "KILLED"
     assert not older._folder.exists()
@@ -200,7 +207,8 @@ def test_the_run_of_a_training_that_is_replaced_is_ended(client):
 
 KILLED = """
 import os, signal
-from unveil import params, registry
+from unveil import registry
+from unveil.config import params
 with registry.train_all_run(params.load()) as run:
     print(run, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -208,7 +216,7 @@ with registry.train_all_run(params.load()) as run:
 
 
 @pytest.mark.fault("SIGKILL of a train-all, its run in MLflow")
-def test_a_killed_train_all_is_ended_by_the_next_of_its_checkout_alone(client, packed, tmp_path):
+def test_a_killed_train_all_is_ended_only_by_the_next_one_of_its_checkout(client, packed, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy("params.yaml", other)
@@ -226,14 +234,14 @@ def test_a_killed_train_all_is_ended_by_the_next_of_its_checkout_alone(client, p
 
 
 @pytest.mark.fault("runs tell of the same new data at once", times=4)
-def test_runs_that_tell_of_the_same_new_data_at_once_all_do(packed):
+def test_concurrent_runs_can_log_the_same_new_dataset(packed):
     client = registry.connect()
     experiment = mlflow.set_experiment("facial-emotion").experiment_id
     for digest in map(str, range(4)):
         made = [client.create_run(experiment) for _ in range(6)]
         data = {"training": {"path": "data/03_packed/train.npz", "md5": digest}}
         with ThreadPoolExecutor(len(made)) as pool:
-            list(pool.map(log_data, repeat(client), made, repeat(data)))
+            list(pool.map(log_datasets, repeat(client), made, repeat(data)))
         for run in made:
             inputs = client.get_run(run.info.run_id).inputs.dataset_inputs
             assert [one.dataset.digest for one in inputs] == [digest]
@@ -242,7 +250,7 @@ def test_runs_that_tell_of_the_same_new_data_at_once_all_do(packed):
 @pytest.mark.fault("loss not finite")
 def test_a_loss_that_is_not_finite_fails_the_run_and_leaves_no_checkpoint(client):
     loaded = toy(KEY)
-    # More than params.yaml takes, so that it diverges at once.
+    # Higher than params.yaml allows, so that training diverges at once.
     for stage in loaded.schedules[KEY].stages:
         object.__setattr__(stage, "learning_rate", 1e30)
     with pytest.raises(UserError, match="no longer finite"):
@@ -294,11 +302,9 @@ def refusing() -> Iterator[int]:
         pytest.param(refusing, marks=pytest.mark.fault("MLflow refuses connections")),
     ],
 )
-def test_a_training_neither_waits_for_a_faulty_server_nor_dies_of_it(
-    packed, fault, monkeypatch, capfd
-):
+def test_a_faulty_server_neither_delays_nor_stops_a_training(packed, fault, monkeypatch, capfd):
     loaded = toy(KEY)
-    monkeypatch.setattr(connection, "ANSWER", 3)
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT", 3)
     with ExitStack() as stack:
         port = stack.enter_context(fault())
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
@@ -310,24 +316,30 @@ def test_a_training_neither_waits_for_a_faulty_server_nor_dies_of_it(
         assert time.monotonic() - began < 6
     assert waited < 6
     assert "\n" not in str(away.value)
-    said = [line for line in capfd.readouterr().err.splitlines() if "not recorded now" in line]
-    assert len(said) == 1
-    assert f"MLflow at http://127.0.0.1:{port}: " in said[0]
+    lines = [line for line in capfd.readouterr().err.splitlines() if "not logged to MLflow" in line]
+    assert len(lines) == 1
+    assert f"MLflow at http://127.0.0.1:{port}: " in lines[0]
     assert json.loads((MODELS / KEY / "run.json").read_text())["origin"]
 
 
-def test_a_train_all_shows_what_it_was_trained_on_and_leads_there(client):
-    for path in (SUMMARY, VERDICT, CARD, CARD_PLOTS / "balance.png", DATA_DOCS / "index.html"):
+def test_a_train_all_run_links_to_its_training_data(client):
+    for path in (
+        SUMMARY,
+        VALIDATION,
+        DATA_CARD,
+        DATA_CARD_PLOTS / "balance.png",
+        DATA_DOCS / "index.html",
+    ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(path.name)
     with registry.train_all_run(params.load()) as run:
         pass
     stored = {file.path for file in client.list_artifacts(run)}
     assert stored >= {"summary.json", "validation.json", "data_card.md", "data_card", "data_docs"}
-    told = client.get_run(run).data.tags["mlflow.note.content"]
-    links = dict(re.findall(r"\[(.+?)\]\((.+?)\)", told))
-    assert links.pop("Last week's best of each architecture").startswith("#/experiments/")
-    assert set(links) == {"Data sheet", "Data Docs", "verdict"}
+    note = client.get_run(run).data.tags["mlflow.note.content"]
+    links = dict(re.findall(r"\[(.+?)\]\((.+?)\)", note))
+    assert links.pop("Best training of each architecture, last 7 days").startswith("#/experiments/")
+    assert set(links) == {"Data sheet", "Data Docs", "validation result"}
     for link in links.values():
         place, _, path = link.partition("/artifacts/")
         assert place.endswith(f"/runs/{run}")
@@ -337,12 +349,12 @@ def test_a_train_all_shows_what_it_was_trained_on_and_leads_there(client):
 
 
 @pytest.mark.fault("MLflow away for a whole train-all")
-def test_a_train_all_goes_on_without_a_server(place, monkeypatch, capfd):
+def test_a_train_all_continues_without_a_server(place, monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{servers.free_port()}")
     with registry.train_all_run(params.load()) as parent:
         assert (parent, registry.open_run()) == ("", "")
         registry.log_files(Path("params.yaml"))
-    assert "not recorded now" in capfd.readouterr().err
+    assert "not logged to MLflow" in capfd.readouterr().err
 
 
 def test_a_report_about_other_weights_is_not_published(client):
@@ -352,5 +364,5 @@ def test_a_report_about_other_weights_is_not_published(client):
     metrics = json.loads((REPORTS / KEY / "metrics.json").read_text())
     (REPORTS / KEY / "metrics.json").write_text(json.dumps({**metrics, "model_digest": "0"}))
     registry.publish(KEY)
-    (run,) = runs(client, registry.origin(MODELS / KEY))
+    (run,) = runs(client, registry.training_origin(MODELS / KEY))
     assert "test_macro_f1" not in run.data.metrics

@@ -1,4 +1,4 @@
-"""The report says what the artefacts say, and a person can read it, offline, in a real browser."""
+"""The report shows the values of the artifacts, and opens offline in a real browser."""
 
 import json
 
@@ -11,14 +11,14 @@ from tests.support.browser import page as opened
 
 from unveil.common.errors import UserError
 from unveil.common.files import sha256, write_json
-from unveil.common.paths import EXPLANATIONS, MODELS, PACKED, PROMOTION, REPORT, REPORTS, VERDICT
+from unveil.common.paths import EXPLANATIONS, MODELS, PACKED, PROMOTION, REPORT, REPORTS, VALIDATION
 from unveil.config import params
 from unveil.evaluation import comparison, predictions
 from unveil.evaluation import sections as assessment
 from unveil.evaluation.predictions import Predictions
 from unveil.rendering import plots
 from unveil.reporting import report
-from unveil.reporting.wording import counted, marked, number, percent
+from unveil.reporting.wording import counted, inline_html, number, percent
 
 WRONG = {"cnn3": range(10), "cnn4": range(10, 24), "vgg16": range(120)}
 """Which of the images each network gets wrong: the first two are a tie."""
@@ -32,15 +32,15 @@ def answered(key: str) -> Predictions:
 
 
 def sections(answers: Predictions, loaded: params.Params) -> dict:
-    """What a report of today has beside its scores; older ones do without."""
+    """The sections of a report besides its scores; older reports lack them."""
     count = len(answers.truth)
     draws = np.random.default_rng(0).random((3, count))
     rows = pd.DataFrame(dict(zip(("brightness", "contrast", "sharpness"), draws, strict=True)))
     rows = rows.assign(glasses=np.where(np.arange(count) < 20, "<yes>", "no"))
-    gap = assessment.gaps(answers, answers)
+    gap = assessment.generalization_gap(answers, answers)
     return {
-        "calibration": assessment.certain(answers, answers, 0.1),
-        "slices": assessment.sliced(answers, rows, rows, loaded),
+        "calibration": assessment.calibration_section(answers, answers, 0.1),
+        "slices": assessment.slice_section(answers, rows, rows, loaded),
         "overfitting": {"gap": gap},
     }
 
@@ -59,12 +59,12 @@ def evaluated(key: str, loaded: params.Params) -> None:
     more = sections(answers, loaded) if key == "cnn3" else {}
     write_json(folder / "metrics.json", {**named, **digests, **splits, **cost, **more})
     predictions.table(answers, classes).to_csv(folder / "predictions.csv", index=False)
-    plots.confusion(folder / "confusion.png", split["confusion"], classes)
+    plots.confusion_matrix(folder / "confusion.png", split["confusion"], classes)
     history = {"epoch": [0, 1], "stage": [1, 2]}
     measures = ("loss", "macro_f1", "val_loss", "val_macro_f1")
     if key == "cnn3":
         rows = pd.DataFrame(history).assign(**dict.fromkeys(measures, 0.5))
-        plots.curves(folder / "curves.png", rows, title=key)
+        plots.learning_curves(folder / "curves.png", rows, title=key)
     tags = {"git_commit": "abc123", "hardware.cpu": "a <fast> one", "mlflow.parentRunId": "hidden"}
     data = {"archive": {"path": "data/01_raw/faces.zip", "md5": "f" * 32}}
     made = {"tags": tags, "data": data, "origin": f"origin of {key}"}
@@ -85,13 +85,13 @@ def decided() -> None:
         {"name": "finite", "passed": True, "said": "weights and probabilities are finite"},
         {"name": "better", "passed": False, "said": "a tie with the <champion>"},
     ]
-    told = {"candidate": "cnn3", "promoted": False, "previous": "3", "checks": checks}
-    write_json(PROMOTION, {**told, "reason": "a tie with the <champion>"})
+    decision = {"candidate": "cnn3", "promoted": False, "previous": "3", "checks": checks}
+    write_json(PROMOTION, {**decision, "reason": "a tie with the <champion>"})
     rules = [
         {"sentence": "Every image is readable.", "status": "kept"},
         {"sentence": "Labels do not depend on <light>.", "status": "warned"},
     ]
-    write_json(VERDICT, {"passed": True, "rules": rules})
+    write_json(VALIDATION, {"passed": True, "rules": rules})
 
 
 def explained() -> None:
@@ -108,15 +108,15 @@ def explained() -> None:
     write_json(folder / "explanation.json", {**found, "model_digest": model})
 
 
-def test_without_decision_verdict_or_explanation_there_is_a_report_all_the_same(compared):
+def test_the_report_works_without_decision_validation_or_explanation(compared):
     assert report.make(compared) == REPORT
     text = REPORT.read_text()
-    for said in ("not decided", "not validated", "data was not validated", "unveil promote"):
-        assert said in text
+    for expected in ("not decided", "not validated", "data was not validated", "unveil promote"):
+        assert expected in text
     assert "Synthetic" not in text and "Explanation" not in text
 
 
-def test_it_says_who_is_first_what_is_a_tie_and_why_nothing_was_promoted(compared):
+def test_the_report_shows_ranking_ties_and_the_refusal(compared):
     decided()
     report.make(compared)
     text = REPORT.read_text()
@@ -129,12 +129,12 @@ def test_it_says_who_is_first_what_is_a_tie_and_why_nothing_was_promoted(compare
     assert text.index("cnn3</a>") < text.index("vgg16</a>")
 
 
-def test_slices_and_calibration_are_told_where_the_report_has_them(compared):
+def test_slices_and_calibration_are_shown_if_available(compared):
     report.make(compared)
     text = REPORT.read_text()
     assert text.count("<h3>Calibration and abstention</h3>") == 1
     assert "glasses = &lt;yes&gt;" in text and "insufficient data" in text
-    assert "On 200 faces it learned from" in text
+    assert "On 200 training images" in text
 
 
 def test_an_explanation_of_another_network_is_left_out(compared):
@@ -147,7 +147,7 @@ def test_an_explanation_of_another_network_is_left_out(compared):
     assert "not shown faithful" not in REPORT.read_text()
 
 
-def test_nothing_to_report_says_what_makes_it(place):
+def test_a_missing_comparison_names_the_command_that_makes_it(place):
     with pytest.raises(UserError, match="`unveil compare` makes it"):
         report.make(params.load())
 
@@ -159,12 +159,12 @@ def test_it_opens_in_a_browser_without_any_network(compared, tmp_path):
     with opened() as (tab, outside):
         wrong: list[str] = []
         tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("console", lambda said: wrong.append(said.text))
+        tab.on("console", lambda message: wrong.append(message.text))
         tab.goto(REPORT.absolute().as_uri())
         tab.screenshot(path=tmp_path / "report.png", full_page=True)
         assert tab.get_by_role("heading", level=1).inner_text().startswith("Apparent expression")
         headings = tab.get_by_role("heading", level=2).all_inner_texts()
-        assert headings[:3] == ["Leaderboard", "What was promoted, and why", "Data"]
+        assert headings[:3] == ["Leaderboard", "Promotion decision", "Data"]
         rows = tab.locator("#leaderboard tbody tr")
         assert [row.locator("td").first.inner_text() for row in rows.all()] == [*WRONG]
         tab.locator("#vgg16 > summary").click()
@@ -176,8 +176,8 @@ def test_it_opens_in_a_browser_without_any_network(compared, tmp_path):
 
 
 @given(st.text())
-def test_a_sentence_never_becomes_markup_of_its_own(text):
-    kept = marked(text)
+def test_text_never_becomes_markup(text):
+    kept = inline_html(text)
     for tag in ("<b>", "</b>", "<code>", "</code>"):
         kept = kept.replace(tag, "")
     assert "<" not in kept and ">" not in kept
@@ -187,14 +187,14 @@ def test_a_sentence_never_becomes_markup_of_its_own(text):
     ("value", "text"),
     [(None, "none"), (True, "yes"), (1234567, "1,234,567"), (3.0, "3"), (0.12345, "0.1235")],
 )
-def test_a_value_is_written_shortly(value, text):
+def test_numbers_are_formatted_briefly(value, text):
     assert number(value) == text
 
 
-def test_one_thing_is_not_called_several():
+def test_counts_use_singular_and_plural():
     assert [counted(n, "rule") for n in (0, 1, 1200)] == ["0 rules", "1 rule", "1,200 rules"]
 
 
-def test_what_is_too_little_has_no_number():
+def test_a_missing_estimate_has_no_number():
     assert percent(None) == "insufficient data"
     assert percent({"value": 0.5}) == "50.0"

@@ -1,4 +1,4 @@
-"""Every rule is broken by a row or a count that breaks it alone, and the verdict says which."""
+"""Every rule has a manifest that violates it alone, and the result names the violation."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from unveil.common.paths import MANIFEST
 from unveil.config import params
 from unveil.config.params import Params
 from unveil.quality import validate as validates
-from unveil.quality.census import NEEDED, absent, cells, census
+from unveil.quality.census import REQUIRED_COLUMNS, class_counts, missing_values, rule_tables
 from unveil.quality.validate import validate
 from unveil.rules.expectations import RULES
 from unveil.rules.settings import Setting
@@ -58,7 +58,7 @@ def changed(column: str, value: object, *, row: int = 5) -> Callable[[], pd.Data
 
 
 def another_mix() -> pd.DataFrame:
-    """Halve all but one class of validation: still enough and in balance, unlike train."""
+    """Halve all but one class of validation: enough and balanced, but unlike train."""
     faces = clean()
     others = faces.query("split == 'validation' and label != 'happy'")
     return faces.drop(others.index[::2])
@@ -73,7 +73,7 @@ def few_of_a_class() -> pd.DataFrame:
 
 
 def many_of_a_class() -> pd.DataFrame:
-    """Have 4.1 times as many happy faces as others, in every split alike."""
+    """Return 4.1 times as many happy faces as others, in all splits."""
     happy = clean().query("label == 'happy'")
     copies = [
         happy.assign(member=happy["member"] + f".{copy}", sha256=happy["sha256"].str[::-1])
@@ -83,14 +83,14 @@ def many_of_a_class() -> pd.DataFrame:
 
 
 def much_in_quarantine() -> pd.DataFrame:
-    """Leave out an eighth of every class in every split."""
+    """Put an eighth of every class in every split into quarantine."""
     faces = clean()
     faces.loc[faces.index % 8 == 0, ["fault", "quarantine"]] = "unreadable: not an image"
     return faces
 
 
 def grouped() -> pd.DataFrame:
-    """Have two groups, one of them a quarter of the faces."""
+    """Add two groups, one of them a quarter of the faces."""
     faces = clean()
     return faces.assign(tone=np.where(faces.index % 4 == 0, "dark", "light"))
 
@@ -104,14 +104,14 @@ def group_missing_from_a_class() -> pd.DataFrame:
 
 
 def told_by_group() -> pd.DataFrame:
-    """Have four in five happy faces dark, and one in five of the others."""
+    """Make four in five happy faces dark, and one in five of the others."""
     faces = clean()
     dark = np.where(faces["label"] == "happy", faces.index % 5 != 0, faces.index % 5 == 0)
     return faces.assign(tone=np.where(dark, "dark", "light"))
 
 
 def told_by_light() -> pd.DataFrame:
-    """Have happy faces darker than the others, by half of what they differ among each other."""
+    """Make happy faces darker than the others, by half of their standard deviation."""
     faces = clean()
     light = 100 + faces.index % 40 - 20 * (faces["label"] == "happy")
     return faces.assign(brightness=light.astype(float))
@@ -179,7 +179,7 @@ def inside(tmp_path, monkeypatch):
 
 
 def bounded(name: str, **bounds: object) -> Params:
-    """Give the parameters with other bounds for a rule."""
+    """Return the parameters with other bounds for a rule."""
     setting = PARAMS.rules[name]
     other = replace(setting, values={**setting.values, **bounds})
     return replace(PARAMS, rules=PARAMS.rules | {name: other})
@@ -196,12 +196,12 @@ def broken(verdict: dict) -> dict[str, dict]:
     }
 
 
-def test_every_rule_has_a_manifest_that_breaks_it():
+def test_every_rule_has_a_manifest_that_violates_it():
     assert list(BREAKING) == [rule.name for rule in RULES]
 
 
 @pytest.mark.parametrize("name", [rule.name for rule in RULES])
-def test_a_rule_is_broken_alone_and_names_what_breaks_it(name):
+def test_a_rule_is_violated_alone_and_names_the_rows(name):
     faces, files = BREAKING[name]
     verdict = judged(faces(), bounded(name, **BOUNDS.get(name, {})))
     assert list(broken(verdict)) == [name]
@@ -229,42 +229,42 @@ def test_a_clean_manifest_passes_and_its_verdict_and_docs_are_written():
     assert not (DOCS / "old").exists()
 
 
-def test_nothing_that_is_null_slips_through():
+def test_null_values_are_violations():
     faces = clean()
-    for row, column in enumerate(NEEDED):
+    for row, column in enumerate(REQUIRED_COLUMNS):
         faces[column] = faces[column].astype(object)
         faces.loc[row, column] = None
     faces.loc[20, "brightness"] = np.nan
     verdict = judged(faces)
     assert list(broken(verdict)) == ["complete"]
-    assert broken(verdict)["complete"]["broken_by"] == len(NEEDED) + 1
+    assert broken(verdict)["complete"]["broken_by"] == len(REQUIRED_COLUMNS) + 1
     assert {"train/happy/1.png", "train/happy/2.png", "train/happy/20.png"} <= set(
         broken(verdict)["complete"]["first"]
     )
 
 
-def test_what_a_row_lacks_is_named_and_an_unreadable_face_lacks_no_brightness():
+def test_missing_values_are_named_and_an_unreadable_face_needs_no_brightness():
     faces = clean()[:4].astype({"label": object})
     faces.loc[0, ["label", "brightness"]] = [None, np.nan]
     faces.loc[1, ["brightness", "quarantine"]] = [np.nan, "unreadable: empty file"]
     faces.loc[2, ["brightness", "quarantine"]] = [np.nan, None]
-    assert list(absent(faces)) == ["label brightness", "", "quarantine brightness", ""]
-    assert absent(faces[:0]).empty
+    assert list(missing_values(faces)) == ["label brightness", "", "quarantine brightness", ""]
+    assert missing_values(faces[:0]).empty
 
 
-def test_data_with_nothing_in_use_does_not_pass():
+def test_data_without_faces_in_use_does_not_pass():
     verdict = judged(clean().assign(quarantine="unreadable: empty file"))
     assert {"every_class_in_every_split", "few_quarantined"} <= set(broken(verdict))
 
 
-def test_a_failed_rule_names_no_more_than_ten_files_and_counts_all():
+def test_a_violated_rule_names_ten_files_at_most_and_counts_all():
     faces = clean()
     faces.loc[:14, "brightness"] = -1
     rule = broken(judged(faces))["brightness_range"]
-    assert (rule["broken_by"], len(rule["first"])) == (15, validates.NAMED_FILES)
+    assert (rule["broken_by"], len(rule["first"])) == (15, validates.MAX_NAMED)
 
 
-def test_balance_by_hand():
+def test_class_balance_by_hand():
     counts = {
         ("train", "a"): 6,
         ("train", "b"): 2,
@@ -280,7 +280,7 @@ def test_balance_by_hand():
     minimum = Setting("stop", {"train": 5, "validation": 1, "test": 2})
     rules = PARAMS.rules | {"every_class_in_every_split": minimum}
     parameters = replace(PARAMS, classes=("a", "b"), rules=rules)
-    table = cells(pd.DataFrame(rows), parameters).set_index("member")
+    table = class_counts(pd.DataFrame(rows), parameters).set_index("member")
     assert list(table.index) == [
         "train/a",
         "train/b",
@@ -295,7 +295,7 @@ def test_balance_by_hand():
     assert list(table["spare_images"]) == [1, -3, 0, -1, 0, 0]
 
 
-def test_a_rule_by_policy_quarantine_is_kept_by_leaving_faces_out_and_names_them():
+def test_policy_quarantine_leaves_faces_out_and_names_them():
     faces = clean()
     faces.loc[[5, 3], ["fault", "quarantine"]] = "near_black: brightness 0.0"
     verdict = judged(faces)
@@ -305,7 +305,7 @@ def test_a_rule_by_policy_quarantine_is_kept_by_leaving_faces_out_and_names_them
     assert rule["first"] == ["train/happy/3.png", "train/happy/5.png"]
 
 
-def test_too_few_faces_are_insufficient_data_and_no_number():
+def test_too_few_faces_are_insufficient_data():
     faces = told_by_group().query("split != 'test'")
     faces.loc[faces.index[:15], "tone"] = "both"
     verdict = judged(faces, bounded("label_independent_of_group", max_v=1.0))
@@ -322,14 +322,14 @@ def test_too_few_faces_are_insufficient_data_and_no_number():
     assert rules["label_independent_of_group"]["insufficient"] == 6
 
 
-def test_the_docs_carry_how_severe_a_rule_is():
+def test_the_data_docs_have_the_severity_of_a_rule():
     judged(clean())
     pages = "".join(path.read_text() for path in (DOCS / "expectations").glob("*.html"))
     assert '<span class="policy stop">stop</span> <small>class_balance: ' in pages
     assert '<span class="policy warn">warn</span> <small>class_share: ' in pages
 
 
-def test_a_reference_of_other_classes_is_refused():
+def test_a_reference_with_other_classes_is_refused():
     with pytest.raises(UserError, match="unknown class in same_labels_as_reference 'angry'"):
         judged(clean(), bounded("same_labels_as_reference", reference={"angry": 1.0}))
 
@@ -339,7 +339,7 @@ def test_a_reference_of_other_classes_is_refused():
 def test_the_tables_do_not_depend_on_the_order_of_rows(seed):
     faces = told_by_light().assign(tone=told_by_group()["tone"])
     mixed = faces.sample(frac=1, random_state=seed).reset_index(drop=True)
-    there, mixed = census(faces, PARAMS), census(mixed, PARAMS)
+    there, mixed = rule_tables(faces, PARAMS), rule_tables(mixed, PARAMS)
     for name in there.keys() - {"archive", "faces"}:
         pd.testing.assert_frame_equal(there[name], mixed[name], check_exact=True)
 
@@ -352,18 +352,18 @@ def test_the_verdict_does_not_depend_on_the_order_of_rows():
     assert there["measured"] == mixed["measured"]
 
 
-def test_the_command_prints_what_is_warned_of_with_the_cells_and_goes_on():
+def test_the_command_prints_warnings_with_the_cells_and_succeeds():
     shutil.copy(ROOT / "params.yaml", ".")
     MANIFEST.parent.mkdir(parents=True)
     told_by_light().to_parquet(MANIFEST)
     said = CliRunner().invoke(app, ["validate"])
     assert said.exit_code == 0
-    assert "warned by 3: Labels do not depend on light" in said.stderr
+    assert "warned by 3: Labels do not depend on image quality" in said.stderr
     assert re.search(r"test/brightness 0\.\d+, train/brightness 0\.\d+, valid", said.stderr)
     assert "1 warned" in said.stdout
 
 
-def test_the_command_fails_in_one_line_where_a_rule_that_stops_is_broken():
+def test_the_command_fails_in_one_line_if_a_stop_rule_is_violated():
     shutil.copy(ROOT / "params.yaml", ".")
     MANIFEST.parent.mkdir(parents=True)
     changed("label", "angry")().to_parquet(MANIFEST)

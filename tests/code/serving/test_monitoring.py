@@ -1,4 +1,4 @@
-"""Readings of a server, held against thresholds: drifted, steady, too few, or no answer."""
+"""Drift readings of a server compared with thresholds: drifted, steady, too few, or an error."""
 
 import http.server
 import threading
@@ -22,7 +22,7 @@ unveil_watched_faces 940.0
 
 @pytest.fixture
 def server():
-    """A server that gives metrics to who has the token."""
+    """A server that requires a token for its metrics."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -42,18 +42,18 @@ def server():
         thread.join()
 
 
-def test_gauges_are_read_with_the_token(server):
+def test_metrics_are_read_with_the_token(server):
     expected = Readings({"brightness": 0.31, "label": 0.002}, 940)
     assert read(server, "right") == read(f"{server}/", "right") == expected
 
 
-def test_a_wrong_token_is_said_and_not_shown(server):
+def test_a_wrong_token_is_reported_but_not_shown(server):
     with pytest.raises(UserError, match="answers 401; set UNVEIL_TOKEN") as refused:
         read(server, "wrong-token")
     assert "wrong-token" not in str(refused.value)
 
 
-def test_a_token_from_a_file_may_end_its_line_and_a_malformed_one_is_not_shown(server):
+def test_a_token_may_end_with_a_newline_and_a_malformed_one_is_not_shown(server):
     assert read(server, "right\n").faces == 940
     with pytest.raises(UserError, match="the address or the token is malformed") as refused:
         read(server, "two\nlines")
@@ -61,13 +61,13 @@ def test_a_token_from_a_file_may_end_its_line_and_a_malformed_one_is_not_shown(s
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "127.0.0.1:8000", "ftp://somewhere"])
-def test_what_is_no_address_of_a_server_is_refused(url):
-    with pytest.raises(UserError, match="is no address of a server"):
+def test_an_invalid_server_address_is_refused(url):
+    with pytest.raises(UserError, match="is not a server address"):
         read(url)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "has no drift: its bundle has no reference"),
         ("unveil_ready 1.0\n", "has no drift: its bundle has no reference"),
@@ -75,35 +75,35 @@ def test_what_is_no_address_of_a_server_is_refused(url):
         ("unveil_drift{measure= 5", "no metrics of Prometheus"),
     ],
 )
-def test_an_answer_without_drift_is_one_line(text, said):
-    with pytest.raises(UserError, match=said) as refused:
+def test_an_answer_without_drift_is_one_line(text, message):
+    with pytest.raises(UserError, match=message) as refused:
         parsed(text, "http://server/metrics")
     assert "\n" not in str(refused.value)
 
 
-def test_what_is_past_its_threshold_has_drifted():
+def test_a_value_above_its_threshold_has_drifted():
     verdict = judge(parsed(TEXT, "server"), SETTINGS)
     assert verdict.outcome == "drifted"
-    assert verdict.said == "drifted: brightness 0.310 bits, over 0.050"
+    assert verdict.message == "drifted: brightness 0.310 bits, over 0.050"
     assert "| brightness | 0.310 | 0.050 | drifted |" in verdict.table()
     assert "| label | 0.002 | 0.050 | steady |" in verdict.table()
     assert "| confidence | - | 0.050 | not measured |" in verdict.table()
 
 
-def test_of_too_few_faces_nothing_is_concluded():
+def test_too_few_faces_give_no_verdict():
     verdict = judge(Readings({"brightness": 0.9}, SETTINGS.min_faces - 1), SETTINGS)
     assert verdict.outcome == "too-few"
-    assert verdict.said == "too few faces to judge: 499 of 500"
+    assert verdict.message == "too few faces to judge: 499 of 500"
     assert "| brightness | 0.900 | 0.050 | too few faces |" in verdict.table()
 
 
-def test_what_is_below_its_threshold_is_steady():
+def test_a_value_below_its_threshold_is_steady():
     verdict = judge(Readings({"brightness": 0.05, "unknown": 0.9}, 1000), SETTINGS)
-    assert (verdict.outcome, verdict.said) == ("steady", "no drift over 1000 faces")
+    assert (verdict.outcome, verdict.message) == ("steady", "no drift over 1000 faces")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("label: 0.05", "labels: 0.05", "monitoring.thresholds.labels"),
         ("label: 0.05", "label: 0.0", "greater than 0, found 0.0"),
@@ -111,10 +111,10 @@ def test_what_is_below_its_threshold_is_steady():
         ("cooldown_hours: 24.0", "cooldown: 24.0", "monitoring.cooldown: unknown key"),
     ],
 )
-def test_a_wrong_threshold_is_refused_at_load(place, old, new, said):
+def test_a_wrong_threshold_is_refused_at_load(place, old, new, message):
     path = place / "params.yaml"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         params.load(path)

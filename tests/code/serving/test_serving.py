@@ -1,4 +1,4 @@
-"""The parts of the server: purpose, tokens, turnstile, audit log, the bundle of now."""
+"""The components of the server: purpose, tokens, admission, audit log, the active bundle."""
 
 import asyncio
 import hashlib
@@ -20,10 +20,10 @@ from tests.support.bundles import quarter as bright
 from unveil.common.errors import UserError
 from unveil.inference.bundle import FILES
 from unveil.serving import audit, notice, tokens
-from unveil.serving.admission import Full, Turnstile
+from unveil.serving.admission import AdmissionQueue, QueueFull
 from unveil.serving.batching import Batcher, ModelFailed
-from unveil.serving.metrics import Metrics, Named
-from unveil.serving.model_slot import Live, proven
+from unveil.serving.metrics import Metrics, ModelInfo
+from unveil.serving.model_slot import ModelSlot, load_tested
 from unveil.serving.purpose import Purpose, declared
 from unveil.serving.settings import Settings, checked
 
@@ -64,26 +64,26 @@ def test_work_and_education_are_refused(text, word):
     assert "\n" not in str(refused.value)
 
 
-def test_a_medical_or_safety_reason_lets_them_in_and_is_kept():
+def test_a_medical_or_safety_reason_is_accepted_and_stored():
     reason = "tells a tired driver to rest"
     purpose = declared("drivers at work in a bus", "safety", reason)
     assert purpose == Purpose("drivers at work in a bus", "safety", reason)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (("", None, None), "no sentence"),
-        (("testing", None, None), "no sentence"),
-        (("a line\nand another one", None, None), "no sentence"),
-        (("a b c" * 100, None, None), "no sentence"),
+        (("", None, None), "not a sentence"),
+        (("testing", None, None), "not a sentence"),
+        (("a line\nand another one", None, None), "not a sentence"),
+        (("a b c" * 100, None, None), "not a sentence"),
         (("faces in my video calls", "medical", None), "needs a --reason"),
-        (("faces in my video calls", "medical", "because"), "reason 'because' is no sentence"),
+        (("faces in my video calls", "medical", "because"), "reason 'because' is not a sentence"),
         (("faces in my video calls", None, "I want to do it"), "belongs to an --exception"),
     ],
 )
-def test_a_declaration_that_says_too_little_is_refused(arguments, said):
-    with pytest.raises(UserError, match=said):
+def test_an_incomplete_declaration_is_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
         declared(*arguments)
 
 
@@ -111,25 +111,27 @@ def test_an_ordinary_purpose_is_served(text):
     assert declared(text, None, None).text == text
 
 
-def test_the_notice_says_what_is_done_and_for_what():
+def test_the_notice_states_processing_and_purpose():
     purpose, contact = "faces in my video calls", "me@example.org"
-    said = notice.text(Purpose(purpose), Settings(purpose, contact=contact), ("happy", "sad"))
-    assert "happy, sad" in said
-    assert "Purpose: faces in my video calls" in said
-    assert "Run by: me@example.org" in said
-    assert max(map(len, said.splitlines())) <= 100
-    assert "What is kept: no picture, no face" in said
+    notice_text = notice.text(
+        Purpose(purpose), Settings(purpose, contact=contact), ("happy", "sad")
+    )
+    assert "happy, sad" in notice_text
+    assert "Purpose: faces in my video calls" in notice_text
+    assert "Run by: me@example.org" in notice_text
+    assert max(map(len, notice_text.splitlines())) <= 100
+    assert "What is kept: no picture, no face" in notice_text
 
 
-def test_the_notice_never_says_that_no_face_is_kept_where_faces_are(tmp_path):
+def test_the_notice_does_not_claim_that_no_face_is_kept_if_faces_are(tmp_path):
     labels = Settings("faces", feedback=tmp_path)
     for settings in (labels, replace(labels, feedback_pictures=True)):
-        said = notice.text(Purpose("faces"), settings, ("happy",))
-        assert "to teach the computer" in " ".join(said.split())
-        assert ("no face" in said) == (not settings.feedback_pictures)
+        notice_text = notice.text(Purpose("faces"), settings, ("happy",))
+        assert "to train the model" in " ".join(notice_text.split())
+        assert ("no face" in notice_text) == (not settings.feedback_pictures)
 
 
-def test_a_token_is_known_by_its_hash_alone(tmp_path):
+def test_only_the_hash_of_a_token_is_stored(tmp_path):
     path = tmp_path / "tokens.json"
     token = tokens.issue(path, "kiosk")
     kept = json.loads(path.read_text())
@@ -139,7 +141,7 @@ def test_a_token_is_known_by_its_hash_alone(tmp_path):
     assert tokens.owner(tokens.load(path), kept["kiosk"]) is None
 
 
-def test_a_token_that_was_taken_back_is_not_known(tmp_path):
+def test_a_revoked_token_is_invalid(tmp_path):
     path = tmp_path / "tokens.json"
     first, second = tokens.issue(path, "first"), tokens.issue(path, "second")
     tokens.revoke(path, "first")
@@ -150,69 +152,69 @@ def test_a_token_that_was_taken_back_is_not_known(tmp_path):
 
 
 @given(st.text(max_size=80))
-def test_no_text_is_taken_for_a_token(presented):
+def test_only_the_exact_token_is_valid(presented):
     kept = {"kiosk": hashlib.sha256(b"right").hexdigest()}
     assert (tokens.owner(kept, presented) == "kiosk") == (presented == "right")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"kiosk": "plain"}', '{"kiosk": 7}'])
-def test_what_is_no_token_file_is_refused(tmp_path, content):
+def test_an_invalid_token_file_is_refused(tmp_path, content):
     path = tmp_path / "tokens.json"
     path.write_text(content)
-    with pytest.raises(UserError, match="open to others"):
+    with pytest.raises(UserError, match="readable by others"):
         tokens.load(path)
     path.chmod(0o600)
-    with pytest.raises(UserError, match="no token file"):
+    with pytest.raises(UserError, match="not a token file"):
         tokens.load(path)
 
 
-def test_the_turnstile_lets_in_as_many_as_leave_in_time():
+def test_as_many_are_admitted_as_are_answered_in_time():
     now = [0.0]
-    turnstile = Turnstile(64, patience=0.1, clock=lambda: now[0])
-    passes = [turnstile.passed() for _ in range(60)]
+    queue = AdmissionQueue(64, patience=0.1, clock=lambda: now[0])
+    passes = [queue.admit() for _ in range(60)]
     for one in passes:
         one.__enter__()
     for one in passes:  # one leaves each 10 ms
         now[0] += 0.01
         one.__exit__(None, None, None)
-    assert turnstile.allowed == 10
-    assert turnstile.inside == 0
+    assert queue.allowed == 10
+    assert queue.inside == 0
 
 
-def test_the_turnstile_refuses_the_one_too_many():
-    turnstile = Turnstile(2, patience=0.1)
-    with turnstile.passed(), turnstile.passed(), pytest.raises(Full), turnstile.passed():
+def test_a_request_beyond_the_limit_is_refused():
+    queue = AdmissionQueue(2, patience=0.1)
+    with queue.admit(), queue.admit(), pytest.raises(QueueFull), queue.admit():
         pass
-    with turnstile.passed():
-        assert turnstile.inside == 1
+    with queue.admit():
+        assert queue.inside == 1
 
 
-def test_a_batch_counts_as_its_pictures_and_one_for_each_core_is_let_in():
+def test_a_batch_counts_as_its_pictures_and_one_per_core_is_admitted():
     now, cores = [0.0], len(os.sched_getaffinity(0))
-    turnstile = Turnstile(64, patience=0.1, clock=lambda: now[0])
-    batches = [turnstile.passed(64) for _ in range(cores)]
+    queue = AdmissionQueue(64, patience=0.1, clock=lambda: now[0])
+    batches = [queue.admit(64) for _ in range(cores)]
     for one in batches:
         one.__enter__()
-    assert turnstile.inside == 64 * cores
-    with pytest.raises(Full), turnstile.passed():
+    assert queue.inside == 64 * cores
+    with pytest.raises(QueueFull), queue.admit():
         pass
     for one in batches:  # 5 ms a picture
         now[0] += 0.32
         one.__exit__(None, None, None)
-    assert turnstile.allowed == (20 if cores > 1 else 64)
+    assert queue.allowed == (20 if cores > 1 else 64)
 
 
-def test_a_quiet_server_is_not_taken_for_a_slow_one():
+def test_idle_time_does_not_count_as_processing_time():
     now = [0.0]
-    turnstile = Turnstile(64, patience=0.1, clock=lambda: now[0])
+    queue = AdmissionQueue(64, patience=0.1, clock=lambda: now[0])
     for _ in range(50):
         now[0] += 5
-        with turnstile.passed():
+        with queue.admit():
             now[0] += 0.001
-    assert turnstile.allowed == 64
+    assert queue.allowed == 64
 
 
-def test_the_audit_log_grows_line_by_line_and_is_for_its_owner(tmp_path):
+def test_the_audit_log_is_appended_and_private(tmp_path):
     log = tmp_path / "new/audit.jsonl"
     audit.record(log, "start", text="a purpose", exception=None)
     audit.record(log, "minute", answered={"happy": 3})
@@ -227,42 +229,42 @@ def test_an_audit_log_that_cannot_be_written_is_one_line(tmp_path, capsys):
     log = tmp_path / "file/audit.jsonl"
     with pytest.raises(UserError, match="cannot be written"):
         audit.record(log, "start")
-    audit.note(log, "minute")
+    audit.try_record(log, "minute")
     assert "cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"host": "0.0.0.0"}, "name a --token-file"),
         ({"certificate": "here"}, "--certificate and --key go together"),
         ({"waiting": 0}, "--waiting 0 is not positive"),
         ({"body_seconds": -1.0}, "--body-seconds -1.0 is not positive"),
-        ({"body_seconds": math.nan}, "--body-seconds nan is no number; take 0.001 to 3,600"),
-        ({"patience": math.nan}, "--patience nan is no number"),
+        ({"body_seconds": math.nan}, "--body-seconds nan is not a number; choose 0.001 to 3,600"),
+        ({"patience": math.nan}, "--patience nan is not a number"),
         ({"patience": math.inf}, "--patience inf is more than 3600"),
-        ({"drain_seconds": math.nan}, "--drain-seconds nan is no number"),
+        ({"drain_seconds": math.nan}, "--drain-seconds nan is not a number"),
         ({"drain_seconds": math.inf}, "--drain-seconds inf is more than 3600"),
         ({"drain_seconds": -1.0}, "--drain-seconds -1.0 is less than 0"),
         ({"drain_seconds": 5_000_000.0}, "--drain-seconds 5000000.0 is more than 3600"),
-        ({"port": -1}, "--port -1 is less than 0; take 0 to 65,535"),
+        ({"port": -1}, "--port -1 is less than 0; choose 0 to 65,535"),
         ({"port": 65_536}, "--port 65536 is more than 65535"),
         ({"streams": -1}, "--streams -1 is less than 0"),
         ({"watched": 10**9}, "--watched 1000000000 is more than 1e\\+07"),
         ({"max_bytes": 10**13}, "--max-bytes 10000000000000 is more than"),
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused(changed, said):
-    with pytest.raises(UserError, match=said):
+def test_invalid_settings_are_refused(changed, message):
+    with pytest.raises(UserError, match=message):
         checked(Settings(purpose="faces in my calls", **changed))
 
 
 def test_a_bundle_passes_its_self_test(tmp_path):
-    assert proven(bundle(tmp_path / "bundle")).image_size == 48
+    assert load_tested(bundle(tmp_path / "bundle")).image_size == 48
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"sharpness": 0.0}, "the same for all faces"),
         ({"sharpness": float("nan")}, "not finite"),
@@ -270,132 +272,135 @@ def test_a_bundle_passes_its_self_test(tmp_path):
         ({"size": 32, "sharpness": 9.0}, None),
     ],
 )
-def test_a_bundle_that_cannot_be_trusted_is_refused(tmp_path, changed, said):
+def test_a_bundle_that_fails_its_self_test_is_refused(tmp_path, changed, message):
     folder = bundle(tmp_path / "bundle", **changed)
-    if said is None:
-        assert proven(folder).image_size == 32
+    if message is None:
+        assert load_tested(folder).image_size == 32
         return
-    with pytest.raises(UserError, match=said):
-        proven(folder)
+    with pytest.raises(UserError, match=message):
+        load_tested(folder)
 
 
 @pytest.fixture
-def told():
+def reports():
     return []
 
 
-def test_a_new_bundle_is_taken_and_a_broken_one_is_not(tmp_path, told):
-    live = Live(bundle(tmp_path / "b"), tmp_path / "keep", lambda *what: told.append(what))
-    first = live.bundle
-    live.look()
-    assert live.bundle is first
+def test_a_new_bundle_is_loaded_and_a_broken_one_is_not(tmp_path, reports):
+    slot = ModelSlot(bundle(tmp_path / "b"), tmp_path / "keep", lambda *what: reports.append(what))
+    first = slot.bundle
+    slot.reload()
+    assert slot.bundle is first
     bundle(tmp_path / "b", sharpness=30.0)
-    live.look()
-    second = live.bundle
+    slot.reload()
+    second = slot.bundle
     assert second.digest != first.digest
     (tmp_path / "b/model.onnx").write_bytes(b"broken")
-    live.look()
-    live.look()
-    assert live.bundle is second
-    assert [outcome for outcome, _ in told] == ["taken", "taken", "refused"]
+    slot.reload()
+    slot.reload()
+    assert slot.bundle is second
+    assert [outcome for outcome, _ in reports] == ["taken", "taken", "refused"]
 
 
 @pytest.mark.fault("the bundle's folder is away")
-def test_the_last_good_copy_is_started_from(tmp_path, told):
+def test_the_server_starts_from_the_last_good_copy(tmp_path, reports):
     folder, keep = bundle(tmp_path / "b"), tmp_path / "keep"
-    digest = Live(folder, keep, lambda *_: None).bundle.digest
+    digest = ModelSlot(folder, keep, lambda *_: None).bundle.digest
     for name in ("model.onnx", "bundle.json"):
         (folder / name).unlink()
-    live = Live(folder, keep, lambda *what: told.append(what))
-    assert live.bundle.digest == digest
-    assert [outcome for outcome, _ in told] == ["last_good"]
+    slot = ModelSlot(folder, keep, lambda *what: reports.append(what))
+    assert slot.bundle.digest == digest
+    assert [outcome for outcome, _ in reports] == ["last_good"]
     bundle(folder, sharpness=30.0)
-    live.look()
-    assert live.bundle.digest != digest
+    slot.reload()
+    assert slot.bundle.digest != digest
 
 
-def test_the_smaller_network_answers_where_it_is_asked_for(tmp_path):
+def test_the_int8_network_is_used_if_requested(tmp_path):
     faces = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
     exact, small = (
-        Live(ROOT / "models/starter", tmp_path / one, lambda *_: None, one).bundle for one in FILES
+        ModelSlot(ROOT / "models/starter", tmp_path / one, lambda *_: None, one).bundle
+        for one in FILES
     )
     apart = np.abs(exact.probabilities(faces) - small.probabilities(faces)).max()
     assert 1e-4 < apart < 0.2
 
 
-def test_who_answers_is_named_with_its_version_where_numbers_and_events_are(tmp_path, told):
+def test_the_active_model_is_named_with_its_version_in_metrics_and_events(tmp_path, reports):
     folder = bundle(tmp_path / "b", lineage={"version": "3"})
-    live = Live(folder, tmp_path / "keep", lambda *what: told.append(what))
-    assert told == [("taken", f"quarters, version 3, sha256 {live.bundle.digest[:12]}")]
+    slot = ModelSlot(folder, tmp_path / "keep", lambda *what: reports.append(what))
+    assert reports == [("taken", f"quarters, version 3, sha256 {slot.bundle.digest[:12]}")]
     metrics = Metrics()
-    metrics.watch_all(Named(lambda: live.bundle))
-    labels = f'architecture="quarters",sha256="{live.bundle.digest[:12]}",version='
+    metrics.register(ModelInfo(lambda: slot.bundle))
+    labels = f'architecture="quarters",sha256="{slot.bundle.digest[:12]}",version='
     assert f'unveil_model{{{labels}"3"}} 1.0' in metrics.text().decode()
     bundle(folder, lineage={"version": "1"})
-    live.look()
+    slot.reload()
     assert 'version="1"} 1.0' in metrics.text().decode()
     assert 'version="3"' not in metrics.text().decode()
 
 
 @pytest.mark.fault("a served bundle's card altered")
-def test_a_bundle_whose_card_is_altered_is_not_taken(tmp_path, told):
+def test_a_bundle_with_an_altered_card_is_not_loaded(tmp_path, reports):
     folder = bundle(tmp_path / "b", abstain_below=0.8)
-    live = Live(folder, tmp_path / "keep", lambda *what: told.append(what))
+    slot = ModelSlot(folder, tmp_path / "keep", lambda *what: reports.append(what))
     card = folder / "bundle.json"
     card.write_text(card.read_text().replace('"abstain_below": 0.8', '"abstain_below": 0.0'))
-    live.look()
-    assert live.bundle.abstain_below == 0.8
-    assert "bundle.json is not what bundle.json.sha256 says" in told[-1][1]
+    slot.reload()
+    assert slot.bundle.abstain_below == 0.8
+    assert "bundle.json is not what bundle.json.sha256 says" in reports[-1][1]
 
 
-def test_other_classes_need_a_new_start(tmp_path, told):
-    live = Live(bundle(tmp_path / "b"), tmp_path / "keep", lambda *what: told.append(what))
+def test_other_classes_need_a_restart(tmp_path, reports):
+    slot = ModelSlot(bundle(tmp_path / "b"), tmp_path / "keep", lambda *what: reports.append(what))
     bundle(tmp_path / "b", classes=("a", "b", "c", "d"))
-    live.look()
-    assert live.bundle.classes[0] == "happy"
-    assert "start the server anew" in told[-1][1]
+    slot.reload()
+    assert slot.bundle.classes[0] == "happy"
+    assert "restart the server" in reports[-1][1]
 
 
 @pytest.fixture
 def batcher(tmp_path):
-    live = Live(bundle(tmp_path / "b"), tmp_path / "keep", lambda *_: None)
+    slot = ModelSlot(bundle(tmp_path / "b"), tmp_path / "keep", lambda *_: None)
     sizes = []
-    batcher = Batcher(live, lambda faces, _: sizes.append(faces))
+    batcher = Batcher(slot, lambda faces, _: sizes.append(faces))
     yield batcher, sizes
     batcher.close()
 
 
-def test_faces_that_wait_are_asked_about_together_and_answered_apart(batcher):
-    asker, sizes = batcher
+def test_waiting_faces_are_predicted_in_batches_and_answered_separately(batcher):
+    batcher, sizes = batcher
 
     async def ask():
         faces = [bright(label) for label in (3, 1, 0, 2) * 10]
         groups = [faces[start : start + 2] for start in range(0, 40, 2)]
-        return await asyncio.gather(*map(asker.ask, groups))
+        return await asyncio.gather(*map(batcher.predict, groups))
 
-    answered = np.concatenate([asked.probabilities for asked in asyncio.run(ask())])
+    answered = np.concatenate([predictions.probabilities for predictions in asyncio.run(ask())])
     assert answered.argmax(axis=1).tolist() == [3, 1, 0, 2] * 10
     assert sum(sizes) == 40
     assert len(sizes) < 20
 
 
 @pytest.mark.fault("the model fails on one face")
-def test_a_face_the_model_fails_on_spoils_no_other(batcher):
-    asker, _ = batcher
+def test_a_face_on_which_the_model_fails_does_not_affect_others(batcher):
+    batcher, _ = batcher
 
     async def ask():
-        odd = asker.ask([np.zeros((48, 48, 3), np.uint8)])
+        odd = batcher.predict([np.zeros((48, 48, 3), np.uint8)])
         first = await asyncio.gather(odd, return_exceptions=True)
-        return first[0], await asker.ask([bright(2)])
+        return first[0], await batcher.predict([bright(2)])
 
-    failed, asked = asyncio.run(ask())
+    failed, predictions = asyncio.run(ask())
     assert isinstance(failed, ModelFailed)
-    assert asked.probabilities.argmax() == 2
-    assert asker.is_alive
+    assert predictions.probabilities.argmax() == 2
+    assert batcher.is_alive
 
 
-def test_the_server_imports_no_learning():
+def test_the_server_imports_no_training_frameworks():
     heavy = ("tensorflow", "keras", "mlflow", "prefect", "dvc", "pandas", "sklearn", "boto3")
     code = f"import sys, unveil.serving.run\nprint([n for n in {heavy} if n in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

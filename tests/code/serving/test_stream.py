@@ -1,4 +1,4 @@
-"""Streams of video: each frame that is taken has an answer, and is counted as a picture is."""
+"""Video streams: each processed frame is answered, and counted like a picture."""
 
 import json
 import socket
@@ -19,11 +19,11 @@ from tests.support.hostile import encoded
 from websockets.sync.client import connect
 
 from unveil.inference import bundle
-from unveil.serving.admission import Turnstile
+from unveil.serving.admission import AdmissionQueue
 from unveil.serving.app import build
 from unveil.serving.assembly import assemble
 from unveil.serving.batching import Batcher
-from unveil.serving.pipeline import Gates
+from unveil.serving.pipeline import AdmissionQueues
 from unveil.serving.purpose import Purpose
 from unveil.serving.settings import Settings
 
@@ -44,7 +44,7 @@ def state(tmp_path):
 
 @contextmanager
 def listening(state) -> Iterator[str]:
-    """Serve in this process, so that a part may be another one; gives the address."""
+    """Serve in this process, so that components can be replaced; yields the address."""
     with socket.create_server(("127.0.0.1", 0)) as door:
         server = uvicorn.Server(uvicorn.Config(build(state), log_config=None, lifespan="on"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
@@ -57,7 +57,7 @@ def listening(state) -> Iterator[str]:
 
 
 def answered(state, *frames: bytes) -> list[dict]:
-    """Send frames one by one, each when the last one's answer is there."""
+    """Send frames one by one, each after the answer to the previous one."""
     answers = []
     with listening(state) as address, connect(f"ws://{address}/v1/stream") as stream:
         for frame in frames:
@@ -67,9 +67,9 @@ def answered(state, *frames: bytes) -> list[dict]:
 
 
 @pytest.mark.fault("a full server")
-def test_a_frame_for_which_there_is_no_time_is_said_to_be_dropped(state):
-    closed = Turnstile(0, patience=0.1)
-    state.pipeline = replace(state.pipeline, gates=Gates(closed, closed))
+def test_a_frame_on_a_full_server_is_reported_as_dropped(state):
+    closed = AdmissionQueue(0, patience=0.1)
+    state.pipeline = replace(state.pipeline, queues=AdmissionQueues(closed, closed))
     assert answered(state, FACE, FACE) == [
         {"frame": 0, "dropped": 1, "faces": [], "reason": "busy"},
         {"frame": 1, "dropped": 2, "faces": [], "reason": "busy"},
@@ -78,7 +78,7 @@ def test_a_frame_for_which_there_is_no_time_is_said_to_be_dropped(state):
 
 
 @pytest.mark.fault("the model fails in a stream")
-def test_a_frame_on_which_the_model_fails_is_answered_with_the_reason(state, tmp_path):
+def test_a_frame_on_which_the_model_fails_gets_the_error(state, tmp_path):
     broken = SimpleNamespace(bundle=bundle.load(made(tmp_path / "nan", sharpness=float("nan"))))
     whole = state.pipeline.batcher
     state.pipeline = replace(state.pipeline, batcher=Batcher(broken, state.metrics.batch))
@@ -88,18 +88,18 @@ def test_a_frame_on_which_the_model_fails_is_answered_with_the_reason(state, tmp
     assert "model" in answer["error"]
 
 
-def test_faces_of_a_stream_are_counted_for_the_dashboard_and_the_audit_log(state):
+def test_faces_of_a_stream_are_counted_in_metrics_and_audit_log(state):
     wall = encoded(Image.fromarray(np.full((300, 400), 90, np.uint8)))
     answers = answered(state, FACE, wall, FACE, b"no picture")
     assert [one.get("reason") for one in answers] == [None, "no_face", None, None]
-    said = state.metrics.text()
-    assert b'unveil_faces_total{answer="happy"} 2.0' in said
-    assert b'unveil_faces_total{answer="no_face"} 1.0' in said
+    metrics = state.metrics.text()
+    assert b'unveil_faces_total{answer="happy"} 2.0' in metrics
+    assert b'unveil_faces_total{answer="no_face"} 1.0' in metrics
     last = json.loads(state.settings.audit.read_text().splitlines()[-1])
     assert (last["answered"]["happy"], last["answered"]["no_face"]) == (2, 1)
 
 
-def test_frames_are_looked_through_for_larger_faces_than_pictures_are(state):
+def test_in_frames_only_larger_faces_are_detected_than_in_pictures(state):
     # A share of 0.17 of the shorter side: more than 1/8, less than 1/5.
     picture = encoded(Image.fromarray(scenes.scene((200, 100, 80))))
     (answer,) = answered(state, picture)

@@ -1,4 +1,4 @@
-"""A bucket is made or checked against a real S3 server, and what S3 refuses is one line."""
+"""Buckets are created and checked on a real S3 server; what S3 refuses is a one-line error."""
 
 import contextlib
 import socket
@@ -52,12 +52,12 @@ def use(monkeypatch, keys) -> None:
 
 
 def create(url: str, endpoint: str, *, days: int | None = None, **options) -> list[str]:
-    place = storage.place(url, endpoint=endpoint, **options)
+    place = storage.parse_location(url, endpoint=endpoint, **options)
     return list(storage.create(place, keys={}, retention_days=days))
 
 
 def settings(endpoint: str, bucket: str) -> dict:
-    """All that is set of a bucket, None where nothing is."""
+    """Return all settings of a bucket, None where not set."""
     found = {}
     for name in (
         "public_access_block",
@@ -74,8 +74,8 @@ def settings(endpoint: str, bucket: str) -> dict:
     return found
 
 
-def test_a_bucket_is_made_private_encrypted_versioned_and_forgetful(endpoint):
-    assert create("s3://made/unveil", endpoint) == ["bucket made: made", *SET_NOW]
+def test_a_bucket_is_private_encrypted_versioned_and_has_an_expiry(endpoint):
+    assert create("s3://made/unveil", endpoint) == ["bucket made: created", *SET_NOW]
     found = settings(endpoint, "made")
     assert set(found["public_access_block"]["PublicAccessBlockConfiguration"].values()) == {True}
     owned = found["bucket_ownership_controls"]["OwnershipControls"]["Rules"]
@@ -95,12 +95,12 @@ def test_a_second_time_nothing_changes(endpoint):
     before = settings(endpoint, "twice")
     said = create("s3://twice/unveil", endpoint)
     assert settings(endpoint, "twice") == before
-    assert said[0] == "bucket twice: is there"
+    assert said[0] == "bucket twice: exists"
     assert not [line for line in said if "set now" in line]
     assert "retention: versions expire 30 days after they are deleted or replaced" in said
 
 
-def test_the_retention_is_changed_when_asked_and_prefixes_have_each_their_own(endpoint):
+def test_the_retention_is_set_on_request_and_for_each_prefix(endpoint):
     create("s3://days/one", endpoint, days=30)
     create("s3://days/two", endpoint)
     create("s3://days/one", endpoint, days=7)
@@ -112,7 +112,7 @@ def test_the_retention_is_changed_when_asked_and_prefixes_have_each_their_own(en
     assert days == {"one/": 7, "two/": 90}
 
 
-def test_what_others_have_set_stays_and_is_said(endpoint):
+def test_existing_settings_are_kept_and_reported(endpoint):
     client = servers.s3(endpoint)
     client.create_bucket(Bucket="shared", ObjectOwnership="ObjectWriter")
     suspended = {"Status": "Suspended"}
@@ -143,7 +143,7 @@ def test_what_others_have_set_stays_and_is_said(endpoint):
     ]
 
 
-def test_a_bucket_that_somebody_opened_to_the_public_is_refused(endpoint):
+def test_a_public_bucket_is_refused(endpoint):
     client = servers.s3(endpoint)
     client.create_bucket(Bucket="open")
     client.put_public_access_block(
@@ -157,14 +157,14 @@ def test_a_bucket_that_somebody_opened_to_the_public_is_refused(endpoint):
     assert settings(endpoint, "open") == before
 
 
-def test_what_a_server_does_not_offer_is_said_and_the_rest_is_done(endpoint):
+def test_unsupported_settings_are_reported_and_the_others_applied(endpoint):
     absent = ("publicAccessBlock", "ownershipControls", "lifecycle")
     not_there = dict.fromkeys(absent, (501, "NotImplemented"))
     with buckets.in_front_of(endpoint, lambda _, query: not_there.get(query)) as less:
         said = create("s3://less/unveil", less)
     words = "NOT SET, this server does not offer it (NotImplemented)"
     assert said == [
-        "bucket less: made",
+        "bucket less: created",
         f"public access blocked: {words}",
         f"objects owned by the bucket's owner: {words}",
         "encrypted: yes, set now",
@@ -174,7 +174,7 @@ def test_what_a_server_does_not_offer_is_said_and_the_rest_is_done(endpoint):
     ]
 
 
-def test_what_a_server_only_seems_to_take_is_said(endpoint):
+def test_settings_that_a_server_ignores_are_reported(endpoint):
     def answer(method, query):
         return (200, "") if (method, query) == ("PUT", "encryption") else None
 
@@ -183,7 +183,7 @@ def test_what_a_server_only_seems_to_take_is_said(endpoint):
     assert "encrypted: NOT SET, this server accepts it and forgets it" in said
 
 
-def test_a_bucket_is_made_in_the_region_that_is_named(endpoint):
+def test_a_bucket_is_created_in_the_given_region(endpoint):
     create("s3://abroad/unveil", endpoint, region="eu-central-1")
     found = servers.s3(endpoint).get_bucket_location(Bucket="abroad")
     assert found["LocationConstraint"] == "eu-central-1"
@@ -191,7 +191,7 @@ def test_a_bucket_is_made_in_the_region_that_is_named(endpoint):
 
 @contextlib.contextmanager
 def refused(*words: str, secrets=()):
-    """One line with these words; neither it nor its traceback has a secret in it."""
+    """Expect a one-line error with these words and, with its traceback, without secrets."""
     with pytest.raises(UserError) as caught:
         yield
     said = str(caught.value)
@@ -222,7 +222,7 @@ def refused(*words: str, secrets=()):
         ("owner", {}, "s3://taken/unveil", "it belongs to someone else (AccessDenied)"),
     ],
 )
-def test_credentials_that_will_not_do_are_one_line(guarded, monkeypatch, who, change, url, words):
+def test_invalid_credentials_are_a_one_line_error(guarded, monkeypatch, who, change, url, words):
     endpoint, keys = guarded
     use(monkeypatch, keys["owner"])
     create("s3://faces/unveil", endpoint)
@@ -233,11 +233,11 @@ def test_credentials_that_will_not_do_are_one_line(guarded, monkeypatch, who, ch
         create(url, endpoint)
 
 
-def test_who_sets_a_bucket_up_needs_what_the_document_says_and_no_more(guarded, monkeypatch):
+def test_the_documented_permissions_suffice_to_create_a_bucket(guarded, monkeypatch):
     endpoint, keys = guarded
     use(monkeypatch, keys["founder"])
     made = create("s3://founded/unveil", endpoint)
-    assert made == ["bucket founded: made", *SET_NOW]
+    assert made == ["bucket founded: created", *SET_NOW]
     assert "NOT" not in " ".join(create("s3://founded/unveil", endpoint))
     with refused("AccessDenied"):
         create("s3://founded/elsewhere", endpoint)
@@ -247,7 +247,7 @@ def test_who_sets_a_bucket_up_needs_what_the_document_says_and_no_more(guarded, 
 
 
 @pytest.mark.fault("two set up one bucket at once")
-def test_two_who_set_up_a_bucket_at_once_both_succeed(endpoint):
+def test_concurrent_creations_both_succeed(endpoint):
     with ThreadPoolExecutor(4) as pool:
         urls = [f"s3://together/{prefix}" for prefix in ("one", "one", "two", "two")]
         said = list(pool.map(lambda url: create(url, endpoint), urls))
@@ -259,7 +259,7 @@ def test_two_who_set_up_a_bucket_at_once_both_succeed(endpoint):
     assert servers.s3(endpoint).list_object_versions(Bucket="together").get("Versions", []) == []
 
 
-def test_a_missing_bucket_that_may_not_be_made_is_one_line(tmp_path, monkeypatch):
+def test_a_missing_bucket_without_permission_is_a_one_line_error(tmp_path, monkeypatch):
     listing = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": EVERYONE}
     policies = {"lister": {"Version": "2012-10-17", "Statement": [listing]}}
     with servers.guarded_s3_server(tmp_path, policies) as (endpoint, keys):
@@ -268,7 +268,7 @@ def test_a_missing_bucket_that_may_not_be_made_is_one_line(tmp_path, monkeypatch
             create("s3://absent/unveil", endpoint)
 
 
-def test_a_worker_may_check_its_place_and_is_told_what_it_may_not(guarded, monkeypatch):
+def test_a_worker_may_check_the_bucket_and_missing_permissions_are_named(guarded, monkeypatch):
     endpoint, keys = guarded
     use(monkeypatch, keys["owner"])
     create("s3://faces/unveil", endpoint)
@@ -286,7 +286,7 @@ def test_a_worker_may_check_its_place_and_is_told_what_it_may_not(guarded, monke
         ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
     ],
 )
-def test_no_or_half_credentials_are_one_line(endpoint, monkeypatch, env, words):
+def test_missing_or_partial_credentials_are_a_one_line_error(endpoint, monkeypatch, env, words):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     use(monkeypatch, env)
@@ -301,7 +301,7 @@ def test_a_key_with_a_line_break_is_refused_and_not_shown(endpoint, monkeypatch)
 
 
 @pytest.mark.fault("S3 server refuses, is mute, or is none")
-def test_a_server_that_refuses_is_mute_or_is_none_is_one_line_within_seconds():
+def test_an_unreachable_server_is_a_one_line_error_within_seconds():
     began = time.monotonic()
     with refused("cannot be connected to"):
         create("s3://faces/unveil", f"http://127.0.0.1:{servers.free_port()}")
@@ -313,7 +313,7 @@ def test_a_server_that_refuses_is_mute_or_is_none_is_one_line_within_seconds():
     assert time.monotonic() - began < 60
 
 
-def test_a_server_of_something_else_is_one_line(endpoint):
+def test_a_server_that_is_not_s3_is_a_one_line_error(endpoint):
     with (
         buckets.in_front_of(endpoint, lambda *_: (200, "<h1>Welcome")) as other,
         refused("s3://faces/unveil: could not look into it (500)"),
@@ -326,9 +326,9 @@ NAME = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9!_.*'()-]{0,20}", fullmatch=True)
 
 
 @given(LABEL, LABEL, st.lists(NAME, max_size=4))
-def test_a_place_is_read_as_it_is_written(one, two, names):
+def test_a_remote_url_is_parsed(one, two, names):
     url = "/".join([f"s3://{one}.{two}", *names])
-    read = storage.place(f"{url}/")
+    read = storage.parse_location(f"{url}/")
     assert (read.bucket, read.prefix, read.url) == (f"{one}.{two}", "/".join(names), url)
 
 
@@ -347,9 +347,9 @@ def test_a_place_is_read_as_it_is_written(one, two, names):
         *("s3://faces/ä", "s3://faces/x\n", f"s3://{'a' * 64}/x", f"s3://faces/{'a' * 999}"),
     ],
 )
-def test_a_place_that_cannot_be_is_named_with_its_shape(url):
-    with refused("is no place for versions; it is s3://BUCKET/PREFIX: "):
-        storage.place(url)
+def test_an_invalid_remote_url_is_refused_with_the_expected_form(url):
+    with refused("is not a valid remote URL; expected s3://BUCKET/PREFIX: "):
+        storage.parse_location(url)
 
 
 SECRET = st.text(st.characters(categories=["L", "N"]), min_size=8).map("Zq{}".format)
@@ -358,14 +358,18 @@ SECRET = st.text(st.characters(categories=["L", "N"]), min_size=8).map("Zq{}".fo
 @given(SECRET, st.sampled_from(["s3://k:{}@faces/x", "s3://faces/x?k={}", "s3://faces/x#{}"]))
 def test_a_secret_in_a_url_is_refused_and_not_repeated(secret, shape):
     with pytest.raises(UserError) as caught:
-        storage.place(shape.format(secret))
+        storage.parse_location(shape.format(secret))
     assert secret not in str(caught.value)
     with pytest.raises(UserError) as caught:
-        storage.place("s3://faces/x", endpoint=shape.format(secret).replace("s3:", "https:"))
+        storage.parse_location(
+            "s3://faces/x", endpoint=shape.format(secret).replace("s3:", "https:")
+        )
     assert secret not in str(caught.value)
 
 
 @pytest.mark.parametrize("endpoint", ["host:80", "ftp://host", "http://", "http://h:99999", "x y"])
-def test_an_endpoint_that_cannot_be_is_named_with_its_shape(endpoint):
-    with refused(repr(endpoint), "is no endpoint; it is https://HOST or http://HOST:PORT"):
-        storage.place("s3://faces/x", endpoint=endpoint)
+def test_an_invalid_endpoint_is_refused_with_the_expected_form(endpoint):
+    with refused(
+        repr(endpoint), "is not a valid endpoint; expected https://HOST or http://HOST:PORT"
+    ):
+        storage.parse_location("s3://faces/x", endpoint=endpoint)

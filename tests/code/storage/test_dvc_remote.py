@@ -1,4 +1,4 @@
-"""What `.dvc/config` says of the default remote, and that it never holds a credential."""
+"""The default remote in `.dvc/config`, which never has credentials."""
 
 import subprocess
 import sys
@@ -12,12 +12,12 @@ from unveil.common.errors import UserError
 from unveil.storage import dvc_remote
 
 CONFIG, LOCAL = Path(".dvc/config"), Path(".dvc/config.local")
-PLACE = storage.place("s3://faces/unveil", endpoint="http://127.0.0.1:1")
+PLACE = storage.parse_location("s3://faces/unveil", endpoint="http://127.0.0.1:1")
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
-    """A folder under DVC, and nothing of the user's own configuration."""
+    """A DVC project, isolated from the user's configuration."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(tmp_path / "global"))
     monkeypatch.setenv("DVC_SYSTEM_CONFIG_DIR", str(tmp_path / "system"))
@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_the_default_remote_is_written_and_the_rest_stays():
+def test_the_default_remote_is_written_and_other_settings_kept():
     CONFIG.write_text("[core]\n    analytics = false\n['remote \"old\"']\n    url = ../old\n")
     said = dvc_remote.make_default(PLACE)
     assert [line.strip() for line in CONFIG.read_text().splitlines()] == [
@@ -55,7 +55,7 @@ def test_a_second_time_nothing_is_written():
     assert CONFIG.read_bytes() == before
 
 
-def test_what_a_person_set_of_the_same_place_stays_and_of_another_goes():
+def test_settings_of_the_same_url_are_kept_and_of_another_removed():
     CONFIG.write_text("['remote \"mine\"']\n    url = s3://faces/unveil\n    jobs = 2\n")
     dvc_remote.make_default(PLACE)
     assert "remote = mine" in CONFIG.read_text()
@@ -66,7 +66,7 @@ def test_what_a_person_set_of_the_same_place_stays_and_of_another_goes():
     assert "jobs" not in CONFIG.read_text()
 
 
-def test_keys_and_endpoint_come_from_all_of_dvcs_levels():
+def test_credentials_and_endpoint_come_from_all_levels():
     dvc_remote.make_default(PLACE)
     LOCAL.write_text("['remote \"store\"']\n    access_key_id = AKIA\n    secret_access_key = s\n")
     found = dvc_remote.settings(PLACE.url)
@@ -76,18 +76,18 @@ def test_keys_and_endpoint_come_from_all_of_dvcs_levels():
     assert set(elsewhere) == {"access_key_id", "secret_access_key"}
 
 
-def test_keys_may_stand_there_before_the_remote_does():
+def test_credentials_may_be_set_before_the_remote():
     LOCAL.write_text("['remote \"store\"']\n    access_key_id = AKIA\n")
     assert dvc_remote.settings(PLACE.url) == {"access_key_id": "AKIA"}
 
 
-def test_what_config_local_has_otherwise_is_said():
+def test_differences_in_config_local_are_reported():
     LOCAL.write_text("[core]\n    remote = mine\n['remote \"mine\"']\n    url = ../mine\n")
     said = dvc_remote.make_default(PLACE)
     assert said[-1] == "DIFFERS here, by .dvc/config.local: the default remote is mine"
 
 
-def test_a_credential_that_git_would_keep_is_refused_by_name_and_not_shown():
+def test_credentials_in_git_are_refused_by_name_and_not_shown():
     dvc_remote.make_default(PLACE)
     CONFIG.write_text(CONFIG.read_text() + "    secret_access_key = hidden\n")
     with pytest.raises(UserError, match="is in git and holds secret_access_key; move it") as said:
@@ -95,14 +95,14 @@ def test_a_credential_that_git_would_keep_is_refused_by_name_and_not_shown():
     assert "hidden" not in str(said.value)
 
 
-def test_outside_a_project_of_dvc_the_line_says_so(tmp_path, monkeypatch):
+def test_outside_a_dvc_project_is_a_one_line_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path.parent)
-    with pytest.raises(UserError, match=r"\.dvc/config is not there; `dvc init` makes it"):
+    with pytest.raises(UserError, match=r"\.dvc/config not found; run `dvc init`"):
         dvc_remote.settings(PLACE.url)
 
 
 @pytest.mark.parametrize("text", ["[core\n", "[core]\n    nonsense = 1\n"])
-def test_a_configuration_that_dvc_cannot_read_is_one_line_and_stays(text):
+def test_an_invalid_configuration_is_a_one_line_error_and_kept(text):
     CONFIG.write_text(text)
     with pytest.raises(UserError, match=r"^DVC: .+$") as said:
         dvc_remote.make_default(PLACE)
@@ -122,7 +122,7 @@ def guarded(tmp_path_factory):
         yield given
 
 
-def test_the_command_says_what_it_did_and_no_credential(guarded, monkeypatch):
+def test_the_command_reports_its_steps_without_credentials(guarded, monkeypatch):
     endpoint, keys = guarded
     owner = keys["owner"]
     LOCAL.write_text(
@@ -137,17 +137,17 @@ def test_the_command_says_what_it_did_and_no_credential(guarded, monkeypatch):
     said = unveil(*asked, "--retention-days", "14")
     assert said.returncode == 0, said.stderr
     lines = said.stdout.splitlines()
-    assert lines[0] == "bucket faces: made"
+    assert lines[0] == "bucket faces: created"
     assert "retention: versions expire 14 days after they are deleted or replaced" in lines
     assert "DVC: the default remote is store, s3://faces/unveil" in lines
     for text in (said.stdout, said.stderr, CONFIG.read_text()):
         assert not [secret for secret in list(owner.values())[:2] if secret in text]
     again = unveil("s3://faces/unveil")
     assert again.returncode == 0, again.stderr
-    assert again.stdout.startswith("bucket faces: is there\n")
+    assert again.stdout.startswith("bucket faces: exists\n")
 
 
-def test_where_it_is_refused_the_remote_stays_what_it_was(guarded, monkeypatch):
+def test_a_refused_command_does_not_change_the_remote(guarded, monkeypatch):
     endpoint, keys = guarded
     for name, value in {**keys["reader"], "AWS_ENDPOINT_URL_S3": endpoint}.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""A checkpoint is whole, of this very training, or not used; the disk may be full."""
+"""Checkpoints: damaged ones, those of other runs, full disks, locks and identities."""
 
 import dataclasses
 import os
@@ -38,7 +38,7 @@ def number(kept: Checkpoints) -> float | None:
     return None if latest is None else latest.notes["rows"][0]["loss"]
 
 
-def test_what_is_read_is_what_was_saved_and_two_are_kept(kept):
+def test_the_latest_checkpoint_is_read_and_two_are_kept(kept):
     latest = kept.latest()
     assert [one.tolist() for one in latest.arrays["network"]] == [[3.0] * 10, [[0] * 3] * 2]
     assert latest.arrays["optimizer"] == []
@@ -62,18 +62,18 @@ def empty(path: Path) -> None:
 
 @pytest.mark.fault("checkpoint damaged")
 @pytest.mark.parametrize("damage", [cut, alter, empty, Path.unlink])
-def test_a_damaged_one_is_named_and_the_one_before_is_taken(kept, damage, capfd):
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(kept, damage, capfd):
     newest = files(kept)[-1]
     damage(newest)
     assert number(kept) == 2
-    said = capfd.readouterr().err
-    assert said.count("\n") == (damage is not Path.unlink)
-    assert (newest.name in said) == (damage is not Path.unlink)
+    errors = capfd.readouterr().err
+    assert errors.count("\n") == (damage is not Path.unlink)
+    assert (newest.name in errors) == (damage is not Path.unlink)
 
 
 @pytest.mark.fault("checkpoint damaged")
 @pytest.mark.parametrize("damage", [cut, alter, empty, Path.unlink])
-def test_two_damaged_ones_are_a_clean_start_of_the_same_run(kept, damage, capfd):
+def test_two_damaged_checkpoints_restart_the_same_run(kept, damage, capfd):
     for path in files(kept):
         damage(path)
     assert number(kept) is None
@@ -83,7 +83,7 @@ def test_two_damaged_ones_are_a_clean_start_of_the_same_run(kept, damage, capfd)
     assert number(again) == 7
 
 
-def test_an_empty_folder_is_a_clean_start(tmp_path):
+def test_an_empty_folder_starts_a_new_run(tmp_path):
     (tmp_path / "a1").mkdir()
     (tmp_path / "a1/origin").touch()
     kept = Checkpoints(tmp_path / "a1")
@@ -91,29 +91,29 @@ def test_an_empty_folder_is_a_clean_start(tmp_path):
     assert len(kept.origin) == 32
 
 
-def test_a_checkpoint_of_another_training_is_not_used(kept, tmp_path, capfd):
+def test_a_checkpoint_of_another_run_is_not_used(kept, tmp_path, capfd):
     other = Checkpoints(tmp_path / "cnn3" / "b2")
     other.save(9, state(9))
     files(other)[0].rename(kept._folder / files(other)[0].name)
     assert number(kept) == 3
-    assert "it is of another training" in capfd.readouterr().err
+    assert "it belongs to another run" in capfd.readouterr().err
 
 
-def test_older_trainings_of_the_architecture_alone_are_superseded(kept, tmp_path):
+def test_only_older_runs_of_the_architecture_are_superseded(kept, tmp_path):
     Checkpoints(tmp_path / "cnn4/a1")
     older = Checkpoints(tmp_path / "cnn3/older")
     older.save(0, state(0))
-    heard = []
-    kept.supersede(heard.append)
+    origins = []
+    kept.supersede(origins.append)
     assert [path.name for path in older._folder.iterdir()] == ["origin"]
-    kept.supersede(lambda origin: not heard.append(origin))
+    kept.supersede(lambda origin: not origins.append(origin))
     assert [path.name for path in (tmp_path / "cnn3").iterdir()] == ["a1"]
-    assert heard == [older.origin] * 2
+    assert origins == [older.origin] * 2
     assert number(kept) == 3
     assert (tmp_path / "cnn4/a1/origin").exists()
 
 
-def test_a_training_is_discarded_by_its_origin(place):
+def test_a_run_is_discarded_by_its_origin(place):
     first, second = (Checkpoints(Path(".checkpoints") / KEY / name) for name in ("a1", "b2"))
     checkpoint.discard(Path(".checkpoints", KEY), "0" * 32)
     assert first._folder.exists()
@@ -133,7 +133,7 @@ def small_disk(tmp_path) -> Path:
 
 
 @pytest.mark.fault("disk full at a checkpoint")
-def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_before(small_disk):
+def test_a_full_disk_is_one_line_and_leaves_earlier_checkpoints(small_disk):
     kept = Checkpoints(small_disk / "a1")
     for epoch in range(3):
         kept.save(epoch, state(epoch, size=25_000))
@@ -145,12 +145,12 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoints_before(small_disk):
     assert number(kept) == 3
 
 
-def test_one_training_of_an_architecture_at_a_time(packed):
+def test_only_one_training_of_an_architecture_runs_at_a_time(packed):
     loaded = params.load()
     with (
         checkpoint.opened(KEY, loaded),
         checkpoint.opened("cnn3", loaded),
-        pytest.raises(UserError, match="cnn3_gray is being trained in this checkout already"),
+        pytest.raises(UserError, match="cnn3_gray is already being trained in this checkout"),
         checkpoint.opened(KEY, loaded),
     ):
         pass
@@ -158,7 +158,7 @@ def test_one_training_of_an_architecture_at_a_time(packed):
         pass
 
 
-def test_a_training_that_diverged_leaves_no_checkpoint_another_failure_does(packed):
+def test_a_diverged_run_leaves_no_checkpoint_other_failures_do(packed):
     loaded = params.load()
     for failure, left in ((UserError, 1), (checkpoint.Diverged, 0)):
         with pytest.raises(failure), checkpoint.opened(KEY, loaded) as kept:
@@ -183,7 +183,7 @@ def identities(loaded: params.Params) -> set[str]:
     return {checkpoint.identity(KEY, dataclasses.replace(loaded, **change)) for change in changed}
 
 
-def test_whatever_decides_a_training_changes_its_identity(packed, monkeypatch):
+def test_everything_that_determines_a_run_changes_its_identity(packed, monkeypatch):
     loaded = params.load()
     own = checkpoint.identity(KEY, loaded)
     assert own == checkpoint.identity(KEY, params.load())

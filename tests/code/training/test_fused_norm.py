@@ -1,4 +1,4 @@
-"""Batch-norm in one kernel."""
+"""Fused batch-norm equals the layer of Keras."""
 
 import keras
 import numpy as np
@@ -10,13 +10,13 @@ from unveil.training.fused_norm import fused_norm
 
 NORM = keras.layers.BatchNormalization
 FACES = np.random.default_rng(0).normal(3, 2, (8, 6, 6, 3)).astype("float32")
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05}  # of numbers about 1
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05}  # for values about 1
 
 
 def learned(precision="float32", **norm):
-    """Learn a little; give the losses, some answers and all weights."""
+    """Train briefly; return the losses, some predictions and all weights."""
     keras.utils.set_random_seed(0)
-    with devices.precisely(precision):
+    with devices.dtype_policy(precision):
         faces = keras.Input(FACES.shape[1:])
         x = keras.layers.Conv2D(4, 3, use_bias=False)(faces)
         x = keras.ops.relu(NORM(momentum=0.8, epsilon=1e-2, **norm)(x))
@@ -30,7 +30,7 @@ def learned(precision="float32", **norm):
 
 @pytest.mark.parametrize("precision", TOLERANCE)
 @pytest.mark.parametrize("norm", [{}, {"scale": False}, {"center": False}])
-def test_it_learns_and_answers_what_that_of_keras_does(precision, norm):
+def test_it_trains_and_predicts_like_the_layer_of_keras(precision, norm):
     theirs = learned(precision, **norm)
     with fused_norm():
         own = learned(precision, **norm)
@@ -44,19 +44,19 @@ def kernels(norm, *, training=True):
     return sum(one.type == "FusedBatchNormV3" for one in traced.graph.get_operations())
 
 
-def test_only_what_learns_over_pictures_in_the_block_is_one_kernel(monkeypatch):
+def test_only_trainable_image_norms_in_the_block_are_fused(monkeypatch):
     norm, frozen = NORM(), NORM(trainable=False)
     with fused_norm():
         assert kernels(norm) == 1
         assert kernels(frozen) == kernels(norm, training=False) == kernels(NORM(axis=1)) == 0
         assert NORM()(FACES[:, 0, 0], training=True).shape == (8, 3)
     assert kernels(norm) == 0
-    monkeypatch.setattr(devices, "visible", lambda: ["cpu:0", "cpu:1"])
+    monkeypatch.setattr(devices, "visible_devices", lambda: ["cpu:0", "cpu:1"])
     with fused_norm():
         assert kernels(norm) == 0
 
 
-def test_it_follows_the_variance_of_the_batch_and_not_of_what_it_was_drawn_from():
+def test_it_tracks_the_biased_variance_of_the_batch():
     norm = NORM(momentum=0.0)
     with fused_norm():
         norm(FACES[:1, :1, :2], training=True)

@@ -1,4 +1,4 @@
-"""The optimizer of every stage."""
+"""AdamW equals that of Keras and evaluates the schedule once per step."""
 
 import keras
 import numpy as np
@@ -24,20 +24,20 @@ def learned(optimizer):
 
 
 @pytest.mark.parametrize("average", [{}, {"use_ema": True, "ema_momentum": 0.9}])
-@pytest.mark.parametrize("asked", [rate, lambda: 3e-3])
-def test_it_learns_what_that_of_keras_learns_to_the_bit(asked, average):
-    own = learned(AdamW(asked(), decay=0.05, **average))
-    theirs = learned(keras.optimizers.AdamW(asked(), weight_decay=0.05, **average))
+@pytest.mark.parametrize("rate_of", [rate, lambda: 3e-3])
+def test_it_equals_adamw_of_keras_bit_for_bit(rate_of, average):
+    own = learned(AdamW(rate_of(), decay=0.05, **average))
+    theirs = learned(keras.optimizers.AdamW(rate_of(), weight_decay=0.05, **average))
     assert all(np.array_equal(*pair) for pair in zip(own, theirs, strict=True))
 
 
-def test_the_schedule_is_asked_once_a_step():
+def test_the_schedule_is_evaluated_once_per_step():
     class Counted(keras.optimizers.schedules.CosineDecay):
-        asked = 0
+        calls = 0
 
         def __call__(self, step):
-            Counted.asked += 1
+            Counted.calls += 1
             return super().__call__(step)
 
     learned(AdamW(Counted(1e-2, 20), decay=0.05))
-    assert Counted.asked <= 2  # once for each of two graphs: the first step makes variables
+    assert Counted.calls <= 2  # once for each of two graphs: the first step makes variables

@@ -1,4 +1,4 @@
-"""Killed with SIGKILL at random moments and run again, a training ends with the same bits."""
+"""A run killed with SIGKILL at random moments and resumed ends with the same bits."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from unveil.common.paths import MODELS
 from unveil.experiments import tracked_training
 from unveil.registry import connection
 from unveil.training import train as trains
-from unveil.training.callbacks import Draws
+from unveil.training.callbacks import SeedEachEpoch
 
 TRAININGS = [
     ("cnn3_gray", "plateau", "float32"),
@@ -40,9 +40,9 @@ def start(folder: Path, *training: str, **kill: str) -> subprocess.Popen:
 
 
 def ended(process: subprocess.Popen) -> str:
-    said, complained = process.communicate(timeout=300)
-    assert process.returncode == 0, complained[-3000:]
-    return said
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    return output
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def uninterrupted() -> dict:
 
 
 def whole(uninterrupted: dict, place: Path, training: tuple[str, ...]) -> str:
-    """What the training says when nothing kills it; asked once for each."""
+    """The output of an uninterrupted run; cached."""
     if training not in uninterrupted:
         uninterrupted[training] = ended(start(place, *training))
     return uninterrupted[training]
@@ -68,7 +68,7 @@ def whole(uninterrupted: dict, place: Path, training: tuple[str, ...]) -> str:
         pytest.param(TRAININGS[2], 0, marks=pytest.mark.slow),
     ],
 )
-def test_killed_twice_in_each_stage_it_ends_with_the_same_weights(
+def test_a_run_killed_twice_in_each_stage_ends_with_the_same_weights(
     packed, uninterrupted, training, seed
 ):
     expected = whole(uninterrupted, packed, training)
@@ -83,14 +83,14 @@ def test_killed_twice_in_each_stage_it_ends_with_the_same_weights(
 
 
 @pytest.mark.fault("two trainings of one architecture")
-def test_of_two_at_once_one_is_refused_and_the_other_unharmed(packed, uninterrupted):
+def test_of_two_concurrent_runs_one_is_refused_and_the_other_unharmed(packed, uninterrupted):
     training = TRAININGS[0]
     expected = whole(uninterrupted, packed, training)
     both = [start(packed, *training) for _ in range(2)]
-    said = [process.communicate(timeout=300) for process in both]
+    outputs = [process.communicate(timeout=300) for process in both]
     assert sorted(process.returncode for process in both) == [0, 1]
-    assert expected in [out for out, _ in said]
-    assert any("cnn3_gray is being trained in this checkout already" in err for _, err in said)
+    assert expected in [out for out, _ in outputs]
+    assert any("cnn3_gray is already being trained in this checkout" in err for _, err in outputs)
 
 
 @pytest.mark.fault("SIGKILL of a training, stage 2")
@@ -102,17 +102,17 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_not_the_result(packed, uninterr
     newest = max((packed / ".checkpoints").rglob("*.npz"))
     newest.write_bytes(newest.read_bytes()[:-1])
     again = start(packed, *training)
-    said, complained = again.communicate(timeout=300)
-    assert f"{newest.name} is not used" in complained
-    assert said == expected
+    output, errors = again.communicate(timeout=300)
+    assert f"{newest.name} is not used" in errors
+    assert output == expected
 
 
 @pytest.mark.fault("out of memory")
 def test_out_of_memory_is_one_line_and_keeps_the_checkpoints(packed):
     starved = start(packed, *TRAININGS[0], STARVE_AT="2")
-    _, complained = starved.communicate(timeout=300)
+    _, errors = starved.communicate(timeout=300)
     assert starved.returncode == 1
-    assert "UserError: cnn3_gray: out of memory at batch_size 8; lower it\n" in complained
+    assert "UserError: cnn3_gray: out of memory at batch_size 8; lower it\n" in errors
     assert len(list((packed / ".checkpoints").rglob("*.npz"))) == 2
 
 
@@ -125,7 +125,7 @@ def origin(key: str) -> str:
 
 
 @pytest.mark.fault("SIGKILL of a training, its files written")
-def test_killed_before_dvc_has_its_files_it_makes_them_again_and_trains_nothing(
+def test_a_run_killed_before_dvc_cached_its_files_writes_them_again_without_training(
     packed, monkeypatch
 ):
     key, decay, _ = TRAININGS[0]
@@ -137,11 +137,11 @@ def test_killed_before_dvc_has_its_files_it_makes_them_again_and_trains_nothing(
     assert killed.returncode == -9
     before = digest(trains.load(MODELS / key / "model.keras")), origin(key)
     history = pd.read_csv(MODELS / key / "history.csv")
-    shutil.rmtree(MODELS / key)  # as DVC does before it runs the stage again
+    shutil.rmtree(MODELS / key)  # as DVC does before it reruns the stage
 
     monkeypatch.setenv(*away.popitem())
-    monkeypatch.setattr(connection, "ANSWER", 1)
-    monkeypatch.setattr(Draws, "on_epoch_begin", refuse)
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT", 1)
+    monkeypatch.setattr(SeedEachEpoch, "on_epoch_begin", refuse)
     again = tracked_training.train(key, toy(key, decay=decay))
     assert (digest(again.network), origin(key)) == before
     assert pd.read_csv(MODELS / key / "history.csv").equals(history)

@@ -1,7 +1,8 @@
-"""How fast a training is, and why.
+"""Training speed, and where the time goes.
 
-Against the way people mostly train (`usual`), against a backbone that runs in every epoch, without
-one part or another (`own`), against what the machine can at most (`peak`), and with more rows.
-Each way is a process of its own; `turns` lets them learn an epoch at a time, one after the other,
-so that what else the machine does meets all alike. Command: ``unveil bench train``.
+Compares unveil's training with the usual Keras training (`baseline`), with a backbone that runs in
+every epoch, with variants that leave out one part (`own`), with the peak of the machine (`peak`),
+and over growing numbers of rows. Each variant is a process of its own; `turns` alternates them
+epoch by epoch, so that other load on the machine affects all alike. Command:
+``unveil bench train``.
 """

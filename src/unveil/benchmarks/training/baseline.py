@@ -1,8 +1,8 @@
-"""The way people mostly train: a folder of pictures, augmentation by layers, ``fit``.
+"""The baseline: the usual Keras training with an image folder, augmentation layers and ``fit``.
 
-As the guides of Keras and TensorFlow have it: ``image_dataset_from_directory`` with a prefetch,
-``RandomFlip`` and the others in front of the network. The same network, optimizer, loss, batch and
-validation faces; nothing that unveil keeps, records or draws anew from seed and epoch.
+As in the guides of Keras and TensorFlow: ``image_dataset_from_directory`` with prefetching, and
+``RandomFlip`` and other layers in front of the network. Network, optimizer, loss, batch size and
+validation faces are the same; there are no checkpoints, records or seeds per epoch.
 """
 
 import time
@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 
-from unveil.benchmarks.training.networks import built, stage
-from unveil.benchmarks.training.progress import Teller
+from unveil.benchmarks.training.networks import build_network, stage
+from unveil.benchmarks.training.progress import EpochReporter
 from unveil.benchmarks.training.project import PICTURES
 from unveil.config.params import Params
 from unveil.config.schema import Augmentation, Stage
@@ -21,10 +21,10 @@ from unveil.training.loop import set_trainable
 
 
 def learn(key: str, params: Params, epochs: int) -> None:
-    """Learn the last stage of an architecture, epoch by epoch."""
+    """Train the last stage of an architecture, epoch by epoch."""
     keras.utils.clear_session()
     last, size = stage(params, key, epochs=epochs), params.data.image_size
-    network = built(params, key)
+    network = build_network(params, key)
     set_trainable(network, last.trainable_from, frozen_norm=params.architectures[key].pretrained)
     model = keras.Sequential(
         [keras.Input((size, size, 1)), *layers(params.training.augmentation), network]
@@ -39,7 +39,7 @@ def learn(key: str, params: Params, epochs: int) -> None:
 
 
 def layers(amount: Augmentation) -> list[keras.layers.Layer]:
-    """Give Keras's layers for the same random changes of a face."""
+    """Return the Keras layers for the same augmentation."""
     turn, shift, zoom, edge = amount.rotation, amount.shift, amount.zoom, "nearest"
     made = keras.layers
     offered: list[tuple[object, Callable[[], keras.layers.Layer]]] = [
@@ -78,10 +78,10 @@ def _pictures(folder: Path, params: Params) -> Any:
 class _Turns(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, epochs: int) -> None:
         super().__init__()
-        self._teller = Teller(epochs)
+        self._reporter = EpochReporter(epochs)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._teller.tell(time.perf_counter() - self._began)
+        self._reporter.report(time.perf_counter() - self._began)

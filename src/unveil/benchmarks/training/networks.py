@@ -1,4 +1,4 @@
-"""The networks that are measured, and the stage in which: random weights, the last stage."""
+"""The networks and the training stage that are measured: random weights, by default last stage."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,24 +11,24 @@ if TYPE_CHECKING:
     import keras
 
 
-def built(params: Params, key: str) -> "keras.Model":
-    """Build an architecture with random weights: learned ones are as quick, and not always here."""
+def build_network(params: Params, key: str) -> "keras.Model":
+    """Build an architecture with random weights: as fast as pretrained ones, without a download."""
     entry = params.architectures[key]
     if isinstance(entry, Transfer):
         entry = replace(entry, weights="none")
     return entry.build(params.data.image_size, len(params.classes))
 
 
-def changed(params: Params, **changes: Any) -> Params:
-    """Give the parameters with another word in ``training``."""
+def with_training(params: Params, **changes: Any) -> Params:
+    """Return the parameters with changes in ``training``."""
     training: Training = replace(params.training, **changes)  # type: ignore[type-var]
     return replace(params, training=training)
 
 
 def stage(params: Params, key: str, *, epochs: int, number: int = -1) -> Stage:
-    """Give a stage of an architecture that takes so many epochs, whatever is learned.
+    """Return a stage of an architecture that always runs ``epochs`` epochs.
 
-    Without an average of the weights: the usual way has none with statistics of its own.
+    Without averaged weights, which the baseline does not have either.
     """
     chosen = params.schedules[key].stages[number]
     return replace(chosen, epochs=epochs, patience=epochs + 1, ema=0.0)  # type: ignore[type-var]

@@ -1,7 +1,7 @@
-"""unveil's own way to learn, whole and with a part of it left out, and two that do not alternate.
+"""The variants: unveil's own training, complete and with one part left out, and two of stage 1.
 
-Each takes the key of an architecture, the parameters and the number of epochs, and says every epoch
-through a `Teller`.
+Each takes the key of an architecture, the parameters and the number of epochs, and reports every
+epoch through an `EpochReporter`.
 """
 
 import functools
@@ -17,21 +17,21 @@ from typing import Any
 import keras
 
 from unveil.benchmarks.training import peak
-from unveil.benchmarks.training.networks import built, changed, stage
-from unveil.benchmarks.training.progress import Teller, say
+from unveil.benchmarks.training.networks import build_network, stage, with_training
+from unveil.benchmarks.training.progress import EpochReporter, write_line
 from unveil.config.params import Params
 from unveil.config.schema import STILL, Precision, Stage
 from unveil.data import dataset
 from unveil.training import devices
 from unveil.training import train as trains
-from unveil.training.callbacks import BestWeights, Epochs, Record, Row
+from unveil.training.callbacks import BestWeights, EpochHistory, Record, Row
 from unveil.training.checkpoint import Checkpoints
 from unveil.training.fused_norm import fused_norm
-from unveil.training.loop import Course
+from unveil.training.loop import TrainingLoop
 
 
-class WithoutInput(Course):
-    """Learns one batch again and again."""
+class WithoutInput(TrainingLoop):
+    """Trains on the same batch repeatedly: no input pipeline."""
 
     def _batches(self, inputs: Any, *, start: int) -> Any:
         from tensorflow.data import Dataset
@@ -42,88 +42,98 @@ class WithoutInput(Course):
         return same
 
 
-class WithoutOptimizer(Course):
-    """Moves the weights in the cheapest way that still needs every gradient."""
+class WithoutOptimizer(TrainingLoop):
+    """Uses plain SGD, the cheapest update that still needs every gradient."""
 
     def _optimizer(self, stage: Stage, *, steps: int) -> keras.optimizers.Optimizer:
         return keras.optimizers.SGD(stage.learning_rate)
 
 
-class WithoutPython(Course):
-    """Comes back to Python once in an epoch."""
+class WithoutPython(TrainingLoop):
+    """Returns to Python once per epoch (``steps_per_execution``)."""
 
-    def _learner(self, stage: Stage) -> Any:
-        learner, prepare = super()._learner(stage)
+    def _model(self, stage: Stage) -> Any:
+        learner, prepare = super()._model(stage)
         steps = -(-len(self.faces) // self.training.batch_size)
         learner.compile = functools.partial(learner.compile, steps_per_execution=steps)
         return learner, prepare
 
 
-class EveryEpoch(Course):
-    """Runs a backbone that does not learn in every epoch, on faces that are changed anew."""
+class EveryEpoch(TrainingLoop):
+    """Runs the frozen backbone in every epoch, on newly augmented faces."""
 
-    def _learner(self, stage: Stage) -> Any:
-        return super()._learner(replace(stage, trainable_from="all"))  # type: ignore[type-var]
+    def _model(self, stage: Stage) -> Any:
+        return super()._model(replace(stage, trainable_from="all"))  # type: ignore[type-var]
 
 
 def _learn(
-    kind: type[Course], key: str, params: Params, epochs: int, precision: Precision = "float32"
+    kind: type[TrainingLoop],
+    key: str,
+    params: Params,
+    epochs: int,
+    precision: Precision = "float32",
 ) -> None:
-    teller = Teller(epochs)
+    reporter = EpochReporter(epochs)
 
     def record(row: Row) -> None:
-        teller.tell(row["seconds"], kept=time.time() - row["timestamp"] / 1000)
+        reporter.report(row["seconds"], kept=time.time() - row["timestamp"] / 1000)
 
-    with _course(kind, key, params, record, precision) as course:
-        course.run(stage(params, key, epochs=epochs), 1, None)
+    with _training_loop(kind, key, params, record, precision) as loop:
+        loop.run(stage(params, key, epochs=epochs), 1, None)
 
 
-def _automatically(key: str, params: Params, epochs: int) -> None:
-    _learn(Course, key, params, epochs, devices.precision(key, changed(params, precision="auto")))
+def _auto_precision(key: str, params: Params, epochs: int) -> None:
+    _learn(
+        TrainingLoop,
+        key,
+        params,
+        epochs,
+        devices.precision(key, with_training(params, precision="auto")),
+    )
 
 
 def _without_augmentation(key: str, params: Params, epochs: int) -> None:
-    _learn(Course, key, changed(params, augmentation=STILL), epochs)
+    _learn(TrainingLoop, key, with_training(params, augmentation=STILL), epochs)
 
 
-def _frozen(kind: type[Course], key: str, params: Params, epochs: int) -> None:
+def _frozen(kind: type[TrainingLoop], key: str, params: Params, epochs: int) -> None:
     rows: list[Row] = []
     first = stage(params, key, epochs=epochs, number=0)
-    with _course(kind, key, params, rows.append) as course:
-        passed = _pass_seconds(course, first) if kind is Course else 0.0
-        course.run(first, 1, None)
-    # The first epoch builds the graph, here as there.
+    with _training_loop(kind, key, params, rows.append) as loop:
+        passed = _pass_seconds(loop, first) if kind is TrainingLoop else 0.0
+        loop.run(first, 1, None)
+    # The first epoch of each variant builds the graph.
     seconds = statistics.median(row["seconds"] for row in rows[1:])
-    say(seconds=seconds, passed=passed, macro_f1=max(row["val_macro_f1"] for row in rows))
+    write_line(seconds=seconds, passed=passed, macro_f1=max(row["val_macro_f1"] for row in rows))
 
 
-def _pass_seconds(course: Course, first: Stage) -> float:
-    _, prepare = course._learner(first)
-    prepare(course.validation.images)
+def _pass_seconds(loop: TrainingLoop, first: Stage) -> float:
+    _, prepare = loop._model(first)
+    prepare(loop.validation.images)
     began = time.perf_counter()
-    for faces in (course.faces, course.validation):
+    for faces in (loop.faces, loop.validation):
         prepare(faces.images)
     return time.perf_counter() - began
 
 
 @contextmanager
-def _course(
-    kind: type[Course],
+def _training_loop(
+    kind: type[TrainingLoop],
     key: str,
     params: Params,
     record: Record,
     precision: Precision = "float32",
-) -> Iterator[Course]:
+) -> Iterator[TrainingLoop]:
     keras.utils.clear_session()
-    trains.repeat_to_the_bit()
+    trains.enable_determinism()
     keras.utils.set_random_seed(params.training.seed)
-    # Not before: a session that is cleared forgets in what precision it computes.
+    # After clear_session, which resets the dtype policy.
     with (
-        devices.precisely(precision),
+        devices.dtype_policy(precision),
         fused_norm(),
         tempfile.TemporaryDirectory(dir=".") as folder,
     ):
-        network = built(params, key)
+        network = build_network(params, key)
         yield kind(
             network=network,
             faces=dataset.load("train"),
@@ -131,20 +141,20 @@ def _course(
             training=params.training,
             frozen_norm=params.architectures[key].pretrained,
             best=BestWeights(network),
-            epochs=Epochs(key, 1),
-            kept=Checkpoints(Path(folder) / "bench"),
+            epochs=EpochHistory(key, 1),
+            checkpoints=Checkpoints(Path(folder) / "bench"),
             record=record,
         )
 
 
-WAYS: dict[str, Callable[[str, Params, int], None]] = {
-    "unveil": functools.partial(_learn, Course),
-    "auto": _automatically,
+VARIANTS: dict[str, Callable[[str, Params, int], None]] = {
+    "unveil": functools.partial(_learn, TrainingLoop),
+    "auto": _auto_precision,
     "input": functools.partial(_learn, WithoutInput),
     "augmentation": _without_augmentation,
     "optimizer": functools.partial(_learn, WithoutOptimizer),
     "python": functools.partial(_learn, WithoutPython),
-    "cached": functools.partial(_frozen, Course),
+    "cached": functools.partial(_frozen, TrainingLoop),
     "every epoch": functools.partial(_frozen, EveryEpoch),
-    "peak": peak.tell,
+    "peak": peak.report,
 }

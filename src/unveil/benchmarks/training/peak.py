@@ -1,8 +1,8 @@
-"""The most that this machine can: products of large matrices of float32; and what networks ask.
+"""The machine's peak FLOP/s in products of large float32 matrices, and the FLOPs of networks.
 
-Operations are counted by TensorFlow's profiler in the graph of one step of learning: additions and
-multiplications of convolutions and products, forward and back, and of what is done element by
-element, batch-norm as Keras writes it. The optimizer and the augmentation are not in it.
+FLOPs are counted by TensorFlow's profiler in the graph of one training step: convolutions and
+matrix products, forward and backward, and element-wise operations, with Keras's own batch-norm.
+Optimizer and augmentation are not included.
 """
 
 import time
@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from unveil.benchmarks.training.networks import built, changed, stage
-from unveil.benchmarks.training.progress import say
+from unveil.benchmarks.training.networks import build_network, stage, with_training
+from unveil.benchmarks.training.progress import write_line
 from unveil.config.params import Params
 from unveil.training.devices import precision
 from unveil.training.loop import set_trainable
@@ -21,11 +21,11 @@ SIDE = 2048
 """Rows and columns of the matrices; 16 MB each, larger than a core's cache."""
 
 
-def tell(key: str, params: Params, epochs: int) -> None:
-    """Say operations a second at best, and those for an image that is learned or judged."""
+def report(key: str, params: Params, epochs: int) -> None:
+    """Report peak FLOP/s, and FLOPs per training and per validation image."""
     keras.utils.clear_session()
     last = stage(params, key, epochs=epochs)
-    network, size = built(params, key), params.training.batch_size
+    network, size = build_network(params, key), params.training.batch_size
     set_trainable(network, last.trainable_from, frozen_norm=params.architectures[key].pretrained)
     faces = tf.TensorSpec((size, *network.input_shape[1:]), tf.uint8)
 
@@ -35,16 +35,16 @@ def tell(key: str, params: Params, epochs: int) -> None:
             loss = tf.reduce_mean(keras.losses.categorical_crossentropy(answers, answers))
         return tape.gradient(loss, [one.value for one in network.trainable_variables])
 
-    say(
-        peak=measured(),
+    write_line(
+        peak=measure_peak(),
         learned=operations(learned, faces) / size,
         judged=operations(network, faces) / size,
-        bfloat16=float(precision(key, changed(params, precision="auto")) == "bfloat16"),
+        bfloat16=float(precision(key, with_training(params, precision="auto")) == "bfloat16"),
     )
 
 
-def measured(*, side: int = SIDE, repeats: int = 12) -> float:
-    """Give float operations a second of the quickest product of two square matrices."""
+def measure_peak(*, side: int = SIDE, repeats: int = 12) -> float:
+    """Return the FLOP/s of the fastest product of two square matrices."""
     first, second = (tf.random.uniform((side, side), seed=seed) for seed in (0, 1))
     multiplied = tf.function(tf.matmul)
     seconds = []
@@ -56,7 +56,7 @@ def measured(*, side: int = SIDE, repeats: int = 12) -> float:
 
 
 def operations(function: Any, *shapes: tf.TensorSpec) -> int:
-    """Count the float operations of a function's graph, once through."""
+    """Count the float operations of one execution of a function's graph."""
     graph = tf.function(function).get_concrete_function(*shapes).graph
     profiler = tf.compat.v1.profiler
     wanted = {**profiler.ProfileOptionBuilder.float_operation(), "output": "none"}

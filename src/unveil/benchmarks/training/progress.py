@@ -1,4 +1,4 @@
-"""What a way to learn says of itself, and when it waits: the other end of `turns`."""
+"""The protocol of a variant's process with `turns`: report an epoch, wait for the next turn."""
 
 import json
 import sys
@@ -7,46 +7,46 @@ import time
 from pathlib import Path
 
 
-class Teller:
-    """Says each epoch on a line of JSON, then waits for its turn."""
+class EpochReporter:
+    """Reports each epoch as a line of JSON, then waits for the next turn."""
 
     def __init__(self, epochs: int) -> None:
         self._left = epochs
         self._cpu = time.process_time()
 
-    def tell(self, seconds: float, *, kept: float = 0.0, **more: float) -> None:
-        """Say what an epoch took, and wait for the line that asks for the next."""
+    def report(self, seconds: float, *, kept: float = 0.0, **more: float) -> None:
+        """Report an epoch, and wait for the line that requests the next one."""
         cpu = time.process_time() - self._cpu
-        say(seconds=seconds, cpu=cpu, kept=kept, megabytes=MEMORY.most, **more)
+        write_line(seconds=seconds, cpu=cpu, kept=kept, megabytes=MEMORY.peak, **more)
         self._left -= 1
         if self._left:
             sys.stdin.readline()
         self._cpu = time.process_time()
 
 
-class Memory(threading.Thread):
-    """Looks forty times a second at how much memory this process has that no file backs, in MB.
+class MemoryMonitor(threading.Thread):
+    """Samples the anonymous memory of this process, in MB, forty times per second.
 
-    What is mapped from a file is not in it: the system takes such pages back when it needs them.
+    File-backed pages are not included: the system can reclaim them.
     """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.most = 0.0
+        self.peak = 0.0
 
     def run(self) -> None:
-        """Look until the process ends."""
+        """Sample until the process ends."""
         while True:
-            self.most = max(self.most, _anonymous())
+            self.peak = max(self.peak, _anonymous())
             time.sleep(0.025)
 
 
-MEMORY = Memory()
+MEMORY = MemoryMonitor()
 
 
-def say(**told: float) -> None:
-    """Say one line of JSON."""
-    print(json.dumps(told), flush=True)
+def write_line(**values: float) -> None:
+    """Write one line of JSON to stdout."""
+    print(json.dumps(values), flush=True)
 
 
 def _anonymous() -> float:

@@ -1,4 +1,4 @@
-"""A project of few faces to learn from: drawn ones, or some of those that are packed here."""
+"""A small temporary project: synthetic faces, or a subset of the packed faces."""
 
 import shutil
 from pathlib import Path
@@ -15,31 +15,31 @@ from unveil.data.dataset import Faces
 from unveil.data.decoding import resize
 
 PICTURES = Path("pictures")
-"""The same faces as JPEG, in folders named by split and class."""
+"""Folder of the same faces as JPEG, by split and class."""
 
 
-def judged(images: int) -> int:
-    """Say how many faces there are to judge by, for so many to learn from."""
+def validation_count(images: int) -> int:
+    """Return the number of validation faces for ``images`` training faces."""
     return max(32, images // 8)
 
 
 def make(folder: Path, *, images: int, recipe: str, drawn: bool) -> None:
-    """Make a project in a folder: parameters, packed faces, and the same faces as pictures.
+    """Create a project in a folder: parameters, packed faces, and the same faces as pictures.
 
-    A ``UserError`` says how many are packed where that is too few.
+    Raises ``UserError`` if too few faces are packed.
     """
     shutil.copy(PARAMS, folder)
     if recipe:
         params.choose_recipe(recipe, folder / PARAMS)
     loaded = params.load(folder / PARAMS)
-    for name, count in (("train", images), ("validation", judged(images))):
+    for name, count in (("train", images), ("validation", validation_count(images))):
         faces = _drawn(count, loaded, name) if drawn else _some(count, name)
         _save(folder, name, faces)
         _write(folder / PICTURES / name, faces, loaded.classes)
 
 
-def grown(folder: Path, times: int) -> Path:
-    """Make a project below it that learns from the same faces ``times`` over; gives its folder."""
+def repeat(folder: Path, times: int) -> Path:
+    """Create a project below ``folder`` with each face ``times`` times; returns its folder."""
     larger = folder / f"times{times}"
     larger.mkdir()
     shutil.copy(folder / PARAMS, larger)
@@ -59,7 +59,7 @@ def _drawn(count: int, params: Params, name: str) -> Faces:
     labels = np.arange(count) % len(params.classes)
     seed = (params.data.seed, len(name))
     pictures = [
-        synthetic.face(
+        synthetic.draw_face(
             synthetic.CLASSES[label % len(synthetic.CLASSES)], np.random.default_rng((*seed, n))
         )
         for n, label in enumerate(labels)
@@ -71,7 +71,7 @@ def _drawn(count: int, params: Params, name: str) -> Faces:
 def _some(count: int, name: str) -> Faces:
     faces = dataset.load(name)
     if count > len(faces):
-        raise UserError(f"{count} faces of {name} are asked for, {PACKED} has {len(faces)}")
+        raise UserError(f"{count} faces of {name} are requested, {PACKED} has {len(faces)}")
     return dataset.subset(faces, count, seed=0)
 
 

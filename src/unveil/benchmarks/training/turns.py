@@ -1,7 +1,7 @@
-"""Ways to learn, each in a process of its own, take turns: one epoch of each, then the next.
+"""Training variants in processes of their own, which alternate epoch by epoch.
 
-A process is told ``KEY EPOCHS`` on a line and says one line of JSON for each epoch; after each it
-waits for a line. The first epoch of a way builds its graph and counts for nothing.
+A process receives a line ``KEY EPOCHS`` and writes one line of JSON per epoch; after each it waits
+for another line. The first epoch of a variant builds its graph and is not counted.
 """
 
 import json
@@ -18,25 +18,25 @@ from tqdm import tqdm
 from unveil.common.errors import UserError
 
 Row = dict[str, float]
-"""An epoch: ``seconds``, ``cpu`` seconds of all cores, ``kept`` seconds for its checkpoint and
-``megabytes`` of memory that no file backs, the most until then."""
+"""An epoch: ``seconds``, ``cpu`` seconds over all cores, ``kept`` seconds for its checkpoint, and
+``megabytes``, the peak of anonymous memory so far."""
 
 
-class Way:
-    """One way to learn; `begin` a network, then ask for epoch after epoch."""
+class VariantProcess:
+    """The process of one variant; `start` a network, then request epoch after epoch."""
 
-    def __init__(self, name: str, process: "subprocess.Popen[str]", said: Path) -> None:
-        self._name, self._process, self._said = name, process, said
+    def __init__(self, name: str, process: "subprocess.Popen[str]", log: Path) -> None:
+        self._name, self._process, self._log = name, process, log
 
-    def begin(self, key: str, *, epochs: int) -> Row:
-        """Build a network and learn the first of its epochs."""
-        return self._ask(f"{key} {epochs}")
+    def start(self, key: str, *, epochs: int) -> Row:
+        """Build a network and train its first epoch."""
+        return self._request(f"{key} {epochs}")
 
     def epoch(self) -> Row:
-        """Learn another epoch."""
-        return self._ask("")
+        """Train another epoch."""
+        return self._request("")
 
-    def _ask(self, line: str) -> Row:
+    def _request(self, line: str) -> Row:
         assert self._process.stdin and self._process.stdout
         try:
             self._process.stdin.write(f"{line}\n")
@@ -44,53 +44,55 @@ class Way:
             answer: Row = json.loads(self._process.stdout.readline())
         except (OSError, ValueError):
             self._process.wait()
-            lines = self._said.read_text().splitlines()
+            lines = self._log.read_text().splitlines()
             last = [line for line in lines if line[:1].strip()] or ["no reason"]
-            raise UserError(f"learning the way {self._name!r} ended: {last[-1]}") from None
+            raise UserError(f"training variant {self._name!r} failed: {last[-1]}") from None
         return answer
 
 
 @contextmanager
-def way(folder: Path, name: str) -> Iterator[Way]:
-    """Start a way to learn in a project; it ends with the block."""
-    with tempfile.NamedTemporaryFile("w", suffix=".log") as said:
+def start_variant(folder: Path, name: str) -> Iterator[VariantProcess]:
+    """Start the process of a variant in a project; it ends with the block."""
+    with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "unveil.benchmarks.training.variants", name],
             cwd=folder,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=log,
             text=True,
         )
         try:
-            yield Way(name, process, Path(said.name))
+            yield VariantProcess(name, process, Path(log.name))
         finally:
             process.kill()
             process.communicate()
 
 
 @contextmanager
-def crew(folder: Path, names: Iterable[str]) -> Iterator[dict[str, Way]]:
-    """Start several ways to learn in a project; they end with the block."""
+def start_variants(folder: Path, names: Iterable[str]) -> Iterator[dict[str, VariantProcess]]:
+    """Start the processes of several variants in a project; they end with the block."""
     with ExitStack() as stack:
-        yield {name: stack.enter_context(way(folder, name)) for name in names}
+        yield {name: stack.enter_context(start_variant(folder, name)) for name in names}
 
 
-def alternate(ways: dict[str, Way], key: str, *, epochs: int) -> dict[str, list[Row]]:
-    """Let each way learn ``epochs`` epochs beside one that counts for nothing, turn by turn."""
-    rows: dict[str, list[Row]] = {name: [] for name in ways}
-    with tqdm(total=(epochs + 1) * len(ways), desc=key, unit=" epochs") as progress:
-        for one in ways.values():
-            one.begin(key, epochs=epochs + 1)
+def alternate(
+    variants: dict[str, VariantProcess], key: str, *, epochs: int
+) -> dict[str, list[Row]]:
+    """Train ``epochs`` epochs of each variant in turn, after a first one that is not counted."""
+    rows: dict[str, list[Row]] = {name: [] for name in variants}
+    with tqdm(total=(epochs + 1) * len(variants), desc=key, unit=" epochs") as progress:
+        for one in variants.values():
+            one.start(key, epochs=epochs + 1)
             progress.update()
         for _ in range(epochs):
-            for name, one in ways.items():
+            for name, one in variants.items():
                 rows[name].append(one.epoch())
                 progress.update()
     return rows
 
 
-def best(rows: list[Row]) -> Row:
-    """Give the quickest epoch; what slowed the others was the machine."""
+def fastest(rows: list[Row]) -> Row:
+    """Return the fastest epoch; the others were slowed by other load on the machine."""
     return min(rows, key=lambda row: row["seconds"])

@@ -1,6 +1,6 @@
-"""A process that learns in one way, epoch by epoch as it is asked to.
+"""The process of one variant, which trains epoch by epoch on request.
 
-``python -m unveil.speed.ways NAME`` in a project's folder, as `turns` starts it.
+``python -m unveil.benchmarks.training.variants NAME`` in a project's folder, as `turns` starts it.
 """
 
 import sys
@@ -12,21 +12,21 @@ from unveil.config import params
 from unveil.config.params import Params
 
 Learn = Callable[[str, Params, int], None]
-"""Learns an architecture for some epochs, and says each through a `Teller`."""
+"""Trains an architecture for some epochs, and reports each through an `EpochReporter`."""
 
 
 def main(name: str) -> None:
-    """Answer every ``KEY EPOCHS`` until there is no more to answer."""
+    """Process lines ``KEY EPOCHS`` until stdin is closed."""
     MEMORY.start()
-    learn, loaded = _way(name), params.load()
+    learn, loaded = _variant(name), params.load()
     for line in iter(sys.stdin.readline, ""):
         key, epochs = line.split()
         learn(key, loaded, int(epochs))
 
 
-def _way(name: str) -> Learn:
-    if name == "usual":
-        # Keras as it comes, without what `unveil.backend` sets up.
+def _variant(name: str) -> Learn:
+    if name == "baseline":
+        # Keras as installed, without the settings of `unveil.common.backend`.
         from unveil.benchmarks.training import baseline
 
         return baseline.learn
@@ -34,7 +34,7 @@ def _way(name: str) -> Learn:
 
     from unveil.benchmarks.training import own
 
-    return own.WAYS[name]
+    return own.VARIANTS[name]
 
 
 if __name__ == "__main__":

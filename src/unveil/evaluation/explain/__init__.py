@@ -1,9 +1,9 @@
-"""a trained network -> what its answers rest on, whether to believe that, and what it gets wrong.
+"""A trained network -> saliency maps, their faithfulness, and contact sheets of its errors.
 
-Takes ``data/04_models/ARCH``, its report and the packed test split; makes in
+Takes ``data/04_models/ARCH``, its report and the packed test split; writes to
 ``data/05_reports/explanations/ARCH`` ``explanation.json``, ``maps.png`` (Grad-CAM, LayerCAM and
-occlusion, averaged for each class), ``faithfulness.png`` and ``sheets.html``. No stage of dvc.yaml:
-nothing is decided by it. Command: ``unveil explain ARCH``.
+occlusion, averaged per class), ``faithfulness.png`` and ``sheets.html``. Not a stage of dvc.yaml:
+nothing depends on it. Command: ``unveil explain ARCH``.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from unveil.common.errors import UserError
-from unveil.common.files import existing, read_json, replacing, sha256, write_json
+from unveil.common.files import atomic_write, read_json, require_path, sha256, write_json
 from unveil.common.paths import EXPLANATIONS, MODELS, REPORTS
 from unveil.config.params import Params
 from unveil.data import dataset
@@ -26,56 +26,59 @@ from unveil.training import train
 
 
 def explain(key: str, params: Params) -> dict[str, Any]:
-    """Explain one evaluated architecture; ``UserError`` where its report is of another network."""
-    path = existing(MODELS / params.named(key) / "model.keras", made_by=f"unveil train {key}")
+    """Explain one evaluated architecture; ``UserError`` if its report is of another network."""
+    path = require_path(
+        MODELS / params.require_architecture(key) / "model.keras", made_by=f"unveil train {key}"
+    )
     digest = sha256(path)
     answers = _answers(key, digest)
     network, test = train.load(path), dataset.load("test")
-    with replacing(EXPLANATIONS / key) as folder:
+    with atomic_write(EXPLANATIONS / key) as folder:
         folder.mkdir(parents=True)
-        judged = _maps(folder, network, test, params)
-        found = {"architecture": key, "model_digest": digest, **judged}
-        write_json(folder / "explanation.json", found)
+        faithful = _maps(folder, network, test, params)
+        result = {"architecture": key, "model_digest": digest, **faithful}
+        write_json(folder / "explanation.json", result)
         chosen = sheets.sheets(answers, shown=params.report.shown)
         shown = _pictures(network, test, chosen) if params.report.thumbnails else {}
-        said = {"architecture": key, "thumbnails": params.report.thumbnails}
-        sheets.write(folder / "sheets.html", chosen, answers, shown, **said)
-    return found
+        context = {"architecture": key, "thumbnails": params.report.thumbnails}
+        sheets.write(folder / "sheets.html", chosen, answers, shown, **context)
+    return result
 
 
 def _answers(key: str, digest: str) -> pd.DataFrame:
-    """Give the predictions of the test split, in packed order, with each face's name."""
+    """Read the predictions for the test split, in packed order, with each face's member name."""
     report = read_json(REPORTS / key / "metrics.json", made_by=f"unveil evaluate {key}")
     if report["model_digest"] != digest:
-        raise UserError(f"the report of {key} is of another network; `unveil evaluate {key}`")
+        message = f"the report of {key} belongs to another network"
+        raise UserError(f"{message}; `unveil evaluate {key}` writes a new one")
     answers = predictions.rows(REPORTS / key, made_by=f"unveil evaluate {key}")
-    return answers.assign(member=dataset.rows("test")["member"])
+    return answers.assign(member=dataset.load_metadata("test")["member"])
 
 
 def _maps(folder: Path, network: Any, test: Faces, params: Params) -> dict[str, Any]:
     some = dataset.subset(test, params.report.explained, seed=params.data.seed)
     predict = partial(probabilities, network)
-    asked = predict(some.images).argmax(1)
+    predicted = predict(some.images).argmax(1)
     drawn = {
-        **saliency.activations(network, some.images, asked),
-        "occlusion": saliency.occlusion(predict, some.images, asked),
+        **saliency.activation_maps(network, some.images, predicted),
+        "occlusion": saliency.occlusion(predict, some.images, predicted),
     }
-    pictures.averages(folder / "maps.png", drawn, asked, params.classes)
+    pictures.averages(folder / "maps.png", drawn, predicted, params.classes)
     drawn["random"] = faithfulness.random_maps(len(some), some.images.shape[1])
-    courses = {
-        method: faithfulness.courses(predict, some.images, asked, one)
+    curves = {
+        method: faithfulness.perturbation_curves(predict, some.images, predicted, one)
         for method, one in drawn.items()
     }
-    pictures.courses(folder / "faithfulness.png", courses)
-    return {"images": len(some), **faithfulness.judged(courses)}
+    pictures.perturbation_curves(folder / "faithfulness.png", curves)
+    return {"images": len(some), **faithfulness.summarize(curves)}
 
 
 def _pictures(network: Any, test: Faces, chosen: list[Sheet]) -> Pictures:
     rows = sorted({place for sheet in chosen for place in sheet.rows})
     faces = test.images[rows]
-    asked = probabilities(network, faces).argmax(1)
-    heat = pictures.scaled(saliency.activations(network, faces, asked)["layercam"])
+    predicted = probabilities(network, faces).argmax(1)
+    heat = pictures.rescale(saliency.activation_maps(network, faces, predicted)["layercam"])
     return {
-        place: [face[..., 0], pictures.overlaid(face[..., 0], own)]
+        place: [face[..., 0], pictures.overlay(face[..., 0], own)]
         for place, face, own in zip(rows, faces, heat, strict=True)
     }

@@ -1,4 +1,4 @@
-"""What explanations look like: averaged maps and the courses they are judged by."""
+"""Charts of an explanation: averaged saliency maps, deletion and insertion curves, overlays."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from unveil.evaluation.explain.faithfulness import STEPS
 from unveil.evaluation.explain.saliency import Indices, Maps
-from unveil.rendering.plots import picture
+from unveil.rendering.plots import saved_figure
 
 HEAT = "inferno"
 
@@ -17,15 +17,15 @@ HEAT = "inferno"
 def averages(
     path: Path, maps: Mapping[str, Maps], answers: Indices, classes: Sequence[str]
 ) -> None:
-    """Draw the mean map of each class that was answered (columns), one row for each method.
+    """Draw the mean map of each predicted class (columns) for each method (rows).
 
-    No face is in it: each face's map counts alike, its highest value is 1.
+    The chart contains no face. Each map is scaled to a maximum of 1 before averaging.
     """
-    with picture(path, 1.5 * len(classes) + 0.6, 1.7 * len(maps) + 0.5) as figure:
+    with saved_figure(path, 1.5 * len(classes) + 0.6, 1.7 * len(maps) + 0.5) as figure:
         grid = figure.subplots(len(maps), len(classes), squeeze=False)
         for row, (method, values) in zip(grid, maps.items(), strict=True):
             for place, (axes, name) in enumerate(zip(row, classes, strict=True)):
-                own = scaled(values)[answers == place]
+                own = rescale(values)[answers == place]
                 axes.grid(visible=False)
                 axes.set(xticks=[], yticks=[], title=f"{name}, n = {len(own)}")
                 axes.spines[:].set_visible(False)
@@ -34,29 +34,29 @@ def averages(
             row[0].set_ylabel(method)
 
 
-def scaled(maps: Maps) -> Maps:
-    """Bring each map to 0..1, what speaks against the class to 0."""
+def rescale(maps: Maps) -> Maps:
+    """Scale each map to 0..1; negative values (evidence against the class) become 0."""
     positive = np.maximum(maps, 0)
     highest = positive.max((1, 2), keepdims=True)
     shares: Maps = np.divide(positive, highest, out=np.zeros_like(positive), where=highest > 0)
     return shares
 
 
-def courses(path: Path, found: Mapping[str, Mapping[str, NDArray[np.float32]]]) -> None:
-    """Draw the mean probability while pixels are taken (left) and given (right)."""
+def perturbation_curves(path: Path, found: Mapping[str, Mapping[str, NDArray[np.float32]]]) -> None:
+    """Draw the mean probability during deletion (left) and insertion (right)."""
     share = np.linspace(0, 1, STEPS + 1)
-    with picture(path, 8, 3) as figure:
+    with saved_figure(path, 8, 3) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
-        for axes, name, word in ((left, "deletion", "taken"), (right, "insertion", "given")):
+        for axes, name, word in ((left, "deletion", "deleted"), (right, "insertion", "inserted")):
             for method, both in found.items():
                 axes.plot(share, both[name].mean(1), marker=".", label=method)
             axes.set(title=name, xlabel=f"share of the pixels {word}", ylim=(0, 1))
-        left.set_ylabel("probability of the answer")
+        left.set_ylabel("probability of the predicted class")
         right.legend()
 
 
-def overlaid(face: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colour a gray face ``(h, w)`` by its map in 0..1; gives ``(h, w, 3)``."""
+def overlay(face: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Overlay a gray face ``(h, w)`` with its map in 0..1; returns ``(h, w, 3)``."""
     tone = np.asarray(colormaps[HEAT](heat))[..., :3]
     mixed = 0.55 * face[..., None] / 255 + 0.45 * tone
     return np.asarray(np.rint(255 * mixed), np.uint8)

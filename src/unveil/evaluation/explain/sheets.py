@@ -1,7 +1,7 @@
-"""predictions -> contact sheets: the faces a network is most wrong, or least sure, about.
+"""Predictions -> contact sheets: the most confident errors and the least confident hits.
 
-One page that opens from disk, offline. It has pictures of faces only where ``report.thumbnails`` in
-params.yaml allows it, else their names.
+One self-contained page. It shows pictures of faces only if ``report.thumbnails`` in params.yaml
+allows it, otherwise their names.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,19 @@ from unveil.rendering import html
 TEMPLATE = Path(__file__).parent / "sheets.html"
 
 Pictures = dict[int, list[NDArray[np.uint8]]]
-"""What is shown of a row of the test split: its face, and the face under its map."""
+"""For rows of the test split: the face, and the face overlaid with its saliency map."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A heading, and the rows of the test split that stand below it."""
+    """A heading, and the rows of the test split shown below it."""
 
     title: str
     rows: list[int]
 
 
 def sheets(answers: pd.DataFrame, *, shown: int) -> list[Sheet]:
-    """Choose at most ``shown`` errors, hits, and faces of each pair, from the predictions."""
+    """Select at most ``shown`` errors, hits, and faces of each confused pair of classes."""
     sure = _sure(answers)
     wrong = answers["actual"] != answers["predicted"]
     first = sure[wrong].sort_values(ascending=False, kind="stable")
@@ -48,7 +48,7 @@ def _pairs(
     pairs = wrong.groupby(["actual", "predicted"]).size().sort_values(ascending=False)
     for (actual, predicted), count in pairs.items():
         own = wrong[(wrong["actual"] == actual) & (wrong["predicted"] == predicted)].index
-        title = f"Labelled {actual}, taken for {predicted}: {count} of {counts[actual]}"
+        title = f"Labelled {actual}, predicted {predicted}: {count} of {counts[actual]}"
         yield Sheet(title, [place for place in first.index if place in own][:shown])
 
 
@@ -58,18 +58,18 @@ def _sure(answers: pd.DataFrame) -> pd.Series:
 
 
 def write(
-    path: Path, found: Sequence[Sheet], answers: pd.DataFrame, pictures: Pictures, **said: object
+    path: Path, found: Sequence[Sheet], answers: pd.DataFrame, pictures: Pictures, **context: object
 ) -> None:
-    """Write the page; ``answers`` has ``member``, and ``said`` is ``architecture``."""
+    """Write the page; ``answers`` has ``member``, ``context`` fills the template's variables."""
     faces = {
         place: _face(answers.loc[place], pictures.get(place, []))
         for sheet in found
         for place in sheet.rows
     }
-    html.write(path, TEMPLATE, {"sheets": found, "faces": faces, **said})
+    html.write(path, TEMPLATE, {"sheets": found, "faces": faces, **context})
 
 
 def _face(row: pd.Series, pictures: list[NDArray[np.uint8]]) -> dict[str, Any]:
     shares = {name.removeprefix("p_"): row[name] for name in row.index if name.startswith("p_")}
-    told = {name: row[name] for name in ("actual", "predicted", "member")}
-    return {**told, "shares": shares, "pictures": [html.png(one) for one in pictures]}
+    fields = {name: row[name] for name in ("actual", "predicted", "member")}
+    return {**fields, "shares": shares, "pictures": [html.png_base64(one) for one in pictures]}

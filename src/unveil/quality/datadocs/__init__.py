@@ -1,8 +1,8 @@
-"""Great Expectations' Data Docs as pages that need no network and run no script.
+"""Great Expectations Data Docs as offline pages without scripts.
 
-Takes the folder of a site, gives its configuration and, once the context has its results, builds
-it. Great Expectations 1.24 has style, scripts, tables and logo of its pages from eight servers of
-others; ``templates`` and ``views`` put ours in their place, the way its own settings allow.
+Configures and builds the site in a folder. Great Expectations 1.24 loads styles, scripts, tables
+and the logo of its pages from eight third-party servers; ``templates`` and ``views`` replace them
+through its own configuration.
 """
 
 import html
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def description(rule: Rule, setting: Setting) -> str:
-    """Say on a page, as HTML, what a rule demands, what follows where it is broken, its bounds.
+    """Return the description of a rule as HTML: sentence, policy and bounds.
 
-    Great Expectations has columns of their own for such, which fail in 1.24.
+    Great Expectations has its own columns for these, which fail in 1.24.
     """
     bounds = ", ".join(
         f"{name.replace('_', ' ')} {value}" for name, value in setting.values.items()
@@ -33,7 +33,7 @@ def description(rule: Rule, setting: Setting) -> str:
 
 
 def site(folder: Path) -> dict[str, Any]:
-    """Configure the pages of suites and results, and their index, in ``folder``."""
+    """Return the configuration of the pages of suites and results, and their index."""
     view = {"module_name": "unveil.quality.datadocs.views", "class_name": "PageView"}
     return {
         "class_name": "SiteBuilder",
@@ -48,7 +48,7 @@ def site(folder: Path) -> dict[str, Any]:
 
 
 def build(context: "EphemeralDataContext", folder: Path) -> None:
-    """Write the pages of every suite and result of ``context``, for which ``site`` is set."""
+    """Write the pages of all suites and results of ``context``, configured by ``site``."""
     context.build_data_docs()
-    # Fonts, logos and animations, 2 MB that no page of ours shows.
+    # Fonts, logos and animations, 2 MB that no page uses.
     shutil.rmtree(folder / "static", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The view that Great Expectations makes pages with: ours before its own templates, all escaped."""
+"""Jinja view for Great Expectations: own templates take precedence, and all text is escaped."""
 
 import html
 from pathlib import Path
@@ -9,7 +9,7 @@ from jinja2 import ChoiceLoader, FileSystemLoader, pass_context
 
 
 class PageView(DefaultJinjaPageView):  # type: ignore[misc]
-    """A page of a suite, of a result or of all of them; Great Expectations makes it by name."""
+    """View of a suite, a result or the index; Great Expectations instantiates it by name."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class PageView(DefaultJinjaPageView):  # type: ignore[misc]
     def render_content_block(
         self, context: Any, content_block: Any, *rest: Any, **more: Any
     ) -> Any:
-        """Render a block; plain text is escaped, since a face's name is whatever its file's was."""
+        """Render a block; plain text is escaped, because file names of faces are untrusted."""
         if isinstance(content_block, str):
             return html.escape(content_block)
         if isinstance(content_block, list):

@@ -1,5 +1,5 @@
-"""Faces and labels -> the labels that are probably wrong, with a contact sheet to review them.
+"""Label audit: find labels that are probably wrong, with a contact sheet to review them.
 
-Takes HOG features and cross-validated classifiers (confident learning, Northcutt et al., 2021);
-gives ``audit.json``, suspects in order of doubt, and a page on which a person decides.
+Uses cross-validated classifiers on HOG features (confident learning, Northcutt et al., 2021);
+writes ``audit.json``, a ranked list of suspects, and a page for the reviewer.
 """

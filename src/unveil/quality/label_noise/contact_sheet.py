@@ -1,4 +1,4 @@
-"""suspects -> a contact sheet: one page with the faces in it, which opens from disk, offline."""
+"""Write the contact sheet of suspects: one self-contained HTML page with their pictures."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,20 +17,20 @@ def write(
     suspects: pd.DataFrame,
     faces: Iterable[Pixels],
     classes: Sequence[str],
-    **said: object,
+    **context: object,
 ) -> None:
-    """Write the page that shows ``faces``, one for each row of ``suspects``, in its order.
+    """Write the page with ``faces``, one for each row of ``suspects``, in their order.
 
-    ``said`` are ``audited`` and ``doubted``, how many faces were judged and suspected, and
-    ``identity``, under which the browser keeps decisions that are not saved yet.
+    ``context`` is ``audited`` and ``doubted``, the numbers of audited and suspected faces, and
+    ``identity``, the key under which the browser stores decisions that are not saved yet.
     """
     shown = [
         _shown(row, face, classes)
         for (_, row), face in zip(suspects.iterrows(), faces, strict=True)
     ]
-    html.write(path, TEMPLATE, {"faces": shown, "classes": classes, **said})
+    html.write(path, TEMPLATE, {"faces": shown, "classes": classes, **context})
 
 
 def _shown(row: pd.Series, face: Pixels, classes: Sequence[str]) -> dict[str, Any]:
     probabilities = {name: row[f"p_{name}"] for name in classes}
-    return {**row, "picture": html.png(face), "probabilities": probabilities}
+    return {**row, "picture": html.png_base64(face), "probabilities": probabilities}

@@ -1,7 +1,6 @@
-"""described faces and labels -> how much each label is to be doubted, by models that never saw it.
+"""Out-of-fold class probabilities of faces, and an estimate of the share of wrong labels.
 
-For `unveil data audit`: probabilities from models of the other folds, each kept as it is made, and
-how many labels are wrong.
+For `unveil data audit`: cross-validated classifiers, cached by fold, and a noise model.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from unveil.common.errors import UserError
-from unveil.common.files import reading, replacing
+from unveil.common.files import atomic_write, reading_artifact
 from unveil.config.params import Params
 from unveil.quality.label_noise.hog_features import Features
 
@@ -29,32 +28,34 @@ LANDMARKS = 1000
 Probabilities = NDArray[np.float64]
 
 
-def out_of_fold(
+def out_of_fold_probabilities(
     described: Sequence[Features], faces: pd.DataFrame, params: Params, folder: Path
 ) -> Probabilities:
-    """Give each face's probabilities ``(n, classes)``, by models that saw none of its lookalikes.
+    """Return the probabilities ``(n, classes)`` of faces by models that were not trained on them.
 
-    They are the mean over one model for each of ``described``, which are as `hog` describes faces.
-    Faces of equal ``dhash``, so all exact twins, are in one fold. Folds in ``folder`` already are
-    read, not made. Too few faces of a class is a ``UserError``.
+    They are averaged over one model for each set of HOG features in ``described``. Faces with equal
+    ``dhash``, and so all exact duplicates, are in the same fold. Folds cached in ``folder`` are not
+    computed again. Raises ``UserError`` for too few faces of a class.
     """
     _require_enough(faces, params)
     labels = faces["label"].map(params.classes.index).to_numpy()
     splitter = StratifiedGroupKFold(params.audit.folds, shuffle=True, random_state=params.data.seed)
-    # One thread: the sums of several differ in their last digits.
+    # One thread: with several, sums differ in their last digits.
     with threadpool_limits(1):
         parts = splitter.split(labels, labels, groups=faces["dhash"])
         probabilities = np.zeros((len(faces), len(params.classes)))
-        for number, (others, judged) in enumerate(tqdm(parts, "judge", total=params.audit.folds)):
+        for number, (others, judged) in enumerate(
+            tqdm(parts, "cross-validate", total=params.audit.folds)
+        ):
             path = folder / f"fold{number}.npy"
             if not path.exists():
                 given = np.zeros((len(judged), len(params.classes)))
                 for features in described:
-                    model = _learned(features[others], labels[others], params.data.seed)
-                    given[:, model.classes_] += _judge(model, features[judged]) / len(described)
-                with replacing(path) as temporary, temporary.open("wb") as file:
+                    model = _fit(features[others], labels[others], params.data.seed)
+                    given[:, model.classes_] += _predict(model, features[judged]) / len(described)
+                with atomic_write(path) as temporary, temporary.open("wb") as file:
                     np.save(file, given)
-            with reading(path, made_by=f"rm {path}; unveil data audit"):
+            with reading_artifact(path, made_by=f"rm {path}; unveil data audit"):
                 probabilities[judged] = np.load(path, allow_pickle=False)
     return probabilities
 
@@ -68,39 +69,42 @@ def _require_enough(faces: pd.DataFrame, params: Params) -> None:
         )
 
 
-def _learned(described: Features, labels: NDArray[np.int64], seed: int) -> Pipeline:
-    # A face and its mirror image are two faces to learn from.
-    features, twice = described.reshape(-1, described.shape[-1]), np.repeat(labels, 2)
+def _fit(described: Features, labels: NDArray[np.int64], seed: int) -> Pipeline:
+    # A face and its mirror image are two training samples.
+    features, targets = described.reshape(-1, described.shape[-1]), np.repeat(labels, 2)
     spread = float(features.var(0).sum())
     landmarks = min(LANDMARKS, len(features))
     kernel = Nystroem(gamma=1 / spread, n_components=landmarks, random_state=seed)
     model = make_pipeline(kernel, LogisticRegression(C=5, max_iter=200, tol=1e-3))
-    return model.fit(features, twice)
+    return model.fit(features, targets)
 
 
-def _judge(model: Pipeline, described: Features) -> Probabilities:
+def _predict(model: Pipeline, described: Features) -> Probabilities:
     both = [model.predict_proba(described[:, mirror]) for mirror in (0, 1)]
     mean: Probabilities = np.mean(both, axis=0)
     return mean
 
 
-def explained(
+def fit_noise_model(
     labels: NDArray[np.int64], probabilities: Probabilities
 ) -> tuple[Probabilities, float]:
-    """Give the probabilities as sharp as the labels bear out, and the share of wrong labels.
+    """Calibrate the probabilities ``(n, classes)`` to the labels, and estimate the noise rate.
 
-    A label is taken for drawn by the sharpened probabilities or, with that share, from the other
-    classes at random: the forward model of G. Patrini et al. (CVPR 2017) with one rate of noise.
-    Sharpness and rate are those under which the labels are most likely.
+    Model: a label is sampled from the calibrated probabilities or, with the noise rate, uniformly
+    from the other classes (the forward model of G. Patrini et al., CVPR 2017, with one rate).
+    Temperature and noise rate are the maximum likelihood estimates. Returns the calibrated
+    probabilities and the rate, 0 to 0.5.
     """
     logarithms = np.log(probabilities.clip(1e-30))
     others = probabilities.shape[1] - 1
 
-    def unlikelihood(point: NDArray[np.float64]) -> float:
+    def negative_log_likelihood(point: NDArray[np.float64]) -> float:
         sharp = softmax(logarithms * np.exp(point[0]), axis=1)
         right, rate = sharp[np.arange(len(labels)), labels], point[1]
         return -float(np.log((1 - rate) * right + rate / others * (1 - right) + 1e-300).sum())
 
-    # Nelder and Mead's simplex sticks at a rate of 0 where the model is weak.
-    best = minimize(unlikelihood, x0=(0, 0.05), method="L-BFGS-B", bounds=((-2, 2), (0, 0.5))).x
+    # The Nelder-Mead method gets stuck at a rate of 0 if the model is weak.
+    best = minimize(
+        negative_log_likelihood, x0=(0, 0.05), method="L-BFGS-B", bounds=((-2, 2), (0, 0.5))
+    ).x
     return softmax(logarithms * np.exp(best[0]), axis=1), float(best[1])

@@ -1,8 +1,8 @@
 /**
- * A gray picture -> boxes of its faces, by the very cascade the server asks (Viola and Jones, 2001;
- * `frontalface_alt2` of OpenCV), evaluated as OpenCV's `detectMultiScale` does, to the pixel.
+ * Face detection on a gray picture with the same cascade as on the server (Viola and Jones, 2001;
+ * `frontalface_alt2` of OpenCV); the results match OpenCV's `detectMultiScale` to the pixel.
  *
- * Own code, because OpenCV for browsers is 11 MB and must be allowed to make code out of text.
+ * Own code, because OpenCV for browsers is 11 MB and needs `unsafe-eval` in the page's policy.
  */
 
 import { even, reduced, stretched } from "./pixels.js";
@@ -11,7 +11,7 @@ const GROWTH = 1.1;
 const NEIGHBOURS = 3;
 const ALIKE = 0.2;
 
-/** Read OpenCV's XML file; gives a function that finds faces, the largest first. */
+/** Parse OpenCV's XML file; returns a function that detects faces, the largest first. */
 export function detector(xml) {
   const cascade = parsed(xml);
   const sheets = new Map();
@@ -26,7 +26,7 @@ export function detector(xml) {
   };
 }
 
-/** Flatten the file: stages hold trees, trees hold nodes, nodes ask features, features add boxes. */
+/** Flatten the file: stages have trees, trees have nodes, nodes use features, features have boxes. */
 function parsed(xml) {
   const numbers = (text) => text.trim().split(/\s+/).map(Number);
   const [above, below] = xml.split("<features>");
@@ -82,18 +82,18 @@ function candidates(cascade, picture, least, sheets) {
   }
 }
 
-/** Room for sums of a picture, kept for the next one of that size. */
+/** Buffers for the integral images, reused for pictures of the same size. */
 function sheetFor(cascade, { width, height }, sheets) {
   const key = `${width}x${height}`;
   if (!sheets.has(key)) {
-    // Frames of a video are of one size; pictures of a hundred are not to fill the memory.
+    // Video frames have one size; pictures of many sizes must not fill the memory.
     if (sheets.size > 3) sheets.clear();
     sheets.set(key, blank(cascade, width + 1, height + 1));
   }
   return sheets.get(key);
 }
 
-/** Sums over all pixels above and to the left, and where the corners of each node's boxes are. */
+/** Integral images (sums of all pixels above and to the left) and the offsets of the box corners. */
 function blank({ rects, side }, stride, height) {
   const place = (x, y) => y * stride + x;
   const corners = ([x, y, w, h]) => [
@@ -124,7 +124,7 @@ function sum({ stride, sums, squares }, { pixels, width, height }) {
       line += value;
       squared += value * value;
       sums[at] = sums[at - stride] + line;
-      // Wraps around, and differences of a window are right all the same.
+      // May overflow; the differences within a window are still right.
       squares[at] = squares[at - stride] + squared;
     }
   }
@@ -138,14 +138,14 @@ function windows(cascade, sheet, [width, height], step) {
     for (let x = 0; x <= width - cascade.side; x += step) {
       const stage = passed(y * sheet.stride + x);
       if (stage === count) found.push([x, y]);
-      // Next to what is nothing at all is nothing.
+      // Like OpenCV, skip the next window after one that fails the first stage.
       if (stage === 0) x += step;
     }
   }
   return found;
 }
 
-/** Give a function: how many stages does the window at a place pass; -1 where it is too even. */
+/** Return a function: the number of stages passed at a position; -1 if the variance is too low. */
 function judge(cascade, sheet) {
   const { left, right, threshold, leaves, roots, leafs, stages } = cascade;
   const { sums, corners, weights } = sheet;
@@ -178,7 +178,7 @@ function judge(cascade, sheet) {
   };
 }
 
-/** Give a function: what values of the window at a place are multiplied by; 0 where it is even. */
+/** Return a function: the normalisation factor of the window at a position; 0 if it is uniform. */
 function norm({ sums, squares, normal: [a, b, c, d], area }) {
   return (at) => {
     const total = sums[at + a] - sums[at + b] - sums[at + c] + sums[at + d];
@@ -189,7 +189,7 @@ function norm({ sums, squares, normal: [a, b, c, d], area }) {
   };
 }
 
-/** Make one box of those that are alike, where there are more than three (`groupRectangles`). */
+/** Merge groups of more than three similar boxes into one each (`groupRectangles`). */
 function grouped(boxes) {
   const means = classes(boxes).map((members) => ({
     count: members.length,

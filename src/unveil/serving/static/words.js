@@ -1,14 +1,14 @@
-/** What the page says: in words and bars, and to screen readers no faster than one can listen. */
+/** The texts and bars of the page; announcements for screen readers are rate-limited. */
 
-const SPOKEN_EVERY = 3000; // milliseconds between two sentences for those who listen
-const RATE_OVER = 3000; // milliseconds over which frames are counted
+const ANNOUNCE_INTERVAL = 3000; // milliseconds between two announcements for screen readers
+const RATE_WINDOW = 3000; // milliseconds over which frames are counted
 const at = (id) => document.getElementById(id);
 
 let [spoken, spokenAt, waiting] = ["", 0, null];
 let frames = [];
 let meters = {};
 
-/** Show an answer; `isVideo` counts frames. */
+/** Show an answer; with `isVideo` also the frame rate. */
 export function show(answer, isVideo) {
   const [face] = answer.faces;
   const none = answer.reason === "no_face" ? "no face" : "no answer";
@@ -21,12 +21,12 @@ export function show(answer, isVideo) {
   say(`${word}. ${sentence(answer)}`);
 }
 
-/** Show bars of classes before anything is known. */
+/** Show empty bars for the classes before the first answer. */
 export function classes(names) {
   if (!Object.keys(meters).length) build(names);
 }
 
-/** Show nothing, as at the beginning. */
+/** Reset the page to its initial state. */
 export function forget() {
   frames = [];
   at("answer").textContent = "–";
@@ -36,30 +36,29 @@ export function forget() {
   fail(null);
 }
 
-/** Put facts below the bars: `rate`, `count`, `where`. */
+/** Set the facts below the bars: `rate`, `count`, `where`. */
 export function facts(known) {
   for (const [id, text] of Object.entries(known)) at(id).textContent = text;
 }
 
-/** Say why there is no answer, and if the server could give one; nothing takes that away. */
-export function fail(error, isServerLeft) {
-  const left = " Nothing was sent. Without private mode, the server can look.";
-  const turned = isServerLeft ? left : "";
+/** Show an error, and with `canUseServer` the hint that the server can answer; null clears it. */
+export function fail(error, canUseServer) {
+  const hint = " Nothing was sent. Turn private mode off to process pictures on the server.";
   at("failure").hidden = !error;
-  at("failure").textContent = error ? `No answer: ${error.message}.${turned}` : "";
+  at("failure").textContent = error ? `No answer: ${error.message}.${canUseServer ? hint : ""}` : "";
 }
 
 /** Ask for a token. */
 export function wantToken() {
   at("access").hidden = false;
   at("token").focus();
-  say("This server wants a token.");
+  say("This server requires a token.");
 }
 
-/** Say a sentence to those who listen, at once or when the last one has been heard. */
+/** Announce a sentence to screen readers, at once or after the interval. */
 export function say(text) {
   clearTimeout(waiting);
-  const wait = Math.max(0, spokenAt + SPOKEN_EVERY - Date.now());
+  const wait = Math.max(0, spokenAt + ANNOUNCE_INTERVAL - Date.now());
   waiting = setTimeout(() => {
     if (text === spoken) return;
     [spoken, spokenAt] = [text, Date.now()];
@@ -68,10 +67,10 @@ export function say(text) {
 }
 
 function sentence({ faces, reason }) {
-  if (!faces.length) return reason === "no_face" ? "Nobody is seen in this picture." : reason;
-  const others = faces.length > 1 ? ` Of the largest of ${faces.length} faces.` : "";
+  if (!faces.length) return reason === "no_face" ? "No face was found in this picture." : reason;
+  const others = faces.length > 1 ? ` This is the largest of ${faces.length} faces.` : "";
   if (faces[0].emotion) return `What the face looks like, not what the person feels.${others}`;
-  return `It looks like none of them clearly enough to name one.${others}`;
+  return `No class is probable enough to be named.${others}`;
 }
 
 function bars(probabilities) {
@@ -87,17 +86,17 @@ function bars(probabilities) {
 }
 
 function build(names) {
-  const made = (tag, values) => Object.assign(document.createElement(tag), values);
+  const element = (tag, values) => Object.assign(document.createElement(tag), values);
   meters = {};
   at("meters").replaceChildren(
     ...names.map((name) => {
-      const row = made("div", { className: "meter" });
-      const [bar, number] = [made("i"), made("span", { textContent: "–" })];
-      const meter = made("div", { className: "track", role: "meter", ariaLabel: name });
+      const row = element("div", { className: "meter" });
+      const [bar, number] = [element("i"), element("span", { textContent: "–" })];
+      const meter = element("div", { className: "track", role: "meter", ariaLabel: name });
       meter.setAttribute("aria-valuemin", 0);
       meter.setAttribute("aria-valuemax", 100);
       meter.append(bar);
-      row.append(made("b", { textContent: name }), number, meter);
+      row.append(element("b", { textContent: name }), number, meter);
       meters[name] = { bar, number, meter };
       return row;
     }),
@@ -106,7 +105,7 @@ function build(names) {
 
 function rate() {
   const now = performance.now();
-  frames = [...frames.filter((then) => now - then < RATE_OVER), now];
+  frames = [...frames.filter((then) => now - then < RATE_WINDOW), now];
   const seconds = (now - frames[0]) / 1000;
   return seconds > 0.5 ? ((frames.length - 1) / seconds).toFixed(1) : "…";
 }

@@ -1,4 +1,4 @@
-"""How a verb ends: exit codes, a line for whatever is raised, and no secret in it."""
+"""Exit codes and one-line errors without secrets."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ import pytest
 from tests.support.servers import free_port
 from tests.support.workplace import within
 
-from unveil.cli import door
+from unveil.cli import exit_codes
 from unveil.common import locks
 from unveil.common.errors import UserError
 
@@ -28,7 +28,7 @@ def raising(error: BaseException):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "expected"),
     [
         (UserError("a.json is not there"), 2, "unveil: a.json is not there\n"),
         (PermissionError(13, "Permission denied", "a"), 2, "unveil: a: permission denied\n"),
@@ -39,31 +39,31 @@ def raising(error: BaseException):
         (SystemExit(3), 3, ""),
     ],
 )
-def test_what_is_raised_is_a_line_and_a_code(capsys, monkeypatch, error, code, said):
-    monkeypatch.setattr(door, "_drop_output", lambda: None)
-    assert door.status(raising(error)) == code
-    assert re.fullmatch(said, capsys.readouterr().err)
+def test_an_exception_is_one_line_and_an_exit_code(capsys, monkeypatch, error, code, expected):
+    monkeypatch.setattr(exit_codes, "_discard_output", lambda: None)
+    assert exit_codes.status(raising(error)) == code
+    assert re.fullmatch(expected, capsys.readouterr().err)
 
 
-def test_what_nobody_foresaw_is_a_line_that_says_where_the_traceback_is(capsys, monkeypatch):
+def test_an_unexpected_error_is_one_line_with_the_path_of_the_traceback(capsys, monkeypatch):
     monkeypatch.setenv("PREFECT_API_KEY", "very-secret")
-    assert door.status(raising(ZeroDivisionError("of very-secret"))) == 2
-    said = capsys.readouterr().err
-    line = r"unveil: unforeseen ZeroDivisionError: of \*\*\*; the traceback is in (\S+)\n"
-    path = Path(re.fullmatch(line, said).group(1))
+    assert exit_codes.status(raising(ZeroDivisionError("of very-secret"))) == 2
+    output = capsys.readouterr().err
+    line = r"unveil: unexpected ZeroDivisionError: of \*\*\*; the traceback is in (\S+)\n"
+    path = Path(re.fullmatch(line, output).group(1))
     kept = path.read_text()
     path.unlink()
-    assert "Traceback" in kept and "test_door.py" in kept and "very-secret" not in kept
+    assert "Traceback" in kept and "test_exit_codes.py" in kept and "very-secret" not in kept
 
 
-def test_the_traceback_is_shown_where_it_is_asked_for(capsys, monkeypatch):
+def test_the_traceback_is_printed_on_request(capsys, monkeypatch):
     monkeypatch.setenv("UNVEIL_DEBUG", "1")
-    assert door.status(raising(UserError("so"))) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("Traceback") and said.endswith("unveil: so\n")
+    assert exit_codes.status(raising(UserError("so"))) == 2
+    output = capsys.readouterr().err
+    assert output.startswith("Traceback") and output.endswith("unveil: so\n")
 
 
-def test_the_end_of_a_file_is_not_taken_for_the_end_of_input(capsys):
+def test_an_eof_error_is_not_reported_as_aborted(capsys):
     from unveil.cli import app
 
     @app.command("end-of-file", hidden=True)
@@ -71,34 +71,36 @@ def test_the_end_of_a_file_is_not_taken_for_the_end_of_input(capsys):
         raise EOFError("no data left in a.npy")
 
     try:
-        assert door.status(lambda: app(["end-of-file"], standalone_mode=False)) == 2
+        assert exit_codes.status(lambda: app(["end-of-file"], standalone_mode=False)) == 2
     finally:
         app.registered_commands.pop()
-    said = capsys.readouterr().err
-    assert "no data left in a.npy" in said and "Aborted" not in said
+    output = capsys.readouterr().err
+    assert "no data left in a.npy" in output and "Aborted" not in output
 
 
-def test_nobody_reads_on(tmp_path):
+def test_a_closed_pipe_is_exit_code_141(tmp_path):
     read, write = os.pipe()
     os.close(read)
     command = [*UNVEIL, "--help"]
-    said = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120)
+    result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120)
     os.close(write)
-    assert (said.returncode, said.stderr) == (141, "")
+    assert (result.returncode, result.stderr) == (141, "")
 
 
-def test_output_that_cannot_be_written_is_a_line():
+def test_unwritable_output_is_a_one_line_error():
     with Path("/dev/full").open("w") as full:
         command = [*UNVEIL, "--help"]
-        said = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
-    assert said.returncode == 2
-    assert said.stderr.startswith("unveil: no space left on device\n")
-    assert "Traceback" not in said.stderr
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    assert result.returncode == 2
+    assert result.stderr.startswith("unveil: no space left on device\n")
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.fault("Ctrl-C")
-def test_ctrl_c_ends_a_verb_at_once_with_130_and_says_nothing(place):
-    with locks.held(Path("tokens.json")):
+def test_ctrl_c_exits_at_once_with_130_and_no_output(place):
+    with locks.file_lock(Path("tokens.json")):
         command = [*UNVEIL, "token", "kiosk"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             held = Path(f"/proc/{process.pid}/fd")
@@ -110,21 +112,21 @@ def test_ctrl_c_ends_a_verb_at_once_with_130_and_says_nothing(place):
     assert not Path("tokens.json").exists()
 
 
-def test_a_password_in_the_address_of_a_server_is_in_no_message(place):
+def test_no_message_contains_a_password_of_a_server_address(place):
     uri = f"http://worker:s3cr%40t@127.0.0.1:{free_port()}"
     for environment in ({}, {"UNVEIL_DEBUG": "1"}):
         env = {**os.environ, "MLFLOW_TRACKING_URI": uri, **environment}
         command = [*UNVEIL, "champion"]
-        said = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-        assert said.returncode == 2
-        assert "unveil: MLflow at http://***@127.0.0.1" in said.stderr
-        assert "s3cr" not in said.stderr + said.stdout
+        result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 2
+        assert "unveil: MLflow at http://***@127.0.0.1" in result.stderr
+        assert "s3cr" not in result.stderr + result.stdout
 
 
-def test_what_libraries_log_has_no_secret_either(monkeypatch, caplog):
+def test_library_logs_contain_no_secret(monkeypatch, caplog):
     made = logging.getLogRecordFactory()
     try:
-        door._mask_logs()
+        exit_codes._mask_logs()
         logging.getLogger("urllib3").warning("retrying %s", "http://u:s3cret@host/")
         try:
             raise OSError("http://u:s3cret@host/")
@@ -137,8 +139,8 @@ def test_what_libraries_log_has_no_secret_either(monkeypatch, caplog):
     assert "s3cret" not in caplog.text
 
 
-def test_a_thread_that_ends_by_an_error_is_a_line(capsys, monkeypatch):
-    monkeypatch.setattr(threading, "excepthook", door._thread_ended)
+def test_an_error_in_a_thread_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", exit_codes._print_thread_error)
     thread = threading.Thread(target=raising(UserError("so")))
     thread.start()
     thread.join()
