@@ -46,6 +46,7 @@ def find(person: Person, stores: list[Store]) -> Found:
     verdicts: dict[str, Verdict] = {}
     found = Found([], {})
     for store in stores:
+        found.unproved.extend(store.unlisted())
         for identity in unseen(store, verdicts):
             with store.file(identity) as path:
                 verdicts[identity] = search.inspect(path, person).of(f"{store.name}: {identity}")

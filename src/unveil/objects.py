@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unveil.errors import UserError
+from unveil.errors import UserError, masked, reason
 from unveil.files import temporary
 
 S3_PATIENCE = {"connect_timeout": 10, "read_timeout": 20}
@@ -27,15 +27,47 @@ STRAY = re.compile(r"/files/md5/.*|/[0-9a-f]{2}/.*|.*/\.[\w-]{22}\.tmp")
 
 @dataclass(frozen=True)
 class Store:
-    """The cache, or a remote by its name."""
+    """The cache, or a remote by its name; ``may_be_absent`` where nothing was kept in it yet."""
 
     name: str
     database: Any
+    may_be_absent: bool = False
+
+    @property
+    def root(self) -> str:
+        """Name the place that DVC was given for it."""
+        return str(self.database.path).removesuffix("/files/md5")
 
     def ids(self) -> set[str]:
-        """Name the objects that are there now."""
+        """Name the objects that are there now, as far as they can be listed."""
         database = self.database
-        return set(database.all()) if database.fs.exists(database.path) else set()
+        there = database.fs.CAN_TRAVERSE and database.fs.exists(database.path)
+        return set(database.all()) if there else set()
+
+    def unlisted(self) -> list[str]:
+        """Say of what is not there, or gives no list, why it was not looked into."""
+        fs = self.database.fs
+        if not fs.CAN_TRAVERSE:
+            return [f"{self.name}: {fs.protocol} gives no list of what is there"]
+        try:
+            if fs.protocol == "local":
+                return [f"{self.name}: {one}" for one in self._unlisted_folders()]
+            if fs.protocol == "s3":
+                bucket, key, _ = fs.fs.split_path(self.root)
+                fs.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+            else:
+                fs.ls(self.root)
+        except (FileNotFoundError, PermissionError) as error:
+            return [f"{self.name}: {masked(self.root)} cannot be listed: {reason(error)}"]
+        return []
+
+    def _unlisted_folders(self) -> list[str]:
+        if not os.path.lexists(self.root):
+            return [] if self.may_be_absent else [f"{self.root} is not there; is its disk mounted?"]
+        failed: list[OSError] = []
+        for _ in os.walk(self.root, onerror=failed.append):
+            pass
+        return [f"{error.filename} cannot be listed: {reason(error).lower()}" for error in failed]
 
     @contextmanager
     def file(self, identity: str) -> Iterator[Path]:
@@ -55,9 +87,8 @@ class Store:
 
     def strays(self) -> list[str]:
         """List what lies where objects do and is none: half copied, or of an older DVC."""
-        fs, path = self.database.fs, self.database.path
-        root = path.removesuffix("/files/md5")
-        if not fs.exists(root):
+        fs, root = self.database.fs, self.root
+        if not fs.CAN_TRAVERSE or not fs.exists(root):
             return []
         objects = {self.database.oid_to_path(identity) for identity in self.ids()}
         found = [one for one in fs.find(root) if one not in objects]
@@ -74,6 +105,8 @@ class Store:
         """Delete objects, those that are there; on S3 with all their versions."""
         from dvc_data.hashfile.db import get_index
 
+        if not self.database.fs.CAN_TRAVERSE:
+            return
         for identity in identities:
             self.remove(self.database.oid_to_path(identity))
         # DVC remembers which folders are on a remote, and would not push them again.
@@ -101,6 +134,10 @@ def _versions(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
         after = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
 
 
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
 @contextmanager
 def stores() -> Iterator[list[Store]]:
     """Open the cache and all remotes, with DVC's lock; ``UserError`` names what does not answer."""
@@ -116,7 +153,8 @@ def stores() -> Iterator[list[Store]]:
                 if str(own.get("url", "")).startswith("s3:")
             }
         with Repo(config={"remote": patience}) as repo, lock_repo(repo):
-            found = [Store("cache", repo.cache.local)]
+            own = "dir" not in repo.config["cache"] and "local" not in repo.config["cache"]
+            found = [Store("cache", repo.cache.local, may_be_absent=own)]
             for place in repo.config["remote"]:
                 found.append(Store(place, repo.cloud.get_remote_odb(place)))
                 found[-1].ids()
@@ -125,4 +163,4 @@ def stores() -> Iterator[list[Store]]:
     except UserError:
         raise
     except Exception as error:  # each kind of remote has its own
-        raise UserError(f"DVC, {place}: {' '.join(str(error).split())[:300]}") from error
+        raise UserError(f"DVC, {place}: {_told(error)}") from error

@@ -476,3 +476,65 @@ def test_what_a_living_command_makes_is_waited_for(two_versions):
     made = replacing(Path("data/03_packed/train.npz"))
     with suppress(FileNotFoundError), made, pytest.raises(UserError, match="is being made"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+
+
+def unproved(*lines: str) -> None:
+    """Erase the person; what is not proved is named by these lines, and by no others."""
+    said = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+    assert said.exit_code == 3, said.output
+    assert "finds none left" not in said.output
+    told = said.output.partition("NOT PROVED")[2]
+    assert f"delete, {len(lines)}:" in told, told
+    for line in lines:
+        assert f"  {line}" in told, told
+
+
+def test_a_remote_whose_disk_is_away_is_not_proved_until_it_is_back(two_versions):
+    away = Path("../away").resolve()
+    Path("../remote").rename(away)
+    unproved(f"store: {away.with_name('remote')} is not there")
+    away.rename(away.with_name("remote"))
+    assert "a search finds none left" in erased()
+    assert holders(0, 1, 2, 3) == []
+
+
+def test_an_empty_remote_is_proved_and_so_is_a_cache_that_is_not_there_yet(two_versions):
+    shutil.rmtree("../remote")
+    Path("../remote").mkdir()
+    shutil.rmtree(".dvc/cache")
+    assert "a search finds none left" in erased("--subject", PERSON)
+
+
+def test_a_cache_of_ones_own_whose_disk_is_away_is_not_proved(two_versions):
+    Path("../cache").mkdir()
+    run("dvc", "cache", "dir", "--local", "../cache")
+    Path("../cache").rmdir()
+    with objects.stores() as stores:
+        assert ["is not there" in one for one in stores[0].unlisted()] == [True]
+
+
+def test_a_remote_that_gives_no_list_is_not_proved(two_versions):
+    run("dvc", "remote", "modify", "store", "url", f"http://127.0.0.1:{servers.free_port()}")
+    unproved("store: http gives no list of what is there")
+
+
+def test_a_bucket_that_is_not_there_is_not_proved_and_an_empty_one_is(place, endpoint, monkeypatch):
+    for name, value in servers.S3_KEYS.items():
+        monkeypatch.setenv(name, value)
+    servers.s3(endpoint).create_bucket(Bucket="empty")
+    for bucket, count in (("empty", 0), ("renamed", 1)):
+        run("dvc", "remote", "modify", "store", "url", f"s3://{bucket}/data")
+        run("dvc", "remote", "modify", "store", "endpointurl", endpoint)
+        with objects.stores() as stores:
+            found = [one for store in stores for one in store.unlisted()]
+        assert len(found) == count, found
+        assert all("store: renamed/data cannot be listed: " in one for one in found)
+
+
+def test_what_fails_without_a_word_is_told_by_its_kind(two_versions, monkeypatch):
+    def refuse(_store):
+        raise NotImplementedError
+
+    monkeypatch.setattr(objects.Store, "ids", refuse)
+    with pytest.raises(UserError, match="DVC, store: NotImplementedError"), objects.stores():
+        pass
