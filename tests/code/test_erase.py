@@ -538,3 +538,17 @@ def test_what_fails_without_a_word_is_told_by_its_kind(two_versions, monkeypatch
     monkeypatch.setattr(objects.Store, "ids", refuse)
     with pytest.raises(UserError, match="DVC, store: NotImplementedError"), objects.stores():
         pass
+
+
+def test_a_version_without_a_run_is_marked_and_named_and_stops_nothing(place, capfd):
+    client = registry.connect()
+    client.create_registered_model("facial-emotion")
+    client.create_model_version("facial-emotion", "file:///absent")
+    client.create_model_version("facial-emotion", "file:///absent", "f" * 32)
+    for _ in range(2):
+        marked = registry.mark_erased(["a" * 32], "2026-01-01: 2 images")
+        assert marked == ["facial-emotion version 1", "facial-emotion version 2"]
+    assert "facial-emotion version 1 has no run: what it" in capfd.readouterr().err
+    for number in ("1", "2"):
+        tags = client.get_model_version("facial-emotion", number).tags
+        assert tags == {"erasure": "2026-01-01: 2 images, perhaps: no run tells"}
