@@ -188,11 +188,14 @@ def _archives(stores: list[Store]) -> Iterator[Path]:
                     yield path
 
 
-def models(gone: Collection[str]) -> list[str]:
-    """Name what was trained with the files of these md5s: in git's history, and here."""
-    named = history.trainings(gone, history.commits(gone))
+def models(gone: Collection[str]) -> tuple[list[str], list[str]]:
+    """Name what was trained with the files of these md5s: in git's history, and here.
+
+    And besides what of the history was not looked into.
+    """
+    named, unread = history.trainings(gone, history.commits(gone))
     for path in sorted([*MODELS.glob("*/run.json"), *SEEDS.glob("*/*/model/run.json")]):
         data = read_json(path, made_by="unveil train").get("data", {})
         if set(gone) & {one["md5"] for one in data.values()}:
             named.append(f"{path.parent.name} in {path.parents[1]}")
-    return named
+    return named, unread

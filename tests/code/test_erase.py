@@ -552,3 +552,24 @@ def test_a_version_without_a_run_is_marked_and_named_and_stops_nothing(place, ca
     for number in ("1", "2"):
         tags = client.get_model_version("facial-emotion", number).tags
         assert tags == {"erasure": "2026-01-01: 2 images, perhaps: no run tells"}
+
+
+def test_a_commit_whose_lock_is_no_yaml_is_passed_over_and_named(two_versions):
+    lock = Path("dvc.lock")
+    whole = lock.read_text()
+    lock.write_text(f"<<<<<<< HEAD\n{whole}\n=======\n{whole}\n>>>>>>> other\n")
+    broken = commit("a merge")
+    lock.write_text(whole)
+    commit("mended")
+    said = erased("--subject", PERSON)
+    assert f"not looked into for trainings, it is no YAML: dvc.lock at {broken[:12]}" in said
+    assert "trained with it: cnn3 at" in said
+    assert not erase.PLAN.exists()
+
+
+def test_where_git_refuses_nothing_is_begun(two_versions, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    before = everywhere()
+    with pytest.raises(UserError, match=r"another user; run: git config .*safe.directory"):
+        CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+    assert everywhere() == before

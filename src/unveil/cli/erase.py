@@ -30,11 +30,12 @@ def erase(
 ) -> None:
     """Erase a person from the archive, all its versions, and all that was made of them."""
     from unveil import erase as erases
-    from unveil import params
+    from unveil import history, params
     from unveil.errors import UserError
     from unveil.request import Request
 
     params.load()
+    history.commits([])  # where git refuses, before anything is done
     todo = erases.pending()
     if todo is not None:
         print(f"the erasure begun on {todo.date} is not complete; it goes on before any other")
@@ -81,8 +82,11 @@ def _erased(todo: "Plan", accept: bool) -> list[str]:
         done = "erased, but no model is marked" if not todo.members else "not erased everywhere"
         raise UserError(f"the faces are {done}; run `unveil data erase` again: {error}") from None
     finally:
-        for model in erases.models(todo.gone):
+        trained, unread = erases.models(todo.gone)
+        for model in trained:
             print(f"trained with it: {model}")
+        for one in unread:
+            print(f"not looked into for trainings, it is no YAML: {one}")
     counts = ", ".join(f"{count} from {store}" for store, count in todo.counts.items())
     proved = "" if unproved else "; a search finds none left"
     print(f"erased: {todo.images} images; objects deleted: {counts}{proved}")
