@@ -146,7 +146,7 @@ def clean_workspace(person: Person) -> None:
     ingest.track(ARCHIVE)
     for folder in (AUDIT, EXPLANATIONS, *CHECKPOINTS.glob("*")):
         _emptied(folder)
-    for path in workspace.files(PLAN):
+    for path in workspace.files(PLAN, objects.cache()):
         if path != ARCHIVE and workspace.is_ours(path) and look(path, person).held:
             if path.parent == ARCHIVE.parent and path.suffix == ".csv":
                 cleaned(path, person)

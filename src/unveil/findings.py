@@ -54,7 +54,8 @@ def find(person: Person, stores: list[Store]) -> Found:
         held = sorted(one for one in store.ids() if verdicts[one].held)
         found.objects[store.name] = held
         found.strays[store.name] = _strays(store, person, found.unproved)
-    for path in _shown([*workspace.files(PLAN)], "files"):
+    caches = [Path(store.root) for store in stores if store.name == "cache"]
+    for path in _shown([*workspace.files(PLAN, *caches, unread=found.unproved)], "files"):
         verdict = look(path, person)
         found.unproved.extend(verdict.unread)
         if verdict.held and workspace.is_ours(path):

@@ -138,6 +138,14 @@ def _told(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
+def cache() -> Path:
+    """Name the folder of DVC's cache, wherever it was put."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return Path(repo.cache.local_cache_dir)
+
+
 @contextmanager
 def stores() -> Iterator[list[Store]]:
     """Open the cache and all remotes, with DVC's lock; ``UserError`` names what does not answer."""
