@@ -476,3 +476,22 @@ def test_what_a_living_command_makes_is_waited_for(two_versions):
     made = replacing(Path("data/03_packed/train.npz"))
     with suppress(FileNotFoundError), made, pytest.raises(UserError, match="is being made"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "{}", '{"images": 1}', "null", "[" * 100_000),
+        '{"images": "1", "members": [], "pictures": {}}',
+        '{"images": 1, "members": "abc", "pictures": {}}',
+        '{"images": 1, "members": [], "pictures": {"a": "x"}}',
+        '{"images": 1, "members": [], "pictures": {"a": 7}}',
+        '{"images": 1, "members": [], "pictures": {}, "more": 1}',
+    ],
+)
+def test_an_erasure_of_another_form_is_one_line_and_stays(place, content):
+    erase.PLAN.parent.mkdir(parents=True, exist_ok=True)
+    erase.PLAN.write_text(content)
+    with pytest.raises(UserError, match=r"erase.json .*move it away, and run `unveil data erase`"):
+        erase.pending()
+    assert erase.PLAN.read_text() == content
