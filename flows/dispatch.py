@@ -8,6 +8,7 @@ goes on from its checkpoint. One that failed would fail again. A server that is 
 import csv
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -132,9 +133,9 @@ def _longest_first(keys: Sequence[str]) -> list[str]:
 def _cost(key: str) -> float:
     """Estimate a training's seconds; a wrong order costs minutes, not results."""
     history = MODELS / key / "history.csv"
-    if history.exists():
-        with history.open() as rows:
-            return sum(float(row["seconds"]) for row in csv.DictReader(rows))
+    # A damaged one tells as little as none.
+    with suppress(OSError, ValueError, KeyError, TypeError, csv.Error), history.open() as rows:
+        return sum(float(row["seconds"]) for row in csv.DictReader(rows))
     loaded = params.load()
     network, schedule = loaded.architectures[key], loaded.schedules[key]
     size = getattr(network, "input_size", loaded.data.image_size)

@@ -7,18 +7,30 @@ turn of Pillow's loop. Only the structure is read, and no further than the count
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MOST_FRAMES = 100
 """More are not counted: one is too many already."""
+
+_PROFILES, _TEXTS = "color profiles", "compressed texts and profiles"
+_EXIF, _APPS, _COMMENTS = "Exif segments", "APP1 and APP2 segments", "blocks of comments"
+MOST_NOTES = ((_PROFILES, 1), (_TEXTS, 100), (_EXIF, 4), (_APPS, 1000), (_COMMENTS, 1000))
+"""What is said besides the pixels, and how many there may be: a PNG's are unpacked to 1 MB each,
+others are joined, and each copies all before it. A color profile has up to 255 segments."""
+_PACKED = {b"iCCP", b"zTXt", b"iTXt"}
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """What ends the coded pixels of a JPEG's scan."""
 _PADDING = re.compile(rb"\xff*")
 _SCAN, _END = 0xDA, 0xD9
+_APP1, _APP2 = 0xE1, 0xE2
 _BARE = {0x01, *range(0xD0, 0xD9)}
 """Markers of a JPEG without a length."""
+
+_COMMENT = 0xFE
+"""Of a GIF's extensions."""
 
 _IFD = {42: ("H", "I", 12), 43: ("Q", "Q", 20)}
 """Of each kind of TIFF: how entries are counted, how a place is written, bytes of an entry."""
@@ -31,11 +43,15 @@ _HEADER = re.compile(rb"P\w+(?:\s|#[^\r\n]*)*")
 
 @dataclass
 class Counts:
-    """How many ``frames`` and ``scans`` there are; ``parts`` are segments, chunks, blocks, tags."""
+    """How many ``frames`` and ``scans`` there are; ``parts`` are segments, chunks, blocks, tags.
+
+    ``notes`` are those parts of ``MOST_NOTES``, by their names there.
+    """
 
     frames: int = 1
     scans: int = 1
     parts: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
 
 
 def counted(content: bytes, most: int) -> Counts:
@@ -64,6 +80,8 @@ def _jpeg(content: bytes, counts: Counts, most: int) -> None:
             return
         if marker in _BARE:
             continue
+        counts.notes[_APPS] += marker in (_APP1, _APP2)
+        counts.notes[_EXIF] += marker == _APP1 and content.startswith(b"Exif\0\0", place + 2)
         place += struct.unpack_from(">H", content, place)[0]
         if marker == _SCAN:
             counts.scans += 1
@@ -77,6 +95,8 @@ def _png(content: bytes, counts: Counts, most: int) -> None:
         length, name = struct.unpack_from(">I4s", content, place)
         if name == b"acTL":
             counts.frames = min(MOST_FRAMES, struct.unpack_from(">I", content, place + 8)[0])
+        counts.notes[_PROFILES] += name == b"iCCP"
+        counts.notes[_TEXTS] += name in _PACKED
         counts.parts += 1
         place += 12 + length
 
@@ -92,7 +112,10 @@ def _gif(content: bytes, counts: Counts, most: int) -> None:
             counts.frames += 1
             place = _blocks(content, place + 10 + _colors(content[place + 8]), counts, most)
         elif kind == 0x21:
+            before = counts.parts
+            noted = content[place] == _COMMENT
             place = _blocks(content, place + 1, counts, most)
+            counts.notes[_COMMENTS] += noted * (counts.parts - before)
 
 
 def _colors(flags: int) -> int:

@@ -35,7 +35,15 @@ MOST = 1 << 31
 DEEP = 8
 """So many wraps, one in the other, are opened."""
 _ANY = 1 << 30
-LIMITS = Limits(_ANY, max_pixels=1 << 28, min_side=1, max_side=_ANY, max_scans=_ANY, max_parts=_ANY)
+LIMITS = Limits(
+    _ANY,
+    max_pixels=1 << 28,
+    min_side=1,
+    max_side=_ANY,
+    max_scans=_ANY,
+    max_parts=_ANY,
+    max_notes=(),
+)
 """A picture is looked for whether or not it would be accepted today."""
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-](?:[A-Za-z0-9+/_-]|\r?\n(?=[A-Za-z0-9+/=])){90,}={0,2}")
 WITHOUT = (b"\0asm", b"wOFF", b"wOF2", b"OTTO", b"\0\1\0\0\0", b"7\x7f\x06\x82", b"7\x7f\x06\x83")

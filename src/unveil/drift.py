@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unveil.errors import UserError
+from unveil.errors import UserError, reason
 from unveil.files import read_parquet
 from unveil.paths import MANIFEST
 from unveil.schema import QUALITIES, SPLITS
@@ -33,7 +33,8 @@ def diff(revision: str, manifest: Path = MANIFEST) -> Drift:
 def manifest_of(revision: str, manifest: Path = MANIFEST) -> pd.DataFrame:
     """Read the manifest of a commit, tag or branch from DVC's cache or, else, its remote."""
     from dvc.api import DVCFileSystem
-    from dvc.scm import RevError
+    from dvc.exceptions import DvcException
+    from dvc.scm import RevError, SCMError
 
     path = manifest.as_posix()
     try:
@@ -45,6 +46,9 @@ def manifest_of(revision: str, manifest: Path = MANIFEST) -> pd.DataFrame:
         raise UserError(
             f"unknown revision {revision!r}; choose a commit, tag or branch, such as HEAD"
         ) from None
+    except (DvcException, SCMError) as error:  # no git here, or a damaged file of DVC in a commit
+        said = reason(error)
+        raise UserError(f"DVC cannot read revision {revision!r}: {said}") from None
     if not digest:
         raise UserError(f"revision {revision!r} has no {path} under DVC")
     try:

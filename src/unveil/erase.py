@@ -65,7 +65,27 @@ class Plan:
 
 def pending() -> Plan | None:
     """Give the erasure that was interrupted, if there is one."""
-    return Plan(**read_json(PLAN, made_by="unveil data erase")) if PLAN.exists() else None
+    if not PLAN.exists():
+        return None
+    try:
+        return _checked(Plan(**read_json(PLAN, made_by="unveil data erase")))
+    except (UserError, TypeError, ValueError):
+        raise UserError(
+            f"{PLAN} is no erasure that was begun; move it away, and run `unveil data erase` anew "
+            "with the same --member or --subject"
+        ) from None
+
+
+def _checked(begun: Plan) -> Plan:
+    whole = isinstance(begun.images, int) and isinstance(begun.date, str)
+    lists, tables = (begun.members, begun.gone), (begun.pictures, begun.counts)
+    if not whole or not all(isinstance(one, list) for one in lists):
+        raise TypeError
+    if not all(isinstance(one, dict) for one in tables):
+        raise TypeError
+    for text in begun.pictures.values():
+        base64.b64decode(text)
+    return begun
 
 
 def plan(request: Request) -> tuple[Plan, Found]:

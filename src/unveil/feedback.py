@@ -105,7 +105,7 @@ def read(folder: Path) -> Iterator[Entry]:
         try:
             content = json.loads(line)
             yield _checked(Entry(**content))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise UserError(f"{path}, line {number} is no entry of {known}") from None
 
 

@@ -154,11 +154,14 @@ def reading(path: Path, *, made_by: str) -> Iterator[None]:
 
 
 def read_json(path: Path, *, made_by: str) -> Any:
-    """Read a JSON artefact; when it is absent or damaged, say which command makes it."""
+    """Read a JSON artefact; when it is absent, damaged or no object, say which command makes it."""
     with reading(path, made_by=made_by):
-        return json.loads(
+        read = json.loads(
             path.read_text(), object_hook=lambda read: _Content(read, path, made_by=made_by)
         )
+        if not isinstance(read, dict):
+            raise ValueError(f"it holds no object but a {type(read).__name__}")
+        return read
 
 
 class Missing(UserError, KeyError):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from unveil.containers import MOST_FRAMES, Counts, counted
+from unveil.containers import MOST_FRAMES, MOST_NOTES, Counts, counted
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
@@ -52,7 +52,8 @@ class Limits:
     """What an image may be: bytes as stored, pixels in all and on its sides, and of what parts.
 
     ``max_scans`` are a JPEG's: the usual progressive one has 10. ``max_parts`` are segments,
-    chunks, blocks and tags: each costs time, as a pixel does.
+    chunks, blocks and tags: each costs time, as a pixel does. ``max_notes`` are those that cost
+    more, by their names.
     """
 
     max_bytes: int = 20_000_000
@@ -61,6 +62,7 @@ class Limits:
     max_side: int = 20_000
     max_scans: int = 100
     max_parts: int = 100_000
+    max_notes: tuple[tuple[str, int], ...] = MOST_NOTES
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,9 @@ def _counted(content: bytes, limits: Limits) -> Counts:
         raise UnreadableImage(f"{counts.scans} scans, more than {limits.max_scans}")
     if counts.parts > limits.max_parts:
         raise UnreadableImage(f"more than {limits.max_parts} segments, chunks or tags")
+    for name, most in limits.max_notes:
+        if counts.notes[name] > most:
+            raise UnreadableImage(f"{counts.notes[name]} {name}, more than {most}")
     return counts
 
 

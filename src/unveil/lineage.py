@@ -105,7 +105,7 @@ def _faces(folder: Path) -> str:
     try:
         lineage = json.loads((folder / CARD).read_bytes())["lineage"]
         return FACES.get(lineage.get("data", ""), origins.UNKNOWN)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Whoever loads it says what is wrong.
         return "unreadable"
 
@@ -126,7 +126,7 @@ def _promoted() -> str | None:
 def _entry(line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-    except ValueError:  # torn by a loss of power
+    except (ValueError, RecursionError):  # torn by a loss of power
         return {}
     return entry if isinstance(entry, dict) else {}
 

@@ -4,6 +4,9 @@ Takes a URL and ``monitoring`` of params.yaml, for ``flows/monitor.py``; writes 
 """
 
 import http.client
+import math
+import queue
+import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -13,9 +16,9 @@ from unveil.errors import UserError
 from unveil.schema import Monitoring
 
 PATIENCE = 20.0
-"""Seconds for a server to answer."""
+"""Seconds for a server to answer, in all."""
 LARGEST = 4_000_000
-"""Bytes of an answer that are read."""
+"""Bytes that an answer may have."""
 
 Outcome = Literal["steady", "drifted", "too-few"]
 
@@ -75,8 +78,14 @@ def parsed(text: str, where: str) -> Readings:
         raise UserError(
             f"{where} has no drift: its bundle has no reference; `unveil export` makes one that has"
         )
+    watched = next(iter(faces.values()))
+    if not (math.isfinite(watched) and watched >= 0):
+        raise UserError(f"{where} says no number of faces: unveil_watched_faces is {watched}")
     drift = values(text, "unveil_drift", by="measure")
-    return Readings(drift=drift, faces=int(next(iter(faces.values()))))
+    for name, value in drift.items():
+        if not math.isfinite(value):
+            raise UserError(f"{where} says no number for the drift of {name}: {value}")
+    return Readings(drift=drift, faces=int(watched))
 
 
 def judge(readings: Readings, settings: Monitoring) -> Verdict:
@@ -96,6 +105,27 @@ def judge(readings: Readings, settings: Monitoring) -> Verdict:
 
 
 def _fetched(where: str, token: str | None) -> str:
+    """Ask in a thread: the limits of sockets are for each read, and a byte may come in each."""
+    found: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            found.put(_asked(where, token))
+        except Exception as error:  # raised again for whoever asked
+            found.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = found.get(timeout=PATIENCE)
+    except queue.Empty:
+        said = f"it is not complete after {PATIENCE:g} seconds"
+        raise UserError(f"{where} does not answer: {said}") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _asked(where: str, token: str | None) -> str:
     request = urllib.request.Request(where)
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token.strip()}")
@@ -103,7 +133,7 @@ def _fetched(where: str, token: str | None) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=PATIENCE) as answer:
-            content: bytes = answer.read(LARGEST)
+            content: bytes = answer.read(LARGEST + 1)
     except urllib.error.HTTPError as error:
         error.close()
         hint = "; set UNVEIL_TOKEN or the secret unveil-token" if error.code == 401 else ""
@@ -113,4 +143,6 @@ def _fetched(where: str, token: str | None) -> str:
         raise UserError(f"{where} does not answer: {why}") from None
     except ValueError:  # its text may hold the token
         raise UserError(f"{where} cannot be asked: the address or the token is malformed") from None
+    if len(content) > LARGEST:
+        raise UserError(f"{where} answers more than {LARGEST} bytes")
     return content.decode(errors="replace")

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from unveil import sample
+from unveil.files import reading
 from unveil.paths import PACKED
 
 DRAWN = "synthetic: drawn by `unveil sample`"
@@ -26,8 +27,9 @@ def packed(folder: Path = PACKED) -> str:
         return UNKNOWN
     import pandas as pd
 
-    rows = pd.read_parquet(path)
-    return of(rows["member"], rows.columns)
+    with reading(path, made_by="unveil pack"):
+        rows = pd.read_parquet(path)
+        return of(rows["member"], rows.columns)
 
 
 def of(members: Iterable[str], columns: Collection[str] = ()) -> str:

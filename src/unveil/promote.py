@@ -61,6 +61,8 @@ def promote(params: Params, *, force: str | None = None, dry_run: bool = False) 
     """
     force = force and masked(force)
     comparison = read_json(COMPARISON, made_by="unveil compare")
+    if not comparison["ranking"]:
+        raise UserError(f"{COMPARISON} ranks no candidate; `unveil compare` makes it anew")
     key = comparison["ranking"][0]
     reign = registry.reign()
     decision = Decision(candidate=key, act="refused", reason="", previous=reign.champion)

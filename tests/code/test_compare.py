@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unveil import measures, params, predictions
+from unveil import measures, params, predictions, promote
 from unveil.compare import compare
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
-from unveil.paths import LEADERBOARD, MODELS, PACKED, REPORTS
+from unveil.paths import COMPARISON, LEADERBOARD, MODELS, PACKED, REPORTS
 from unveil.predictions import Predictions
 from unveil.schema import SPLITS
 
@@ -292,3 +292,9 @@ def test_the_comparison_says_from_which_weights_a_backbone_started(used, told):
     write_json(MODELS / "vgg16/run.json", {"parameters": used})
     compare(PARAMS)
     assert f"Backbones started from: `vgg16` {told}." in LEADERBOARD.read_text()
+
+
+def test_a_comparison_that_ranks_nobody_is_one_line():
+    write_json(COMPARISON, {"ranking": [], "reports": {}})
+    with pytest.raises(UserError, match="ranks no candidate; `unveil compare` makes it anew"):
+        promote.promote(PARAMS)

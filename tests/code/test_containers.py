@@ -5,7 +5,18 @@ import time
 import numpy as np
 import pytest
 from tests.bundles import quarter
-from tests.costly import COSTLY, SMALL, noted_png, paged, scanned, segmented, tagged
+from tests.costly import (
+    COSTLY,
+    SMALL,
+    commented_gif,
+    noted_jpeg,
+    noted_png,
+    paged,
+    profiled_png,
+    scanned,
+    segmented,
+    tagged,
+)
 from tests.hostile import HOSTILE, encoded
 
 from unveil.containers import Counts, counted
@@ -62,6 +73,23 @@ def test_the_limits_are_those_that_are_given():
         decode(segmented(500), Limits(max_parts=499))
     with pytest.raises(UnreadableImage, match="48x48 pixels, a side over 47"):
         decode(encoded(SMALL), Limits(max_side=47))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        profiled_png(1),
+        noted_png(60),
+        noted_jpeg(0xE1, 1, b"Exif\0\0"),
+        noted_jpeg(0xE1, 600, b"http://ns.adobe.com/xmp/extension/\0"),
+        noted_jpeg(0xE2, 255, b"ICC_PROFILE\0\1\1"),
+        commented_gif(1000),
+    ],
+    ids=["profile", "texts", "exif", "extended XMP", "profile in parts", "comment"],
+)
+def test_what_cameras_and_editors_write_besides_the_pixels_is_let_in(content):
+    assert decode(content).pixels.shape == (48, 48)
+    assert measured(content).width == 48
 
 
 def test_tags_are_parts_and_texts_cost_what_they_may():

@@ -573,3 +573,22 @@ def test_where_git_refuses_nothing_is_begun(two_versions, monkeypatch):
     with pytest.raises(UserError, match=r"another user; run: git config .*safe.directory"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
     assert everywhere() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "{}", '{"images": 1}', "null", "[" * 100_000),
+        '{"images": "1", "members": [], "pictures": {}}',
+        '{"images": 1, "members": "abc", "pictures": {}}',
+        '{"images": 1, "members": [], "pictures": {"a": "x"}}',
+        '{"images": 1, "members": [], "pictures": {"a": 7}}',
+        '{"images": 1, "members": [], "pictures": {}, "more": 1}',
+    ],
+)
+def test_an_erasure_of_another_form_is_one_line_and_stays(place, content):
+    erase.PLAN.parent.mkdir(parents=True, exist_ok=True)
+    erase.PLAN.write_text(content)
+    with pytest.raises(UserError, match=r"erase.json .*move it away, and run `unveil data erase`"):
+        erase.pending()
+    assert erase.PLAN.read_text() == content

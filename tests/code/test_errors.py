@@ -29,6 +29,13 @@ SAYINGS = (
     '{{"{key}": "{secret}"}}',
     "host=db user={name} password={secret} dbname=x",
     "aws_secret_access_key = {secret}",
+    "aws_secret_access_key: {secret}",
+    "password: {secret}",
+    "x-api-key: {secret}",
+    "psql --password {secret} now",
+    "PGPASSWORD={secret}",
+    'password="a\\"{secret}"',
+    '{{"password": "a\\"{secret}"}}',
     "export AWS_SESSION_TOKEN={secret}",
     "git remote https://x-access-token:{secret}@github.com/a/b.git",
 )
@@ -65,9 +72,10 @@ def test_what_the_environment_holds_is_masked_wherever_it_stands(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://worker:s3cr%40et@127.0.0.1:5000")
     monkeypatch.setenv("PREFECT_API_KEY", "plain-value")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other/value")
+    monkeypatch.setenv("PGPASSWORD", "of-postgres")
     monkeypatch.setenv("PWD", "/srv/project")
-    text = "s3cr%40et s3cr@et plain-value other/value /srv/project"
-    assert masked(text) == "*** *** *** *** /srv/project"
+    text = "s3cr%40et s3cr@et plain-value other/value of-postgres /srv/project"
+    assert masked(text) == "*** *** *** *** *** /srv/project"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +91,9 @@ def test_what_the_environment_holds_is_masked_wherever_it_stands(monkeypatch):
         "127.0.0.1:8000 cannot be listened on: address already in use",
         "sqlite:////srv/mlflow/state/mlflow.db",
         "a known token is needed",
+        "wrong password: try again",
+        "unknown token: choose from kiosk, door",
+        "set --token-file tokens1.json",
         "https://host:8443/path?page=2&size=3",
     ],
 )

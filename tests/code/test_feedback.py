@@ -304,3 +304,9 @@ def test_an_archive_without_splits_is_told_the_way(archive):
     keep(101, "happy")
     with pytest.raises(UserError, match="unveil data export FILE"):
         fed()
+
+
+def test_an_entry_that_is_nested_too_deep_is_named_by_its_line(tmp_path):
+    (tmp_path / "feedback.jsonl").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="line 1 is no entry"):
+        list(read(tmp_path))

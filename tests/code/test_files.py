@@ -255,3 +255,11 @@ def test_a_folder_that_had_stepped_aside_for_a_killed_write_comes_back(tmp_path)
     (aside.parent / "report").mkdir()
     assert sweep(tmp_path) == []
     assert names(tmp_path) == ["report", "report/old.txt"]
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "null", '"text"', "[{}]", "[" * 100_000])
+def test_an_artefact_that_is_no_object_names_the_command_that_makes_it(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a.json cannot be read: .*`unveil validate`"):
+        read_json(path, made_by="unveil validate")

@@ -166,3 +166,17 @@ def test_what_was_packed_says_where_it_is_from(packed):
     assert origins.packed() == origins.DRAWN
     (PACKED / "train.parquet").unlink()
     assert origins.packed() == origins.UNKNOWN
+
+
+@pytest.mark.parametrize("damage", [lambda whole: b"PAR1", lambda whole: whole[:-9]])
+def test_a_damaged_table_of_packed_faces_is_one_line(packed, damage):
+    table = PACKED / "train.parquet"
+    table.write_bytes(damage(table.read_bytes()))
+    with pytest.raises(UserError, match=r"train.parquet cannot be read: .*`unveil pack` makes"):
+        origins.packed()
+
+
+def test_a_decision_that_is_nested_too_deep_is_passed_over(face):
+    PROMOTIONS.parent.mkdir(parents=True, exist_ok=True)
+    PROMOTIONS.write_text("[" * 100_000 + "\n")
+    assert lineage._promoted() is None

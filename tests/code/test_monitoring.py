@@ -1,11 +1,13 @@
 """Readings of a server, held against thresholds: drifted, steady, too few, or no answer."""
 
 import http.server
+import socket
 import threading
+import time
 
 import pytest
 
-from unveil import params
+from unveil import monitoring, params
 from unveil.errors import UserError
 from unveil.monitoring import Readings, judge, parsed, read
 
@@ -42,6 +44,31 @@ def server():
         thread.join()
 
 
+@pytest.fixture(params=["the head", "the body"])
+def trickling(request):
+    """A server that says a byte now and then, without an end."""
+    started = b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if request.param == "the body" else b"a: ")
+    ended = threading.Event()
+
+    def trickle():
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(started)
+            while not ended.wait(0.2):
+                try:
+                    connection.sendall(b"#")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        ended.set()
+        thread.join()
+
+
 def test_gauges_are_read_with_the_token(server):
     expected = Readings({"brightness": 0.31, "label": 0.002}, 940)
     assert read(server, "right") == read(f"{server}/", "right") == expected
@@ -58,6 +85,22 @@ def test_a_token_from_a_file_may_end_its_line_and_a_malformed_one_is_not_shown(s
     with pytest.raises(UserError, match="the address or the token is malformed") as refused:
         read(server, "two\nlines")
     assert "two" not in str(refused.value)
+
+
+def test_a_server_whose_answer_never_ends_is_given_up(trickling, monkeypatch):
+    monkeypatch.setattr(monitoring, "PATIENCE", 1.0)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="does not answer: it is not complete after 1 seconds"):
+        read(trickling)
+    assert time.monotonic() - began < 5
+
+
+def test_an_answer_is_read_up_to_so_many_bytes(server, monkeypatch):
+    monkeypatch.setattr(monitoring, "LARGEST", len(TEXT))
+    assert read(server, "right").faces == 940
+    monkeypatch.setattr(monitoring, "LARGEST", len(TEXT) - 1)
+    with pytest.raises(UserError, match=f"answers more than {len(TEXT) - 1} bytes"):
+        read(server, "right")
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "127.0.0.1:8000", "ftp://somewhere"])
@@ -79,6 +122,19 @@ def test_an_answer_without_drift_is_one_line(text, said):
     with pytest.raises(UserError, match=said) as refused:
         parsed(text, "http://server/metrics")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("faces", ["NaN", "+Inf", "-Inf", "-1"])
+def test_a_number_of_faces_that_is_none_is_no_answer(faces):
+    with pytest.raises(UserError, match="says no number of faces"):
+        parsed(f"unveil_watched_faces {faces}\n", "http://server/metrics")
+
+
+@pytest.mark.parametrize("drift", ["NaN", "+Inf", "-Inf"])
+def test_a_drift_that_is_no_number_is_no_answer(drift):
+    text = f'unveil_watched_faces 1000\nunveil_drift{{measure="label"}} {drift}\n'
+    with pytest.raises(UserError, match="says no number for the drift of label"):
+        parsed(text, "http://server/metrics")
 
 
 def test_what_is_past_its_threshold_has_drifted():

@@ -2,8 +2,10 @@
 
 import pytest
 import typer
-from flows import start, worker
+from flows import dispatch, start, worker
 from typer.testing import CliRunner
+
+from unveil.paths import MODELS
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,16 @@ def test_a_wrong_word_is_one_line(place, monkeypatch, verb, arguments, said):
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 2
     assert said in ended.stderr
+
+
+@pytest.mark.parametrize("text", ["", "epoch\n1\n", "seconds\nlong\n", "epoch,seconds\n1\n", "\0"])
+def test_a_damaged_history_costs_no_training(place, text):
+    without = dispatch._cost("cnn3")
+    history = MODELS / "cnn3/history.csv"
+    history.parent.mkdir(parents=True, exist_ok=True)
+    history.write_text("seconds\n1\n2.5\n")
+    assert dispatch._cost("cnn3") == 3.5
+    history.write_text(text)
+    assert dispatch._cost("cnn3") in (without, 0)
+    history.write_bytes(b"\xff\xfe seconds")
+    assert dispatch._cost("cnn3") == without

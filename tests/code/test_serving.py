@@ -399,3 +399,11 @@ def test_the_server_imports_no_learning():
     code = f"import sys, unveil.serving.run\nprint([n for n in {heavy} if n in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_a_token_file_that_is_nested_too_deep_is_one_line(tmp_path):
+    path = tmp_path / "tokens.json"
+    path.write_text("[" * 100_000)
+    path.chmod(0o600)
+    with pytest.raises(UserError, match=r"tokens.json is no token file"):
+        tokens.load(path)

@@ -261,3 +261,13 @@ def test_a_report_that_was_altered_in_mlflow_calibrates_nothing(loaded):
     kept.write_text(kept.read_text().replace("0.8", "0.1"))
     with pytest.raises(UserError, match=r"report/metrics\.json of version 1 was altered"):
         registry.report(version)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [("classes", "happy, sad"), ("classes", "7"), ("image_size", "large"), ("image_size", "[]")],
+)
+def test_a_tag_that_is_not_of_its_form_names_version_and_tag(champion, tag, text):
+    registry.connect().set_model_version_tag(registry.NAME, "1", tag, text)
+    with pytest.raises(UserError, match=f"{registry.NAME}/1 has the tag {tag} .* mend the tag"):
+        registry.champion()

@@ -9,8 +9,9 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import mlflow
 import requests
@@ -20,6 +21,8 @@ from mlflow.models import Model
 from unveil.errors import UserError, reason
 from unveil.files import digests
 from unveil.registry.connection import NAME, connect
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -58,6 +61,17 @@ def check_classes(folder: Path, tagged: tuple[str, ...], said: str) -> None:
         raise UserError(
             f"{said}: its tag says classes {', '.join(tagged)}, its file {', '.join(logged)}"
         )
+
+
+def tag(number: str, name: str, text: str, kind: type[T]) -> T:
+    """Read a version's tag, which anyone may edit in MLflow's pages."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(read := json.loads(text), kind):
+            return read
+    raise UserError(
+        f"{uri(number)} has the tag {name} {text[:80]!r}, which is no JSON {kind.__name__}; "
+        "mend the tag in MLflow"
+    )
 
 
 def uri(number: str) -> str:

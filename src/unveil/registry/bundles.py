@@ -5,7 +5,6 @@
 the digest of each file; what the ledger says of a version that was champion counts more.
 """
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +67,9 @@ def _fetch(version: Version, place: str, folder: str) -> Path:
 
 def bundle_digests(version: Version) -> dict[str, str]:
     """Give the sha256 of each file of a version's bundle; empty where none is known."""
-    return dict(json.loads(version.bundle)) if version.bundle else {}
+    if not version.bundle:
+        return {}
+    return dict(artifact.tag(version.number, "bundle", version.bundle, dict))
 
 
 def _place(found: dict[str, str]) -> str:

@@ -178,7 +178,11 @@ def verified(version: Version) -> Iterator[Path]:
     if version.seal not in ("", artifact.seal(version.digests)):
         raise UserError(f"{name} cannot be loaded: its digests are not those it was promoted with")
     with artifact.fetched(version.number) as folder:
-        artifact.check(folder, json.loads(version.digests), f"{name} cannot be loaded")
+        artifact.check(
+            folder,
+            artifact.tag(version.number, DIGESTS, version.digests, dict),
+            f"{name} cannot be loaded",
+        )
         artifact.check_classes(folder, version.classes, f"{name} cannot be loaded")
         yield folder
 
@@ -229,13 +233,13 @@ def _aliased(client: MlflowClient) -> str | None:
 
 
 def _version(known: Any) -> Version:
-    tags = known.tags
+    number, tags = str(known.version), known.tags
     return Version(
-        number=str(known.version),
+        number=number,
         origin=tags.get("origin", ""),
         architecture=tags.get("architecture", "unknown"),
-        classes=tuple(json.loads(tags.get("classes", "[]"))),
-        image_size=int(tags.get("image_size", 0)),
+        classes=tuple(map(str, artifact.tag(number, "classes", tags.get("classes", "[]"), list))),
+        image_size=artifact.tag(number, "image_size", tags.get("image_size", "0"), int),
         digests=tags.get(DIGESTS, ""),
         faces=tags.get("faces", origins.UNKNOWN),
         bundle=tags.get(BUNDLE, ""),

@@ -29,7 +29,7 @@ def load(path: Path) -> Tokens:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path} is not there; `unveil token NAME` makes it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is no token file: {error}") from None
     if not isinstance(content, dict) or not all(map(_is_digest, content.values())):
         raise UserError(f"{path} is no token file: names with a SHA-256 each")
