@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from unveil import bundle, registry
+from unveil import bundle, lineage, registry
 from unveil.bundle import CARD, Bundle
 from unveil.errors import UserError
 from unveil.files import digests, replacing
@@ -59,6 +59,7 @@ def install(target: Path = BUNDLE) -> Bundle:
 
     One after the other: who waited puts the champion of then, not the one of before.
     """
+    lineage.refuse_other_content(target)
     with locked(LOCK, BUNDLE, seconds=PATIENCE):
         version = prepared(_champion())
         if target == BUNDLE and difference(version) is None:
