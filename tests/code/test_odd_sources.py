@@ -197,6 +197,12 @@ def test_a_fer2013_that_a_spreadsheet_saved_is_the_same_faces(tracked):
         assert ARCHIVE.read_bytes() == before
 
 
+def test_a_fer2013_with_a_column_twice_in_another_case_is_refused(place):
+    rows = f"3,4,{pixels(0)},Training"
+    line = refused("ingest", str(fer2013(rows, header="Emotion,emotion,pixels,Usage")))
+    assert "fer2013.csv, line 1: the column 'emotion' stands there twice" in line
+
+
 def test_a_fer2013_with_a_bad_row_after_empty_ones_names_its_line(place):
     line = refused("ingest", str(fer2013(f"3,{pixels(0)},Training", ",,", "3,1 2 3,Training")))
     assert "fer2013.csv, line 4: 3 pixels, the first row has 2304" in line
