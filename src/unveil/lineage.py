@@ -32,9 +32,9 @@ def chosen(named: Path | None) -> Path:
         if faces in ("real faces", "unreadable"):
             return BUNDLE
         return _besides(faces)
-    if promoted := _promoted():
+    if last := promoted():
         raise UserError(
-            f"{promoted} was promoted, but {BUNDLE} is gone; `unveil export` makes it again, "
+            f"{last} was promoted, but {BUNDLE} is gone; `unveil export` makes it again, "
             f"`--bundle {STARTER}` asks the network that came along"
         )
     if (STARTER / CARD).exists():
@@ -133,7 +133,7 @@ def _faces(folder: Path) -> str:
         return "unreadable"
 
 
-def _promoted() -> str | None:
+def promoted() -> str | None:
     """Name who was promoted last, by the decisions that are kept in git's reach."""
     try:
         lines = PROMOTIONS.read_text(encoding="utf-8", errors="replace").splitlines()
