@@ -9,7 +9,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -65,6 +65,7 @@ class Listing:
     are hidden or no image; ``attributes`` names the member that is the table of groups.
     ``renamed`` has the split of each folder with a name of its own, ``pooled`` the images of each
     folder where several without a split make one set, ``unreadable`` the reasons that `ingest` has.
+    ``passed_over`` counts the ignored files that are not hidden, by suffix.
     """
 
     members: tuple[Member, ...]
@@ -74,6 +75,7 @@ class Listing:
     renamed: Mapping[str, str] = field(default_factory=dict)
     pooled: Mapping[str, int] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 def refuse_taken(target: Path) -> None:
@@ -138,7 +140,15 @@ def arrange(entries: Sequence[zipfile.ZipInfo], layout: Layout, *, where: str) -
         attributes=tables[0] if tables else None,
         renamed=split_folders.renamed(parents, splits),
         pooled=split_folders.pooled(parents) if members[0].split is None else {},
+        passed_over=passed_over(shown),
     )
+
+
+def passed_over(names: Iterable[str]) -> dict[str, int]:
+    """Count the files that are neither hidden nor taken, by suffix."""
+    others = (name for name in names if not (HIDDEN.search(name) or _is_image(name)))
+    rest = (basename(name) for name in others if basename(name).lower() != ATTRIBUTES)
+    return dict(Counter(splitext(name)[1].lower() or "without a suffix" for name in rest))
 
 
 def content(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:

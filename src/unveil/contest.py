@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from unveil import measures, origins, packed, registry, slices, train
+from unveil import measures, origins, packed, registry, release, slices, train
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
 from unveil.packed import Faces
@@ -56,6 +56,8 @@ class Contest:
     @cached_property
     def rival(self) -> Probabilities | None:
         """The champion's; ``None`` without one. ``UserError`` where it cannot be asked."""
+        if said := release.forgotten(self.reign):
+            raise UserError(said)
         if self.reign.champion is None:
             return None
         version = self.reign.version

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil import bundle, checksum, convert, measures, packed, reference, registry, train
+from unveil import bundle, checksum, convert, lineage, measures, packed, reference, registry, train
 from unveil.answer import bound
 from unveil.bundle import CARD, FILES, FORMAT, LEAFLET, Bundle, Card
 from unveil.calibration import calibrated
@@ -118,6 +118,7 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
 
     Of one that was tested on other images than those that are packed no number is stated.
     """
+    lineage.refuse_other_content(target)
     test, shown = packed.load("test"), packed.subset(packed.load("train"), SHOWN, seed=0)
     _refuse_other_images(source, test.images)
     card = _card(source)

@@ -167,7 +167,8 @@ def _take_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> Li
     with zipfile.ZipFile(path, "w") as archive:
         for name in tqdm(wanted, desc="folder", unit=" files", delay=2):
             _add(archive, name, files[name].read_bytes(), limits)
-    return replace(taken, ignored=len(files) - len(wanted))
+    others = archives.passed_over(files)
+    return replace(taken, ignored=len(files) - len(wanted), passed_over=others)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, limits: Limits) -> None:

@@ -50,7 +50,16 @@ def replaced(before: str | None, after: str, *, was_here: bool, target: Path = A
 
 
 def told(taken: Listing, params: Params) -> Iterator[str]:
-    """Say what is odd about an archive: unreadable images, and where its splits come from."""
+    """Say what is odd about an archive: files left out, where splits are from, what is unreadable.
+
+    Hidden files, which systems add by themselves, are not told of.
+    """
+    if taken.passed_over:
+        named = ", ".join(f"{count} {name}" for name, count in sorted(taken.passed_over.items()))
+        suffixes = ", ".join(sorted(SUFFIXES))
+        yield (
+            f"ignored: {sum(taken.passed_over.values())} files, {named}; images end in {suffixes}"
+        )
     if taken.renamed:
         named = ", ".join(f"{name} is {split}" for name, split in sorted(taken.renamed.items()))
         yield f"splits by their folders: {named}"

@@ -73,6 +73,8 @@ def predict(paths: Iterable[Path], asked: Asked) -> Iterator[Seen | UserError]:
     cores = len(os.sched_getaffinity(0))
     waiting: deque[Future[list[Seen | UserError]]] = deque()
     names = _named(paths)
+    if asked.annotated:
+        names = iter(_beside(list(names), asked.annotated))
     with ThreadPoolExecutor(cores) as pool:
         while some := list(islice(names, TOGETHER)):
             waiting.append(pool.submit(_together, some, asked))
@@ -168,6 +170,26 @@ def _named(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
         name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
         taken.add(name)
         yield path, name
+
+
+def _beside(named: list[tuple[Path, str]], folder: Path) -> list[tuple[Path, str]]:
+    """Give the pictures back; ``UserError`` where an annotated one would replace one of them."""
+    sources = {found: path for path, _ in named if (found := _identity(path))}
+    for _, name in named:
+        if source := sources.get(_identity(folder / name) or (0, 0)):
+            raise UserError(
+                f"{source} would be replaced by its annotated copy; name another folder than "
+                f"{folder} with --annotated"
+            )
+    return named
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _annotate(picture: Pixels, seen: Sequence[Seen], name: str, asked: Asked) -> None:

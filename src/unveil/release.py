@@ -9,13 +9,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from unveil import bundle, registry
+from unveil import bundle, lineage, registry
 from unveil.bundle import CARD, Bundle
 from unveil.errors import UserError
 from unveil.files import digests, replacing
 from unveil.locks import locked
 from unveil.paths import BUNDLE
-from unveil.registry import Version
+from unveil.registry import Reign, Version
 
 LOCK = BUNDLE.with_name(f".{BUNDLE.name}.lock")
 PATIENCE = 600.0
@@ -59,6 +59,7 @@ def install(target: Path = BUNDLE) -> Bundle:
 
     One after the other: who waited puts the champion of then, not the one of before.
     """
+    lineage.refuse_other_content(target)
     with locked(LOCK, BUNDLE, seconds=PATIENCE):
         version = prepared(_champion())
         if target == BUNDLE and difference(version) is None:
@@ -78,7 +79,24 @@ def mended() -> Bundle | None:
     version = registry.champion()
     if version is None or difference(version) is None or _is_by_hand():
         return None
-    return install()
+    return None if forgotten(registry.reign()) else install()
+
+
+def forgotten(reign: Reign) -> str | None:
+    """Say which promotion the registry knows nothing of; ``None`` where it knows them all.
+
+    The database is another one than that of the promotion, or is gone.
+    """
+    told = lineage.promoted() if reign.champion is None else None
+    if told is None and (number := _served()) and number not in (reign.champion, *reign.former):
+        told = None if registry.found(number) else f"version {number}, in {BUNDLE},"
+    if told is None:
+        return None
+    return (
+        f"{told} was promoted, but MLflow at {registry.place()} does not know it: set "
+        "MLFLOW_TRACKING_URI to the server or database that does, or put it back; "
+        "`unveil promote --force --reason TEXT` begins anew"
+    )
 
 
 def difference(version: Version) -> str | None:
@@ -111,10 +129,17 @@ def _is_by_hand() -> bool:
         return False
 
 
+def _served() -> str | None:
+    try:
+        return bundle.load(BUNDLE).version
+    except UserError:
+        return None
+
+
 def _champion() -> Version:
     version = registry.champion()
     if version is None:
         from unveil import export
 
-        raise UserError(export.NO_CHAMPION)
+        raise UserError(forgotten(registry.reign()) or export.NO_CHAMPION)
     return version

@@ -4,6 +4,7 @@ An absent file is only the first of its kind where neither knows it: no ``.dvc``
 output of that path in ``dvc.lock``, not in git's index.
 """
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ import yaml
 from unveil.errors import UserError
 
 LOCK = Path("dvc.lock")
+NO_REPOSITORY = ("not a git repository (or any", "is outside repository")
+"""By what git says that it has nothing to do with a path."""
 
 
 def pointer(path: Path) -> Path:
@@ -52,7 +55,10 @@ def refuse_lost(*paths: Path) -> None:
 
 
 def in_git(path: Path) -> bool:
-    """Whether git's index has a file; not where there is no git."""
+    """Whether git's index has a file; not where there is no git, or no repository.
+
+    ``UserError`` with git's own line where git cannot say.
+    """
     return _git("ls-files", "--error-unmatch", "--", str(path))
 
 
@@ -62,10 +68,23 @@ def restore(path: Path) -> bool:
 
 
 def _git(*arguments: str) -> bool:
+    command = ["git", *arguments]
+    # The lines below are those of git's own language.
+    environment = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, timeout=60).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", timeout=60
+        )
+    except FileNotFoundError:
         return False
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"git does not answer: {str(error).splitlines()[0]}") from None
+    if done.returncode in (0, 1):
+        return done.returncode == 0
+    said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+    if any(known in said for known in NO_REPOSITORY):
+        return False
+    raise UserError(f"git does not answer whether it has {arguments[-1]}: {said}")
 
 
 def _locked(path: Path) -> bool:

@@ -12,7 +12,7 @@ from flows.stages import prepare
 from PIL import Image
 from typer.testing import CliRunner
 
-from unveil import files, journal
+from unveil import files, journal, tracked
 from unveil.cli import app
 from unveil.errors import UserError
 from unveil.paths import ARCHIVE, AUDITED, CORRECTIONS, JOURNAL
@@ -75,6 +75,22 @@ def team(tmp_path_factory) -> Path:
     run("git", "commit", "--quiet", "-m", "faces", at=folder)
     dvc("push", "--quiet", at=folder)
     return folder
+
+
+def test_a_git_that_refuses_to_answer_is_not_taken_for_one_that_has_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not tracked.in_git(Path("a"))
+    run("git", "init", "--quiet", at=tmp_path)
+    Path("a").write_text("kept")
+    run("git", "add", "a", at=tmp_path)
+    assert (tracked.in_git(Path("a")), tracked.in_git(Path("b"))) == (True, False)
+    assert not tracked.in_git(tmp_path.parent / "c")
+    # What git itself is tested with: the folder counts as another user's.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for path in ("a", "b"):
+        with pytest.raises(UserError, match=r"git does not answer .*dubious ownership") as refusal:
+            tracked.refuse_lost(tmp_path / f"{path}.gone", Path(path))
+        assert len(str(refusal.value).splitlines()) == 1
 
 
 @pytest.fixture

@@ -179,4 +179,52 @@ def test_a_damaged_table_of_packed_faces_is_one_line(packed, damage):
 def test_a_decision_that_is_nested_too_deep_is_passed_over(face):
     PROMOTIONS.parent.mkdir(parents=True, exist_ok=True)
     PROMOTIONS.write_text("[" * 100_000 + "\n")
-    assert lineage._promoted() is None
+    assert lineage.promoted() is None
+
+
+@pytest.mark.parametrize("kept", [{"thesis.txt"}, {"bundle.json", "thesis.txt"}, {"README.md"}])
+def test_a_folder_with_more_than_a_bundle_is_never_replaced(tmp_path, kept):
+    for name in kept:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=r"replaces its folder as a whole; name a new") as refused:
+        lineage.refuse_other_content(tmp_path)
+    assert "\n" not in str(refused.value)
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_file_and_a_folder_below_are_never_replaced_by_a_bundle(tmp_path):
+    bundles.made(tmp_path / "b")
+    (tmp_path / "b/notes").mkdir()
+    (tmp_path / "file").write_text("mine")
+    for path, said in ((tmp_path / "b", "has 'notes'"), (tmp_path / "file", "not a directory")):
+        with pytest.raises(UserError, match=said):
+            lineage.refuse_other_content(path)
+
+
+def test_a_folder_that_is_absent_or_empty_or_a_bundle_of_any_state_may_be_replaced(tmp_path):
+    lineage.refuse_other_content(tmp_path / "absent")
+    lineage.refuse_other_content(tmp_path)
+    lineage.refuse_other_content(bundles.made(tmp_path / "b"))
+    (tmp_path / "b/bundle.json").write_text("{")
+    lineage.refuse_other_content(tmp_path / "b")
+    (tmp_path / "b/bundle.json").unlink()
+    lineage.refuse_other_content(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "--to", "notes"),
+        ("export", "--architecture", "cnn3", "--to", "notes"),
+        ("serve", "--purpose", "my own face in a video call", "--port", "0", "--keep", "notes"),
+    ],
+)
+def test_export_and_serve_refuse_a_folder_of_a_person_before_they_work(place, command):
+    bundles.made(place / "data/07_bundle")
+    (place / "notes").mkdir()
+    (place / "notes/thesis.txt").write_text("mine")
+    began = [sys.executable, "-m", "unveil", *command]
+    said = subprocess.run(began, capture_output=True, text=True, timeout=120)
+    assert (said.returncode, len(said.stderr.splitlines())) == (2, 1)
+    assert "notes has 'thesis.txt', which is no part of a bundle" in said.stderr
+    assert [path.name for path in (place / "notes").iterdir()] == ["thesis.txt"]

@@ -122,6 +122,20 @@ def test_no_annotated_picture_takes_the_place_of_another(asked):
     assert len(list(Path("shown").iterdir())) == 6
 
 
+@pytest.mark.parametrize("folder", [".", "a", "../{place}"])
+def test_a_picture_is_never_replaced_by_its_annotated_copy(asked, place, folder):
+    import dataclasses
+
+    names = ("face.png", "other.png", "a/face.png", "a/a_face.png")
+    paths = [saved(name, bundles.quarter(number)) for number, name in enumerate(names)]
+    before = {path: path.read_bytes() for path in paths}
+    marked = dataclasses.replace(asked, annotated=Path(folder.format(place=place.name)))
+    with pytest.raises(UserError, match="would be replaced by its annotated copy; name another"):
+        list(predict.predict(paths, marked))
+    assert {path: path.read_bytes() for path in paths} == before
+    assert sorted(Path().rglob("*.png")) == sorted(paths)
+
+
 def test_frames_larger_or_smaller_than_a_picture_may_be_are_refused(place):
     path = scenes.film(Path("film.avi"), [np.zeros((48, 64), np.uint8)] * 2)
     for limits, said in (

@@ -139,6 +139,17 @@ def test_a_token_is_known_by_its_hash_alone(tmp_path):
     assert tokens.owner(tokens.load(path), kept["kiosk"]) is None
 
 
+def test_a_name_that_has_a_token_gets_no_other_until_that_is_taken_back(tmp_path):
+    path = tmp_path / "tokens.json"
+    first = tokens.issue(path, "kiosk")
+    with pytest.raises(UserError, match=r"kiosk has a token .*`unveil token kiosk --revoke`"):
+        tokens.issue(path, "kiosk")
+    assert tokens.owner(tokens.load(path), first) == "kiosk"
+    tokens.revoke(path, "kiosk")
+    second = tokens.issue(path, "kiosk")
+    assert tokens.owner(tokens.load(path), second) == "kiosk"
+
+
 def test_a_token_that_was_taken_back_is_not_known(tmp_path):
     path = tmp_path / "tokens.json"
     first, second = tokens.issue(path, "first"), tokens.issue(path, "second")

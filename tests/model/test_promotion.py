@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from tests.candidates import compared, distracted, quadrants, score, trained
 from tests.conftest import rows
 
@@ -58,6 +59,28 @@ def test_a_better_candidate_takes_the_place(loaded):
     assert (decision.promoted, decision.version, decision.previous) == (True, "2", "1")
     numbers = decision.numbers()
     assert numbers["champion_macro_f1"] < numbers["macro_f1"]
+    assert registry.champion().architecture == "cnn4"
+
+
+@pytest.mark.parametrize("kept", ["promotions", "bundle"])
+def test_a_database_that_knows_nothing_of_a_promotion_makes_no_first_champion(
+    champion, place, tables, capsys, kept
+):
+    served = bundle.load(BUNDLE).digest
+    shutil.copy(tables, TRACKING / "mlflow.db")
+    if kept == "bundle":
+        PROMOTIONS.unlink()
+    trained("cnn4", distracted(400), champion)
+    compared("cnn4", score(distracted(400)))
+    said = reason(champion)
+    assert said.startswith("version 1, ")
+    assert "does not know it: set MLFLOW_TRACKING_URI to the server or database that" in said
+    assert bundle.load(BUNDLE).digest == served
+    with pytest.raises(typer.Exit):
+        verbs.champion()
+    assert capsys.readouterr().out.strip() == said
+    decision = promote.promote(champion, force="the old database is lost")
+    assert (decision.act, decision.fault) == ("forced", "")
     assert registry.champion().architecture == "cnn4"
 
 

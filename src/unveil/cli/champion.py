@@ -132,7 +132,8 @@ def champion() -> None:
     now = registry.reign()
     version = registry.champion()
     if version is None:
-        print("there is no champion yet; `make train-all` trains and promotes one")
+        said = release.forgotten(now)
+        print(said or "there is no champion yet; `make train-all` trains and promotes one")
         raise typer.Exit(1)
     print(f"{version.architecture}, version {version.number} of {registry.NAME}")
     if now.made:

@@ -22,8 +22,9 @@ def export(
 
     The champion's bundle was made when it was promoted: it is put back as it was.
     """
-    from unveil import params
+    from unveil import lineage, params
 
+    lineage.refuse_other_content(to)
     backend.load()
 
     from unveil import export as exports

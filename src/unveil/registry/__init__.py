@@ -9,7 +9,7 @@ thread of its own, and ``publish`` tells a server later, from files, what it doe
 
 from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle
 from unveil.registry.cards import add_card
-from unveil.registry.connection import NAME, attempt, connect
+from unveil.registry.connection import NAME, attempt, connect, place
 from unveil.registry.decisions import record
 from unveil.registry.description import page_of
 from unveil.registry.erasure import mark_erased
@@ -60,6 +60,7 @@ __all__ = [
     "open_run",
     "origin",
     "page_of",
+    "place",
     "publish",
     "record",
     "register",

@@ -85,6 +85,7 @@ class Live:
     def _took(self) -> None:
         self._told("taken", str(self.bundle))
         try:
+            lineage.refuse_other_content(self._keep)
             with replacing(self._keep) as made:
                 shutil.copytree(self._folder, made)
                 if load(made).digest != self.bundle.digest:

@@ -37,12 +37,21 @@ def load(path: Path) -> Tokens:
 
 
 def issue(path: Path, name: str) -> str:
-    """Make a token for ``name``, keep its hash and give it: nobody can read it again."""
+    """Make a token for ``name``, keep its hash and give it: nobody can read it again.
+
+    ``UserError`` where the name has one: whoever asks by it would be shut out.
+    """
     if not re.fullmatch(r"[\w.-]{1,40}", name):
         raise UserError(f"name {name!r} is not of letters, digits, '-', '_' and '.', at most 40")
     token = secrets.token_urlsafe(32)
     with held(path):
-        _write(path, {**(load(path) if path.exists() else {}), name: _digest(token)})
+        kept = load(path) if path.exists() else {}
+        if name in kept:
+            raise UserError(
+                f"{name} has a token in {path}, which stays valid; `unveil token {name} --revoke` "
+                "takes it back, then make a new one"
+            )
+        _write(path, {**kept, name: _digest(token)})
     return token
 
 
