@@ -8,6 +8,7 @@ that failed is not repeated. The Prefect server may be unavailable for a while.
 import csv
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -138,9 +139,9 @@ def _longest_first(keys: Sequence[str]) -> list[str]:
 def _cost(key: str) -> float:
     """Estimate the seconds of a training; a wrong order only costs time."""
     history = MODELS / key / "history.csv"
-    if history.exists():
-        with history.open() as rows:
-            return sum(float(row["seconds"]) for row in csv.DictReader(rows))
+    # A damaged history is ignored, as a missing one.
+    with suppress(OSError, ValueError, KeyError, TypeError, csv.Error), history.open() as rows:
+        return sum(float(row["seconds"]) for row in csv.DictReader(rows))
     loaded = params.load()
     network, schedule = loaded.architectures[key], loaded.schedules[key]
     size = getattr(network, "input_size", loaded.data.image_size)

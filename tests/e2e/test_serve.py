@@ -609,7 +609,7 @@ def secure(tmp_path_factory):
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     trust = ssl.create_default_context(cafile=certificate)
     url = f"https://127.0.0.1:{free_port()}"
-    tokens.issue(kept, "kiosk")
+    tokens.issue(kept, "first")
 
     def ready() -> bool:
         with contextlib.suppress(httpx.HTTPError):

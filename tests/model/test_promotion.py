@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from tests.conftest import rows
 from tests.support.candidates import compared, distracted, quadrants, score, trained
 
@@ -63,6 +64,28 @@ def test_a_better_candidate_becomes_champion(loaded):
     assert (decision.promoted, decision.version, decision.previous) == (True, "2", "1")
     numbers = decision.numbers()
     assert numbers["champion_macro_f1"] < numbers["macro_f1"]
+    assert registry.champion().architecture == "cnn4"
+
+
+@pytest.mark.parametrize("kept", ["promotions", "bundle"])
+def test_a_database_without_an_earlier_promotion_gets_no_first_champion(
+    champion, place, tables, capsys, kept
+):
+    served = bundle.load(BUNDLE).digest
+    shutil.copy(tables, TRACKING / "mlflow.db")
+    if kept == "bundle":
+        PROMOTIONS.unlink()
+    trained("cnn4", distracted(400), champion)
+    compared("cnn4", score(distracted(400)))
+    message = reason(champion)
+    assert message.startswith("version 1, ")
+    assert "does not have it: set MLFLOW_TRACKING_URI to the server or database that" in message
+    assert bundle.load(BUNDLE).digest == served
+    with pytest.raises(typer.Exit):
+        verbs.champion()
+    assert capsys.readouterr().out.strip() == message
+    decision = promote.promote(champion, force="the old database is lost")
+    assert (decision.act, decision.fault) == ("forced", "")
     assert registry.champion().architecture == "cnn4"
 
 

@@ -272,3 +272,13 @@ def test_a_report_altered_in_mlflow_is_not_used(loaded):
     kept.write_text(kept.read_text().replace("0.8", "0.1"))
     with pytest.raises(UserError, match=r"report/metrics\.json of version 1 was altered"):
         registry.version_report(version)
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [("classes", "happy, sad"), ("classes", "7"), ("image_size", "large"), ("image_size", "[]")],
+)
+def test_a_malformed_tag_is_reported_with_its_version(champion, tag, text):
+    registry.connect().set_model_version_tag(registry.NAME, "1", tag, text)
+    with pytest.raises(UserError, match=f"{registry.NAME}/1 has the tag {tag} .* correct the tag"):
+        registry.champion()

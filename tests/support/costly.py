@@ -79,6 +79,18 @@ def noted_png(chunks: int) -> bytes:
     return plain[:33] + text * chunks + plain[33:]
 
 
+def profiled_png(chunks: int) -> bytes:
+    profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(1000)))
+    plain = encoded(SMALL)
+    return plain[:33] + profile * chunks + plain[33:]
+
+
+def noted_jpeg(marker: int, count: int, start: bytes) -> bytes:
+    plain = encoded(SMALL, "JPEG")
+    segment = struct.pack(">BBH", 0xFF, marker, 2 + len(start)) + start
+    return plain[:2] + segment * count + plain[2:]
+
+
 def wide(width: int, height: int) -> bytes:
     return encoded(Image.fromarray(quarter(2, 64)).resize((width, height)), "JPEG")
 
@@ -94,6 +106,14 @@ COSTLY = {
     "animated_webp": (animated_webp(3), "3 frames, not a still image"),
     "paged": (paged(3), "3 frames, not a still image"),
     "noted_netpbm": (noted_netpbm(1_000_000), "more than 100000 segments"),
+    "noted_png": (noted_png(101), "101 compressed texts and profiles, more than 100"),
+    "profiled_png": (profiled_png(2), "2 color profiles, more than 1"),
+    "exif_jpeg": (noted_jpeg(0xE1, 5, b"Exif\0\0"), "5 Exif segments, more than 4"),
+    "noted_jpeg": (
+        noted_jpeg(0xE2, 1001, b"ICC_PROFILE\0\1\1"),
+        "1001 APP1 and APP2 segments, more than 1000",
+    ),
+    "long_gif": (commented_gif(1001), "1001 comment blocks, more than 1000"),
     "wide": (wide(30_000, 20), "30000x20 pixels, a side over 20000"),
 }
 """The bytes, and a part of the refusal's reason; Pillow alone takes seconds for most."""

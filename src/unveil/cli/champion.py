@@ -149,7 +149,8 @@ def champion() -> None:
     record = registry.champion_record()
     version = registry.champion()
     if version is None:
-        print("there is no champion yet; `make train-all` trains and promotes one")
+        message = release.unknown_promotion(record)
+        print(message or "there is no champion yet; `make train-all` trains and promotes one")
         raise typer.Exit(1)
     print(f"{version.architecture}, version {version.number} of {registry.NAME}")
     if record.last_change:

@@ -44,9 +44,11 @@ def erase(
     from unveil.common.errors import UserError
     from unveil.config import params
     from unveil.privacy import erase as erases
+    from unveil.privacy import git_history
     from unveil.privacy.erasure_request import Request
 
     params.load()
+    git_history.commits_naming([])  # stops before anything is erased if git refuses to answer
     todo = erases.pending_plan()
     if todo is not None:
         print(f"the erasure started on {todo.date} is not complete; resuming it first")
@@ -93,8 +95,11 @@ def _carry_out(todo: "ErasurePlan", accept: bool) -> list[str]:
         state = "erased, but no model is marked" if not todo.members else "not erased everywhere"
         raise UserError(f"the images are {state}; run `unveil data erase` again: {error}") from None
     finally:
-        for model in erases.trained_models(todo.gone):
+        trained, unsearched = erases.trained_models(todo.gone)
+        for model in trained:
             print(f"trained with these images: {model}")
+        for one in unsearched:
+            print(f"not searched for trainings, because it is not valid YAML: {one}")
     counts = ", ".join(f"{count} from {store}" for store, count in todo.counts.items())
     proved = "" if unproved else "; a final search found no copies"
     print(f"erased: {todo.images} images; objects deleted: {counts}{proved}")

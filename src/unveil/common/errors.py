@@ -19,7 +19,9 @@ _SECRET = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|signature|sig|credentials?|auth[_-]?string"
     r"|(?:api|access|account|private|encryption|customer)[_-]?key(?:[_-]?id)?|AWSAccessKeyId)"
 )
-_NAMED = re.compile(rf"(?i)(?:^|[_-]){_SECRET}$")
+_NAMED = re.compile(rf"(?i)(?:^|[_-]|^PG){_SECRET}$")
+_QUOTED = r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|\"[^\"]*\"|'[^']*'"
+"""A quoted value, with or without escaped quotes; it may end with a backslash."""
 _PATTERNS = (
     # With an unquoted slash in the password, the part before it looks like a host with a port.
     (r"(://)[^\s/?#\"'<>@]*:(?!\d*(?:[/?#]|$))[^\s\"'<>]*@", rf"\1{MASK}@"),
@@ -27,10 +29,13 @@ _PATTERNS = (
     # A URL truncated in the middle of its password.
     (r"(://[^\s/:@\[\"'<>]+:)(?!(?:\d*|PORT)$)[^\s/@\"'<>]+$", rf"\1{MASK}"),
     (
-        rf"((?:[\w.-]*[._-])?{_SECRET}\s*=\s*)(?:\"[^\"]*\"|'[^']*'|[^\s&;,\"'<>#)\]}}]+)",
+        rf"((?:[\w.-]*[._-])?{_SECRET}\s*=\s*)(?:{_QUOTED}|[^\s&;,\"'<>#)\]}}]+)",
         rf"\1{MASK}",
     ),
-    (rf"([\"'][\w.-]*{_SECRET}[\"']\s*:\s*)(?:\"[^\"]*\"|'[^']*')", rf'\1"{MASK}"'),
+    (rf"([\"'][\w.-]*{_SECRET}[\"']\s*:\s*)(?:{_QUOTED})", rf'\1"{MASK}"'),
+    # Without quotes it may be a sentence: only a value with a digit is taken for a secret.
+    (rf"(\b(?:[\w.-]*[._-])?{_SECRET}:\s*)(?=\S*\d)[^\s\"'<>,;]{{6,}}", rf"\1{MASK}"),
+    (rf"(--(?:[\w-]*-)?{_SECRET}\s+)(?=\S*\d)[^\s\"'<>]+", rf"\1{MASK}"),
     (r"((?:proxy-)?authorization[\"']?\s*[:=]\s*[\"']?)(?:[\w-]+\s+)?[^\s\"',;]+", rf"\1{MASK}"),
     (r"(\b(?:bearer|basic)\s+)(?=[^\s]*[\d=])[\w.~+/=-]{12,}", rf"\1{MASK}"),
     (r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", MASK),

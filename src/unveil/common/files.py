@@ -160,11 +160,17 @@ def reading_artifact(path: Path, *, made_by: str) -> Iterator[None]:
 
 
 def read_json(path: Path, *, made_by: str) -> Any:
-    """Read a JSON artifact; raises ``UserError`` with the command to run if absent or damaged."""
+    """Read a JSON artifact, which is an object.
+
+    Raises ``UserError`` with the command to run if it is absent, damaged or not an object.
+    """
     with reading_artifact(path, made_by=made_by):
-        return json.loads(
+        content = json.loads(
             path.read_text(), object_hook=lambda read: _Content(read, path, made_by=made_by)
         )
+        if not isinstance(content, dict):
+            raise ValueError(f"it is not an object but of type {type(content).__name__}")
+        return content
 
 
 class MissingKey(UserError, KeyError):

@@ -4,6 +4,7 @@ A file counts as new only if neither tracks it: no ``.dvc`` file, no output of t
 ``dvc.lock``, no entry in git's index.
 """
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ import yaml
 from unveil.common.errors import UserError
 
 LOCK = Path("dvc.lock")
+NO_REPOSITORY = ("not a git repository (or any", "is outside repository")
+"""Parts of git's messages for a path outside its repository, or without a repository."""
 
 
 def pointer(path: Path) -> Path:
@@ -52,7 +55,10 @@ def refuse_missing(*paths: Path) -> None:
 
 
 def in_git(path: Path) -> bool:
-    """Return whether git's index has a file; False outside a git repository."""
+    """Return whether git's index has a file; False without git or outside a repository.
+
+    Raises ``UserError`` with git's own message if git cannot tell.
+    """
     return _git("ls-files", "--error-unmatch", "--", str(path))
 
 
@@ -62,10 +68,23 @@ def restore(path: Path) -> bool:
 
 
 def _git(*arguments: str) -> bool:
+    command = ["git", *arguments]
+    # NO_REPOSITORY has the English messages.
+    environment = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, timeout=60).returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", timeout=60
+        )
+    except FileNotFoundError:
         return False
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"git does not answer: {str(error).splitlines()[0]}") from None
+    if result.returncode in (0, 1):
+        return result.returncode == 0
+    message = " ".join(result.stderr.split()) or f"exit code {result.returncode}"
+    if any(known in message for known in NO_REPOSITORY):
+        return False
+    raise UserError(f"git does not answer whether it tracks {arguments[-1]}: {message}")
 
 
 def _in_dvc_lock(path: Path) -> bool:

@@ -9,7 +9,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -65,6 +65,7 @@ class Listing:
     files that are no images; ``attributes`` is the name of the table of attributes. ``renamed`` has
     the split of each folder whose name differs from it, ``pooled`` the number of images of each
     folder if several without a split are pooled, ``unreadable`` the reason by member.
+    ``ignored_suffixes`` counts the ignored files that are not hidden, by suffix.
     """
 
     members: tuple[LabelledImage, ...]
@@ -74,6 +75,7 @@ class Listing:
     renamed: Mapping[str, str] = field(default_factory=dict)
     pooled: Mapping[str, int] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    ignored_suffixes: Mapping[str, int] = field(default_factory=dict)
 
 
 def require_new_zip(target: Path) -> None:
@@ -144,7 +146,15 @@ def build_listing(entries: Sequence[zipfile.ZipInfo], layout: Layout, *, where: 
         attributes=tables[0] if tables else None,
         renamed=split_folders.renamed_folders(parents, splits),
         pooled=split_folders.pooled_counts(parents) if members[0].split is None else {},
+        ignored_suffixes=ignored_suffixes(shown),
     )
+
+
+def ignored_suffixes(names: Iterable[str]) -> dict[str, int]:
+    """Count the files that are neither hidden nor imported, by suffix."""
+    others = (name for name in names if not (HIDDEN.search(name) or _is_image(name)))
+    rest = (basename(name) for name in others if basename(name).lower() != ATTRIBUTES)
+    return dict(Counter(splitext(name)[1].lower() or "without a suffix" for name in rest))
 
 
 def read_member(archive: zipfile.ZipFile, name: str, *, max_bytes: int) -> bytes:

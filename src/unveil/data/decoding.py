@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from unveil.data.image_limits import MAX_FRAMES, PartCounts, count_parts
+from unveil.data.image_limits import MAX_FRAMES, MAX_METADATA, PartCounts, count_parts
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
@@ -52,7 +52,8 @@ class Limits:
     """Limits of an image: file size in bytes, total pixels, pixels per side, scans and parts.
 
     ``max_scans`` is for JPEG: a usual progressive one has 10. ``max_parts`` counts segments,
-    chunks, blocks and tags, each of which costs decoding time.
+    chunks, blocks and tags, each of which costs decoding time. ``max_metadata`` has the limit of
+    each kind of metadata that costs more, by name.
     """
 
     max_bytes: int = 20_000_000
@@ -61,6 +62,7 @@ class Limits:
     max_side: int = 20_000
     max_scans: int = 100
     max_parts: int = 100_000
+    max_metadata: tuple[tuple[str, int], ...] = MAX_METADATA
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,9 @@ def _check_structure(content: bytes, limits: Limits) -> PartCounts:
         raise UnreadableImage(f"{counts.scans} scans, more than {limits.max_scans}")
     if counts.parts > limits.max_parts:
         raise UnreadableImage(f"more than {limits.max_parts} segments, chunks or tags")
+    for name, limit in limits.max_metadata:
+        if counts.metadata[name] > limit:
+            raise UnreadableImage(f"{counts.metadata[name]} {name}, more than {limit}")
     return counts
 
 

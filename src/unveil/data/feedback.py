@@ -105,7 +105,7 @@ def read(folder: Path) -> Iterator[FeedbackEntry]:
         try:
             content = json.loads(line)
             yield _validate(FeedbackEntry(**content))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise UserError(f"{path}, line {number} is not an entry with {known}") from None
 
 

@@ -33,6 +33,8 @@ def _rows(file: TextIO, source: Path) -> Iterator[tuple[str, bytes]]:
         table = CsvTable(file)
         # One of the two published versions has spaces in its header: `emotion, Usage, pixels`.
         header = [name.lower() for name in table.header]
+        if twice := [name for name in header if name and header.count(name) > 1]:
+            raise ValueError(f"the column {twice[0]!r} occurs twice")
         if missing := [name for name in ("emotion", "pixels", "usage") if name not in header]:
             raise ValueError(f"no column {missing[0]!r}; a fer2013.csv has emotion, pixels, Usage")
         for number, (_, cells) in enumerate(table):

@@ -7,18 +7,31 @@ is read, and only until a limit is exceeded.
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_FRAMES = 100
 """Frames are counted up to this number; more than one is refused anyway."""
+
+_PROFILES, _TEXTS = "color profiles", "compressed texts and profiles"
+_EXIF, _APPS, _COMMENTS = "Exif segments", "APP1 and APP2 segments", "comment blocks"
+MAX_METADATA = ((_PROFILES, 1), (_TEXTS, 100), (_EXIF, 4), (_APPS, 1000), (_COMMENTS, 1000))
+"""Maximum number of each kind of metadata: Pillow decompresses up to 1 MB for each chunk of a PNG,
+and copies all earlier segments or blocks for each of the others. A color profile has up to 255
+segments."""
+_COMPRESSED = {b"iCCP", b"zTXt", b"iTXt"}
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """The marker after the entropy-coded data of a JPEG scan."""
 _PADDING = re.compile(rb"\xff*")
 _SCAN, _END = 0xDA, 0xD9
+_APP1, _APP2 = 0xE1, 0xE2
 _BARE = {0x01, *range(0xD0, 0xD9)}
 """JPEG markers without a length."""
+
+_COMMENT = 0xFE
+"""Label of a GIF's comment extension."""
 
 _IFD = {42: ("H", "I", 12), 43: ("Q", "Q", 20)}
 """For each TIFF version: formats of the entry count and of offsets, and bytes of an entry."""
@@ -31,11 +44,15 @@ _HEADER = re.compile(rb"P\w+(?:\s|#[^\r\n]*)*")
 
 @dataclass
 class PartCounts:
-    """Number of ``frames``, ``scans`` and ``parts`` (segments, chunks, blocks or tags)."""
+    """Number of ``frames``, ``scans`` and ``parts`` (segments, chunks, blocks or tags).
+
+    ``metadata`` counts the parts that ``MAX_METADATA`` limits, by the names there.
+    """
 
     frames: int = 1
     scans: int = 1
     parts: int = 0
+    metadata: Counter[str] = field(default_factory=Counter)
 
 
 def count_parts(content: bytes, max_parts: int) -> PartCounts:
@@ -64,6 +81,8 @@ def _jpeg(content: bytes, counts: PartCounts, max_parts: int) -> None:
             return
         if marker in _BARE:
             continue
+        counts.metadata[_APPS] += marker in (_APP1, _APP2)
+        counts.metadata[_EXIF] += marker == _APP1 and content.startswith(b"Exif\0\0", offset + 2)
         offset += struct.unpack_from(">H", content, offset)[0]
         if marker == _SCAN:
             counts.scans += 1
@@ -77,6 +96,8 @@ def _png(content: bytes, counts: PartCounts, max_parts: int) -> None:
         length, name = struct.unpack_from(">I4s", content, offset)
         if name == b"acTL":
             counts.frames = min(MAX_FRAMES, struct.unpack_from(">I", content, offset + 8)[0])
+        counts.metadata[_PROFILES] += name == b"iCCP"
+        counts.metadata[_TEXTS] += name in _COMPRESSED
         counts.parts += 1
         offset += 12 + length
 
@@ -92,7 +113,10 @@ def _gif(content: bytes, counts: PartCounts, max_parts: int) -> None:
             counts.frames += 1
             offset = _blocks(content, offset + 10 + _colors(content[offset + 8]), counts, max_parts)
         elif kind == 0x21:
+            before = counts.parts
+            is_comment = content[offset] == _COMMENT
             offset = _blocks(content, offset + 1, counts, max_parts)
+            counts.metadata[_COMMENTS] += is_comment * (counts.parts - before)
 
 
 def _colors(flags: int) -> int:

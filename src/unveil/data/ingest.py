@@ -169,7 +169,8 @@ def _import_folder(source: Path, path: Path, layout: Layout, limits: Limits) -> 
     with zipfile.ZipFile(path, "w") as archive:
         for name in tqdm(wanted, desc="folder", unit=" files", delay=2):
             _add(archive, name, files[name].read_bytes(), limits)
-    return replace(taken, ignored=len(files) - len(wanted))
+    suffixes = archives.ignored_suffixes(files)
+    return replace(taken, ignored=len(files) - len(wanted), ignored_suffixes=suffixes)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, limits: Limits) -> None:

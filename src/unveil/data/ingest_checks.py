@@ -53,7 +53,15 @@ def describe_replacement(
 
 
 def ingest_notes(taken: Listing, params: Params) -> Iterator[str]:
-    """Yield notes about an archive: the origin of its splits, and unreadable images."""
+    """Yield notes about an archive: ignored files, the origin of its splits, unreadable images.
+
+    Hidden files, which operating systems add, are not mentioned.
+    """
+    if taken.ignored_suffixes:
+        counts = sorted(taken.ignored_suffixes.items())
+        named = ", ".join(f"{count} {suffix}" for suffix, count in counts)
+        total, suffixes = sum(taken.ignored_suffixes.values()), ", ".join(sorted(SUFFIXES))
+        yield f"ignored: {total} files, {named}; images end in {suffixes}"
     if taken.renamed:
         named = ", ".join(f"{name} is {split}" for name, split in sorted(taken.renamed.items()))
         yield f"splits by their folders: {named}"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from unveil.common.files import reading_artifact
 from unveil.common.paths import PACKED
 from unveil.data import synthetic
 
@@ -23,8 +24,9 @@ def origin_of_packed(folder: Path = PACKED) -> str:
         return UNKNOWN
     import pandas as pd
 
-    rows = pd.read_parquet(path)
-    return origin_of(rows["member"], rows.columns)
+    with reading_artifact(path, made_by="unveil pack"):
+        rows = pd.read_parquet(path)
+        return origin_of(rows["member"], rows.columns)
 
 
 def origin_of(members: Iterable[str], columns: Collection[str] = ()) -> str:

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unveil.common import missing_files
+from unveil.common import checksum, missing_files
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, PROMOTIONS, STARTER
 from unveil.data import origins
-from unveil.inference.bundle import CARD, Bundle
+from unveil.inference.bundle import CARD, FILES, README, Bundle
 from unveil.inference.decision import effective_threshold
 
 FACES = {origins.DRAWN: "synthetic faces", origins.REAL: "real faces"}
@@ -33,7 +33,7 @@ def choose_bundle(named: Path | None) -> Path:
         if faces in ("real faces", "unreadable"):
             return BUNDLE
         return _starter_or_refuse(faces)
-    if promoted := _promoted():
+    if promoted := last_promotion():
         raise UserError(
             f"{promoted} was promoted, but {BUNDLE} is gone; `unveil export` makes it again, "
             f"`--bundle {STARTER}` selects the network of the repository"
@@ -49,6 +49,28 @@ def can_fall_back_to(keep: Path) -> bool:
     if not card.exists() or _faces(keep) == "synthetic faces":
         return False
     return not starter.exists() or card.read_bytes() != starter.read_bytes()
+
+
+def refuse_other_content(folder: Path) -> None:
+    """Refuse to replace a folder that contains anything but a bundle, which may be damaged.
+
+    An absent or empty folder may be replaced.
+    """
+    remedy = "a bundle replaces the whole folder; name a new or an empty folder"
+    checksum_name = checksum.checksum_path(Path(CARD)).name
+    try:
+        found = {path.name: path.is_dir() for path in sorted(folder.iterdir())}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        cause = str(error.strerror).lower()
+        raise UserError(f"{folder} cannot be replaced: {cause}; {remedy}") from None
+    known = {CARD, checksum_name, README, *FILES.values(), ".DS_Store"}
+    for name, is_folder in found.items():
+        if name not in known or is_folder:
+            raise UserError(f"{folder} has {name!r}, which is not part of a bundle; {remedy}")
+    if found and not {CARD, checksum_name} & found.keys():
+        raise UserError(f"{folder} has {next(iter(found))!r} but no {CARD}; {remedy}")
 
 
 def describe(bundle: Bundle) -> dict[str, str | None]:
@@ -104,12 +126,12 @@ def _faces(folder: Path) -> str:
     try:
         lineage = json.loads((folder / CARD).read_bytes())["lineage"]
         return FACES.get(lineage.get("data", ""), origins.UNKNOWN)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Loading it will report the error.
         return "unreadable"
 
 
-def _promoted() -> str | None:
+def last_promotion() -> str | None:
     """Return the last promoted version, from the promotion log."""
     try:
         lines = PROMOTIONS.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -125,7 +147,7 @@ def _promoted() -> str | None:
 def _entry(line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
-    except ValueError:  # a line cut off by a power failure
+    except (ValueError, RecursionError):  # a line cut off by a power failure
         return {}
     return entry if isinstance(entry, dict) else {}
 

@@ -78,6 +78,8 @@ def predict(
     cores = len(os.sched_getaffinity(0))
     waiting: deque[Future[list[FacePrediction | UserError]]] = deque()
     names = _with_names(paths)
+    if settings.annotated:
+        names = iter(_refuse_overwriting(list(names), settings.annotated))
     with ThreadPoolExecutor(cores) as pool:
         while batch := list(islice(names, BATCH_SIZE)):
             waiting.append(pool.submit(_predict_batch, batch, settings))
@@ -183,6 +185,26 @@ def _with_names(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
         name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
         taken.add(name)
         yield path, name
+
+
+def _refuse_overwriting(named: list[tuple[Path, str]], folder: Path) -> list[tuple[Path, str]]:
+    """Return the named pictures; ``UserError`` if an annotated copy would overwrite a picture."""
+    sources = {found: path for path, _ in named if (found := _file_identity(path))}
+    for _, name in named:
+        if source := sources.get(_file_identity(folder / name) or (0, 0)):
+            raise UserError(
+                f"the annotated copy would overwrite {source}; name another folder than {folder} "
+                "with --annotated"
+            )
+    return named
+
+
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _annotate(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unveil.common.errors import UserError
+from unveil.common.errors import UserError, mask_secrets, reason
 from unveil.common.files import temporary_folder
 
 S3_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 20}
@@ -27,15 +27,48 @@ STRAY = re.compile(r"/files/md5/.*|/[0-9a-f]{2}/.*|.*/\.[\w-]{22}\.tmp")
 
 @dataclass(frozen=True)
 class Store:
-    """DVC's cache, or a remote with its name."""
+    """DVC's cache, or a remote with its name; ``may_be_absent`` if nothing was stored in it yet."""
 
     name: str
     database: Any
+    may_be_absent: bool = False
+
+    @property
+    def root(self) -> str:
+        """The location that is configured in DVC."""
+        return str(self.database.path).removesuffix("/files/md5")
 
     def ids(self) -> set[str]:
-        """Return the ids (md5) of the objects in the store."""
+        """Return the ids (md5) of the objects in the store; none if it cannot be listed."""
         database = self.database
-        return set(database.all()) if database.fs.exists(database.path) else set()
+        can_list = database.fs.CAN_TRAVERSE and database.fs.exists(database.path)
+        return set(database.all()) if can_list else set()
+
+    def unlisted(self) -> list[str]:
+        """List the locations that do not exist or cannot be listed, each with the reason."""
+        fs = self.database.fs
+        if not fs.CAN_TRAVERSE:
+            return [f"{self.name}: {fs.protocol} cannot list its objects"]
+        try:
+            if fs.protocol == "local":
+                return [f"{self.name}: {one}" for one in self._unlisted_folders()]
+            if fs.protocol == "s3":
+                bucket, key, _ = fs.fs.split_path(self.root)
+                fs.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+            else:
+                fs.ls(self.root)
+        except (FileNotFoundError, PermissionError) as error:
+            return [f"{self.name}: {mask_secrets(self.root)} cannot be listed: {reason(error)}"]
+        return []
+
+    def _unlisted_folders(self) -> list[str]:
+        if not os.path.lexists(self.root):
+            missing = f"{self.root} does not exist; is its disk mounted?"
+            return [] if self.may_be_absent else [missing]
+        failed: list[OSError] = []
+        for _ in os.walk(self.root, onerror=failed.append):
+            pass
+        return [f"{error.filename} cannot be listed: {reason(error).lower()}" for error in failed]
 
     @contextmanager
     def file(self, identity: str) -> Iterator[Path]:
@@ -55,9 +88,8 @@ class Store:
 
     def strays(self) -> list[str]:
         """List files among the objects that are none: incomplete copies, and those of DVC 2."""
-        fs, path = self.database.fs, self.database.path
-        root = path.removesuffix("/files/md5")
-        if not fs.exists(root):
+        fs, root = self.database.fs, self.root
+        if not fs.CAN_TRAVERSE or not fs.exists(root):
             return []
         objects = {self.database.oid_to_path(identity) for identity in self.ids()}
         found = [one for one in fs.find(root) if one not in objects]
@@ -74,6 +106,8 @@ class Store:
         """Delete objects that exist, on S3 with all their versions."""
         from dvc_data.hashfile.db import get_index
 
+        if not self.database.fs.CAN_TRAVERSE:
+            return
         for identity in identities:
             self.remove(self.database.oid_to_path(identity))
         # DVC caches which folders are on a remote, and would not push them again.
@@ -101,6 +135,18 @@ def _object_versions(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]
         after = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
 
 
+def _message(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def cache_folder() -> Path:
+    """Return the configured folder of DVC's cache."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return Path(repo.cache.local_cache_dir)
+
+
 @contextmanager
 def open_stores() -> Iterator[list[Store]]:
     """Open the cache and all remotes under DVC's lock; ``UserError`` names one that fails."""
@@ -116,7 +162,8 @@ def open_stores() -> Iterator[list[Store]]:
                 if str(own.get("url", "")).startswith("s3:")
             }
         with Repo(config={"remote": patience}) as repo, lock_repo(repo):
-            found = [Store("cache", repo.cache.local)]
+            default = "dir" not in repo.config["cache"] and "local" not in repo.config["cache"]
+            found = [Store("cache", repo.cache.local, may_be_absent=default)]
             for place in repo.config["remote"]:
                 found.append(Store(place, repo.cloud.get_remote_odb(place)))
                 found[-1].ids()
@@ -125,4 +172,4 @@ def open_stores() -> Iterator[list[Store]]:
     except UserError:
         raise
     except Exception as error:  # each type of remote raises its own exceptions
-        raise UserError(f"DVC, {place}: {' '.join(str(error).split())[:300]}") from error
+        raise UserError(f"DVC, {place}: {_message(error)}") from error

@@ -67,8 +67,28 @@ class ErasurePlan:
 
 
 def pending_plan() -> ErasurePlan | None:
-    """Return the plan of an interrupted erasure, or ``None``."""
-    return ErasurePlan(**read_json(PLAN, made_by="unveil data erase")) if PLAN.exists() else None
+    """Return the plan of an interrupted erasure, or ``None``; ``UserError`` if it is malformed."""
+    if not PLAN.exists():
+        return None
+    try:
+        return _validate(ErasurePlan(**read_json(PLAN, made_by="unveil data erase")))
+    except (UserError, TypeError, ValueError):
+        raise UserError(
+            f"{PLAN} is not the plan of an erasure; move it away, and run `unveil data erase` "
+            "again with the same --member or --subject"
+        ) from None
+
+
+def _validate(pending: ErasurePlan) -> ErasurePlan:
+    valid = isinstance(pending.images, int) and isinstance(pending.date, str)
+    lists, tables = (pending.members, pending.gone), (pending.pictures, pending.counts)
+    if not valid or not all(isinstance(one, list) for one in lists):
+        raise TypeError
+    if not all(isinstance(one, dict) for one in tables):
+        raise TypeError
+    for text in pending.pictures.values():
+        base64.b64decode(text)
+    return pending
 
 
 def plan(request: Request) -> tuple[ErasurePlan, SearchResults]:
@@ -153,7 +173,7 @@ def clean_workspace(person: Person) -> None:
     ingest.track_with_dvc(ARCHIVE)
     for folder in (AUDIT, EXPLANATIONS, *CHECKPOINTS.glob("*")):
         _empty(folder)
-    for path in workspace.files(PLAN):
+    for path in workspace.files(PLAN, dvc_objects.cache_folder()):
         if (
             path != ARCHIVE
             and workspace.is_deletable(path)
@@ -199,11 +219,15 @@ def _archive_versions(stores: list[Store]) -> Iterator[Path]:
                     yield path
 
 
-def trained_models(gone: Collection[str]) -> list[str]:
-    """List the models trained on files with these md5s, in git's history and in this checkout."""
-    named = git_history.trainings_using(gone, git_history.commits_naming(gone))
+def trained_models(gone: Collection[str]) -> tuple[list[str], list[str]]:
+    """List the models trained on files with these md5s, in git's history and in this checkout.
+
+    The second list has the files of the history that could not be searched.
+    """
+    commits = git_history.commits_naming(gone)
+    named, unsearched = git_history.trainings_using(gone, commits)
     for path in sorted([*MODELS.glob("*/run.json"), *SEEDS.glob("*/*/model/run.json")]):
         data = read_json(path, made_by="unveil train").get("data", {})
         if set(gone) & {one["md5"] for one in data.values()}:
             named.append(f"{path.parent.name} in {path.parents[1]}")
-    return named
+    return named, unsearched

@@ -46,7 +46,7 @@ MAX_DEPTH = 8
 """How many nested containers are opened."""
 UNKNOWN_TYPE = "has an unknown file type"
 _ANY = 1 << 30
-LIMITS = Limits(_ANY, max_pixels=1 << 28, min_side=1, max_side=_ANY, max_scans=_ANY, max_parts=_ANY)
+LIMITS = Limits(_ANY, 1 << 28, 1, max_side=_ANY, max_scans=_ANY, max_parts=_ANY, max_metadata=())
 """No limits: images are searched even if `unveil ingest` would reject them today."""
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-](?:[A-Za-z0-9+/_-]|\r?\n(?=[A-Za-z0-9+/=])){90,}={0,2}")
 NO_PICTURES = (

@@ -46,6 +46,7 @@ def search_everywhere(person: Person, stores: list[Store]) -> SearchResults:
     results: dict[str, SearchResult] = {}
     found = SearchResults([], {})
     for store in stores:
+        found.unproved.extend(store.unlisted())
         for identity in unsearched_objects(store, results):
             with store.file(identity) as path:
                 results[identity] = search.search_file(path, person).for_file(
@@ -55,7 +56,9 @@ def search_everywhere(person: Person, stores: list[Store]) -> SearchResults:
         matches = sorted(one for one in store.ids() if results[one].found)
         found.objects[store.name] = matches
         found.strays[store.name] = _strays(store, person, found.unproved)
-    for path in _with_progress([*workspace.files(PLAN)], "files"):
+    caches = [Path(store.root) for store in stores if store.name == "cache"]
+    files = [*workspace.files(PLAN, *caches, unsearched=found.unproved)]
+    for path in _with_progress(files, "files"):
         result = search_workspace_file(path, person)
         found.unproved.extend(result.unsearched)
         if result.found and workspace.is_deletable(path):

@@ -18,6 +18,7 @@ from unveil.evaluation import slices
 from unveil.evaluation.evaluate import probabilities
 from unveil.evaluation.predictions import Probabilities
 from unveil.evaluation.slices import Slice
+from unveil.promotion import release
 from unveil.registry import ChampionRecord
 from unveil.training import train
 
@@ -60,8 +61,11 @@ class Challenge:
     def champion_probabilities(self) -> Probabilities | None:
         """The champion's probabilities; ``None`` without a champion.
 
-        Raises ``UserError`` if the champion cannot be loaded, or takes other classes or sizes.
+        Raises ``UserError`` if the champion cannot be loaded, takes other classes or sizes, or if
+        MLflow does not have a version that was promoted.
         """
+        if message := release.unknown_promotion(self.record):
+            raise UserError(message)
         if self.record.champion is None:
             return None
         version = self.record.version

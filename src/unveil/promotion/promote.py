@@ -65,6 +65,8 @@ def promote(params: Params, *, force: str | None = None, dry_run: bool = False) 
     """
     force = force and mask_secrets(force)
     comparison = read_json(COMPARISON, made_by="unveil compare")
+    if not comparison["ranking"]:
+        raise UserError(f"{COMPARISON} ranks no candidate; run `unveil compare` again")
     key = comparison["ranking"][0]
     record = registry.champion_record()
     decision = Decision(candidate=key, act="refused", reason="", previous=record.champion)

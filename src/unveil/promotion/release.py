@@ -14,9 +14,9 @@ from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, digests
 from unveil.common.locks import lock_file
 from unveil.common.paths import BUNDLE
-from unveil.inference import bundle
+from unveil.inference import bundle, model_choice
 from unveil.inference.bundle import CARD, Bundle
-from unveil.registry import Version
+from unveil.registry import ChampionRecord, Version
 
 LOCK = BUNDLE.with_name(f".{BUNDLE.name}.lock")
 LOCK_TIMEOUT = 600.0
@@ -60,6 +60,7 @@ def install(target: Path = BUNDLE) -> Bundle:
 
     Processes wait for each other, and each installs the champion at the end of its wait.
     """
+    model_choice.refuse_other_content(target)
     with lock_file(LOCK, BUNDLE, seconds=LOCK_TIMEOUT):
         version = ensure_bundle(_champion())
         if target == BUNDLE and difference(version) is None:
@@ -79,7 +80,25 @@ def install_if_outdated() -> Bundle | None:
     version = registry.champion()
     if version is None or difference(version) is None or _is_manual_export():
         return None
-    return install()
+    return None if unknown_promotion(registry.champion_record()) else install()
+
+
+def unknown_promotion(record: ChampionRecord) -> str | None:
+    """Describe a promoted version that MLflow does not have; ``None`` if it has all of them.
+
+    That happens if the database is not the one of the promotion, or was lost.
+    """
+    promoted = model_choice.last_promotion() if record.champion is None else None
+    number = _installed_version()
+    if promoted is None and number and number not in (record.champion, *record.former):
+        promoted = None if registry.find_version(number) else f"version {number}, in {BUNDLE},"
+    if promoted is None:
+        return None
+    return (
+        f"{promoted} was promoted, but MLflow at {registry.server_name()} does not have it: set "
+        "MLFLOW_TRACKING_URI to the server or database that has it, or restore the database; "
+        "`unveil promote --force --reason TEXT` starts without it"
+    )
 
 
 def difference(version: Version) -> str | None:
@@ -112,10 +131,17 @@ def _is_manual_export() -> bool:
         return False
 
 
+def _installed_version() -> str | None:
+    try:
+        return bundle.load(BUNDLE).version
+    except UserError:
+        return None
+
+
 def _champion() -> Version:
     version = registry.champion()
     if version is None:
         from unveil.export import export
 
-        raise UserError(export.NO_CHAMPION)
+        raise UserError(unknown_promotion(registry.champion_record()) or export.NO_CHAMPION)
     return version

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unveil.common.errors import UserError
+from unveil.common.errors import UserError, reason
 from unveil.common.files import read_parquet
 from unveil.common.paths import MANIFEST
 from unveil.common.statistics import jensen_shannon
@@ -37,7 +37,8 @@ def read_manifest_at(revision: str, manifest: Path = MANIFEST) -> pd.DataFrame:
     Raises ``UserError`` if the revision is unknown, or its manifest is missing or damaged.
     """
     from dvc.api import DVCFileSystem
-    from dvc.scm import RevError
+    from dvc.exceptions import DvcException
+    from dvc.scm import RevError, SCMError
 
     path = manifest.as_posix()
     try:
@@ -49,14 +50,16 @@ def read_manifest_at(revision: str, manifest: Path = MANIFEST) -> pd.DataFrame:
         raise UserError(
             f"unknown revision {revision!r}; choose a commit, tag or branch, such as HEAD"
         ) from None
+    except (DvcException, SCMError) as error:  # no git, or a damaged DVC file in the commit
+        raise UserError(f"DVC cannot read revision {revision!r}: {reason(error)}") from None
     if not digest:
         raise UserError(f"revision {revision!r} has no {path} under DVC")
     try:
         content = files.cat_file(path)
     except Exception as error:  # each kind of remote raises its own exceptions
-        reason = " ".join(str(error).split()) or type(error).__name__
+        message = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{path} of {revision!r} is in neither DVC's cache nor a remote: {reason}"
+            f"{path} of {revision!r} is in neither DVC's cache nor a remote: {message}"
         ) from None
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != digest:
         raise UserError(f"{path} of {revision!r} is damaged: its md5 differs")

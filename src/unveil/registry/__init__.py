@@ -10,7 +10,7 @@ May import: common, config, data, evaluation, training.
 
 from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle
 from unveil.registry.cards import add_card
-from unveil.registry.connection import NAME, connect, try_or_warn
+from unveil.registry.connection import NAME, connect, server_name, try_or_warn
 from unveil.registry.decisions import record_decision
 from unveil.registry.description import artifact_url
 from unveil.registry.erasure import mark_erased
@@ -63,6 +63,7 @@ __all__ = [
     "record_decision",
     "register",
     "reporting",
+    "server_name",
     "set_champion",
     "store_bundle",
     "stored_bundle",

@@ -9,8 +9,9 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import mlflow
 import requests
@@ -20,6 +21,8 @@ from mlflow.models import Model
 from unveil.common.errors import UserError, reason
 from unveil.common.files import digests
 from unveil.registry.connection import NAME, connect
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -61,6 +64,17 @@ def check_classes(folder: Path, tagged: tuple[str, ...], prefix: str) -> None:
         raise UserError(
             f"{prefix}: its tag says classes {', '.join(tagged)}, its file {', '.join(logged)}"
         )
+
+
+def read_tag(number: str, name: str, text: str, kind: type[T]) -> T:
+    """Parse the JSON of a version's tag, which users can edit in MLflow's pages."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(value := json.loads(text), kind):
+            return value
+    raise UserError(
+        f"{model_uri(number)} has the tag {name} {text[:80]!r}, which is not a JSON "
+        f"{kind.__name__}; correct the tag in MLflow"
+    )
 
 
 def model_uri(number: str) -> str:

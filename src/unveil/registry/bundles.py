@@ -5,7 +5,6 @@ no bundle overwrites another. The version's tag ``bundle`` has the digest of eac
 version that was champion, the digests in the ledger take precedence.
 """
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,7 +69,9 @@ def _download(version: Version, place: str, folder: str) -> Path:
 
 def bundle_digests(version: Version) -> dict[str, str]:
     """Return the sha256 of each file of a version's bundle; empty if it has no bundle."""
-    return dict(json.loads(version.bundle)) if version.bundle else {}
+    if not version.bundle:
+        return {}
+    return dict(artifact.read_tag(version.number, "bundle", version.bundle, dict))
 
 
 def _artifact_folder(found: dict[str, str]) -> str:

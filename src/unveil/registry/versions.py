@@ -186,7 +186,8 @@ def verified_files(version: Version) -> Iterator[Path]:
     if version.seal not in ("", artifact.seal(version.digests)):
         raise UserError(f"{name} cannot be loaded: its digests differ from those at its promotion")
     with artifact.downloaded(version.number) as folder:
-        artifact.check_files(folder, json.loads(version.digests), f"{name} cannot be loaded")
+        expected = artifact.read_tag(version.number, DIGESTS, version.digests, dict)
+        artifact.check_files(folder, expected, f"{name} cannot be loaded")
         artifact.check_classes(folder, version.classes, f"{name} cannot be loaded")
         yield folder
 
@@ -199,10 +200,8 @@ def load(version: Version) -> "keras.Model":
         try:
             return mlflow.keras.load_model(str(folder), load_model_kwargs={"safe_mode": True})
         except (OSError, ValueError, MlflowException) as error:
-            name = artifact.model_uri(version.number)
-            raise UserError(
-                f"{name} cannot be loaded: {str(error).splitlines()[0][:160]}"
-            ) from None
+            name, message = artifact.model_uri(version.number), str(error).splitlines()[0][:160]
+            raise UserError(f"{name} cannot be loaded: {message}") from None
 
 
 def _registered_version(origin: str) -> Version | None:
@@ -237,13 +236,14 @@ def _version_of_alias(client: MlflowClient) -> str | None:
 
 
 def _parse_version(known: Any) -> Version:
-    tags = known.tags
+    number, tags = str(known.version), known.tags
+    classes = artifact.read_tag(number, "classes", tags.get("classes", "[]"), list)
     return Version(
-        number=str(known.version),
+        number=number,
         origin=tags.get("origin", ""),
         architecture=tags.get("architecture", "unknown"),
-        classes=tuple(json.loads(tags.get("classes", "[]"))),
-        image_size=int(tags.get("image_size", 0)),
+        classes=tuple(map(str, classes)),
+        image_size=artifact.read_tag(number, "image_size", tags.get("image_size", "0"), int),
         digests=tags.get(DIGESTS, ""),
         faces=tags.get("faces", origins.UNKNOWN),
         bundle=tags.get(BUNDLE, ""),

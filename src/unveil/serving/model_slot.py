@@ -89,6 +89,7 @@ class ModelSlot:
     def _keep_copy(self) -> None:
         self._report("taken", str(self.bundle))
         try:
+            model_choice.refuse_other_content(self._keep)
             with atomic_write(self._keep) as copy:
                 shutil.copytree(self._folder, copy)
                 if load(copy).digest != self.bundle.digest:

@@ -4,6 +4,9 @@ Takes a URL and ``monitoring`` of params.yaml; returns a verdict with a table an
 """
 
 import http.client
+import math
+import queue
+import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -13,9 +16,9 @@ from unveil.common.errors import UserError
 from unveil.config.schema import Monitoring
 
 PATIENCE = 20.0
-"""Timeout of the server's answer, in seconds."""
+"""Timeout of the server's whole answer, in seconds."""
 LARGEST = 4_000_000
-"""The most bytes that are read of an answer."""
+"""Maximum size of an answer, in bytes."""
 
 Outcome = Literal["steady", "drifted", "too-few"]
 
@@ -79,8 +82,14 @@ def parsed(text: str, url: str) -> Readings:
         raise UserError(
             f"{url} has no drift: its bundle has no reference; `unveil export` creates one with it"
         )
+    watched = next(iter(faces.values()))
+    if not (math.isfinite(watched) and watched >= 0):
+        raise UserError(f"{url} has an invalid number of faces: unveil_watched_faces is {watched}")
     drift = values(text, "unveil_drift", by="measure")
-    return Readings(drift=drift, faces=int(next(iter(faces.values()))))
+    for name, value in drift.items():
+        if not math.isfinite(value):
+            raise UserError(f"{url} has an invalid drift of {name}: {value}")
+    return Readings(drift=drift, faces=int(watched))
 
 
 def judge(readings: Readings, settings: Monitoring) -> Verdict:
@@ -102,6 +111,27 @@ def judge(readings: Readings, settings: Monitoring) -> Verdict:
 
 
 def _fetched(url: str, token: str | None) -> str:
+    """Request in a thread: socket timeouts hold for each read, and each may bring one byte."""
+    results: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put(_request(url, token))
+        except Exception as error:  # raised again in the calling thread
+            results.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        answer = results.get(timeout=PATIENCE)
+    except queue.Empty:
+        message = f"its answer is not complete after {PATIENCE:g} seconds"
+        raise UserError(f"{url} does not answer: {message}") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _request(url: str, token: str | None) -> str:
     request = urllib.request.Request(url)
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token.strip()}")
@@ -109,7 +139,7 @@ def _fetched(url: str, token: str | None) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=PATIENCE) as answer:
-            content: bytes = answer.read(LARGEST)
+            content: bytes = answer.read(LARGEST + 1)
     except urllib.error.HTTPError as error:
         error.close()
         hint = "; set UNVEIL_TOKEN or the secret unveil-token" if error.code == 401 else ""
@@ -119,4 +149,6 @@ def _fetched(url: str, token: str | None) -> str:
         raise UserError(f"{url} does not answer: {why}") from None
     except ValueError:  # its text may contain the token
         raise UserError(f"{url} cannot be read: the address or the token is malformed") from None
+    if len(content) > LARGEST:
+        raise UserError(f"{url} answers more than {LARGEST} bytes")
     return content.decode(errors="replace")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from unveil.common.errors import UserError
 from unveil.common.paths import AUDIT_LOG, LAST_GOOD
+from unveil.inference import model_choice
 from unveil.inference.bundle import Precision
 
 MIN_FACES = 200
@@ -106,6 +107,7 @@ def checked(settings: Settings) -> Settings:
     for path in (settings.certificate, settings.key, settings.detector):
         if path and not path.is_file():
             raise UserError(f"{path} does not exist")
+    model_choice.refuse_other_content(settings.keep)
     return settings
 
 

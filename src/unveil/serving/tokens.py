@@ -29,7 +29,7 @@ def load(path: Path) -> Tokens:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; `unveil token NAME` creates it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a token file: {error}") from None
     if not isinstance(content, dict) or not all(map(_is_digest, content.values())):
         raise UserError(f"{path} is not a token file: names with a SHA-256 each")
@@ -37,12 +37,21 @@ def load(path: Path) -> Tokens:
 
 
 def issue(path: Path, name: str) -> str:
-    """Create a token for ``name``, store its hash and return it; it cannot be shown again."""
+    """Create a token for ``name``, store its hash and return it; it cannot be shown again.
+
+    Raises ``UserError`` if the name has a token: replacing it would lock out its owner.
+    """
     if not re.fullmatch(r"[\w.-]{1,40}", name):
         raise UserError(f"name {name!r} is not of letters, digits, '-', '_' and '.', at most 40")
     token = secrets.token_urlsafe(32)
     with file_lock(path):
-        _write(path, {**(load(path) if path.exists() else {}), name: _digest(token)})
+        kept = load(path) if path.exists() else {}
+        if name in kept:
+            raise UserError(
+                f"{name} already has a token in {path}, which stays valid; run `unveil token "
+                f"{name} --revoke` before you create a new one"
+            )
+        _write(path, {**kept, name: _digest(token)})
     return token
 
 

@@ -29,6 +29,13 @@ SAYINGS = (
     '{{"{key}": "{secret}"}}',
     "host=db user={name} password={secret} dbname=x",
     "aws_secret_access_key = {secret}",
+    "aws_secret_access_key: {secret}",
+    "password: {secret}",
+    "x-api-key: {secret}",
+    "psql --password {secret} now",
+    "PGPASSWORD={secret}",
+    'password="a\\"{secret}"',
+    '{{"password": "a\\"{secret}"}}',
     "export AWS_SESSION_TOKEN={secret}",
     "git remote https://x-access-token:{secret}@github.com/a/b.git",
 )
@@ -65,9 +72,10 @@ def test_secrets_of_the_environment_are_masked(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://worker:s3cr%40et@127.0.0.1:5000")
     monkeypatch.setenv("PREFECT_API_KEY", "plain-value")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other/value")
+    monkeypatch.setenv("PGPASSWORD", "of-postgres")
     monkeypatch.setenv("PWD", "/srv/project")
-    text = "s3cr%40et s3cr@et plain-value other/value /srv/project"
-    assert mask_secrets(text) == "*** *** *** *** /srv/project"
+    text = "s3cr%40et s3cr@et plain-value other/value of-postgres /srv/project"
+    assert mask_secrets(text) == "*** *** *** *** *** /srv/project"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +91,9 @@ def test_secrets_of_the_environment_are_masked(monkeypatch):
         "cannot listen on 127.0.0.1:8000: address already in use",
         "sqlite:////srv/mlflow/state/mlflow.db",
         "a valid token is required",
+        "wrong password: try again",
+        "unknown token: choose from kiosk, door",
+        "set --token-file tokens1.json",
         "https://host:8443/path?page=2&size=3",
     ],
 )

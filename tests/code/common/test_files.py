@@ -262,3 +262,11 @@ def test_a_folder_moved_aside_by_a_killed_write_is_restored(tmp_path):
     (aside.parent / "report").mkdir()
     assert remove_stale(tmp_path) == []
     assert names(tmp_path) == ["report", "report/old.txt"]
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "null", '"text"', "[{}]", "[" * 100_000])
+def test_an_artifact_that_is_not_an_object_names_the_command_to_run(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a.json cannot be read: .*run `unveil validate` again"):
+        read_json(path, made_by="unveil validate")

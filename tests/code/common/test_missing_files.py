@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from typer.testing import CliRunner
 
 from unveil.cli import app
-from unveil.common import audit_log, files
+from unveil.common import audit_log, files, missing_files
 from unveil.common.errors import UserError
 from unveil.common.paths import ARCHIVE, AUDIT_COUNTS, CORRECTIONS, JOURNAL
 
@@ -75,6 +75,22 @@ def team(tmp_path_factory) -> Path:
     run("git", "commit", "--quiet", "-m", "faces", at=folder)
     dvc("push", "--quiet", at=folder)
     return folder
+
+
+def test_an_error_of_git_does_not_count_as_an_untracked_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not missing_files.in_git(Path("a"))
+    run("git", "init", "--quiet", at=tmp_path)
+    Path("a").write_text("kept")
+    run("git", "add", "a", at=tmp_path)
+    assert (missing_files.in_git(Path("a")), missing_files.in_git(Path("b"))) == (True, False)
+    assert not missing_files.in_git(tmp_path.parent / "c")
+    # Git's own tests use this variable: the folder counts as another user's.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for path in ("a", "b"):
+        with pytest.raises(UserError, match=r"git does not answer .*dubious ownership") as refusal:
+            missing_files.refuse_missing(tmp_path / f"{path}.gone", Path(path))
+        assert len(str(refusal.value).splitlines()) == 1
 
 
 @pytest.fixture

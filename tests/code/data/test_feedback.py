@@ -312,3 +312,9 @@ def test_an_archive_without_splits_is_refused_with_a_remedy(archive):
     keep(101, "happy")
     with pytest.raises(UserError, match="unveil data export FILE"):
         fed()
+
+
+def test_an_entry_that_is_nested_too_deeply_is_reported_with_its_line(tmp_path):
+    (tmp_path / "feedback.jsonl").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="line 1 is not an entry"):
+        list(read(tmp_path))

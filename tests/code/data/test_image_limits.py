@@ -5,7 +5,18 @@ import time
 import numpy as np
 import pytest
 from tests.support.bundles import quarter
-from tests.support.costly import COSTLY, SMALL, noted_png, paged, scanned, segmented, tagged
+from tests.support.costly import (
+    COSTLY,
+    SMALL,
+    commented_gif,
+    noted_jpeg,
+    noted_png,
+    paged,
+    profiled_png,
+    scanned,
+    segmented,
+    tagged,
+)
 from tests.support.hostile import HOSTILE, encoded
 
 from unveil.data.decoding import FORMATS, Limits, UnreadableImage, decode, inspect
@@ -62,6 +73,23 @@ def test_the_given_limits_apply():
         decode(segmented(500), Limits(max_parts=499))
     with pytest.raises(UnreadableImage, match="48x48 pixels, a side over 47"):
         decode(encoded(SMALL), Limits(max_side=47))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        profiled_png(1),
+        noted_png(60),
+        noted_jpeg(0xE1, 1, b"Exif\0\0"),
+        noted_jpeg(0xE1, 600, b"http://ns.adobe.com/xmp/extension/\0"),
+        noted_jpeg(0xE2, 255, b"ICC_PROFILE\0\1\1"),
+        commented_gif(1000),
+    ],
+    ids=["profile", "texts", "exif", "extended XMP", "profile in parts", "comment"],
+)
+def test_usual_metadata_of_cameras_and_editors_is_accepted(content):
+    assert decode(content).pixels.shape == (48, 48)
+    assert inspect(content).width == 48
 
 
 def test_tags_are_counted_as_parts_and_texts_are_limited():

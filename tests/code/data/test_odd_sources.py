@@ -1,6 +1,7 @@
 """Unusual archives and tables are refused or counted, in one line."""
 
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -195,6 +196,25 @@ def test_a_fer2013_that_a_spreadsheet_saved_is_the_same_faces(tracked):
     for rows, header in ((odd, "emotion,pixels,Usage"), (floats, "\ufeffEmotion;Pixels;USAGE")):
         said("ingest", str(fer2013(*rows, header=header)))
         assert ARCHIVE.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_ignored_files_are_counted_by_suffix(tracked, kind):
+    for number, suffix in enumerate([*[".png"] * 3, *[".jfif"] * 9, "", ".txt"]):
+        path = Path(f"source/train/happy/{number}{suffix}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((48, 48), number, np.uint8)).save(path, "PNG")
+    Path("source/train/happy/.DS_Store").touch()
+    source = shutil.make_archive("faces", "zip", "source") if kind == "zip" else "source"
+    result = CliRunner().invoke(app, ["ingest", source], catch_exceptions=False)
+    assert "3 faces into" in result.stdout
+    assert "ignored: 11 files, 9 .jfif, 1 .txt, 1 without a suffix; images end" in result.stderr
+
+
+def test_a_fer2013_with_the_same_column_in_two_cases_is_refused(place):
+    rows = f"3,4,{pixels(0)},Training"
+    line = refused("ingest", str(fer2013(rows, header="Emotion,emotion,pixels,Usage")))
+    assert "fer2013.csv, line 1: the column 'emotion' occurs twice" in line
 
 
 def test_a_fer2013_with_a_bad_row_after_empty_ones_names_its_line(place):

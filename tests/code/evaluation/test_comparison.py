@@ -11,12 +11,13 @@ from tests.conftest import ROOT
 from unveil.common import metrics as measures
 from unveil.common.errors import UserError
 from unveil.common.files import sha256, write_json
-from unveil.common.paths import LEADERBOARD, MODELS, PACKED, REPORTS
+from unveil.common.paths import COMPARISON, LEADERBOARD, MODELS, PACKED, REPORTS
 from unveil.common.types import SPLITS
 from unveil.config import params
 from unveil.evaluation import predictions
 from unveil.evaluation.comparison import compare
 from unveil.evaluation.predictions import Predictions
+from unveil.promotion import promote
 
 PARAMS = params.load(ROOT / "params.yaml")
 TEST = PACKED / "test.npz"
@@ -295,3 +296,9 @@ def test_the_comparison_names_the_initial_weights_of_a_backbone(used, started):
     write_json(MODELS / "vgg16/run.json", {"parameters": used})
     compare(PARAMS)
     assert f"Backbones started from: `vgg16` {started}." in LEADERBOARD.read_text()
+
+
+def test_a_comparison_without_candidates_is_a_one_line_error():
+    write_json(COMPARISON, {"ranking": [], "reports": {}})
+    with pytest.raises(UserError, match="ranks no candidate; run `unveil compare` again"):
+        promote.promote(PARAMS)

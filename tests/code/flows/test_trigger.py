@@ -2,8 +2,10 @@
 
 import pytest
 import typer
-from flows import trigger, worker
+from flows import dispatch, trigger, worker
 from typer.testing import CliRunner
+
+from unveil.common.paths import MODELS
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,16 @@ def test_a_wrong_argument_is_one_line(place, monkeypatch, verb, arguments, messa
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 2
     assert message in ended.stderr
+
+
+@pytest.mark.parametrize("text", ["", "epoch\n1\n", "seconds\nlong\n", "epoch,seconds\n1\n", "\0"])
+def test_a_damaged_history_does_not_stop_a_training(place, text):
+    without = dispatch._cost("cnn3")
+    history = MODELS / "cnn3/history.csv"
+    history.parent.mkdir(parents=True, exist_ok=True)
+    history.write_text("seconds\n1\n2.5\n")
+    assert dispatch._cost("cnn3") == 3.5
+    history.write_text(text)
+    assert dispatch._cost("cnn3") in (without, 0)
+    history.write_bytes(b"\xff\xfe seconds")
+    assert dispatch._cost("cnn3") == without

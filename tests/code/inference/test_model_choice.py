@@ -168,3 +168,65 @@ def test_packed_faces_have_an_origin(packed):
     assert origins.origin_of_packed() == origins.DRAWN
     (PACKED / "train.parquet").unlink()
     assert origins.origin_of_packed() == origins.UNKNOWN
+
+
+@pytest.mark.parametrize("damage", [lambda whole: b"PAR1", lambda whole: whole[:-9]])
+def test_a_damaged_table_of_packed_faces_is_a_one_line_error(packed, damage):
+    table = PACKED / "train.parquet"
+    table.write_bytes(damage(table.read_bytes()))
+    with pytest.raises(UserError, match=r"train.parquet cannot be read: .*run `unveil pack` again"):
+        origins.origin_of_packed()
+
+
+def test_a_promotion_that_is_nested_too_deeply_is_ignored(face):
+    PROMOTIONS.parent.mkdir(parents=True, exist_ok=True)
+    PROMOTIONS.write_text("[" * 100_000 + "\n")
+    assert model_choice.last_promotion() is None
+
+
+@pytest.mark.parametrize("kept", [{"thesis.txt"}, {"bundle.json", "thesis.txt"}, {"README.md"}])
+def test_a_folder_with_other_files_than_a_bundle_is_never_replaced(tmp_path, kept):
+    for name in kept:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=r"replaces the whole folder; name a new") as refused:
+        model_choice.refuse_other_content(tmp_path)
+    assert "\n" not in str(refused.value)
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_file_and_a_bundle_with_a_folder_in_it_are_never_replaced(tmp_path):
+    bundles.made(tmp_path / "b")
+    (tmp_path / "b/notes").mkdir()
+    (tmp_path / "file").write_text("mine")
+    for path, message in ((tmp_path / "b", "has 'notes'"), (tmp_path / "file", "not a directory")):
+        with pytest.raises(UserError, match=message):
+            model_choice.refuse_other_content(path)
+
+
+def test_an_absent_or_empty_folder_and_a_damaged_bundle_may_be_replaced(tmp_path):
+    model_choice.refuse_other_content(tmp_path / "absent")
+    model_choice.refuse_other_content(tmp_path)
+    model_choice.refuse_other_content(bundles.made(tmp_path / "b"))
+    (tmp_path / "b/bundle.json").write_text("{")
+    model_choice.refuse_other_content(tmp_path / "b")
+    (tmp_path / "b/bundle.json").unlink()
+    model_choice.refuse_other_content(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("export", "--to", "notes"),
+        ("export", "--architecture", "cnn3", "--to", "notes"),
+        ("serve", "--purpose", "my own face in a video call", "--port", "0", "--keep", "notes"),
+    ],
+)
+def test_export_and_serve_refuse_a_folder_with_other_files_before_they_work(place, command):
+    bundles.made(place / "data/07_bundle")
+    (place / "notes").mkdir()
+    (place / "notes/thesis.txt").write_text("mine")
+    began = [sys.executable, "-m", "unveil", *command]
+    result = subprocess.run(began, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "notes has 'thesis.txt', which is not part of a bundle" in result.stderr
+    assert [path.name for path in (place / "notes").iterdir()] == ["thesis.txt"]

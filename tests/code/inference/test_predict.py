@@ -124,6 +124,20 @@ def test_no_annotated_picture_overwrites_another(settings):
     assert len(list(Path("shown").iterdir())) == 6
 
 
+@pytest.mark.parametrize("folder", [".", "a", "../{place}"])
+def test_an_annotated_copy_never_overwrites_a_picture(settings, place, folder):
+    import dataclasses
+
+    names = ("face.png", "other.png", "a/face.png", "a/a_face.png")
+    paths = [saved(name, bundles.quarter(number)) for number, name in enumerate(names)]
+    before = {path: path.read_bytes() for path in paths}
+    changed = dataclasses.replace(settings, annotated=Path(folder.format(place=place.name)))
+    with pytest.raises(UserError, match=r"the annotated copy would overwrite .*; name another"):
+        list(predict.predict(paths, changed))
+    assert {path: path.read_bytes() for path in paths} == before
+    assert sorted(Path().rglob("*.png")) == sorted(paths)
+
+
 def test_frames_outside_the_size_limits_are_refused(place):
     path = scenes.film(Path("film.avi"), [np.zeros((48, 64), np.uint8)] * 2)
     for limits, message in (

@@ -486,3 +486,126 @@ def test_files_being_written_by_another_command_stop_the_erasure(two_versions):
     made = atomic_write(Path("data/03_packed/train.npz"))
     with suppress(FileNotFoundError), made, pytest.raises(UserError, match="is being made"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+
+
+def unproved(*lines: str) -> None:
+    """Erase the person; these lines, and no others, list what is not proved."""
+    result = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+    assert result.exit_code == 3, result.output
+    assert "a final search found no copies" not in result.output
+    listed = result.output.partition("NOT PROVED")[2]
+    assert f"delete, {len(lines)}:" in listed, listed
+    for line in lines:
+        assert f"  {line}" in listed, listed
+
+
+def test_a_remote_on_an_unmounted_disk_is_not_proved_until_it_is_back(two_versions):
+    away = Path("../away").resolve()
+    Path("../remote").rename(away)
+    unproved(f"store: {away.with_name('remote')} does not exist")
+    away.rename(away.with_name("remote"))
+    assert "a final search found no copies" in erased()
+    assert holders(0, 1, 2, 3) == []
+
+
+def test_an_empty_remote_and_a_default_cache_that_does_not_exist_are_proved(two_versions):
+    shutil.rmtree("../remote")
+    Path("../remote").mkdir()
+    shutil.rmtree(".dvc/cache")
+    assert "a final search found no copies" in erased("--subject", PERSON)
+
+
+def test_a_configured_cache_on_an_unmounted_disk_is_not_proved(two_versions):
+    Path("../cache").mkdir()
+    run("dvc", "cache", "dir", "--local", "../cache")
+    Path("../cache").rmdir()
+    with dvc_objects.open_stores() as stores:
+        assert ["does not exist" in one for one in stores[0].unlisted()] == [True]
+
+
+def test_a_remote_that_cannot_list_its_objects_is_not_proved(two_versions):
+    run("dvc", "remote", "modify", "store", "url", f"http://127.0.0.1:{servers.free_port()}")
+    unproved("store: http cannot list its objects")
+
+
+def test_a_missing_bucket_is_not_proved_and_an_empty_one_is(place, endpoint, monkeypatch):
+    for name, value in servers.S3_KEYS.items():
+        monkeypatch.setenv(name, value)
+    servers.s3(endpoint).create_bucket(Bucket="empty")
+    for bucket, count in (("empty", 0), ("renamed", 1)):
+        run("dvc", "remote", "modify", "store", "url", f"s3://{bucket}/data")
+        run("dvc", "remote", "modify", "store", "endpointurl", endpoint)
+        with dvc_objects.open_stores() as stores:
+            found = [one for store in stores for one in store.unlisted()]
+        assert len(found) == count, found
+        assert all("store: renamed/data cannot be listed: " in one for one in found)
+
+
+def test_an_error_without_a_message_is_reported_by_its_type(two_versions, monkeypatch):
+    def refuse(_store):
+        raise NotImplementedError
+
+    monkeypatch.setattr(dvc_objects.Store, "ids", refuse)
+    with (
+        pytest.raises(UserError, match="DVC, store: NotImplementedError"),
+        dvc_objects.open_stores(),
+    ):
+        pass
+
+
+def test_a_version_without_a_run_is_marked_and_listed(place, capfd):
+    client = registry.connect()
+    client.create_registered_model("facial-emotion")
+    client.create_model_version("facial-emotion", "file:///absent")
+    client.create_model_version("facial-emotion", "file:///absent", "f" * 32)
+    for _ in range(2):
+        marked = registry.mark_erased(["a" * 32], "2026-01-01: 2 images")
+        assert marked == ["facial-emotion version 1", "facial-emotion version 2"]
+    assert (
+        "facial-emotion version 1 has no run: its training data is unknown"
+        in capfd.readouterr().err
+    )
+    for number in ("1", "2"):
+        tags = client.get_model_version("facial-emotion", number).tags
+        assert tags == {"erasure": "2026-01-01: 2 images, possibly: it has no run"}
+
+
+def test_a_commit_with_an_invalid_dvc_lock_is_skipped_and_listed(two_versions):
+    lock = Path("dvc.lock")
+    whole = lock.read_text()
+    lock.write_text(f"<<<<<<< HEAD\n{whole}\n=======\n{whole}\n>>>>>>> other\n")
+    broken = commit("a merge")
+    lock.write_text(whole)
+    commit("a repaired dvc.lock")
+    output = erased("--subject", PERSON)
+    line = f"not searched for trainings, because it is not valid YAML: dvc.lock at {broken[:12]}"
+    assert line in output
+    assert "trained with these images: cnn3 at" in output
+    assert not erase.PLAN.exists()
+
+
+def test_nothing_is_erased_if_git_refuses_to_answer(two_versions, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    before = everywhere()
+    with pytest.raises(UserError, match=r"another user owns it; run: git config .*safe.directory"):
+        CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+    assert everywhere() == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "{}", '{"images": 1}', "null", "[" * 100_000),
+        '{"images": "1", "members": [], "pictures": {}}',
+        '{"images": 1, "members": "abc", "pictures": {}}',
+        '{"images": 1, "members": [], "pictures": {"a": "x"}}',
+        '{"images": 1, "members": [], "pictures": {"a": 7}}',
+        '{"images": 1, "members": [], "pictures": {}, "more": 1}',
+    ],
+)
+def test_a_malformed_plan_is_a_one_line_error_and_is_kept(place, content):
+    erase.PLAN.parent.mkdir(parents=True, exist_ok=True)
+    erase.PLAN.write_text(content)
+    with pytest.raises(UserError, match=r"erase.json .*move it away, and run `unveil data erase`"):
+        erase.pending_plan()
+    assert erase.PLAN.read_text() == content

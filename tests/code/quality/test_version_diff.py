@@ -175,3 +175,20 @@ def test_a_manifest_missing_in_the_cache_is_read_from_the_current_remote(version
     assert "is damaged" in refused(folder, "v1")
     shutil.rmtree(tmp_path / "there")
     assert "is in neither DVC's cache nor a remote" in refused(folder, "v1")
+
+
+@pytest.mark.parametrize(("name", "text"), [("dvc.lock", "a: [}"), ("dvc.yaml", "stages: 7\n")])
+def test_a_revision_that_dvc_cannot_read_is_a_one_line_error(versions, tmp_path, name, text):
+    folder = tmp_path / "copy"
+    shutil.copytree(versions, folder)
+    whole = (folder / name).read_text()
+    (folder / name).write_text(text)
+    done(folder, "git", *IDENTITY, "commit", "--quiet", "--all", "--message", "damaged")
+    (folder / name).write_text(whole)
+    assert "DVC cannot read revision 'HEAD'" in refused(folder, "HEAD")
+
+
+def test_without_git_a_revision_is_an_error(versions, tmp_path):
+    shutil.copytree(versions, tmp_path / "bare", ignore=shutil.ignore_patterns(".git"))
+    (tmp_path / "bare/.dvc/config").write_text("[core]\n    no_scm = true\n")
+    assert "DVC cannot read revision 'HEAD'" in refused(tmp_path / "bare", "HEAD")

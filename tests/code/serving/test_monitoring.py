@@ -1,12 +1,15 @@
 """Drift readings of a server compared with thresholds: drifted, steady, too few, or an error."""
 
 import http.server
+import socket
 import threading
+import time
 
 import pytest
 
 from unveil.common.errors import UserError
 from unveil.config import params
+from unveil.serving import monitoring
 from unveil.serving.monitoring import Readings, judge, parsed, read
 
 SETTINGS = params.load().monitoring
@@ -42,6 +45,31 @@ def server():
         thread.join()
 
 
+@pytest.fixture(params=["the head", "the body"])
+def trickling(request):
+    """A server that sends a byte now and then, and never ends."""
+    started = b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if request.param == "the body" else b"a: ")
+    ended = threading.Event()
+
+    def trickle():
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(started)
+            while not ended.wait(0.2):
+                try:
+                    connection.sendall(b"#")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        ended.set()
+        thread.join()
+
+
 def test_metrics_are_read_with_the_token(server):
     expected = Readings({"brightness": 0.31, "label": 0.002}, 940)
     assert read(server, "right") == read(f"{server}/", "right") == expected
@@ -58,6 +86,24 @@ def test_a_token_may_end_with_a_newline_and_a_malformed_one_is_not_shown(server)
     with pytest.raises(UserError, match="the address or the token is malformed") as refused:
         read(server, "two\nlines")
     assert "two" not in str(refused.value)
+
+
+def test_a_server_whose_answer_never_ends_is_an_error(trickling, monkeypatch):
+    monkeypatch.setattr(monitoring, "PATIENCE", 1.0)
+    began = time.monotonic()
+    with pytest.raises(
+        UserError, match="does not answer: its answer is not complete after 1 seconds"
+    ):
+        read(trickling)
+    assert time.monotonic() - began < 5
+
+
+def test_an_answer_has_a_maximum_size(server, monkeypatch):
+    monkeypatch.setattr(monitoring, "LARGEST", len(TEXT))
+    assert read(server, "right").faces == 940
+    monkeypatch.setattr(monitoring, "LARGEST", len(TEXT) - 1)
+    with pytest.raises(UserError, match=f"answers more than {len(TEXT) - 1} bytes"):
+        read(server, "right")
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "127.0.0.1:8000", "ftp://somewhere"])
@@ -79,6 +125,19 @@ def test_an_answer_without_drift_is_one_line(text, message):
     with pytest.raises(UserError, match=message) as refused:
         parsed(text, "http://server/metrics")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("faces", ["NaN", "+Inf", "-Inf", "-1"])
+def test_an_invalid_number_of_faces_is_an_error(faces):
+    with pytest.raises(UserError, match="has an invalid number of faces"):
+        parsed(f"unveil_watched_faces {faces}\n", "http://server/metrics")
+
+
+@pytest.mark.parametrize("drift", ["NaN", "+Inf", "-Inf"])
+def test_an_invalid_drift_is_an_error(drift):
+    text = f'unveil_watched_faces 1000\nunveil_drift{{measure="label"}} {drift}\n'
+    with pytest.raises(UserError, match="has an invalid drift of label"):
+        parsed(text, "http://server/metrics")
 
 
 def test_a_value_above_its_threshold_has_drifted():

@@ -141,6 +141,19 @@ def test_only_the_hash_of_a_token_is_stored(tmp_path):
     assert tokens.owner(tokens.load(path), kept["kiosk"]) is None
 
 
+def test_a_name_gets_a_new_token_only_after_the_old_one_is_revoked(tmp_path):
+    path = tmp_path / "tokens.json"
+    first = tokens.issue(path, "kiosk")
+    with pytest.raises(
+        UserError, match=r"kiosk already has a token .*`unveil token kiosk --revoke`"
+    ):
+        tokens.issue(path, "kiosk")
+    assert tokens.owner(tokens.load(path), first) == "kiosk"
+    tokens.revoke(path, "kiosk")
+    second = tokens.issue(path, "kiosk")
+    assert tokens.owner(tokens.load(path), second) == "kiosk"
+
+
 def test_a_revoked_token_is_invalid(tmp_path):
     path = tmp_path / "tokens.json"
     first, second = tokens.issue(path, "first"), tokens.issue(path, "second")
@@ -404,3 +417,11 @@ def test_the_server_imports_no_training_frameworks():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_a_token_file_that_is_nested_too_deeply_is_a_one_line_error(tmp_path):
+    path = tmp_path / "tokens.json"
+    path.write_text("[" * 100_000)
+    path.chmod(0o600)
+    with pytest.raises(UserError, match=r"tokens.json is not a token file"):
+        tokens.load(path)
