@@ -14,7 +14,7 @@ import yaml
 from unveil.errors import UserError
 
 LOCK = Path("dvc.lock")
-NO_REPOSITORY = ("not a git repository (or any", "is outside repository")
+NO_REPOSITORY = ("not a git repository (or any", "is outside repository", "fatal: Invalid path")
 """By what git says that it has nothing to do with a path."""
 
 
