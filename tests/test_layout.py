@@ -232,6 +232,36 @@ def test_make_refuses_a_misspelt_variable():
     assert "unknown variable 'ARCHITECTURE'; choose from SOURCE RECIPE ARCHITECTURES" in said.stderr
 
 
+def test_make_clean_removes_only_what_is_made_again(tmp_path):
+    from unveil import paths
+
+    again = {
+        *("MANIFEST", "SUMMARY", "VERDICT", "DATA_DOCS", "PACKED", "MODELS", "REPORTS", "CARD"),
+        *("COMPARISON", "LEADERBOARD", "HARDWARE", "EXPLANATIONS", "REPORT", "CARD_PLOTS", "SHEET"),
+    }
+    stays = {
+        *("PARAMS", "JOURNAL", "PROMOTIONS", "ARCHIVE", "CORRECTIONS", "AUDITED", "PROMOTION"),
+        *("MODEL_CARD", "LEARNING_CURVES", "SUSPECTS", "BUNDLE", "STARTER", "AUDIT_LOG"),
+        *("LAST_GOOD", "TRACKING", "SEEDS", "SPREADS", "CHECKPOINTS"),
+    }
+    named = {name for name, path in vars(paths).items() if isinstance(path, Path)}
+    assert named - {"DATA", "AUDIT"} == again | stays  # a new place has to be put among them
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in again | stays:
+        place = tmp_path / getattr(paths, name)
+        (place.parent if place.suffix else place).mkdir(parents=True, exist_ok=True)
+        (place if place.suffix else place / "file").write_text(name)
+    own = ["data/05_reports/notes.md", "data/06_audit/mine.csv", "data/08_serving/feedback/a"]
+    made = ["data/06_audit/folds/a", "data/06_audit/features/a"]
+    for path in map(tmp_path.joinpath, [*own, *made]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True)
+    for name in again | stays:
+        assert (tmp_path / getattr(paths, name)).exists() == (name in stays), name
+    assert [path for path in [*own, *made] if (tmp_path / path).exists()] == own
+
+
 def test_every_verb_in_the_readme_exists():
     import typer
 
