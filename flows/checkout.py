@@ -1,11 +1,11 @@
 """The code of this checkout: which it is, and how it becomes that of an order."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from unveil import git
 from unveil.errors import UserError
 from unveil.files import sha256
 from unveil.paths import PARAMS
@@ -73,13 +73,9 @@ def _laid_aside(*paths: Path) -> Iterator[None]:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-c", "core.quotePath=false", *arguments]
-    try:
-        said = subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"git {arguments[0]} took more than {PATIENCE} s") from None
-    if said.returncode:
-        raise UserError(f"git {arguments[0]}: {' '.join(said.stderr.split())[:300]}")
-    return said.stdout.strip("\n")
+    answer = git.ask(*arguments, patience=PATIENCE)
+    if answer is None:
+        raise UserError(f"git {arguments[0]}: no git here, or {Path.cwd()} is no git repository")
+    if answer.code:
+        raise UserError(f"git {arguments[0]}: {answer.fault or 'exit code 1'}")
+    return answer.said.strip("\n")

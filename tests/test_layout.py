@@ -17,6 +17,7 @@ ORDER = [
         "memory",
         "backend",
         "swap",
+        "git",
         "tracked",
         "files",
         "page",

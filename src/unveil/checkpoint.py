@@ -35,8 +35,8 @@ from unveil.paths import PACKED, pipeline
 
 CODE = (
     *("adamw", "architectures", "augmentation", "batches", "callbacks", "checkpoint", "course"),
-    *("devices", "errors", "files", "fused_norm", "locks", "names", "packed", "params", "paths"),
-    *("schema", "strict_yaml", "swap", "tables", "tracked", "train"),
+    *("devices", "errors", "files", "fused_norm", "git", "locks", "names", "packed", "params"),
+    *("paths", "schema", "strict_yaml", "swap", "tables", "tracked", "train"),
 )
 """The modules that decide what a training gives."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from unveil import history, ingest, journal, leftovers, objects, params, registry, search, workspace
 from unveil.archive import opened
 from unveil.errors import UserError
-from unveil.files import existing, read_json, write_json
+from unveil.files import existing, read_json, reading, write_json
 from unveil.findings import PLAN, Found, find, look, unseen
 from unveil.journal import Told
 from unveil.locks import LOCK, alone
@@ -97,6 +97,7 @@ def plan(request: Request) -> tuple[Plan, Found]:
     with objects.stores() as stores:
         person = _person(request, stores)
         found = find(person, stores)
+    found.unproved.extend(models(found.identities)[1])
     pictures = {one: base64.b64encode(file).decode() for one, file in person.pictures.items()}
     return Plan(len(person.members), sorted(person.members), pictures), found
 
@@ -156,7 +157,7 @@ def _delete(todo: Plan) -> list[str]:
         left = find(todo.person, stores)
     if left.places:
         raise UserError(f"still there: {', '.join(left.places[:5])}; run unveil data erase again")
-    return left.unproved
+    return [*left.unproved, *models(todo.gone)[1]]
 
 
 def clean_workspace(person: Person) -> None:
@@ -211,11 +212,20 @@ def _archives(stores: list[Store]) -> Iterator[Path]:
 def models(gone: Collection[str]) -> tuple[list[str], list[str]]:
     """Name what was trained with the files of these md5s: in git's history, and here.
 
-    And besides what of the history was not looked into.
+    And besides what was not looked into, with the reason.
     """
     named, unread = history.trainings(gone, history.commits(gone))
     for path in sorted([*MODELS.glob("*/run.json"), *SEEDS.glob("*/*/model/run.json")]):
-        data = read_json(path, made_by="unveil train").get("data", {})
-        if set(gone) & {one["md5"] for one in data.values()}:
-            named.append(f"{path.parent.name} in {path.parents[1]}")
+        try:
+            if set(gone) & _learned(path):
+                named.append(f"{path.parent.name} in {path.parents[1]}")
+        except UserError as error:
+            unread.append(str(error))
     return named, unread
+
+
+def _learned(run: Path) -> set[str]:
+    """Give the md5s of what a training learned from."""
+    with reading(run, made_by="unveil train"):
+        data = read_json(run, made_by="unveil train").get("data", {})
+        return {one["md5"] for one in data.values()}

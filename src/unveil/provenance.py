@@ -11,16 +11,18 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from unveil import git
+from unveil.errors import UserError
 from unveil.params import Params
 from unveil.paths import AUDITED, JOURNAL
 
 
 def git_commit() -> str:
     """Name the commit, with ``-dirty`` where tracked files differ; ``unknown`` outside git."""
-    commit = _output("git", "rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD")
     # These are about what is made, not what makes it.
     others = (".", ":!dvc.lock", f":!{JOURNAL}", f":!{AUDITED}")
-    dirty = _output("git", "status", "--porcelain", "--untracked-files=no", "--", *others)
+    dirty = _git("status", "--porcelain", "--untracked-files=no", "--", *others)
     return f"{commit}-dirty" if commit and dirty else commit or "unknown"
 
 
@@ -89,6 +91,14 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        answer = git.ask(*arguments, patience=10)
+    except UserError:
+        return ""
+    return answer.said.strip() if answer and answer.code == 0 else ""
 
 
 def _output(*command: str) -> str:

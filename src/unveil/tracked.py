@@ -4,18 +4,15 @@ An absent file is only the first of its kind where neither knows it: no ``.dvc``
 output of that path in ``dvc.lock``, not in git's index.
 """
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import yaml
 
+from unveil import git
 from unveil.errors import UserError
 
 LOCK = Path("dvc.lock")
-NO_REPOSITORY = ("not a git repository (or any", "is outside repository", "fatal: Invalid path")
-"""By what git says that it has nothing to do with a path."""
 
 
 def pointer(path: Path) -> Path:
@@ -68,23 +65,8 @@ def restore(path: Path) -> bool:
 
 
 def _git(*arguments: str) -> bool:
-    command = ["git", *arguments]
-    # The lines below are those of git's own language.
-    environment = {**os.environ, "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace", timeout=60
-        )
-    except FileNotFoundError:
-        return False
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"git does not answer: {str(error).splitlines()[0]}") from None
-    if done.returncode in (0, 1):
-        return done.returncode == 0
-    said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-    if any(known in said for known in NO_REPOSITORY):
-        return False
-    raise UserError(f"git does not answer whether it has {arguments[-1]}: {said}")
+    answer = git.ask(*arguments)
+    return answer is not None and answer.code == 0
 
 
 def _locked(path: Path) -> bool:

@@ -1,13 +1,12 @@
 """The files of a checkout that may hold somebody, and which of them may be deleted."""
 
-import os
 import re
-import subprocess
 from collections import deque
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from unveil import git
 from unveil.errors import reason
 from unveil.paths import CHECKPOINTS, DATA, JOURNAL, PROMOTIONS, TRACKING
 
@@ -90,8 +89,5 @@ def is_code(path: Path) -> bool:
 
 @cache
 def _tracked(_folder: Path) -> frozenset[str]:
-    try:
-        said = subprocess.run(["git", "ls-files", "-z"], capture_output=True)
-    except OSError:
-        return frozenset()
-    return frozenset(os.fsdecode(said.stdout).split("\0"))
+    answer = git.ask("ls-files", "-z")
+    return frozenset(answer.said.split("\0")) if answer else frozenset()

@@ -17,7 +17,19 @@ from PIL import Image
 from tests import servers
 from typer.testing import CliRunner
 
-from unveil import erase, ingest, journal, locks, manifest, objects, pack, params, registry, search
+from unveil import (
+    erase,
+    history,
+    ingest,
+    journal,
+    locks,
+    manifest,
+    objects,
+    pack,
+    params,
+    registry,
+    search,
+)
 from unveil.cli import app
 from unveil.errors import UserError
 from unveil.files import replacing, sha256, write_json
@@ -554,17 +566,114 @@ def test_a_version_without_a_run_is_marked_and_named_and_stops_nothing(place, ca
         assert tags == {"erasure": "2026-01-01: 2 images, perhaps: no run tells"}
 
 
-def test_a_commit_whose_lock_is_no_yaml_is_passed_over_and_named(two_versions):
+def broken_lock(text: str) -> str:
+    """Commit a dvc.lock, after it the whole one again; gives the commit's beginning."""
     lock = Path("dvc.lock")
     whole = lock.read_text()
-    lock.write_text(f"<<<<<<< HEAD\n{whole}\n=======\n{whole}\n>>>>>>> other\n")
+    lock.write_text(text)
     broken = commit("a merge")
     lock.write_text(whole)
     commit("mended")
-    said = erased("--subject", PERSON)
-    assert f"not looked into for trainings, it is no YAML: dvc.lock at {broken[:12]}" in said
-    assert "trained with it: cnn3 at" in said
+    return broken[:12]
+
+
+def test_a_commit_whose_lock_is_no_yaml_is_named_and_nothing_is_called_proved(two_versions):
+    whole = Path("dvc.lock").read_text()
+    broken = broken_lock(f"<<<<<<< HEAD\n{whole}\n=======\n{whole}\n>>>>>>> other\n")
+    line = f"  dvc.lock at {broken}: not looked into for trainings: it is no YAML: "
+    asked = ["data", "erase", "--subject", PERSON]
+    foretold = CliRunner().invoke(app, [*asked, "--dry-run"], catch_exceptions=False).output
+    assert line in foretold.partition("it would not be proved:")[2]
+    said = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert said.exit_code == 3
+    assert line in said.output.partition("NOT PROVED:")[2]
+    assert "finds none left" not in said.output
+    assert "trained with it: cnn3 at" in said.output
+    assert erase.PLAN.exists()
+    assert line in erased("--accept")
     assert not erase.PLAN.exists()
+
+
+GONE = "a" * 32
+WHOLE = {
+    "cmd": "true",
+    "deps": [{"path": "train.npz", "md5": GONE}],
+    "outs": [{"path": "model", "md5": "b" * 32}],
+}
+
+
+def lock_of(stage: object) -> str:
+    return json.dumps({"schema": "2.0", "stages": {"train@cnn3": stage}})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[]", "not as DVC writes it"),
+        ("{}", "not as DVC writes it"),
+        ("a text", "not as DVC writes it"),
+        ("schema: '2.0'\nstages:\n", "not as DVC writes it"),
+        ("schema: '2.0'\nstages: [train@cnn3]\n", "not as DVC writes it"),
+        (json.dumps({"train@cnn3": WHOLE}), "not as DVC writes it"),
+        (lock_of(None), "not as DVC writes it"),
+        (lock_of({**WHOLE, "outs": None}), "not as DVC writes it"),
+        (lock_of({**WHOLE, "deps": {"train.npz": GONE}}), "not as DVC writes it"),
+        (lock_of({**WHOLE, "deps": [GONE]}), "not as DVC writes it"),
+        (lock_of({**WHOLE, "deps": [{"path": "a", "md5": 7}]}), "not as DVC writes it"),
+        (lock_of({**WHOLE, "deps": [{"path": "a"}]}), "train@cnn3 has no md5 of a"),
+        (lock_of({**WHOLE, "deps": [{"path": "a", "md5": None}]}), ""),
+        (lock_of({**WHOLE, "outs": [{"path": "model"}]}), "train@cnn3 has no md5 of model"),
+        (lock_of({**WHOLE, "deps": []}), "train@cnn3 has no md5 of deps"),
+        (lock_of({**WHOLE, "deps": WHOLE["deps"] * 2})[:-3], "no YAML"),
+        ("schema: '2.0'\nschema: '2.0'\nstages: {}\n", "no YAML"),
+        ("[" * 100_000, "no YAML"),
+        ("a: !!python/none x", "not as DVC writes it"),
+        ("a: 2026-13-45", "no YAML"),
+        ("\udcff", "no YAML"),
+    ],
+)
+def test_a_lock_of_another_form_in_a_commit_is_not_passed_over(place, text, why):
+    Path("faces.dvc").write_text(f"outs:\n- md5: {GONE}\n  path: faces\n")
+    Path("dvc.lock").write_bytes(os.fsencode(text))
+    made = commit("a lock of another form")
+    trained, unread = history.trainings([GONE], history.commits([GONE]))
+    assert (trained, len(unread)) == ([], 1)
+    assert unread[0].startswith(f"dvc.lock at {made[:12]}: not looked into for trainings: ")
+    assert why in unread[0]
+    assert len(unread[0].splitlines()) == 1
+
+
+def test_a_lock_that_git_cannot_give_is_not_passed_over(place):
+    Path("dvc.lock").write_text(lock_of(WHOLE))
+    commit("a training")
+    Path("faces.dvc").write_text(f"outs:\n- md5: {GONE}\n  path: faces\n")
+    Path("dvc.lock").unlink()
+    commit("without a lock")
+    named = history.commits([GONE])
+    assert (len(named), *history.trainings([GONE], named)) == (2, [f"cnn3 at {named[1][:12]}"], [])
+    lost = run("git", "rev-parse", f"{named[1]}:dvc.lock").strip()
+    Path(".git/objects", lost[:2], lost[2:]).unlink()
+    assert history.commits([GONE]) == named
+    assert f"dvc.lock at {named[1][:12]}: not looked" in history.trainings([GONE], named)[1][0]
+
+
+def test_a_project_below_the_top_of_its_repository_has_its_history(place):
+    (below := Path("below")).mkdir()
+    (below / "dvc.lock").write_text(lock_of(WHOLE))
+    made = commit("a training")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(below)
+        found = history.trainings([GONE], history.commits([GONE]))
+    assert found == ([f"cnn3 at {made[:12]}"], [])
+
+
+@pytest.mark.parametrize("content", ["", '{"data": null}', '{"data": {"training": 1}}', "[]"])
+def test_a_training_that_does_not_tell_is_named(place, content):
+    (run_of := Path("data/04_models/cnn3/run.json")).parent.mkdir(parents=True)
+    run_of.write_text(content)
+    trained, unread = erase.models([GONE])
+    assert trained == []
+    assert unread[0].startswith(f"{run_of} cannot be read: ")
 
 
 def test_where_git_refuses_nothing_is_begun(two_versions, monkeypatch):

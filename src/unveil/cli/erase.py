@@ -82,11 +82,8 @@ def _erased(todo: "Plan", accept: bool) -> list[str]:
         done = "erased, but no model is marked" if not todo.members else "not erased everywhere"
         raise UserError(f"the faces are {done}; run `unveil data erase` again: {error}") from None
     finally:
-        trained, unread = erases.models(todo.gone)
-        for model in trained:
+        for model in erases.models(todo.gone)[0]:
             print(f"trained with it: {model}")
-        for one in unread:
-            print(f"not looked into for trainings, it is no YAML: {one}")
     counts = ", ".join(f"{count} from {store}" for store, count in todo.counts.items())
     proved = "" if unproved else "; a search finds none left"
     print(f"erased: {todo.images} images; objects deleted: {counts}{proved}")
