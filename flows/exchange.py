@@ -23,7 +23,7 @@ from flows import checkout
 from flows.checkout import LOCK
 from flows.stages import stages_of
 from unveil.errors import UserError
-from unveil.files import existing, replacing
+from unveil.files import existing, reading, replacing
 from unveil.objects import S3_PATIENCE
 from unveil.paths import PARAMS
 from unveil.provenance import dvc_hash
@@ -186,8 +186,11 @@ def _locked(stages: Sequence[str]) -> dict[str, Any]:
 
 
 def _lock_content() -> dict[str, Any]:
-    empty = {"schema": "2.0", "stages": {}}
-    return {**empty, **yaml.safe_load(LOCK.read_text())} if LOCK.exists() else empty
+    if not LOCK.exists():
+        return {"schema": "2.0", "stages": {}}
+    with reading(LOCK, made_by="git checkout -- dvc.lock"):
+        content = yaml.safe_load(LOCK.read_text()) or {}
+        return {"schema": "2.0", **content, "stages": {**content.get("stages", {})}}
 
 
 def _lock(repo: "Repo", entries: dict[str, Any]) -> None:

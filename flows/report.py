@@ -7,8 +7,9 @@ from prefect.states import Completed, Failed
 
 from flows.outcome import plainly
 from flows.stages import unveil
+from unveil import compare
 from unveil.files import read_json
-from unveil.paths import COMPARISON, LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
+from unveil.paths import LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
 from unveil.registry import log_files, page_of
 
 
@@ -16,7 +17,7 @@ from unveil.registry import log_files, page_of
 @plainly
 def report() -> State:
     """Write what people read of this train-all, and keep it with its run; decides nothing."""
-    best = read_json(COMPARISON, made_by="unveil compare")["ranking"][0]
+    best = compare.read()["ranking"][0]
     verbs = [("explain", best), ("report",)]
     if read_json(PROMOTION, made_by="unveil promote")["promoted"]:
         verbs.insert(1, ("model-card",))

@@ -62,6 +62,16 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def read() -> dict[str, Any]:
+    """Read the comparison; ``UserError`` unless it ranks a candidate, each with its report."""
+    content: dict[str, Any] = read_json(COMPARISON, made_by="unveil compare")
+    ranking, reports = content["ranking"], content["reports"]
+    listed = isinstance(ranking, list) and isinstance(reports, dict) and bool(ranking)
+    if not listed or not all(isinstance(reports.get(str(key)), dict) for key in ranking):
+        raise UserError(f"{COMPARISON} ranks no candidate; `unveil compare` makes it anew")
+    return content
+
+
 def verdict(result: dict[str, Any]) -> str:
     """Say in a sentence who is first and whether second is a tie."""
     first, lead = result["ranking"][0], result["lead"]

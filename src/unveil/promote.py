@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from unveil import gate, journal, registry, release
+from unveil import compare, gate, journal, registry, release
 from unveil.contest import Check, Contest
 from unveil.errors import UserError, masked, unknown
 from unveil.evaluate import probabilities
-from unveil.files import read_json, write_json
+from unveil.files import write_json
 from unveil.params import Params
-from unveil.paths import COMPARISON, MODELS, PROMOTION, PROMOTIONS
+from unveil.paths import MODELS, PROMOTION, PROMOTIONS
 from unveil.registry import Reign, Version
 
 
@@ -60,9 +60,7 @@ def promote(params: Params, *, force: str | None = None, dry_run: bool = False) 
     sound is refused all the same. A dry run changes nothing and writes nothing.
     """
     force = force and masked(force)
-    comparison = read_json(COMPARISON, made_by="unveil compare")
-    if not comparison["ranking"]:
-        raise UserError(f"{COMPARISON} ranks no candidate; `unveil compare` makes it anew")
+    comparison = compare.read()
     key = comparison["ranking"][0]
     reign = registry.reign()
     decision = Decision(candidate=key, act="refused", reason="", previous=reign.champion)

@@ -8,7 +8,7 @@ not made again.
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -133,4 +133,4 @@ def _evaluated(place: Place) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return dict(read_json(path, made_by="unveil train")) if path.exists() else {}
+    return cast(dict[str, Any], read_json(path, made_by="unveil train")) if path.exists() else {}

@@ -7,10 +7,9 @@ holds no picture of a face. Command: ``unveil report``.
 
 from pathlib import Path
 
-from unveil import page
-from unveil.files import read_json
+from unveil import compare, page
 from unveil.params import Params
-from unveil.paths import COMPARISON, REPORT
+from unveil.paths import REPORT
 from unveil.report import facts
 from unveil.report.words import counted, marked, number, percent, words
 
@@ -19,7 +18,7 @@ TEMPLATE = Path(__file__).parent / "report.html"
 
 def make(params: Params) -> Path:
     """Write the page; gives its path."""
-    comparison = read_json(COMPARISON, made_by="unveil compare")
+    comparison = compare.read()
     filters = {one.__name__: one for one in (counted, marked, number, percent, words)}
     page.write(REPORT, TEMPLATE, facts.gathered(comparison, params), filters)
     return REPORT

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from unveil import compare, pairs, sample, tracked
 from unveil.files import read_json, read_parquet
@@ -45,7 +45,7 @@ def gathered(comparison: Facts, params: Params) -> Facts:
 def optional(path: Path, *, made_by: str) -> Facts:
     """Read a JSON artefact that may be absent, unless git or DVC has it; then it is empty."""
     tracked.refuse_lost(path)
-    return dict(read_json(path, made_by=made_by)) if path.exists() else {}
+    return cast(Facts, read_json(path, made_by=made_by)) if path.exists() else {}
 
 
 def drawn() -> bool:
