@@ -58,6 +58,7 @@ ORDER = [
     *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
     *(
         "checksum",
+        "bundle_folder",
         "bundle",
         "lineage",
         "leaflet",
