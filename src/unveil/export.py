@@ -218,11 +218,7 @@ def _measured(
         matrix = measures.confusion(test.labels, answers.argmax(1), len(made.classes))
         scores[precision] = asdict(measures.interval(measures.macro_f1, matrix))
     _refuse_difference(compared["float32"])
-    numbers = {
-        "images": len(test),
-        "macro_f1": scores["float32"],
-        "macro_f1_int8": scores["int8"],
-    }
+    numbers = {"images": len(test), "macro_f1": scores["float32"], "macro_f1_int8": scores["int8"]}
     return numbers, {name: asdict(one) for name, one in compared.items()}
 
 
