@@ -9,7 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from unveil import checksum
-from unveil.bundle import CARD, FILES, Card
+from unveil.bundle import Card
+from unveil.bundle_folder import CARD, FILES
 from unveil.files import write_json
 
 CLASSES = ("happy", "neutral", "sad", "surprise")

@@ -59,6 +59,7 @@ ORDER = [
     *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
     *(
         "checksum",
+        "bundle_folder",
         "bundle",
         "lineage",
         "leaflet",
@@ -72,7 +73,7 @@ ORDER = [
     *("contact", "audit", "machines", "history", "objects", "tables_inside", "numbers_inside"),
     *("parts", "contents", "alike", "search", "request", "workspace", "findings", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
-    *("lines", "pace", "client", "serving", "monitoring", "cli", "__main__"),
+    *("lines", "pace", "exchange", "client", "serving", "monitoring", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

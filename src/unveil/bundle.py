@@ -19,20 +19,14 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
 from unveil import checksum
+from unveil.bundle_folder import CARD, FILES, Precision, refuse_unknown
 from unveil.errors import UserError
 from unveil.reference import Reference
 
 if TYPE_CHECKING:
     import onnxruntime
 
-Precision = Literal["float32", "int8"]
-
 FORMAT: Literal[1] = 1
-CARD = "bundle.json"
-FILES: dict[Precision, str] = {"float32": "model.onnx", "int8": "model.int8.onnx"}
-"""Of each precision."""
-LEAFLET = "README.md"
-"""For people; no answer depends on it."""
 
 CLASSES, THRESHOLD = "unveil.classes", "unveil.abstain_below"
 """The names in a network's metadata under which it repeats what its card says, as JSON."""
@@ -148,7 +142,7 @@ def _loaded(folder: Path, precision: Precision, threads: int) -> Bundle:
     told = checksum.read(folder / CARD)
     digest = checksum.verified(folder / CARD, told)
     card = _card(told, folder / CARD)
-    _refuse_unknown(folder, card)
+    refuse_unknown(folder, card.digests)
     model = _content(folder / FILES[precision], card)
     session = _session(model, folder / FILES[precision], threads)
     _refuse_another_shape(session, card, folder / FILES[precision])
@@ -164,13 +158,6 @@ def _card(content: bytes, path: Path) -> Card:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "content"
         raise UserError(f"{path}: {key}: {first['msg'].lower()}") from None
-
-
-def _refuse_unknown(folder: Path, card: Card) -> None:
-    known = {CARD, checksum.beside(Path(CARD)).name, LEAFLET, *FILES.values(), *card.digests}
-    for path in sorted(folder.glob("*")):
-        if path.name not in known and not path.name.startswith(".") and path.is_file():
-            raise UserError(f"{path} is not of this bundle: {CARD} has no digest of it; remove it")
 
 
 def _content(path: Path, card: Card) -> bytes:

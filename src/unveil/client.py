@@ -15,13 +15,15 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPException
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
+
+from unveil.exchange import Server
 
 Source = bytes | Path
 """The bytes of an image file, or where it lies on this machine."""
@@ -78,17 +80,19 @@ class Client:
     ) -> None:
         """Know where to ask; ``trust`` says whose certificates are believed, for ``https``.
 
-        ``timeout`` is in seconds, of one answer and of one wait for a busy server.
+        ``timeout`` is in seconds: of one answer, from the connection to its last byte, and of one
+        wait for a busy server. An answer has ``exchange.LARGEST`` bytes at most.
         """
         token = (token or "").strip()
         # Said here and without it: whoever sends such a header quotes it in the error.
         if not re.fullmatch(r"[!-~]*", token):
             raise ValueError("the token has a character that no token has")
         parts = _server(url)
-        self._host, self._port, self._timeout = parts.hostname or "", parts.port, timeout
         encrypted = parts.scheme == "https"
         self._trust = (trust or ssl.create_default_context()) if encrypted else None
-        self._address = parts.netloc
+        port = parts.port or (443 if encrypted else 80)
+        self._server = Server(parts.hostname or "", port, self._trust, timeout)
+        self._address, self._timeout = parts.netloc, timeout
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def predict(self, picture: Source) -> Picture:
@@ -151,14 +155,11 @@ class Client:
     def _ask(self, path: str, body: bytes, kind: str, read: Callable[[Any], T]) -> T:
         for left in reversed(range(_OFTEN)):
             status, answer, later = self._once("POST", path, body, kind)
-            if status == 200:
-                return self._read(answer, read)
             if status != 429 or not left or later > self._timeout:
                 break
             time.sleep(later)
-        raise ServerError(_reason(answer), status)
-
-    def _read(self, answer: bytes, read: Callable[[Any], T]) -> T:
+        if status != 200:
+            raise ServerError(_reason(answer), status)
         try:
             return read(json.loads(answer))
         except _OTHER:
@@ -168,19 +169,10 @@ class Client:
         """Give status, body, and in how many seconds to ask again."""
         headers = {**self._headers, **({"content-type": kind} if kind else {})}
         try:
-            with closing(self._connection()) as connection:
-                connection.request(method, path, body, headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read(), _later(answer)
+            answer = self._server.ask(method, path, body, headers)
         except (OSError, HTTPException) as error:
             raise ServerError(f"{self._address} gives no answer: {error}") from None
-
-    def _connection(self) -> HTTPConnection:
-        if self._trust:
-            return HTTPSConnection(
-                self._host, self._port, timeout=self._timeout, context=self._trust
-            )
-        return HTTPConnection(self._host, self._port, timeout=self._timeout)
+        return answer.status, answer.content, _seconds(answer.later)
 
 
 def _server(url: str) -> SplitResult:
@@ -208,9 +200,10 @@ def _streamed(address: str) -> Iterator[None]:
 
 def _answer(socket: Any, number: int, timeout: float) -> Picture | None:
     """Wait for the answer of a frame; None where there is none in time."""
+    deadline = time.monotonic() + timeout
     try:
-        while True:
-            said = json.loads(socket.recv(timeout=timeout))
+        while (left := deadline - time.monotonic()) > 0:
+            said = json.loads(socket.recv(timeout=left))
             # One of an earlier frame was given up.
             if said["frame"] == number:
                 return _picture({"faces": [], "reason": said.get("error"), **said})
@@ -218,6 +211,7 @@ def _answer(socket: Any, number: int, timeout: float) -> Picture | None:
         return None
     except _OTHER:
         raise ValueError("an answer is otherwise than those of unveil") from None
+    return None
 
 
 def _content(source: Source) -> bytes:
@@ -236,9 +230,9 @@ def _picture(said: Mapping[str, Any]) -> Picture:
     return Picture(tuple(faces), said["reason"])
 
 
-def _later(answer: HTTPResponse) -> float:
+def _seconds(later: str) -> float:
     try:
-        return max(0.0, float(answer.headers.get("retry-after", "1")))
+        return max(0.0, float(later))
     except ValueError:
         return 1.0
 

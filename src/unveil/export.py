@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil import bundle, checksum, convert, lineage, measures, packed, reference, registry, train
+from unveil import bundle, checksum, convert, measures, packed, reference, registry, train
 from unveil.answer import bound
-from unveil.bundle import CARD, FILES, FORMAT, LEAFLET, Bundle, Card
+from unveil.bundle import FORMAT, Bundle, Card
+from unveil.bundle_folder import CARD, FILES, LEAFLET, refuse_other_content
 from unveil.calibration import calibrated
 from unveil.errors import UserError
 from unveil.evaluate import probabilities
@@ -118,7 +119,7 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
 
     Of one that was tested on other images than those that are packed no number is stated.
     """
-    lineage.refuse_other_content(target)
+    refuse_other_content(target)
     test, shown = packed.load("test"), packed.subset(packed.load("train"), SHOWN, seed=0)
     _refuse_other_images(source, test.images)
     card = _card(source)
@@ -217,11 +218,7 @@ def _measured(
         matrix = measures.confusion(test.labels, answers.argmax(1), len(made.classes))
         scores[precision] = asdict(measures.interval(measures.macro_f1, matrix))
     _refuse_difference(compared["float32"])
-    numbers = {
-        "images": len(test),
-        "macro_f1": scores["float32"],
-        "macro_f1_int8": scores["int8"],
-    }
+    numbers = {"images": len(test), "macro_f1": scores["float32"], "macro_f1_int8": scores["int8"]}
     return numbers, {name: asdict(one) for name, one in compared.items()}
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from unveil import bundle, export, measures, origins, slices
 from unveil.bundle import Bundle
+from unveil.bundle_folder import FILES
 from unveil.contest import Check, Contest
 from unveil.errors import UserError
 from unveil.files import read_json, sha256
@@ -194,7 +195,7 @@ def deployable(contest: Contest) -> Check:
             made = export.export(source, Path(folder) / "bundle")
         except UserError as error:
             return Check("deployable", passed=False, said=str(error))
-        size = (made.folder / bundle.FILES["float32"]).stat().st_size / 1e6
+        size = (made.folder / FILES["float32"]).stat().st_size / 1e6
         latency = _latency(bundle.load(made.folder, threads=1), contest.test.images)
     near = made.card.parity["float32"]
     numbers = {"size": size, "latency": latency, "parity": float(near["max_difference"])}

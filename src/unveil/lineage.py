@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unveil import checksum, origins, tracked
+from unveil import origins, tracked
 from unveil.answer import bound
-from unveil.bundle import CARD, FILES, LEAFLET, Bundle
+from unveil.bundle import Bundle
+from unveil.bundle_folder import CARD
 from unveil.errors import UserError
 from unveil.paths import BUNDLE, PROMOTIONS, STARTER
 
@@ -50,29 +51,6 @@ def is_kept(keep: Path) -> bool:
     if not card.exists() or _faces(keep) == "synthetic faces":
         return False
     return not starter.exists() or card.read_bytes() != starter.read_bytes()
-
-
-def refuse_other_content(folder: Path) -> None:
-    """Refuse to replace a folder that holds anything but a bundle, be it damaged.
-
-    An absent or empty folder may be replaced.
-    """
-    way = "a bundle replaces its folder as a whole; name a new or an empty folder"
-    mark = checksum.beside(Path(CARD)).name
-    try:
-        found = {path.name: path.is_dir() for path in sorted(folder.iterdir())}
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be replaced: {str(error.strerror).lower()}; {way}"
-        ) from None
-    own = {CARD, mark, LEAFLET, *FILES.values(), ".DS_Store"}
-    for name, is_folder in found.items():
-        if name not in own or is_folder:
-            raise UserError(f"{folder} has {name!r}, which is no part of a bundle; {way}")
-    if found and not {CARD, mark} & found.keys():
-        raise UserError(f"{folder} has {next(iter(found))!r} but no {CARD}; {way}")
 
 
 def described(bundle: Bundle) -> dict[str, str | None]:

@@ -134,10 +134,6 @@ def _versions(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]:
         after = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
 
 
-def _told(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
 def cache() -> Path:
     """Name the folder of DVC's cache, wherever it was put."""
     from dvc.repo import Repo
@@ -171,4 +167,4 @@ def stores() -> Iterator[list[Store]]:
     except UserError:
         raise
     except Exception as error:  # each kind of remote has its own
-        raise UserError(f"DVC, {place}: {_told(error)}") from error
+        raise UserError(f"DVC, {place}: {reason(error)}") from error

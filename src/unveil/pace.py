@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from unveil import bundle, detect, predict, sample
+from unveil.bundle_folder import FILES
 from unveil.images import Pixels
 from unveil.predict import Asked
 from unveil.provenance import hardware
@@ -60,7 +61,7 @@ def measure(folder: Path, *, calls: int = 1000) -> list[Pace]:
     drawn, frames = faces(BATCH), scenes(max(2, calls // 3))
     paces = []
     with one_core():
-        for precision in bundle.FILES:
+        for precision in FILES:
             made = bundle.load(folder, precision=precision, threads=1)
             single = _timed(partial(made.probabilities, drawn[:1]), calls)
             paces.append(Pace(f"one face of 48x48, one core, {precision}", single))

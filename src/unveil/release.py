@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 from unveil import bundle, lineage, registry
-from unveil.bundle import CARD, Bundle
+from unveil.bundle import Bundle
+from unveil.bundle_folder import CARD, refuse_other_content
 from unveil.errors import UserError
 from unveil.files import digests, replacing
 from unveil.locks import locked
@@ -59,7 +60,7 @@ def install(target: Path = BUNDLE) -> Bundle:
 
     One after the other: who waited puts the champion of then, not the one of before.
     """
-    lineage.refuse_other_content(target)
+    refuse_other_content(target)
     with locked(LOCK, BUNDLE, seconds=PATIENCE):
         version = prepared(_champion())
         if target == BUNDLE and difference(version) is None:
@@ -85,11 +86,13 @@ def mended() -> Bundle | None:
 def forgotten(reign: Reign) -> str | None:
     """Say which promotion the registry knows nothing of; ``None`` where it knows them all.
 
-    The database is another one than that of the promotion, or is gone.
+    The database is another one than that of the promotion, or is gone. It makes no difference that
+    the network to promote is the served one: its bundle would be made anew, and none of before
+    could be gone back to.
     """
     told = lineage.promoted() if reign.champion is None else None
-    if told is None and (number := _served()) and number not in (reign.champion, *reign.former):
-        told = None if registry.found(number) else f"version {number}, in {BUNDLE},"
+    if told is None and (served := _served()) and not _is_known(served, reign):
+        told = f"version {served.version}, {served.card.architecture}, in {BUNDLE},"
     if told is None:
         return None
     return (
@@ -129,11 +132,22 @@ def _is_by_hand() -> bool:
         return False
 
 
-def _served() -> str | None:
+def _served() -> Bundle | None:
+    """Load the bundle of a promotion, if there is one."""
     try:
-        return bundle.load(BUNDLE).version
+        served = bundle.load(BUNDLE)
     except UserError:
         return None
+    return served if served.version else None
+
+
+def _is_known(served: Bundle, reign: Reign) -> bool:
+    number = str(served.version)
+    version, origin = registry.found(number), served.card.lineage.get("origin")
+    if version is None:  # deleted, or never there
+        return number in (reign.champion, *reign.former)
+    # Every MLflow counts from 1: of another training it is another version.
+    return reign.champion is not None and origin in (None, version.origin)
 
 
 def _champion() -> Version:

@@ -17,6 +17,7 @@ from tests.training import toy
 
 from unveil import bundle, convert, export, leaflet, params, promote, registry
 from unveil.architectures import Transfer, transfer
+from unveil.bundle_folder import FILES
 from unveil.cli import stages
 from unveil.errors import UserError
 from unveil.files import sha256, write_json
@@ -74,7 +75,7 @@ def test_the_bundle_says_what_it_is_and_how_near_to_keras(made):
     card = made.card
     assert (card.classes, card.image_size) == (params.load().classes, 48)
     assert (card.temperature, card.abstain_below) == (1.7, 0.6)
-    assert card.digests == {name: sha256(BUNDLE / name) for name in bundle.FILES.values()}
+    assert card.digests == {name: sha256(BUNDLE / name) for name in FILES.values()}
     assert card.numbers["images"] == 24
     assert card.numbers["macro_f1"]["value"] == 1.0
     assert card.parity["float32"]["max_difference"] <= export.TOLERANCE

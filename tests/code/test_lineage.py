@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tests import bundles
 
-from unveil import bundle, lineage, origins
+from unveil import bundle, bundle_folder, lineage, origins
 from unveil.errors import UserError
 from unveil.paths import BUNDLE, LAST_GOOD, PACKED, PROMOTIONS, STARTER
 
@@ -187,7 +187,7 @@ def test_a_folder_with_more_than_a_bundle_is_never_replaced(tmp_path, kept):
     for name in kept:
         (tmp_path / name).write_text("mine")
     with pytest.raises(UserError, match=r"replaces its folder as a whole; name a new") as refused:
-        lineage.refuse_other_content(tmp_path)
+        bundle_folder.refuse_other_content(tmp_path)
     assert "\n" not in str(refused.value)
     assert {path.name for path in tmp_path.iterdir()} == kept
 
@@ -198,17 +198,17 @@ def test_a_file_and_a_folder_below_are_never_replaced_by_a_bundle(tmp_path):
     (tmp_path / "file").write_text("mine")
     for path, said in ((tmp_path / "b", "has 'notes'"), (tmp_path / "file", "not a directory")):
         with pytest.raises(UserError, match=said):
-            lineage.refuse_other_content(path)
+            bundle_folder.refuse_other_content(path)
 
 
 def test_a_folder_that_is_absent_or_empty_or_a_bundle_of_any_state_may_be_replaced(tmp_path):
-    lineage.refuse_other_content(tmp_path / "absent")
-    lineage.refuse_other_content(tmp_path)
-    lineage.refuse_other_content(bundles.made(tmp_path / "b"))
+    bundle_folder.refuse_other_content(tmp_path / "absent")
+    bundle_folder.refuse_other_content(tmp_path)
+    bundle_folder.refuse_other_content(bundles.made(tmp_path / "b"))
     (tmp_path / "b/bundle.json").write_text("{")
-    lineage.refuse_other_content(tmp_path / "b")
+    bundle_folder.refuse_other_content(tmp_path / "b")
     (tmp_path / "b/bundle.json").unlink()
-    lineage.refuse_other_content(tmp_path / "b")
+    bundle_folder.refuse_other_content(tmp_path / "b")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.bundles import made as bundle
 from tests.bundles import quarter as bright
 from tests.conftest import ROOT
 
-from unveil.bundle import FILES
+from unveil.bundle_folder import FILES
 from unveil.errors import UserError
 from unveil.serving import audit, notice, tokens
 from unveil.serving.batching import Batcher, ModelFailed

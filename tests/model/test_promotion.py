@@ -84,6 +84,35 @@ def test_a_database_that_knows_nothing_of_a_promotion_makes_no_first_champion(
     assert registry.champion().architecture == "cnn4"
 
 
+@pytest.mark.parametrize("kept", ["promotions and bundle", "bundle", "bundle and version"])
+def test_the_served_network_itself_is_no_first_champion_of_another_mlflow(
+    champion, tables, capsys, kept
+):
+    served = bundle.load(BUNDLE).digest
+    shutil.copy(tables, TRACKING / "mlflow.db")
+    if kept != "promotions and bundle":
+        PROMOTIONS.unlink()
+    if kept == "bundle and version":
+        assert registry.register("cnn3").number == "1"
+    assert reason(champion).startswith("version 1, cnn3, ")
+    assert bundle.load(BUNDLE).digest == served
+    assert promote.promote(champion, force="the old database is lost").act == "forced"
+
+
+def test_another_network_of_the_same_number_does_not_make_a_promotion_known(
+    champion, tables, place
+):
+    shutil.copy(tables, TRACKING / "mlflow.db")
+    trained("cnn4", distracted(400), champion)
+    version = registry.register("cnn4")
+    registry.crown(version, after=registry.reign(), act="promoted", reason="by another team")
+    compared("cnn3", 1.0)
+    assert registry.champion().number == bundle.load(BUNDLE).version == "1"
+    assert reason(champion).startswith("version 1, cnn3, in data/07_bundle, was promoted, but")
+    assert bundle.load(BUNDLE).card.architecture == "cnn3"
+    assert promote.promote(champion, force="to join them").version == "2"
+
+
 def merged() -> keras.Model:
     """A network that calls all but surprise happy: macro-F1 0.375."""
     network = quadrants(20.0)

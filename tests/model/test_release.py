@@ -18,6 +18,7 @@ from unveil.errors import UserError
 from unveil.files import digests, write_json
 from unveil.paths import BUNDLE, PACKED, TRACKING
 from unveil.registry.publish import origin
+from unveil.registry.runs import with_origin
 
 
 @pytest.fixture
@@ -248,19 +249,67 @@ def test_one_that_can_be_neither_restored_nor_exported_is_refused_with_the_reaso
     assert registry.champion().number == registry.aliased() == "2"
 
 
-def test_a_report_that_was_altered_in_mlflow_calibrates_nothing(loaded):
-    trained("cnn3", quadrants(20.0), loaded)
-    compared("cnn3", 1.0)
+def reported() -> Path:
+    """Leave a candidate's report with a threshold of its own, and give its path."""
     report = Path("data/05_reports/architectures/cnn3/metrics.json")
     model = digests(Path("data/04_models/cnn3"))["model.keras"]
-    write_json(report, {"model_digest": model, "calibration": {"abstain_below": 0.8}})
+    calibration = {"temperature": 1.5, "abstain_below": 0.8}
+    write_json(report, {"model_digest": model, "calibration": calibration})
+    return report
+
+
+@pytest.fixture
+def measured(loaded) -> Path:
+    """The published report of a candidate that may be promoted."""
+    trained("cnn3", quadrants(20.0), loaded)
+    compared("cnn3", 1.0)
+    report = reported()
+    registry.publish("cnn3")
+    return report
+
+
+def test_a_report_that_was_altered_in_mlflow_calibrates_nothing(measured):
     version = registry.register("cnn3")
     assert origin(Path("data/04_models/cnn3")) == version.origin
-    assert registry.report(version)["calibration"] == {"abstain_below": 0.8}
+    assert registry.report(version)["calibration"]["abstain_below"] == 0.8
     (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
     kept.write_text(kept.read_text().replace("0.8", "0.1"))
     with pytest.raises(UserError, match=r"report/metrics\.json of version 1 was altered"):
         registry.report(version)
+
+
+@pytest.mark.fault("a published report deleted from MLflow")
+def test_a_report_that_is_gone_from_mlflow_is_published_again_before_it_calibrates(
+    measured, loaded
+):
+    (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
+    shutil.rmtree(kept.parent)
+    assert promote.promote(loaded).promoted
+    assert kept.read_bytes() == measured.read_bytes()
+    assert bundle.load(BUNDLE).abstain_below == 0.8
+
+
+@pytest.mark.fault("a champion's report deleted from MLflow")
+def test_a_report_that_is_gone_from_mlflow_is_put_back_when_its_version_is_exported(measured):
+    version = registry.register("cnn3")
+    (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
+    kept.unlink()
+    assert export.registered(version).calibration["abstain_below"] == 0.8
+    assert kept.read_bytes() == measured.read_bytes()
+
+
+@pytest.mark.fault("a published report deleted from MLflow and from here")
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: write_json(path, {"of": "another"})])
+def test_a_report_that_is_gone_everywhere_refuses_the_promotion(measured, loaded, lose):
+    (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
+    kept.unlink()
+    lose(measured)
+    decision = promote.promote(loaded)
+    (run,) = with_origin(registry.connect(), origin(Path("data/04_models/cnn3")))
+    assert (decision.act, "\n" in decision.reason) == ("refused", False)
+    assert f"report/metrics.json of run {run.info.run_id}, version 1, is gone" in decision.reason
+    assert f"{measured} is not it: put the artifact back, or `unveil eval" in decision.reason
+    assert not BUNDLE.exists()
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ def export(
 
     The champion's bundle was made when it was promoted: it is put back as it was.
     """
-    from unveil import lineage, params
+    from unveil import bundle_folder, params
 
-    lineage.refuse_other_content(to)
+    bundle_folder.refuse_other_content(to)
     backend.load()
 
     from unveil import export as exports

@@ -18,6 +18,9 @@ from unveil.registry.runs import Described, describe, run_of, send
 if TYPE_CHECKING:
     import keras
 
+REPORT = "report/metrics.json"
+"""Among a run's artifacts; the tag ``report`` has its sha256."""
+
 
 def described(folder: Path) -> Described:
     """Read what a training's folder says of how it was made."""
@@ -135,9 +138,14 @@ def _report(client: MlflowClient, run: Run, folder: Path, model: Path) -> None:
     for name, value in flat(metrics).items():
         if run.data.metrics.get(name) != value:
             client.log_metric(run.info.run_id, name, value)
-    if run.data.tags.get("report") != sha256(path):
+    if run.data.tags.get("report") != sha256(path) or not has_report(client, run):
         client.log_artifacts(run.info.run_id, str(folder), "report")
         client.set_tag(run.info.run_id, "report", sha256(path))
+
+
+def has_report(client: MlflowClient, run: Run) -> bool:
+    """Whether the file is there: a run keeps its tag where its artifacts were deleted."""
+    return REPORT in [file.path for file in client.list_artifacts(run.info.run_id, "report")]
 
 
 class _Keras:

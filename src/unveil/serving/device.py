@@ -15,7 +15,8 @@ from starlette.responses import FileResponse, Response
 
 from unveil import detect, lineage
 from unveil.answer import bound
-from unveil.bundle import FILES, Bundle
+from unveil.bundle import Bundle
+from unveil.bundle_folder import FILES
 from unveil.files import sha256
 from unveil.serving.refusal import Refused, documented
 from unveil.serving.state import State, state_of

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from unveil import lineage
-from unveil.bundle import Bundle, Precision, load
+from unveil.bundle import Bundle, load
+from unveil.bundle_folder import Precision, refuse_other_content
 from unveil.errors import UserError
 from unveil.files import replacing
 from unveil.images import resize
@@ -85,7 +86,7 @@ class Live:
     def _took(self) -> None:
         self._told("taken", str(self.bundle))
         try:
-            lineage.refuse_other_content(self._keep)
+            refuse_other_content(self._keep)
             with replacing(self._keep) as made:
                 shutil.copytree(self._folder, made)
                 if load(made).digest != self.bundle.digest:

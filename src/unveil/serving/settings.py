@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from unveil import lineage
-from unveil.bundle import Precision
+from unveil.bundle_folder import Precision, refuse_other_content
 from unveil.errors import UserError
 from unveil.paths import AUDIT_LOG, LAST_GOOD
 
@@ -109,7 +108,7 @@ def checked(settings: Settings) -> Settings:
     for path in (settings.certificate, settings.key, settings.detector):
         if path and not path.is_file():
             raise UserError(f"{path} is not there")
-    lineage.refuse_other_content(settings.keep)
+    refuse_other_content(settings.keep)
     return settings
 
 
