@@ -73,7 +73,7 @@ ORDER = [
     *("contact", "audit", "machines", "history", "objects", "tables_inside", "numbers_inside"),
     *("parts", "contents", "alike", "search", "request", "workspace", "findings", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
-    *("lines", "pace", "exchange", "client", "serving", "monitoring", "cli", "__main__"),
+    *("lines", "pace", "client", "serving", "monitoring", "cli", "__main__"),
 ]
 DOORS = {
     "mlflow": ["src/unveil/registry"],

@@ -4,9 +4,8 @@
     for face in client.predict(Path("face.jpg")).faces:
         print(face.emotion or face.reason)
 
-A server that is busy says when to come back, and is asked again then. Only ``stream`` needs another
-package, ``websockets``. Redirects are not followed and no proxy is used: a picture and a token go
-to the server that was named, or nowhere.
+A busy server is asked again when it says so. Only ``stream`` needs a package, ``websockets``. There
+are no redirects and no proxy: a picture and a token go to the server that was named, or nowhere.
 """
 
 import base64
@@ -15,25 +14,25 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from operator import itemgetter
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from socket import SHUT_RDWR
+from threading import Thread
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
-
-from unveil.exchange import Server
 
 Source = bytes | Path
 """The bytes of an image file, or where it lies on this machine."""
 
-_OFTEN = 5
-"""Times a busy server is asked, at most."""
+_OFTEN, _LARGEST = 5, 16 * 1024 * 1024
+"""Times a busy server is asked, and bytes of an answer: 64 full pictures have a fifth of that."""
 
 _OTHER = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 """What reading an answer of another form raises."""
-
 T = TypeVar("T")
 
 
@@ -81,17 +80,14 @@ class Client:
         """Know where to ask; ``trust`` says whose certificates are believed, for ``https``.
 
         ``timeout`` is in seconds: of one answer, from the connection to its last byte, and of one
-        wait for a busy server. An answer has ``exchange.LARGEST`` bytes at most.
+        wait for a busy server. An answer has 16 MiB at most.
         """
         token = (token or "").strip()
         # Said here and without it: whoever sends such a header quotes it in the error.
         if not re.fullmatch(r"[!-~]*", token):
             raise ValueError("the token has a character that no token has")
         parts = _server(url)
-        encrypted = parts.scheme == "https"
-        self._trust = (trust or ssl.create_default_context()) if encrypted else None
-        port = parts.port or (443 if encrypted else 80)
-        self._server = Server(parts.hostname or "", port, self._trust, timeout)
+        self._trust = (trust or ssl.create_default_context()) if parts.scheme == "https" else None
         self._address, self._timeout = parts.netloc, timeout
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
@@ -114,19 +110,16 @@ class Client:
         ``consented`` is a picture of one face whose owner agreed that it is kept; gives the name by
         which it can be taken back.
         """
-        said: dict[str, Any] = {"emotion": emotion, "answered": answered}
-        if consented is not None:
-            said |= {"picture": _encoded(consented), "consent": True}
+        given = {} if consented is None else {"picture": _encoded(consented), "consent": True}
+        said = {"emotion": emotion, "answered": answered, **given}
         kept: str | None = self._json("/v1/feedback", said, itemgetter("picture"))
         return kept
 
     def ready(self) -> bool:
         """Say whether the server would answer."""
-        try:
-            status, _, _ = self._once("GET", "/readyz", b"", "")
-        except ServerError:
-            return False
-        return status == 200
+        with suppress(ServerError):
+            return self._once("GET", "/readyz", b"", "")[0] == 200
+        return False
 
     def stream(self, frames: Iterable[Source]) -> Iterator[Picture]:
         """Answer frames one by one; the next is taken when its answer is there, so none grows old.
@@ -168,11 +161,34 @@ class Client:
     def _once(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes, float]:
         """Give status, body, and in how many seconds to ask again."""
         headers = {**self._headers, **({"content-type": kind} if kind else {})}
+        secured: dict[str, Any] = {"context": self._trust} if self._trust else {}
+        connect = HTTPSConnection if self._trust else HTTPConnection
+        connection = connect(self._address, timeout=self._timeout, **secured)
+        asked = (connection, (method, path, body, headers), found := SimpleQueue[Any]())
+        # A socket's own timeout counts from the last byte: a server that drips would hold us.
+        Thread(target=_exchange, args=asked, daemon=True).start()
         try:
-            answer = self._server.ask(method, path, body, headers)
-        except (OSError, HTTPException) as error:
-            raise ServerError(f"{self._address} gives no answer: {error}") from None
-        return answer.status, answer.content, _seconds(answer.later)
+            answer = found.get(timeout=self._timeout)
+        except Empty:
+            with suppress(OSError, AttributeError):  # it is not open
+                connection.sock.shutdown(SHUT_RDWR)
+            answer = f"it is not whole within {self._timeout:g} seconds"
+        if isinstance(answer, tuple):
+            return answer
+        raise ServerError(f"{self._address} gives no answer: {answer}")
+
+
+def _exchange(connection: HTTPConnection, question: Any, found: SimpleQueue[Any]) -> None:
+    try:
+        with closing(connection):
+            connection.request(*question)
+            with connection.getresponse() as answer:
+                content, later = answer.read(_LARGEST + 1), answer.headers.get("retry-after", "")
+        if len(content) > _LARGEST or answer.length:
+            raise HTTPException(f"it is cut off, or larger than {_LARGEST} bytes")
+        found.put((answer.status, content, float(later) if later.isdecimal() else 1.0))
+    except Exception as error:  # it is raised where the answer is waited for
+        found.put(error)
 
 
 def _server(url: str) -> SplitResult:
@@ -188,7 +204,6 @@ def _server(url: str) -> SplitResult:
 
 @contextmanager
 def _streamed(address: str) -> Iterator[None]:
-    """Say what ends a stream as ``ServerError``."""
     from websockets.exceptions import InvalidStatus, WebSocketException
 
     try:
@@ -199,12 +214,11 @@ def _streamed(address: str) -> Iterator[None]:
 
 
 def _answer(socket: Any, number: int, timeout: float) -> Picture | None:
-    """Wait for the answer of a frame; None where there is none in time."""
+    """Wait for a frame's answer, past those of frames given up; None where none is in time."""
     deadline = time.monotonic() + timeout
     try:
         while (left := deadline - time.monotonic()) > 0:
             said = json.loads(socket.recv(timeout=left))
-            # One of an earlier frame was given up.
             if said["frame"] == number:
                 return _picture({"faces": [], "reason": said.get("error"), **said})
     except TimeoutError:
@@ -230,15 +244,7 @@ def _picture(said: Mapping[str, Any]) -> Picture:
     return Picture(tuple(faces), said["reason"])
 
 
-def _seconds(later: str) -> float:
-    try:
-        return max(0.0, float(later))
-    except ValueError:
-        return 1.0
-
-
 def _reason(answer: bytes) -> str:
-    try:
+    with suppress(*_OTHER):
         return str(json.loads(answer)["error"])
-    except (ValueError, KeyError, TypeError):
-        return answer[:200].decode(errors="replace").strip() or "no reason was given"
+    return answer[:200].decode(errors="replace").strip() or "no reason was given"

@@ -21,7 +21,7 @@ from tests.servers import free_port, unveil_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
-from unveil import exchange
+from unveil import client as clients
 from unveil.client import Client, ServerError, _reason
 from unveil.serving import tokens
 
@@ -301,7 +301,7 @@ def test_a_handshake_and_a_request_are_in_the_same_time():
 @pytest.mark.fault("a server whose answer has no end")
 @pytest.mark.parametrize("head", [b"\r\n", b"content-length: 99000000000\r\n\r\n", CHUNKED])
 def test_an_answer_without_an_end_is_refused_by_its_size(head, monkeypatch):
-    monkeypatch.setattr(exchange, "LARGEST", 100_000)
+    monkeypatch.setattr(clients, "_LARGEST", 100_000)
     piece = b"1000\r\n" + 4096 * b" " + b"\r\n" if head == CHUNKED else 4096 * b" "
     endless = chain([OPEN, head], repeat(piece))
     with dripping(endless) as url, pytest.raises(ServerError, match="larger than 100000 bytes"):
@@ -309,11 +309,11 @@ def test_an_answer_without_an_end_is_refused_by_its_size(head, monkeypatch):
 
 
 def test_an_answer_of_the_largest_size_is_read_and_one_that_is_cut_off_is_none(monkeypatch):
-    monkeypatch.setattr(exchange, "LARGEST", len(ANSWER[2]))
+    monkeypatch.setattr(clients, "_LARGEST", len(ANSWER[2]))
     with saying(ANSWER) as (url, _):
         assert Client(url).predict(b"face").reason == "no_face"
     cut = [OPEN, b"content-length: 30\r\n\r\n", b'{"faces": []']
-    with dripping(cut) as url, pytest.raises(ServerError, match="gives no answer: Incomplete"):
+    with dripping(cut) as url, pytest.raises(ServerError, match="gives no answer: it is cut off"):
         Client(url).predict(b"face")
 
 
