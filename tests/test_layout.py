@@ -70,8 +70,9 @@ ORDER = [
         "gate",
     ),
     *("promote", "report", "model_card", "hog", "doubt"),
-    *("contact", "audit", "machines", "history", "objects", "tables_inside", "numbers_inside"),
-    *("parts", "contents", "alike", "search", "request", "workspace", "findings", "erase"),
+    *("contact", "audit", "machines", "history", "objects", "parts"),
+    *("texts_inside", "bytes_inside", "numbers_inside", "tables_inside", "databases_inside"),
+    *("contents", "along", "alike", "search", "request", "workspace", "findings", "erase"),
     *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
     *("lines", "pace", "client", "serving", "monitoring", "cli", "__main__"),
 ]

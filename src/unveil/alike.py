@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unveil.along import is_along
 from unveil.images import Pixels, resize
 
 LEAST = 8  # pixels of a side: filters of networks are smaller
@@ -46,10 +47,12 @@ def _lies_in(picture: Pixels, face: Pixels) -> bool:
 def is_among(numbers: NDArray[Any], faces: Iterable[Pixels]) -> bool:
     """Say whether a face is in an array: gray or colour, as bytes or as shares, of any square size.
 
-    Images may be its first side, or flat rows.
+    Images may be its first side, or flat rows, or lie one behind the other in a line.
     """
     faces = tuple(faces)
-    return any(_shown(stack, faces) for stack in _stacks(numbers))
+    if any(_shown(stack, faces) for stack in _stacks(numbers)):
+        return True
+    return numbers.ndim <= 2 and is_along(numbers, faces)
 
 
 def _stacks(numbers: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -1,12 +1,11 @@
 """A file -> the pictures, arrays and texts in it, or why it was not looked into.
 
-Known are zips (archives of faces, npz, networks of Keras), arrays of numpy, parquet, HDF5, SQLite,
-ONNX, pictures, texts with pictures in base64, tar, gzip, bzip2 and xz, one in the other. Fonts and
-WebAssembly hold no pictures. Nothing is unpickled or run, and no member is larger than ``MOST``.
+Known are zips (archives of faces, npz, networks of Keras), arrays of numpy, parquet, Arrow, HDF5,
+SQLite and its log, ONNX, pictures, texts with numbers or with bytes in letters, tar, gzip, bzip2
+and xz, one in the other. Fonts and WebAssembly hold no pictures. Nothing is unpickled or run, and
+no member is larger than ``MOST``.
 """
 
-import base64
-import binascii
 import bz2
 import gzip
 import io
@@ -19,13 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, Any
-from urllib.parse import unquote_to_bytes
 
 import pandas as pd
 from google.protobuf.message import DecodeError
 from PIL import Image
 
-from unveil import numbers_inside, tables_inside
+from unveil import bytes_inside, databases_inside, numbers_inside, tables_inside, texts_inside
 from unveil.archive import DAMAGED
 from unveil.images import FORMATS, SUFFIXES, Limits, UnreadableImage, decode
 from unveil.parts import Buffer, Look, Part, Picture, Stack, Table, Text, Unread, opened
@@ -45,9 +43,8 @@ LIMITS = Limits(
     max_notes=(),
 )
 """A picture is looked for whether or not it would be accepted today."""
-BASE64 = re.compile(rb"[A-Za-z0-9+/_-](?:[A-Za-z0-9+/_-]|\r?\n(?=[A-Za-z0-9+/=])){90,}={0,2}")
-WITHOUT = (b"\0asm", b"wOFF", b"wOF2", b"OTTO", b"\0\1\0\0\0", b"7\x7f\x06\x82", b"7\x7f\x06\x83")
-"""How files begin that hold no picture: WebAssembly, fonts, SQLite's log, whose texts are seen."""
+WITHOUT = (b"\0asm", b"wOFF", b"wOF2", b"OTTO", b"\0\1\0\0\0", b"\x18\xe2\x2d\0")
+"""How files begin that hold no picture: WebAssembly, fonts, the index of SQLite's log."""
 BROKEN: tuple[type[Exception], ...] = (
     *(*DAMAGED, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, SyntaxError),
     *(NotImplementedError, Image.DecompressionBombError, lzma.LZMAError, tarfile.TarError),
@@ -146,6 +143,15 @@ def _by(reader: Callable[[IO[bytes]], Iterator[Any]]) -> Look:
     return lambda content, where, depth: _cells(reader(opened(content)), where, depth)
 
 
+def _log(content: Buffer, where: str, depth: int) -> Iterator[Part]:
+    """Give what a log of SQLite holds by itself: its words, and its pages where they are all."""
+    whole = bytes(content)
+    yield Text(whole)
+    if databases_inside.stale(whole):
+        yield Unread(where, "holds pages of before it was begun anew")
+    yield from parts(databases_inside.logged(whole), where, depth + 1)
+
+
 def _cells(cells: Iterator[Any], where: str, depth: int) -> Iterator[Part]:
     """Make parts of the numbers, texts, bytes and tables that a reader gives."""
     for cell in cells:
@@ -153,6 +159,8 @@ def _cells(cells: Iterator[Any], where: str, depth: int) -> Iterator[Part]:
             yield from _lenient(cell, where, depth)
         elif isinstance(cell, str):
             yield from _text(cell.encode("utf-8", "replace"), where, depth)
+        elif isinstance(cell, Unread):
+            yield Unread(f"{where}{cell.where}", cell.why)
         else:
             yield Table(cell) if isinstance(cell, pd.DataFrame) else Stack(cell)
 
@@ -202,23 +210,20 @@ def _words(content: Buffer) -> bytes | None:
 
 def _text(words: bytes, where: str, depth: int) -> Iterator[Part]:
     yield Text(words)
-    words = words.replace(b"\\r", b"").replace(b"\\n", b"\n").replace(b"\\/", b"/")
-    if b"base64" in words and b"%2" in words:
-        words = unquote_to_bytes(words)
-    for found in BASE64.finditer(words):
-        written = re.sub(rb"[\r\n=]", b"", found[0])
-        with suppress(binascii.Error):
-            data = base64.urlsafe_b64decode(
-                written.replace(b"+", b"-").replace(b"/", b"_") + b"=" * (-len(written) % 4)
-            )
-            yield from _lenient(data, where, depth)
+    for line in texts_inside.numbers(words):
+        yield from _cells(numbers_inside.told(line), where, depth)
+    for data in texts_inside.encoded(words):
+        yield from _lenient(data, where, depth)
 
 
 def _lenient(data: bytes, where: str, depth: int) -> Iterator[Part]:
     """Give what is in bytes that may be anything; only damage of a known kind is told."""
+    yield from map(Stack, bytes_inside.readings(data))
     for part in parts(data, where, depth + 1):
         if not isinstance(part, Unread) or "not known" not in part.why:
             yield part
+    for begun in bytes_inside.starts(data):
+        yield from _pictures(begun, where) or ()
 
 
 def _begins(*heads: bytes) -> Callable[[bytes], bool]:
@@ -230,7 +235,10 @@ KINDS: tuple[tuple[Callable[[bytes], bool], Look], ...] = (
     (_begins(b"\x93NUMPY"), _by(numbers_inside.arrays)),
     (_begins(b"\x89HDF\r\n\x1a\n"), _by(numbers_inside.datasets)),
     (_begins(b"PAR1"), _by(tables_inside.parquet)),
-    (_begins(b"SQLite format 3\0"), _by(tables_inside.database)),
+    (_begins(b"ARROW1\0\0"), _by(tables_inside.arrow)),
+    (_begins(b"\xff\xff\xff\xff"), _by(tables_inside.stream)),
+    (_begins(b"SQLite format 3\0"), _by(databases_inside.database)),
+    (_begins(*databases_inside.LOG), _log),
     (_begins(b"\x1f\x8b"), _unwrapped(gzip.open)),
     (_begins(b"BZh"), _unwrapped(bz2.open)),
     (_begins(b"\xfd7zXZ\0"), _unwrapped(lzma.open)),

@@ -19,9 +19,10 @@ from unveil import archive as archives
 from unveil import contents
 from unveil.alike import is_among, is_part
 from unveil.contents import LIMITS
+from unveil.databases_inside import LOG, logged, stale
 from unveil.images import SUFFIXES, Pixels, UnreadableImage, decode
 from unveil.looks import digest
-from unveil.parts import Part, Picture, Stack, Table, Text, Unread
+from unveil.parts import Buffer, Part, Picture, Stack, Table, Text, Unread
 
 PIECE = 64  # bytes of a picture's file that no other file has by chance
 
@@ -144,12 +145,26 @@ def inspect(path: Path, person: Person, *, names: bool = True) -> Verdict:
             if not file.seek(0, 2):
                 return Verdict(held=False)
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        whole = _whole(path, content)
     except OSError as error:
         return Verdict(False, (f": cannot be read: {str(error.strerror).lower()}",))
-    return _inspected(content, person, names)
+    except ValueError as error:
+        return Verdict(False, (f": is a log that cannot be read: {error}",))
+    verdict = _inspected(whole, person, names)
+    if whole is content or not stale(content[:]):
+        return verdict
+    return Verdict(verdict.held, (*verdict.unread, ": holds pages of before it was begun anew"))
 
 
-def _inspected(content: mmap.mmap, person: Person, names: bool) -> Verdict:
+def _whole(path: Path, content: mmap.mmap) -> Buffer:
+    """Give a file; a log of SQLite with the database that lies beside it."""
+    beside = path.with_name(path.name.removesuffix("-wal"))
+    if beside == path or content[:4] not in LOG or not beside.is_file():
+        return content
+    return logged(content[:], beside.read_bytes())
+
+
+def _inspected(content: Buffer, person: Person, names: bool) -> Verdict:
     if any(content.find(piece) >= 0 for piece in person.pieces):
         return Verdict(held=True)
     unread = []

@@ -11,17 +11,23 @@ import sqlite3
 import tarfile
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
+from subprocess import run
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 
-from unveil import page, search, tables
-from unveil.images import decode
+from unveil import along, numbers_inside, page, search, tables
+from unveil.images import decode, resize
 from unveil.search import Person
 
 NAME = 'train/happy/=a "b"|é.png'
@@ -151,6 +157,247 @@ def test_a_face_is_found_in_every_kind_of_file_and_no_other_face_is(tmp_path, pe
     assert search.inspect(path, person).held
     path.write_bytes(SHOWS[kind](1))
     assert search.inspect(path, person) == search.Verdict(held=False)
+
+
+def other(seed: int) -> bytes:
+    """The same picture in another file: none of its bytes are those of the person's file."""
+    return picture(np.stack([pixels(seed)] * 3, -1), "PNG")
+
+
+def flat(seed: int) -> list[int]:
+    return pixels(seed).ravel().tolist()
+
+
+def spaced(seed: int) -> str:
+    return " ".join(map(str, flat(seed)))
+
+
+def letters(seed: int) -> str:
+    return base64.b64encode(other(seed)).decode()
+
+
+def octets(content: bytes) -> np.ndarray:
+    return np.frombuffer(content, np.uint8)
+
+
+def saved(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savetxt(buffer, values)
+    return buffer.getvalue()
+
+
+def table(**columns: object) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def arrow(new: Callable, **columns: object) -> bytes:
+    content, buffer = pa.table(columns), io.BytesIO()
+    with new(buffer, content.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as file:
+        file.write_table(content)
+    return buffer.getvalue()
+
+
+def tree(fill: Callable[[h5py.File], object]) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        fill(file)
+    return buffer.getvalue()
+
+
+def ragged(seed: int, kind: type) -> Callable[[h5py.File], object]:
+    def fill(file: h5py.File) -> None:
+        cells = file.create_dataset("x", (2,), dtype=h5py.vlen_dtype(kind))
+        cells[1] = octets(other(seed)) if kind is np.uint8 else pixels(seed).ravel()
+
+    return fill
+
+
+def fer(seed: int) -> str:
+    return f"emotion,pixels,Usage\n0,{spaced(9)},Training\n1,{spaced(seed)},Training\n"
+
+
+def lines(text: str, indent: str = "") -> str:
+    return "\n".join(indent + text[at : at + 60] for at in range(0, len(text), 60))
+
+
+WRITTEN: dict[str, Callable[[int], str | bytes]] = {
+    "CSV of FER2013": fer,
+    "CSV of FER2013, gzip": lambda seed: gzip.compress(fer(seed).encode()),
+    "CSV, a pixel a column": lambda seed: "x\n3," + ",".join(map(str, flat(seed))),
+    "CSV, a pixel a row": lambda seed: pd.Series(flat(seed)).to_csv(),
+    "CSV of shares": lambda seed: "1," + ",".join(str(one / 255) for one in flat(seed)),
+    "CSV of literals": lambda seed: pd.DataFrame({"x": [other(9), other(seed)]}).to_csv(),
+    "savetxt": lambda seed: saved(pixels(seed)),
+    "JSON": lambda seed: json.dumps({"a": {"b": flat(seed)}}),
+    "JSON, indented": lambda seed: json.dumps([{"a": [pixels(seed).tolist()]}], indent=2),
+    "JSON of shares": lambda seed: json.dumps((pixels(seed) / 255).tolist()),
+    "JSON of -1..1": lambda seed: json.dumps((pixels(seed) / 127.5 - 1).tolist()),
+    "JSON of colour": lambda seed: json.dumps(np.stack([pixels(seed)] * 3, -1).tolist()),
+    "JSON, in a string": lambda seed: json.dumps({"pixels": spaced(seed)}),
+    "JSON of a file's bytes": lambda seed: json.dumps(list(other(seed))),
+    "JSON of Latin-1": lambda seed: json.dumps({"a": other(seed).decode("latin-1")}),
+    "JSON of base64, escaped": lambda seed: json.dumps(letters(seed)).replace("+", "\\u002b"),
+    "JSON of pixels in base64": lambda seed: json.dumps(
+        base64.b64encode(pixels(seed).tobytes()).decode()
+    ),
+    "JSON of shares in base64": lambda seed: json.dumps(
+        base64.b64encode((pixels(seed) / np.float32(255)).tobytes()).decode()
+    ),
+    "JSONL": lambda seed: "\n".join(json.dumps({"pixels": flat(one)}) for one in (9, seed)),
+    "JSON in another size": lambda seed: json.dumps(resize(pixels(seed), 64).tolist()),
+    "YAML": lambda seed: yaml.safe_dump({"a": flat(seed)}),
+    "YAML, binary": lambda seed: yaml.safe_dump({"a": {"b": [other(seed)]}}, indent=4),
+    "YAML, binary pixels": lambda seed: yaml.safe_dump({"a": pixels(seed).tobytes()}),
+    "base64, indented": lambda seed: "word\n" + lines(letters(seed), "  "),
+    "base64, a picture a line": lambda seed: f"{letters(9)}\n{letters(seed)}\n",
+    "base85": lambda seed: base64.b85encode(other(seed)),
+    "ASCII85": lambda seed: base64.a85encode(other(seed)),
+    "base32": lambda seed: base64.b32encode(other(seed)),
+    "HTML, escaped": lambda seed: f"<img src='data:;base64,{letters(seed)}'>".replace("+", "&#43;"),
+    "a URI of percents": lambda seed: f"<img src='data:image/png,{quote(other(seed))}'>",
+    "SQL of X''": lambda seed: f"INSERT INTO t VALUES (1, X'{other(seed).hex()}');",
+    "SQL of 0x": lambda seed: f"INSERT INTO t VALUES (1, 0x{other(seed).hex().upper()});",
+    "SQL of Postgres": lambda seed: f"1\t\\\\x{pixels(seed).tobytes().hex()}\n",
+    "hexadecimal": lambda seed: lines(other(seed).hex()),
+    "a program": lambda seed: ", ".join(f"0x{one:02x}" for one in other(seed)),
+    "a literal": lambda seed: f"x = {other(seed)!r}",
+    "parquet of Hugging Face": lambda seed: table(
+        image=[{"bytes": other(one), "path": "x"} for one in (9, seed)]
+    ),
+    "parquet of lists": lambda seed: table(x=[flat(9), flat(seed)]),
+    "parquet of lists of lists": lambda seed: table(x=[pixels(9).tolist(), pixels(seed).tolist()]),
+    "parquet of lists of many lengths": lambda seed: table(x=[[1, 2], flat(seed), None]),
+    "parquet of bytes in lists": lambda seed: table(x=[list(other(9)), list(other(seed))]),
+    "parquet of fixed lists": lambda seed: table(
+        x=pa.array([flat(seed)], pa.list_(pa.float32(), 48 * 48))
+    ),
+    "parquet of pixels": lambda seed: table(x=[pixels(9).tobytes(), pixels(seed).tobytes()]),
+    "parquet, a pixel a column": lambda seed: table(
+        **{f"p{n}": list(two) for n, two in enumerate(zip(flat(9), flat(seed), strict=True))}
+    ),
+    "parquet, a pixel a row": lambda seed: table(x=flat(seed), y=flat(8)),
+    "parquet of base64": lambda seed: table(x=[letters(9), letters(seed)]),
+    "parquet of maps": lambda seed: table(
+        x=pa.array([[("a", other(seed))]], pa.map_(pa.string(), pa.binary()))
+    ),
+    "parquet of dictionaries": lambda seed: table(x=pa.array([other(seed)]).dictionary_encode()),
+    "Feather": lambda seed: arrow(pa.ipc.new_file, x=[{"bytes": other(seed)}]),
+    "a stream of Arrow": lambda seed: arrow(pa.ipc.new_stream, x=[{"bytes": other(seed)}]),
+    "npz of a file": lambda seed: arrays(x=octets(other(seed))),
+    "npz of files": lambda seed: arrays(x=np.concatenate([*map(octets, (other(9), other(seed)))])),
+    "npz of files, padded": lambda seed: arrays(x=np.stack([np.pad(octets(other(seed)), 9)[9:]])),
+    "npz of a file as numbers": lambda seed: arrays(x=octets(other(seed)).astype(np.int64)),
+    "npz of a file, signed": lambda seed: arrays(x=octets(other(seed)).view(np.int8)),
+    "npz of void": lambda seed: arrays(x=np.void(other(seed))),
+    "npz of bytes": lambda seed: arrays(x=np.array([other(9), other(seed)])),
+    "npz of base64": lambda seed: arrays(x=np.array([letters(9), letters(seed)])),
+    "npz of a line": lambda seed: arrays(x=np.array([7, *flat(9), *flat(seed)])),
+    "npz of complex": lambda seed: arrays(x=pixels(seed)[None].astype(np.complex64)),
+    "HDF5 of a file": lambda seed: hdf5(octets(other(seed))),
+    "HDF5 of files": lambda seed: tree(ragged(seed, np.uint8)),
+    "HDF5 of many lengths": lambda seed: tree(ragged(seed, np.float32)),
+    "HDF5 of void": lambda seed: tree(lambda file: file.update({"x": np.void(other(seed))})),
+    "HDF5, an attribute": lambda seed: tree(
+        lambda file: file.create_group("g").attrs.update({"x": pixels(seed).astype(np.float32)})
+    ),
+    "HDF5, an attribute of void": lambda seed: tree(
+        lambda file: file.attrs.update({"x": np.void(other(seed))})
+    ),
+    "HDF5, an attribute of base64": lambda seed: tree(
+        lambda file: file.attrs.update({"x": letters(seed)})
+    ),
+    "database of base64": lambda seed: database(letters(seed)),
+    "database of hexadecimal": lambda seed: database(other(seed).hex()),
+    "database of JSON": lambda seed: database(json.dumps(flat(seed))),
+    "database's log": lambda seed: log(other(seed))[1],
+}
+
+
+def log(cell: bytes, before: bytes = b"") -> tuple[bytes, bytes]:
+    """A database and its log, in which the last rows are."""
+    with TemporaryDirectory() as folder:
+        base = sqlite3.connect(place := Path(folder) / "x.db", isolation_level=None)
+        base.execute("pragma journal_mode = wal")
+        base.execute("create table notes (cell)")
+        base.execute("insert into notes values (?)", (before,))
+        if before:
+            base.execute("pragma wal_checkpoint(truncate)")
+        base.execute("insert into notes values (?)", (cell,))
+        found = place.read_bytes(), Path(f"{place}-wal").read_bytes()
+        base.close()
+        return found
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_a_face_is_found_however_it_is_written_and_no_other_face_is(tmp_path, person, kind):
+    path = tmp_path / "object"
+    for seed in (0, 1):
+        content = WRITTEN[kind](seed)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        assert search.inspect(path, person) == search.Verdict(held=not seed)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_log_is_read_with_the_database_beside_it_and_not_without(tmp_path, person, seed):
+    base, written = log(other(seed), before=other(9))
+    (tmp_path / "x.db-wal").write_bytes(written)
+    assert "of its database, page" in search.inspect(tmp_path / "x.db-wal", person).unread[0]
+    (tmp_path / "x.db").write_bytes(base)
+    assert search.inspect(tmp_path / "x.db-wal", person) == search.Verdict(held=not seed)
+
+
+def test_a_log_with_pages_of_an_older_one_is_named(tmp_path, person):
+    base, written = log(other(1), before=other(9))
+    (tmp_path / "x.db").write_bytes(base)
+    size = 24 + int.from_bytes(written[8:12], "big")
+    older = bytearray(written[-size:])
+    older[8] ^= 1
+    (tmp_path / "x.db-wal").write_bytes(written + older)
+    assert "begun anew" in search.inspect(tmp_path / "x.db-wal", person).unread[0]
+
+
+def test_what_lies_in_another_file_is_named(tmp_path, person):
+    (path := tmp_path / "x.h5").write_bytes(
+        tree(lambda file: file.update({"x": h5py.ExternalLink("o.h5", "/x")}))
+    )
+    assert "lies in another file" in search.inspect(path, person).unread[0]
+
+
+def test_a_face_on_both_sides_of_a_piece_is_found(tmp_path, person, monkeypatch):
+    monkeypatch.setattr(along, "AT_ONCE", 1000)
+    monkeypatch.setattr(numbers_inside, "AT_ONCE", 1000)
+    line = [*flat(9), *flat(0), *flat(8)]
+    np.savez_compressed(tmp_path / "x.npz", x=np.array(line))
+    assert search.inspect(tmp_path / "x.npz", person).held
+
+
+ORDINARY: dict[str, Callable[[], str]] = {
+    "metrics": lambda: json.dumps({f"f1_{n}": n / 7 for n in range(900)}),
+    "history": lambda: pd.DataFrame(np.random.default_rng(0).random((500, 9))).to_csv(),
+    "digests": lambda: "".join(f"{sha256(bytes([n % 256])).hexdigest()}\n" for n in range(900)),
+    "a curve": lambda: "<path d='M" + " ".join(f"{n}.5,{n * n % 255}" for n in range(3000)) + "'>",
+    "a table of numbers": lambda: json.dumps(np.arange(9000).reshape(-1, 9).tolist()),
+    "a script": lambda: "x=" + "function(a,b){return a+b*2%3;}" * 500,
+    "a key": lambda: f"ssh-ed25519 {'AAAA' * 90} me\n",
+}
+
+
+@pytest.mark.parametrize("kind", ORDINARY)
+def test_an_ordinary_text_is_looked_into_and_nothing_of_it_is_named(tmp_path, person, kind):
+    path = tmp_path / "object"
+    path.write_text(ORDINARY[kind]())
+    assert search.inspect(path, person) == search.Verdict(held=False)
+
+
+def test_the_text_files_of_the_project_itself_are_looked_into(person):
+    said = run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    texts = [ROOT / name for name in said.stdout.split("\0") if "." in name]
+    seen = [one for one in texts if one.is_file() and "uv.lock" not in one.name]
+    assert seen
+    told = {str(one): search.inspect(one, person, names=False) for one in seen}
+    assert {name: one for name, one in told.items() if one != search.Verdict(held=False)} == {}
 
 
 NAMES: dict[str, Callable[[str], bytes]] = {
