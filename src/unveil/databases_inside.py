@@ -53,11 +53,11 @@ def _words(row: tuple[Any, ...]) -> Iterator[str | bytes]:
 def logged(log: bytes, base: bytes = b"") -> bytes:
     """Give a database with the pages of its log.
 
-    Raises ``ValueError`` where the log does not have all pages that the database lacks.
+    Raises ``ValueError`` where the log does not have all pages that the database lacks, or is none.
     """
     if len(log) < _HEADER + _FRAME:
         return base
-    size = struct.unpack(">I", log[8:12])[0]
+    size = _page_size(log)
     pages = {place: base[place * size :][:size] for place in range(len(base) // size)}
     count = len(pages)
     for start in range(_HEADER, len(log) - size - _FRAME + 1, size + _FRAME):
@@ -74,7 +74,16 @@ def logged(log: bytes, base: bytes = b"") -> bytes:
 
 
 def stale(log: bytes) -> bool:
-    """Say whether a log still holds pages of before it was begun anew."""
-    size = struct.unpack(">I", log[8:12])[0]
+    """Say whether a log still holds pages of before it was begun anew; may raise as `logged`."""
+    if len(log) < _HEADER + _FRAME:
+        return False
+    size = _page_size(log)
     frames = range(_HEADER, len(log) - size - _FRAME + 1, size + _FRAME)
     return any(log[start + 8 : start + 16] != log[16:24] for start in frames)
+
+
+def _page_size(log: bytes) -> int:
+    size: int = struct.unpack(">I", log[8:12])[0]
+    if size < 512:
+        raise ValueError(f"its pages have {size} bytes, and 512 at least in SQLite")
+    return size

@@ -26,7 +26,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from unveil import along, numbers_inside, page, search, tables
+from unveil import along, databases_inside, numbers_inside, page, search, tables
 from unveil.images import decode, resize
 from unveil.search import Person
 
@@ -356,6 +356,17 @@ def test_a_log_with_pages_of_an_older_one_is_named(tmp_path, person):
     older[8] ^= 1
     (tmp_path / "x.db-wal").write_bytes(written + older)
     assert "begun anew" in search.inspect(tmp_path / "x.db-wal", person).unread[0]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("content", [b"", bytes(8), bytes(40), bytes(90), b"\xff" * 90], ids=len)
+def test_a_log_that_is_none_is_an_answer_and_no_traceback(tmp_path, person, content, beside):
+    if beside:
+        (tmp_path / "x.db").write_bytes(log(other(1), before=other(9))[0])
+    (tmp_path / "x.db-wal").write_bytes(databases_inside.LOG[0] + content)
+    verdict = search.inspect(tmp_path / "x.db-wal", person)
+    assert not verdict.held
+    assert bool(verdict.unread) == (len(content) > 52)
 
 
 def test_what_lies_in_another_file_is_named(tmp_path, person):
