@@ -20,7 +20,7 @@ def main(
 ) -> None:
     """Check the faces, train every architecture, promote the best."""
     chosen = architectures.replace(",", " ").split() if architectures else None
-    with ends_soon("train-all"), _begun():
+    with ends_soon("train-all"), _begun(recipe, chosen):
         from flows.train_all import train_all
 
         state = train_all(source, recipe, chosen, force, return_state=True)
@@ -30,7 +30,7 @@ def main(
 
 
 @contextmanager
-def _begun() -> Iterator[None]:
+def _begun(recipe: str | None, architectures: list[str] | None) -> Iterator[None]:
     """Refuse, with exit code 2, what could not go on, before anything is made."""
     from flows.ephemeral import ensure_server
     from flows.exclusive import turn
@@ -39,7 +39,7 @@ def _begun() -> Iterator[None]:
 
     try:
         with turn():
-            readable()
+            readable(recipe, architectures)
             ensure_server()
             yield
     except UserError as error:

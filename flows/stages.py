@@ -10,7 +10,7 @@ from prefect.states import Completed, Crashed, Failed
 
 from flows.command import ask_dvc, run
 from flows.outcome import plainly
-from unveil import params, tracked
+from unveil import compare, params, tracked
 from unveil.errors import UserError
 from unveil.paths import (
     ARCHIVE,
@@ -35,9 +35,9 @@ def unveil(*arguments: str) -> int:
     return run("unveil", *arguments).status
 
 
-def readable() -> None:
-    """Refuse files of the pipeline that DVC cannot read, before anything is begun."""
-    params.load()
+def readable(recipe: str | None, architectures: Sequence[str] | None) -> None:
+    """Refuse, before anything is begun, a word that is none and files that DVC cannot read."""
+    params.require_choice(recipe, architectures)
     try:
         ask_dvc("stage", "list", "--all", "--fail", "--name-only")
     except UserError as error:
@@ -109,11 +109,9 @@ def prepare(
 
     Faces that DVC has recorded are fetched; where that fails, nothing is drawn in their place.
     """
+    params.require_choice(recipe, architectures)
     if recipe is not None:
         params.choose_recipe(recipe)
-    loaded = params.load()
-    for key in architectures or ():
-        loaded.named(key)
     tracked.refuse_lost(*KEPT)
     if source is None and (ARCHIVE.exists() or fetched(ARCHIVE)):
         return None
@@ -138,5 +136,10 @@ def conclude(trained: Mapping[str, State], promoted: State) -> State:
         print(f"{key} {str(trained[key].name).lower()}: {trained[key].message}")
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
+    if lost := [key for key in trained if key not in compare.read()["ranking"]]:
+        return Failed(
+            message=f"not compared: {', '.join(lost)}; another command changed the network or its "
+            "report meanwhile; run it again"
+        )
     ended = Failed if promoted.is_failed() else Completed
     return ended(message=promoted.message)

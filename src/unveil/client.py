@@ -28,7 +28,7 @@ from urllib.parse import SplitResult, urlsplit
 Source = bytes | Path
 """The bytes of an image file, or where it lies on this machine."""
 
-_OFTEN, _LARGEST = 5, 16 * 1024 * 1024
+_OFTEN, _LARGEST, _JSON = 5, 16 * 1024 * 1024, "application/json"
 """Times a busy server is asked, and bytes of an answer: 64 full pictures have a fifth of that."""
 
 _OTHER = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
@@ -60,10 +60,11 @@ class Face:
 
 @dataclass(frozen=True)
 class Picture:
-    """The faces of a picture, or why there are none: ``no_face``, or what cannot be read."""
+    """A picture's faces, or the ``reason`` why there are none; ``model`` is who answered."""
 
     faces: tuple[Face, ...]
     reason: str | None
+    model: Mapping[str, Any] | None = None
 
 
 class Client:
@@ -93,13 +94,15 @@ class Client:
 
     def predict(self, picture: Source) -> Picture:
         """Say what the faces of a picture look like; ``ServerError`` where it cannot be read."""
-        return self._ask("/v1/predict", _content(picture), "image/*", _picture)
+        return self._ask("/v1/predict", _content(picture), _picture, "image/*")
 
     def predict_batch(self, pictures: Sequence[Source]) -> list[Picture]:
         """Answer for up to 64 pictures; one that cannot be read has its ``reason``."""
-        asked = {"pictures": [_encoded(one) for one in pictures]}
-        return self._json(
-            "/v1/predict/batch", asked, lambda said: [*map(_picture, said["pictures"])]
+        body = json.dumps({"pictures": [_encoded(one) for one in pictures]}).encode()
+        return self._ask(
+            "/v1/predict/batch",
+            body,
+            lambda said: [_picture(said | one) for one in said["pictures"]],
         )
 
     def feedback(
@@ -111,8 +114,8 @@ class Client:
         which it can be taken back.
         """
         given = {} if consented is None else {"picture": _encoded(consented), "consent": True}
-        said = {"emotion": emotion, "answered": answered, **given}
-        kept: str | None = self._json("/v1/feedback", said, itemgetter("picture"))
+        body = json.dumps({"emotion": emotion, "answered": answered, **given}).encode()
+        kept: str | None = self._ask("/v1/feedback", body, itemgetter("picture"))
         return kept
 
     def ready(self) -> bool:
@@ -142,10 +145,7 @@ class Client:
                 if answer:
                     yield answer
 
-    def _json(self, path: str, content: Mapping[str, Any], read: Callable[[Any], T]) -> T:
-        return self._ask(path, json.dumps(content).encode(), "application/json", read)
-
-    def _ask(self, path: str, body: bytes, kind: str, read: Callable[[Any], T]) -> T:
+    def _ask(self, path: str, body: bytes, read: Callable[[Any], T], kind: str = _JSON) -> T:
         for left in reversed(range(_OFTEN)):
             status, answer, later = self._once("POST", path, body, kind)
             if status != 429 or not left or later > self._timeout:
@@ -241,7 +241,7 @@ def _picture(said: Mapping[str, Any]) -> Picture:
         Face(one["emotion"], one["reason"], one["probabilities"], tuple(one["box"]))
         for one in said["faces"]
     )
-    return Picture(tuple(faces), said["reason"])
+    return Picture(tuple(faces), said["reason"], said.get("model"))
 
 
 def _reason(answer: bytes) -> str:

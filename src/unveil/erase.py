@@ -88,6 +88,12 @@ def _checked(begun: Plan) -> Plan:
     return begun
 
 
+def refuse_busy() -> None:
+    """Raise ``UserError`` where a command keeps faces that it has read; changes nothing."""
+    with _nobody_learns():
+        pass
+
+
 def plan(request: Request) -> tuple[Plan, Found]:
     """Find somebody in all versions of the archive, and where else; changes nothing.
 

@@ -6,6 +6,7 @@ an architecture without a schedule is a ``UserError`` of one line that names the
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,6 +104,17 @@ def require_recipe(recipe: str, path: Path = PARAMS) -> None:
     choices = _file(path).recipes
     if recipe not in choices:
         raise unknown("recipe", recipe, choices)
+
+
+def require_choice(
+    recipe: str | None, architectures: Iterable[str] | None, path: Path = PARAMS
+) -> None:
+    """Raise ``UserError`` for a recipe or an architecture that ``path`` does not have."""
+    loaded = load(path)
+    for key in architectures or ():
+        loaded.named(key)
+    if recipe is not None:
+        require_recipe(recipe, path)
 
 
 def choose_recipe(recipe: str, path: Path = PARAMS) -> None:

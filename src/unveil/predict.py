@@ -56,11 +56,17 @@ class Seen:
 
 
 def pictures(paths: Iterable[Path]) -> Iterator[Path]:
-    """Give files as they are, and of folders all pictures below, by name."""
+    """Give files as they are, and of folders all pictures below, by name.
+
+    ``UserError`` where a folder has none.
+    """
     for path in paths:
         if path.is_dir():
             found = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
-            yield from sorted(one for one in found if one.is_file())
+            below = sorted(one for one in found if one.is_file())
+            if not below:
+                raise UserError(f"{path} has no picture; they end in {', '.join(sorted(SUFFIXES))}")
+            yield from below
         else:
             yield path
 

@@ -34,7 +34,7 @@ from unveil.cli import app
 from unveil.errors import UserError
 from unveil.files import replacing, sha256, write_json
 from unveil.images import decode, resize
-from unveil.paths import ARCHIVE, MANIFEST, VERDICT
+from unveil.paths import ARCHIVE, CHECKPOINTS, MANIFEST, VERDICT
 from unveil.request import Request, cleaned, named
 
 # What DVC's `add` uses, called here and not by the product.
@@ -488,6 +488,13 @@ def test_what_a_living_command_makes_is_waited_for(two_versions):
     made = replacing(Path("data/03_packed/train.npz"))
     with suppress(FileNotFoundError), made, pytest.raises(UserError, match="is being made"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+
+
+def test_while_a_network_learns_nothing_is_looked_for_or_begun(two_versions):
+    with locks.alone(CHECKPOINTS / "cnn3", ""):
+        said = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON])
+    assert "cnn3 is being trained" in str(said.exception)
+    assert (said.output, erase.PLAN.exists()) == ("", False)
 
 
 def unproved(*lines: str) -> None:

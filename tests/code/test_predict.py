@@ -212,6 +212,16 @@ def test_the_command_tells_of_pictures_and_ends_with_2_when_one_was_unreadable(p
     assert said.returncode == 2
 
 
+def test_a_folder_without_a_picture_is_named(place):
+    bundles.made(STARTER)
+    Path("empty").mkdir()
+    Path("empty/notes.txt").touch()
+    said = unveil("empty")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith("unveil: empty has no picture; they end in .bmp, ")
+    assert len(said.stderr.splitlines()) == 1
+
+
 def test_the_command_watches_a_video(place):
     bundles.made(BUNDLE)
     scenes.film(Path("film.avi"), moving()[:3])

@@ -36,6 +36,8 @@ def erase(
 
     params.load()
     history.commits([])  # where git refuses, before anything is done
+    if not dry_run:
+        erases.refuse_busy()
     todo = erases.pending()
     if todo is not None:
         print(f"the erasure begun on {todo.date} is not complete; it goes on before any other")

@@ -46,7 +46,8 @@ class Settings:
     )
     contact: Annotated[str, "Who runs this and how to reach them; said in /notice."] = ""
     bundle: Annotated[
-        Path | None, "The folder of `unveil export`; a new one there is taken at once."
+        Path | None,
+        "Another bundle; data/07_bundle or models/starter without. A new one there is taken.",
     ] = None
     precision: Annotated[Precision, "int8: the smaller network of the bundle, and quicker."] = (
         "float32"
