@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import psutil
 import yaml
 from tests import servers
 
+TRIES = 5
 ANSWER = 60
 """Seconds a server may take to answer: tests run side by side on few cores."""
 
@@ -88,7 +89,16 @@ class Workplace:
         return self.done("unveil", "run", "train-all", *arguments).split()[-1]
 
     def ask(self, path: str, wanted: dict | None = None) -> Any:
-        """Get what the server has at a path, or what it finds of what is wanted."""
+        """Get what the server has at a path, or what it finds of what is wanted.
+
+        Asks again where a server that two trainings leave no core to is late.
+        """
+        for _ in range(TRIES - 1):
+            with suppress(httpx.TimeoutException):
+                return self._asked(path, wanted)
+        return self._asked(path, wanted)
+
+    def _asked(self, path: str, wanted: dict | None) -> Any:
         method = "GET" if wanted is None else "POST"
         answer = httpx.request(method, f"{self.api}/{path}", json=wanted, timeout=ANSWER)
         return answer.raise_for_status().json()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -97,13 +98,20 @@ def test_output_that_cannot_be_written_is_a_line():
 
 
 @pytest.mark.fault("Ctrl-C")
+def opened_files(process: int) -> set[str]:
+    found = set()
+    for one in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            found.add(str(one.readlink()))
+    return found
+
+
 def test_ctrl_c_ends_a_verb_at_once_with_130_and_says_nothing(place):
     with locks.held(Path("tokens.json")):
         command = [*UNVEIL, "token", "kiosk"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            held = Path(f"/proc/{process.pid}/fd")
             lock = str(place / ".tokens.json.lock")
-            within(120, lambda: lock in {str(one.readlink()) for one in held.iterdir()})
+            within(120, lambda: lock in opened_files(process.pid))
             process.send_signal(signal.SIGINT)
             assert process.stderr.read() == ""
             assert process.wait(timeout=10) == 130

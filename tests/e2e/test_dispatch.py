@@ -144,7 +144,7 @@ def test_deploying_again_changes_nothing_and_keeps_a_schedule_that_is_on(place):
 def test_the_users_own_words_start_it_too(place):
     said = place.done("prefect", "deployment", "run", "train-all/train-all")
     identity = said.split("UUID:")[1].split()[0]
-    within(60, lambda: place.run(identity)["state"]["type"] != "SCHEDULED")
+    within(300, lambda: place.run(identity)["state"]["type"] != "SCHEDULED")
     place.ended(identity, seconds=600)
 
 
