@@ -97,7 +97,6 @@ def test_output_that_cannot_be_written_is_a_line():
     assert "Traceback" not in said.stderr
 
 
-@pytest.mark.fault("Ctrl-C")
 def opened_files(process: int) -> set[str]:
     found = set()
     for one in Path(f"/proc/{process}/fd").iterdir():
@@ -106,6 +105,7 @@ def opened_files(process: int) -> set[str]:
     return found
 
 
+@pytest.mark.fault("Ctrl-C")
 def test_ctrl_c_ends_a_verb_at_once_with_130_and_says_nothing(place):
     with locks.held(Path("tokens.json")):
         command = [*UNVEIL, "token", "kiosk"]
