@@ -494,7 +494,7 @@ def test_every_decision_is_logged_as_a_line_and_a_run_with_its_numbers(champion)
 def test_a_server_without_the_training_receives_the_network(champion, place, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/other.db")
     assert registry.champion() is None
-    decision = promote.promote(champion)
+    decision = promote.promote(champion, force="the server is a new one")
     assert (decision.promoted, decision.version) == (True, "1")
 
 

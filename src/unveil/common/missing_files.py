@@ -14,7 +14,7 @@ import yaml
 from unveil.common.errors import UserError
 
 LOCK = Path("dvc.lock")
-NO_REPOSITORY = ("not a git repository (or any", "is outside repository")
+NO_REPOSITORY = ("not a git repository (or any", "is outside repository", "fatal: Invalid path")
 """Parts of git's messages for a path outside its repository, or without a repository."""
 
 
