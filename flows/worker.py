@@ -23,7 +23,7 @@ GPU = "gpu"
 @report_user_errors
 def main(
     pool: Annotated[
-        str, typer.Option(help="The work pool: gpu for trainings, control for train-all.")
+        str, typer.Option(help="The work pool: gpu for training runs, control for train-all.")
     ] = GPU,
     gpu: Annotated[
         str | None, typer.Option(help="The GPU, in the notation of CUDA_VISIBLE_DEVICES.")

@@ -10,9 +10,9 @@ app = typer.Typer()
 @app.command("train")
 def bench_train(
     images: Annotated[int, typer.Option(min=64, help="Number of training images.")] = 512,
-    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs to time per training.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs to time per run.")] = 3,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Number of trainings; the fastest epoch counts.")
+        int, typer.Option(min=1, help="Number of training runs; the fastest epoch counts.")
     ] = 2,
     architectures: Annotated[
         str, typer.Option(help="Architectures to measure, separated by commas; default all.")

@@ -32,14 +32,15 @@ def erase(
     ] = False,
     accept: Annotated[
         bool,
-        typer.Option("--accept", help="Finish although some files could not be searched."),
+        typer.Option("--accept", help="Finish although the erasure could not be verified."),
     ] = False,
 ) -> None:
     """Erase a person's images from all versions of the dataset.
 
     Searches the archive, the workspace, checkpoints, DVC's cache and all DVC remotes, and marks the
     registered models that were trained on the images. An interrupted erasure resumes when the
-    command runs again. Exit code 3: erased, but some files could not be searched or deleted.
+    command runs again. Exit code 3: erased, but not verified, because some files could not be
+    searched or deleted.
     """
     from unveil.common.errors import UserError
     from unveil.config import params

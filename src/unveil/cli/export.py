@@ -23,7 +23,7 @@ def export(
 ) -> None:
     """Export the champion as an ONNX bundle.
 
-    The champion's bundle was made when it was promoted; this command restores it unchanged. With
+    The bundle was made when the champion was promoted; this command restores it unchanged. With
     --architecture a new bundle is made, and its predictions are compared with those of Keras.
     """
     from unveil.config import params

@@ -12,7 +12,8 @@ app = typer.Typer()
 def learning_curve(architecture: Architecture) -> None:
     """Measure the benefit of more training images.
 
-    Trains one architecture on 25, 50 and 100 % of the images and compares the test scores.
+    Trains one architecture on 25, 50 and 100 % of the training images and reports the training and
+    validation scores.
     """
     from unveil.config import params
 

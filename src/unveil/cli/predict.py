@@ -54,9 +54,9 @@ def predict(
 ) -> None:
     """Classify the apparent expression of every face.
 
-    The result is a class, `unsure`, or `no face`. Images of 64 pixels or less count as faces. The
-    default bundle is data/07_bundle if it was trained on real faces, else models/starter; stderr
-    says which.
+    The result is a class, `unsure`, or `no face`. An image of at most 64 pixels per side counts as
+    one face. The default bundle is data/07_bundle if its model was trained on real faces, otherwise
+    models/starter. The bundle that is used is printed to stderr.
     """
     if bool(paths) == (watched is not None):
         raise UserError("choose one input: PATHS, --video FILE or --camera N")

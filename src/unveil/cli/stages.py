@@ -110,7 +110,7 @@ def manifest() -> None:
 def validate() -> None:
     """Check the manifest against the data quality rules.
 
-    Fails if a rule is broken whose policy is not `warn`.
+    Fails if the data violates a rule whose policy is not `warn`.
     """
     from unveil.common.paths import DATA_DOCS, MANIFEST
     from unveil.config import params
@@ -155,19 +155,19 @@ def _ready_for(architecture: str) -> "Params":
 def train(
     architecture: Architecture,
     count: Annotated[
-        int, typer.Option("--seeds", min=1, help="Number of trainings with different seeds.")
+        int, typer.Option("--seeds", min=1, help="Number of training runs with different seeds.")
     ] = 1,
 ) -> None:
     """Train one architecture in two stages.
 
     Interrupted runs resume from the last completed epoch.
 
-    With --seeds N the architecture is trained, evaluated and logged to MLflow N times, with
-    training.seed of the recipe and the N - 1 seeds after it. The first training is the pipeline's
-    model, data/04_models/ARCH; it is trained again only if params.yaml, data, code or processor
-    have changed. The others are written to data/09_seeds/ARCH/SEED, which is no output of dvc.yaml,
-    and reused under the same condition. data/05_reports/seeds/ARCH.json has mean and spread of the
-    test macro-F1, and the macro-F1 of the averaged predictions.
+    With --seeds N the architecture is trained, evaluated and logged to MLflow N times. The seeds
+    are training.seed of the recipe and the next N - 1 numbers. The first run is the pipeline's
+    model, data/04_models/ARCH. It is trained again only if params.yaml, data, code or processor
+    have changed. The other runs are written to data/09_seeds/ARCH/SEED, which is not an output of
+    dvc.yaml, and reused under the same condition. data/05_reports/seeds/ARCH.json has the mean and
+    standard deviation of the test macro-F1, and the macro-F1 of the averaged predictions.
     """
     loaded = _ready_for(architecture)
 
@@ -192,7 +192,8 @@ def train(
 def evaluate(architecture: Architecture) -> None:
     """Evaluate one trained architecture on all splits.
 
-    Writes metrics with 95 % intervals, calibration, slices and plots to data/05_reports/ARCH.
+    Writes metrics with 95 % confidence intervals, calibration, slices and plots to
+    data/05_reports/architectures/ARCH.
     """
     loaded = _ready_for(architecture)
 

@@ -53,36 +53,38 @@ class Settings:
         "float32"
     )
     detector: Annotated[Path | None, "A YuNet file to detect faces, instead of the cascade."] = None
-    detector_digest: Annotated[str | None, "The sha256 of another YuNet file."] = None
+    detector_digest: Annotated[str | None, "The sha256 of a different YuNet file."] = None
     host: Annotated[str, "The address to listen on."] = "127.0.0.1"
     port: Annotated[int, "The port to listen on."] = 8000
     token_file: Annotated[
         Path | None, "The token file (`unveil token NAME`); required unless on loopback."
     ] = None
     allow_host: Annotated[tuple[str, ...], "A host name that clients use for this server."] = ()
-    allow_origin: Annotated[tuple[str, ...], "An origin whose pages may use it, https://..."] = ()
+    allow_origin: Annotated[tuple[str, ...], "An origin whose pages may call it, https://..."] = ()
     private: Annotated[
-        bool, "Private mode: pages may load the network, and pictures stay on the device."
+        bool, "Private mode: pages may load the network, and images stay on the device."
     ] = True
     certificate: Annotated[Path | None, "The PEM file of the TLS certificate; needs --key."] = None
     key: Annotated[Path | None, "The PEM file of the certificate's key."] = None
-    max_bytes: Annotated[int, "The largest body, in bytes."] = 8_000_000
-    max_pixels: Annotated[int, "The largest picture, in pixels."] = 12_000_000
-    max_side: Annotated[int, "The longest side of a picture, in pixels."] = 20_000
-    max_scans: Annotated[int, "The most scans of a JPEG; typical files have 1 or 10."] = 100
-    max_batch_pixels: Annotated[int, "The most pixels of all pictures of a batch."] = 48_000_000
-    picture_seconds: Annotated[float, "Timeout for decoding a picture, in seconds."] = 5.0
+    max_bytes: Annotated[int, "Maximum size of a request body, in bytes."] = 8_000_000
+    max_pixels: Annotated[int, "Maximum size of an image, in pixels."] = 12_000_000
+    max_side: Annotated[int, "Maximum side of an image, in pixels."] = 20_000
+    max_scans: Annotated[int, "Maximum number of scans of a JPEG; typical: 1 or 10."] = 100
+    max_batch_pixels: Annotated[int, "Maximum total pixels per batch."] = 48_000_000
+    picture_seconds: Annotated[float, "Timeout for decoding an image, in seconds."] = 5.0
     batch_seconds: Annotated[float, "Timeout for decoding a batch, in seconds."] = 20.0
     body_seconds: Annotated[float, "Timeout for receiving a request, in seconds."] = 10.0
-    waiting: Annotated[int, "The most pictures processed at once."] = 64
-    patience: Annotated[float, "Seconds a picture may wait; beyond, requests get 429."] = 0.05
-    connections: Annotated[int, "The most connections."] = 256
-    streams: Annotated[int, "The most video streams among the connections."] = 16
-    watched: Annotated[int, "The number of recent faces over which drift is measured."] = 1000
-    drain_seconds: Annotated[float, "Timeout for answers after SIGTERM, in seconds."] = 20.0
+    waiting: Annotated[int, "Maximum number of images processed at once."] = 64
+    patience: Annotated[
+        float, "Maximum expected wait per image, in seconds; above it the server returns 429."
+    ] = 0.05
+    connections: Annotated[int, "Maximum number of connections."] = 256
+    streams: Annotated[int, "Maximum number of connections that are video streams."] = 16
+    watched: Annotated[int, "Number of recent faces for the drift measurement."] = 1000
+    drain_seconds: Annotated[float, "Timeout for open requests after SIGTERM, in seconds."] = 20.0
     feedback: Annotated[Path | None, "The folder for user feedback; enables /v1/feedback."] = None
     feedback_pictures: Annotated[bool, "Also store faces, with people's consent."] = False
-    feedback_most: Annotated[int, "The most entries of feedback that are stored."] = 10_000
+    feedback_most: Annotated[int, "Maximum number of feedback entries to store."] = 10_000
     audit: Annotated[Path, "The audit log, without personal data."] = AUDIT_LOG
     keep: Annotated[Path, "The folder for the last working bundle."] = LAST_GOOD
 
