@@ -1,6 +1,5 @@
 """The version of the code in this checkout, and how to check out that of an order."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from unveil.common.errors import UserError
 from unveil.common.files import sha256
+from unveil.common.git import run_git
 from unveil.common.paths import PARAMS
 
 CODE = ("src", "flows", "dvc.yaml", "pyproject.toml", "uv.lock")
@@ -15,7 +15,7 @@ CODE = ("src", "flows", "dvc.yaml", "pyproject.toml", "uv.lock")
 
 LOCK = Path("dvc.lock")
 
-PATIENCE = 300
+TIMEOUT = 300
 """Timeout of git commands in seconds, chosen for `git fetch`."""
 
 
@@ -73,13 +73,10 @@ def _set_aside(*paths: Path) -> Iterator[None]:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-c", "core.quotePath=false", *arguments]
-    try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"git {arguments[0]} took more than {PATIENCE} s") from None
-    if result.returncode:
-        raise UserError(f"git {arguments[0]}: {' '.join(result.stderr.split())[:300]}")
+    result = run_git(*arguments, timeout=TIMEOUT)
+    if result is None:
+        cause = f"git is not installed, or {Path.cwd()} is not a git repository"
+        raise UserError(f"git {arguments[0]}: {cause}")
+    if result.code:
+        raise UserError(f"git {arguments[0]}: {result.stderr or 'exit code 1'}")
     return result.stdout.strip("\n")

@@ -96,11 +96,8 @@ def _carry_out(todo: "ErasurePlan", accept: bool) -> list[str]:
         state = "erased, but no model is marked" if not todo.members else "not erased everywhere"
         raise UserError(f"the images are {state}; run `unveil data erase` again: {error}") from None
     finally:
-        trained, unsearched = erases.trained_models(todo.gone)
-        for model in trained:
+        for model in erases.trained_models(todo.gone)[0]:
             print(f"trained with these images: {model}")
-        for one in unsearched:
-            print(f"not searched for trainings, because it is not valid YAML: {one}")
     counts = ", ".join(f"{count} from {store}" for store, count in todo.counts.items())
     proved = "" if unproved else "; a final search found no copies"
     print(f"erased: {todo.images} images; objects deleted: {counts}{proved}")

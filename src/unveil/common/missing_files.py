@@ -4,18 +4,15 @@ A file counts as new only if neither tracks it: no ``.dvc`` file, no output of t
 ``dvc.lock``, no entry in git's index.
 """
 
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import yaml
 
 from unveil.common.errors import UserError
+from unveil.common.git import run_git
 
 LOCK = Path("dvc.lock")
-NO_REPOSITORY = ("not a git repository (or any", "is outside repository", "fatal: Invalid path")
-"""Parts of git's messages for a path outside its repository, or without a repository."""
 
 
 def pointer(path: Path) -> Path:
@@ -68,23 +65,8 @@ def restore(path: Path) -> bool:
 
 
 def _git(*arguments: str) -> bool:
-    command = ["git", *arguments]
-    # NO_REPOSITORY has the English messages.
-    environment = {**os.environ, "LC_ALL": "C"}
-    try:
-        result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, errors="replace", timeout=60
-        )
-    except FileNotFoundError:
-        return False
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"git does not answer: {str(error).splitlines()[0]}") from None
-    if result.returncode in (0, 1):
-        return result.returncode == 0
-    message = " ".join(result.stderr.split()) or f"exit code {result.returncode}"
-    if any(known in message for known in NO_REPOSITORY):
-        return False
-    raise UserError(f"git does not answer whether it tracks {arguments[-1]}: {message}")
+    result = run_git(*arguments)
+    return result is not None and result.code == 0
 
 
 def _in_dvc_lock(path: Path) -> bool:

@@ -11,16 +11,18 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from unveil.common.errors import UserError
+from unveil.common.git import run_git
 from unveil.common.paths import AUDIT_COUNTS, JOURNAL
 from unveil.config.params import Params
 
 
 def git_commit() -> str:
     """Return the commit, with ``-dirty`` if tracked files differ; ``unknown`` outside git."""
-    commit = _output("git", "rev-parse", "HEAD")
+    commit = _git_output("rev-parse", "HEAD")
     # These files are results of runs, not their input.
     others = (".", ":!dvc.lock", f":!{JOURNAL}", f":!{AUDIT_COUNTS}")
-    dirty = _output("git", "status", "--porcelain", "--untracked-files=no", "--", *others)
+    dirty = _git_output("status", "--porcelain", "--untracked-files=no", "--", *others)
     return f"{commit}-dirty" if commit and dirty else commit or "unknown"
 
 
@@ -89,6 +91,14 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.machine()
+
+
+def _git_output(*arguments: str) -> str:
+    try:
+        result = run_git(*arguments, timeout=10)
+    except UserError:
+        return ""
+    return result.stdout.strip() if result and result.code == 0 else ""
 
 
 def _output(*command: str) -> str:

@@ -135,10 +135,6 @@ def _object_versions(s3: Any, bucket: str, key: str) -> Iterator[dict[str, Any]]
         after = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
 
 
-def _message(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
 def cache_folder() -> Path:
     """Return the configured folder of DVC's cache."""
     from dvc.repo import Repo
@@ -172,4 +168,4 @@ def open_stores() -> Iterator[list[Store]]:
     except UserError:
         raise
     except Exception as error:  # each type of remote raises its own exceptions
-        raise UserError(f"DVC, {place}: {_message(error)}") from error
+        raise UserError(f"DVC, {place}: {reason(error)}") from error

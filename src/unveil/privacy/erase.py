@@ -20,7 +20,7 @@ from unveil import registry
 from unveil.common import audit_log, leftovers
 from unveil.common.audit_log import Field
 from unveil.common.errors import UserError
-from unveil.common.files import read_json, require_path, write_json
+from unveil.common.files import read_json, reading_artifact, require_path, write_json
 from unveil.common.locks import LOCK, exclusive_lock
 from unveil.common.paths import ARCHIVE, AUDIT, CHECKPOINTS, EXPLANATIONS, MODELS, SEEDS
 from unveil.config import params
@@ -100,6 +100,7 @@ def plan(request: Request) -> tuple[ErasurePlan, SearchResults]:
     with dvc_objects.open_stores() as stores:
         person = _find_person(request, stores)
         found = search_everywhere(person, stores)
+    found.unproved.extend(trained_models(found.identities)[1])
     pictures = {one: base64.b64encode(file).decode() for one, file in person.pictures.items()}
     return ErasurePlan(len(person.members), sorted(person.members), pictures), found
 
@@ -163,7 +164,7 @@ def _delete(todo: ErasurePlan) -> list[str]:
         left = search_everywhere(todo.person, stores)
     if left.places:
         raise UserError(f"still there: {', '.join(left.places[:5])}; run unveil data erase again")
-    return left.unproved
+    return [*left.unproved, *trained_models(todo.gone)[1]]
 
 
 def clean_workspace(person: Person) -> None:
@@ -222,12 +223,21 @@ def _archive_versions(stores: list[Store]) -> Iterator[Path]:
 def trained_models(gone: Collection[str]) -> tuple[list[str], list[str]]:
     """List the models trained on files with these md5s, in git's history and in this checkout.
 
-    The second list has the files of the history that could not be searched.
+    The second list has the files that could not be searched, with the reason.
     """
     commits = git_history.commits_naming(gone)
     named, unsearched = git_history.trainings_using(gone, commits)
     for path in sorted([*MODELS.glob("*/run.json"), *SEEDS.glob("*/*/model/run.json")]):
-        data = read_json(path, made_by="unveil train").get("data", {})
-        if set(gone) & {one["md5"] for one in data.values()}:
-            named.append(f"{path.parent.name} in {path.parents[1]}")
+        try:
+            if set(gone) & _training_data(path):
+                named.append(f"{path.parent.name} in {path.parents[1]}")
+        except UserError as error:
+            unsearched.append(str(error))
     return named, unsearched
+
+
+def _training_data(run: Path) -> set[str]:
+    """Return the md5s of the files that a training used."""
+    with reading_artifact(run, made_by="unveil train"):
+        data = read_json(run, made_by="unveil train").get("data", {})
+        return {one["md5"] for one in data.values()}

@@ -1,14 +1,13 @@
 """The files of a checkout that may contain a person's images, and which of them may be deleted."""
 
-import os
 import re
-import subprocess
 from collections import deque
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from unveil.common.errors import reason
+from unveil.common.git import run_git
 from unveil.common.paths import CHECKPOINTS, DATA, JOURNAL, PROMOTIONS, TRACKING
 
 SKIPPED_FOLDERS = {
@@ -102,8 +101,5 @@ def is_project_file(path: Path) -> bool:
 
 @cache
 def _tracked_files(_folder: Path) -> frozenset[str]:
-    try:
-        listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True)
-    except OSError:
-        return frozenset()
-    return frozenset(os.fsdecode(listed.stdout).split("\0"))
+    listed = run_git("ls-files", "-z")
+    return frozenset(listed.stdout.split("\0")) if listed else frozenset()

@@ -27,7 +27,7 @@ from unveil.common.paths import ARCHIVE, MANIFEST, VALIDATION
 from unveil.config import params
 from unveil.data import ingest, manifest, pack
 from unveil.data.decoding import decode, resize
-from unveil.privacy import dvc_objects, erase, search
+from unveil.privacy import dvc_objects, erase, git_history, search
 from unveil.privacy.erasure_request import Request, requested_members, rewrite_without
 
 # Used by DVC's `add`, which the tests call and the product does not.
@@ -570,18 +570,117 @@ def test_a_version_without_a_run_is_marked_and_listed(place, capfd):
         assert tags == {"erasure": "2026-01-01: 2 images, possibly: it has no run"}
 
 
-def test_a_commit_with_an_invalid_dvc_lock_is_skipped_and_listed(two_versions):
+def commit_lock(text: str) -> str:
+    """Commit a dvc.lock, then the valid one again; return the short hash of the first commit."""
     lock = Path("dvc.lock")
     whole = lock.read_text()
-    lock.write_text(f"<<<<<<< HEAD\n{whole}\n=======\n{whole}\n>>>>>>> other\n")
+    lock.write_text(text)
     broken = commit("a merge")
     lock.write_text(whole)
     commit("a repaired dvc.lock")
-    output = erased("--subject", PERSON)
-    line = f"not searched for trainings, because it is not valid YAML: dvc.lock at {broken[:12]}"
-    assert line in output
-    assert "trained with these images: cnn3 at" in output
+    return broken[:12]
+
+
+def test_a_commit_with_an_invalid_dvc_lock_is_listed_and_the_erasure_not_proved(two_versions):
+    whole = Path("dvc.lock").read_text()
+    broken = commit_lock(f"<<<<<<< HEAD\n{whole}\n=======\n{whole}\n>>>>>>> other\n")
+    line = f"  dvc.lock at {broken}: not searched for trainings: it is not valid YAML: "
+    command = ["data", "erase", "--subject", PERSON]
+    planned = CliRunner().invoke(app, [*command, "--dry-run"], catch_exceptions=False).output
+    assert line in planned.partition("would not be proved:")[2]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 3
+    assert line in result.output.partition("NOT PROVED:")[2]
+    assert "a final search found no copies" not in result.output
+    assert "trained with these images: cnn3 at" in result.output
+    assert erase.PLAN.exists()
+    assert line in erased("--accept")
     assert not erase.PLAN.exists()
+
+
+GONE = "a" * 32
+WHOLE = {
+    "cmd": "true",
+    "deps": [{"path": "train.npz", "md5": GONE}],
+    "outs": [{"path": "model", "md5": "b" * 32}],
+}
+
+
+def lock_with(stage: object) -> str:
+    return json.dumps({"schema": "2.0", "stages": {"train@cnn3": stage}})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[]", "not in DVC's format"),
+        ("{}", "not in DVC's format"),
+        ("a text", "not in DVC's format"),
+        ("schema: '2.0'\nstages:\n", "not in DVC's format"),
+        ("schema: '2.0'\nstages: [train@cnn3]\n", "not in DVC's format"),
+        (json.dumps({"train@cnn3": WHOLE}), "not in DVC's format"),
+        (lock_with(None), "not in DVC's format"),
+        (lock_with({**WHOLE, "outs": None}), "not in DVC's format"),
+        (lock_with({**WHOLE, "deps": {"train.npz": GONE}}), "not in DVC's format"),
+        (lock_with({**WHOLE, "deps": [GONE]}), "not in DVC's format"),
+        (lock_with({**WHOLE, "deps": [{"path": "a", "md5": 7}]}), "not in DVC's format"),
+        (lock_with({**WHOLE, "deps": [{"path": "a"}]}), "train@cnn3 has no md5 of a"),
+        (lock_with({**WHOLE, "deps": [{"path": "a", "md5": None}]}), ""),
+        (lock_with({**WHOLE, "outs": [{"path": "model"}]}), "train@cnn3 has no md5 of model"),
+        (lock_with({**WHOLE, "deps": []}), "train@cnn3 has no md5 of deps"),
+        (lock_with({**WHOLE, "deps": WHOLE["deps"] * 2})[:-3], "not valid YAML"),
+        ("schema: '2.0'\nschema: '2.0'\nstages: {}\n", "not valid YAML"),
+        ("[" * 100_000, "not valid YAML"),
+        ("a: !!python/none x", "not in DVC's format"),
+        ("a: 2026-13-45", "not valid YAML"),
+        ("\udcff", "not valid YAML"),
+    ],
+)
+def test_a_dvc_lock_of_another_format_in_a_commit_is_not_skipped(place, text, why):
+    Path("faces.dvc").write_text(f"outs:\n- md5: {GONE}\n  path: faces\n")
+    Path("dvc.lock").write_bytes(os.fsencode(text))
+    made = commit("a lock of another format")
+    trained, unsearched = git_history.trainings_using([GONE], git_history.commits_naming([GONE]))
+    assert (trained, len(unsearched)) == ([], 1)
+    assert unsearched[0].startswith(f"dvc.lock at {made[:12]}: not searched for trainings: ")
+    assert why in unsearched[0]
+    assert len(unsearched[0].splitlines()) == 1
+
+
+def test_a_dvc_lock_that_git_cannot_read_is_not_skipped(place):
+    Path("dvc.lock").write_text(lock_with(WHOLE))
+    commit("a training")
+    Path("faces.dvc").write_text(f"outs:\n- md5: {GONE}\n  path: faces\n")
+    Path("dvc.lock").unlink()
+    commit("without a lock")
+    named = git_history.commits_naming([GONE])
+    trained = [f"cnn3 at {named[1][:12]}"]
+    assert len(named) == 2
+    assert git_history.trainings_using([GONE], named) == (trained, [])
+    lost = run("git", "rev-parse", f"{named[1]}:dvc.lock").strip()
+    Path(".git/objects", lost[:2], lost[2:]).unlink()
+    assert git_history.commits_naming([GONE]) == named
+    _, unsearched = git_history.trainings_using([GONE], named)
+    assert f"dvc.lock at {named[1][:12]}: not searched" in unsearched[0]
+
+
+def test_the_history_of_a_project_in_a_subfolder_of_its_repository_is_searched(place):
+    (below := Path("below")).mkdir()
+    (below / "dvc.lock").write_text(lock_with(WHOLE))
+    made = commit("a training")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(below)
+        found = git_history.trainings_using([GONE], git_history.commits_naming([GONE]))
+    assert found == ([f"cnn3 at {made[:12]}"], [])
+
+
+@pytest.mark.parametrize("content", ["", '{"data": null}', '{"data": {"training": 1}}', "[]"])
+def test_a_training_without_a_record_of_its_data_is_named(place, content):
+    (run_of := Path("data/04_models/cnn3/run.json")).parent.mkdir(parents=True)
+    run_of.write_text(content)
+    trained, unsearched = erase.trained_models([GONE])
+    assert trained == []
+    assert unsearched[0].startswith(f"{run_of} cannot be read: ")
 
 
 def test_nothing_is_erased_if_git_refuses_to_answer(two_versions, monkeypatch):
