@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from unveil.common import checksum
 from unveil.common.files import write_json
-from unveil.inference.bundle import CARD, FILES, Card
+from unveil.inference.bundle import Card
+from unveil.inference.bundle_files import CARD, FILES
 
 CLASSES = ("happy", "neutral", "sad", "surprise")
 

@@ -24,6 +24,7 @@ from unveil.config.provenance import hardware
 from unveil.data import synthetic
 from unveil.data.decoding import Pixels
 from unveil.inference import bundle, face_detector, predict
+from unveil.inference.bundle_files import FILES
 from unveil.inference.predict import PredictionSettings
 from unveil.inference.video import Frame
 
@@ -61,7 +62,7 @@ def measure(folder: Path, *, calls: int = 1000) -> list[Latency]:
     drawn, frames = faces(BATCH), scenes(max(2, calls // 3))
     results = []
     with one_core():
-        for precision in bundle.FILES:
+        for precision in FILES:
             made = bundle.load(folder, precision=precision, threads=1)
             single = _timed(partial(made.probabilities, drawn[:1]), calls)
             results.append(Latency(f"one face of 48x48, one core, {precision}", single))

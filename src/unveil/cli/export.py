@@ -27,9 +27,9 @@ def export(
     --architecture a new bundle is made, and its predictions are compared with those of Keras.
     """
     from unveil.config import params
-    from unveil.inference import model_choice
+    from unveil.inference.bundle_files import refuse_other_content
 
-    model_choice.refuse_other_content(to)
+    refuse_other_content(to)
     backend.load()
 
     from unveil.export import export as exports

@@ -25,8 +25,9 @@ from unveil.evaluation.calibration import apply_temperature
 from unveil.evaluation.evaluate import probabilities
 from unveil.export import onnx_conversion, parity
 from unveil.export.bundle_readme import is_calibrated, render, score
-from unveil.inference import bundle, drift_reference, model_choice
-from unveil.inference.bundle import CARD, FILES, FORMAT, README, Bundle, Card
+from unveil.inference import bundle, drift_reference
+from unveil.inference.bundle import FORMAT, Bundle, Card
+from unveil.inference.bundle_files import CARD, FILES, README, refuse_other_content
 from unveil.inference.decision import effective_threshold
 from unveil.registry import Version
 from unveil.training import train
@@ -113,7 +114,7 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
 
     If the network was tested on other images than those packed now, the bundle states no metrics.
     """
-    model_choice.refuse_other_content(target)
+    refuse_other_content(target)
     test, shown = (
         dataset.load("test"),
         dataset.subset(dataset.load("train"), QUANTIZATION_FACES, seed=0),

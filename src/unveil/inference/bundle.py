@@ -21,19 +21,13 @@ from pydantic.dataclasses import dataclass as checked
 
 from unveil.common import checksum
 from unveil.common.errors import UserError
+from unveil.inference.bundle_files import CARD, FILES, Precision, refuse_unknown
 from unveil.inference.drift_reference import Reference
 
 if TYPE_CHECKING:
     import onnxruntime
 
-Precision = Literal["float32", "int8"]
-
 FORMAT: Literal[1] = 1
-CARD = "bundle.json"
-FILES: dict[Precision, str] = {"float32": "model.onnx", "int8": "model.int8.onnx"}
-"""The network's file name by precision."""
-README = "README.md"
-"""For people; no prediction depends on it."""
 
 CLASSES, THRESHOLD = "unveil.classes", "unveil.abstain_below"
 """Keys of the ONNX metadata that repeat values of ``bundle.json``, as JSON."""
@@ -149,7 +143,7 @@ def _loaded(folder: Path, precision: Precision, threads: int) -> Bundle:
     content = checksum.read(folder / CARD)
     digest = checksum.verify(folder / CARD, content)
     card = _card(content, folder / CARD)
-    _refuse_unknown(folder, card)
+    refuse_unknown(folder, card.digests)
     model = _content(folder / FILES[precision], card)
     session = _session(model, folder / FILES[precision], threads)
     _refuse_other_shape(session, card, folder / FILES[precision])
@@ -165,15 +159,6 @@ def _card(content: bytes, path: Path) -> Card:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "content"
         raise UserError(f"{path}: {key}: {first['msg'].lower()}") from None
-
-
-def _refuse_unknown(folder: Path, card: Card) -> None:
-    known = {CARD, checksum.checksum_path(Path(CARD)).name, README, *FILES.values(), *card.digests}
-    for path in sorted(folder.glob("*")):
-        if path.name not in known and not path.name.startswith(".") and path.is_file():
-            raise UserError(
-                f"{path} does not belong to this bundle: {CARD} has no digest for it; remove it"
-            )
 
 
 def _content(path: Path, card: Card) -> bytes:

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unveil.common import checksum, missing_files
+from unveil.common import missing_files
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, PROMOTIONS, STARTER
 from unveil.data import origins
-from unveil.inference.bundle import CARD, FILES, README, Bundle
+from unveil.inference.bundle import Bundle
+from unveil.inference.bundle_files import CARD
 from unveil.inference.decision import effective_threshold
 
 FACES = {origins.DRAWN: "synthetic faces", origins.REAL: "real faces"}
@@ -49,28 +50,6 @@ def can_fall_back_to(keep: Path) -> bool:
     if not card.exists() or _faces(keep) == "synthetic faces":
         return False
     return not starter.exists() or card.read_bytes() != starter.read_bytes()
-
-
-def refuse_other_content(folder: Path) -> None:
-    """Refuse to replace a folder that contains anything but a bundle, which may be damaged.
-
-    An absent or empty folder may be replaced.
-    """
-    remedy = "a bundle replaces the whole folder; name a new or an empty folder"
-    checksum_name = checksum.checksum_path(Path(CARD)).name
-    try:
-        found = {path.name: path.is_dir() for path in sorted(folder.iterdir())}
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        cause = str(error.strerror).lower()
-        raise UserError(f"{folder} cannot be replaced: {cause}; {remedy}") from None
-    known = {CARD, checksum_name, README, *FILES.values(), ".DS_Store"}
-    for name, is_folder in found.items():
-        if name not in known or is_folder:
-            raise UserError(f"{folder} has {name!r}, which is not part of a bundle; {remedy}")
-    if found and not {CARD, checksum_name} & found.keys():
-        raise UserError(f"{folder} has {next(iter(found))!r} but no {CARD}; {remedy}")
 
 
 def describe(bundle: Bundle) -> dict[str, str | None]:

@@ -22,6 +22,7 @@ from unveil.evaluation.predictions import Probabilities
 from unveil.export import export
 from unveil.inference import bundle
 from unveil.inference.bundle import Bundle
+from unveil.inference.bundle_files import FILES
 from unveil.promotion.challenger import Challenge, Check
 
 TOLERANCE = 1e-3
@@ -209,7 +210,7 @@ def deployable(challenge: Challenge) -> Check:
             exported = export.export(source, Path(folder) / "bundle")
         except UserError as error:
             return Check("deployable", passed=False, said=str(error))
-        size = (exported.folder / bundle.FILES["float32"]).stat().st_size / 1e6
+        size = (exported.folder / FILES["float32"]).stat().st_size / 1e6
         latency = _median_latency(bundle.load(exported.folder, threads=1), challenge.test.images)
     parity = exported.card.parity["float32"]
     numbers = {"size": size, "latency": latency, "parity": float(parity["max_difference"])}

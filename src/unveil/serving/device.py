@@ -15,7 +15,8 @@ from starlette.responses import FileResponse, Response
 
 from unveil.common.files import sha256
 from unveil.inference import face_detector, model_choice
-from unveil.inference.bundle import FILES, Bundle
+from unveil.inference.bundle import Bundle
+from unveil.inference.bundle_files import FILES
 from unveil.inference.decision import effective_threshold
 from unveil.serving.decoder_worker import MAX_FACES
 from unveil.serving.refusal import Refused, error_responses

@@ -18,7 +18,8 @@ from unveil.common.files import atomic_write
 from unveil.data.decoding import resize
 from unveil.data.synthetic import CLASSES, draw_face
 from unveil.inference import model_choice
-from unveil.inference.bundle import Bundle, Precision, load
+from unveil.inference.bundle import Bundle, load
+from unveil.inference.bundle_files import Precision, refuse_other_content
 
 POLL_SECONDS = 0.5
 """Seconds between two checks of the folder."""
@@ -89,7 +90,7 @@ class ModelSlot:
     def _keep_copy(self) -> None:
         self._report("taken", str(self.bundle))
         try:
-            model_choice.refuse_other_content(self._keep)
+            refuse_other_content(self._keep)
             with atomic_write(self._keep) as copy:
                 shutil.copytree(self._folder, copy)
                 if load(copy).digest != self.bundle.digest:

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from unveil.common.errors import UserError
 from unveil.common.paths import AUDIT_LOG, LAST_GOOD
-from unveil.inference import model_choice
-from unveil.inference.bundle import Precision
+from unveil.inference.bundle_files import Precision, refuse_other_content
 
 MIN_FACES = 200
 """The fewest faces for a drift value: with fewer, chance alone causes about 0.01 bits."""
@@ -109,7 +108,7 @@ def checked(settings: Settings) -> Settings:
     for path in (settings.certificate, settings.key, settings.detector):
         if path and not path.is_file():
             raise UserError(f"{path} does not exist")
-    model_choice.refuse_other_content(settings.keep)
+    refuse_other_content(settings.keep)
     return settings
 
 

@@ -23,6 +23,7 @@ from unveil.common.paths import BUNDLE, COMPARISON, MODELS, PACKED, REPORTS, STA
 from unveil.config import params
 from unveil.export import bundle_readme, export, onnx_conversion, parity
 from unveil.inference import bundle
+from unveil.inference.bundle_files import FILES
 from unveil.networks import Transfer, transfer
 from unveil.promotion import promote
 from unveil.registry import runs
@@ -78,7 +79,7 @@ def test_the_bundle_has_its_card_and_parity_with_keras(made):
     card = made.card
     assert (card.classes, card.image_size) == (params.load().classes, 48)
     assert (card.temperature, card.abstain_below) == (1.7, 0.6)
-    assert card.digests == {name: sha256(BUNDLE / name) for name in bundle.FILES.values()}
+    assert card.digests == {name: sha256(BUNDLE / name) for name in FILES.values()}
     assert card.numbers["images"] == 24
     assert card.numbers["macro_f1"]["value"] == 1.0
     assert card.parity["float32"]["max_difference"] <= parity.TOLERANCE

@@ -18,7 +18,7 @@ from tests.support.bundles import made as bundle
 from tests.support.bundles import quarter as bright
 
 from unveil.common.errors import UserError
-from unveil.inference.bundle import FILES
+from unveil.inference.bundle_files import FILES
 from unveil.serving import audit, notice, tokens
 from unveil.serving.admission import AdmissionQueue, QueueFull
 from unveil.serving.batching import Batcher, ModelFailed
