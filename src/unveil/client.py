@@ -4,7 +4,7 @@
     for face in client.predict(Path("face.jpg")).faces:
         print(face.emotion or face.reason)
 
-Requests are retried if the server is busy. Only ``stream`` needs another package, ``websockets``.
+Requests are retried if the server is busy. Only ``stream`` needs a package, ``websockets``.
 No redirects, no proxy: pictures and tokens are only sent to the given server.
 """
 
@@ -16,21 +16,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from operator import itemgetter
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from socket import SHUT_RDWR
+from threading import Thread
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 Source = bytes | Path
 """The bytes of an image file, or its path."""
 
-_ATTEMPTS = 5
-"""The most requests to a busy server."""
+_ATTEMPTS, _MAX_BYTES = 5, 16 * 1024 * 1024
+"""The most requests to a busy server, and bytes of an answer: 64 full pictures have a fifth."""
 
 _MALFORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 """The errors that parsing a malformed answer raises."""
-
 T = TypeVar("T")
 
 
@@ -77,18 +79,17 @@ class Client:
     ) -> None:
         """Create a client for the server at ``url``.
 
-        ``timeout`` is in seconds, for each answer and for each wait for a busy server. ``trust`` is
-        the TLS context for ``https``. Raises ValueError if the url or the token is malformed.
+        ``timeout`` is in seconds, for each answer, from the connection to its last byte, and for
+        each wait for a busy server. An answer has at most 16 MiB. ``trust`` is the TLS context for
+        ``https``. Raises ValueError if the url or the token is malformed.
         """
         token = (token or "").strip()
         # Checked here, because http.client would quote the token in its error.
         if not re.fullmatch(r"[!-~]*", token):
             raise ValueError("the token contains an invalid character")
         parts = _server(url)
-        self._host, self._port, self._timeout = parts.hostname or "", parts.port, timeout
-        encrypted = parts.scheme == "https"
-        self._trust = (trust or ssl.create_default_context()) if encrypted else None
-        self._address = parts.netloc
+        self._trust = (trust or ssl.create_default_context()) if parts.scheme == "https" else None
+        self._address, self._timeout = parts.netloc, timeout
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def predict(self, picture: Source) -> Picture:
@@ -99,7 +100,7 @@ class Client:
         """Classify up to 64 pictures; one that cannot be read has a ``reason``."""
         content = {"pictures": [_encoded(one) for one in pictures]}
         return self._json(
-            "/v1/predict/batch", content, lambda answer: [*map(_picture, answer["pictures"])]
+            "/v1/predict/batch", content, lambda got: [*map(_picture, got["pictures"])]
         )
 
     def feedback(
@@ -110,19 +111,16 @@ class Client:
         ``answered`` is the model's answer. ``consented`` is a picture of one face, whose storage
         that person agreed to; returns the name needed to withdraw it, else None.
         """
-        content: dict[str, Any] = {"emotion": emotion, "answered": answered}
-        if consented is not None:
-            content |= {"picture": _encoded(consented), "consent": True}
+        picture = {} if consented is None else {"picture": _encoded(consented), "consent": True}
+        content: dict[str, Any] = {"emotion": emotion, "answered": answered, **picture}
         name: str | None = self._json("/v1/feedback", content, itemgetter("picture"))
         return name
 
     def ready(self) -> bool:
         """Return whether the server accepts requests."""
-        try:
-            status, _, _ = self._once("GET", "/readyz", b"", "")
-        except ServerError:
-            return False
-        return status == 200
+        with suppress(ServerError):
+            return self._once("GET", "/readyz", b"", "")[0] == 200
+        return False
 
     def stream(self, frames: Iterable[Source]) -> Iterator[Picture]:
         """Classify frames one by one; the next frame is read after the answer to the last one.
@@ -151,14 +149,11 @@ class Client:
     def _ask(self, path: str, body: bytes, kind: str, read: Callable[[Any], T]) -> T:
         for left in reversed(range(_ATTEMPTS)):
             status, answer, delay = self._once("POST", path, body, kind)
-            if status == 200:
-                return self._read(answer, read)
             if status != 429 or not left or delay > self._timeout:
                 break
             time.sleep(delay)
-        raise ServerError(_reason(answer), status)
-
-    def _read(self, answer: bytes, read: Callable[[Any], T]) -> T:
+        if status != 200:
+            raise ServerError(_reason(answer), status)
         try:
             return read(json.loads(answer))
         except _MALFORMED:
@@ -167,20 +162,34 @@ class Client:
     def _once(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes, float]:
         """Send one request; returns status, body and the seconds to wait before a retry."""
         headers = {**self._headers, **({"content-type": kind} if kind else {})}
+        secured: dict[str, Any] = {"context": self._trust} if self._trust else {}
+        connect = HTTPSConnection if self._trust else HTTPConnection
+        connection = connect(self._address, timeout=self._timeout, **secured)
+        arguments = (connection, (method, path, body, headers), results := SimpleQueue[Any]())
+        # A socket's own timeout restarts with each byte, so a slow server could block the caller.
+        Thread(target=_exchange, args=arguments, daemon=True).start()
         try:
-            with closing(self._connection()) as connection:
-                connection.request(method, path, body, headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read(), _retry_after(answer)
-        except (OSError, HTTPException) as error:
-            raise ServerError(f"{self._address} does not answer: {error}") from None
+            result = results.get(timeout=self._timeout)
+        except Empty:
+            with suppress(OSError, AttributeError):  # not connected yet
+                connection.sock.shutdown(SHUT_RDWR)
+            result = f"the answer is not complete within {self._timeout:g} seconds"
+        if isinstance(result, tuple):
+            return result
+        raise ServerError(f"{self._address} does not answer: {result}")
 
-    def _connection(self) -> HTTPConnection:
-        if self._trust:
-            return HTTPSConnection(
-                self._host, self._port, timeout=self._timeout, context=self._trust
-            )
-        return HTTPConnection(self._host, self._port, timeout=self._timeout)
+
+def _exchange(connection: HTTPConnection, request: Any, results: SimpleQueue[Any]) -> None:
+    try:
+        with closing(connection):
+            connection.request(*request)
+            with connection.getresponse() as answer:
+                content, delay = answer.read(_MAX_BYTES + 1), answer.headers.get("retry-after", "")
+        if len(content) > _MAX_BYTES or answer.length:
+            raise HTTPException(f"the answer is cut off, or larger than {_MAX_BYTES} bytes")
+        results.put((answer.status, content, float(delay) if delay.isdecimal() else 1.0))
+    except Exception as error:  # raised by the thread that waits
+        results.put(error)
 
 
 def _server(url: str) -> SplitResult:
@@ -196,7 +205,6 @@ def _server(url: str) -> SplitResult:
 
 @contextmanager
 def _streamed(address: str) -> Iterator[None]:
-    """Convert errors of a stream to ``ServerError``."""
     from websockets.exceptions import InvalidStatus, WebSocketException
 
     try:
@@ -207,17 +215,18 @@ def _streamed(address: str) -> Iterator[None]:
 
 
 def _answer(socket: Any, number: int, timeout: float) -> Picture | None:
-    """Wait for the answer to a frame; None after the timeout."""
+    """Wait for the answer to a frame, skipping those to earlier frames; None after the timeout."""
+    deadline = time.monotonic() + timeout
     try:
-        while True:
-            answer = json.loads(socket.recv(timeout=timeout))
-            # Late answers to earlier frames are skipped.
+        while (left := deadline - time.monotonic()) > 0:
+            answer = json.loads(socket.recv(timeout=left))
             if answer["frame"] == number:
                 return _picture({"faces": [], "reason": answer.get("error"), **answer})
     except TimeoutError:
         return None
     except _MALFORMED:
         raise ValueError("an answer is not of the form that unveil sends") from None
+    return None
 
 
 def _content(source: Source) -> bytes:
@@ -236,15 +245,7 @@ def _picture(answer: Mapping[str, Any]) -> Picture:
     return Picture(tuple(faces), answer["reason"])
 
 
-def _retry_after(answer: HTTPResponse) -> float:
-    try:
-        return max(0.0, float(answer.headers.get("retry-after", "1")))
-    except ValueError:
-        return 1.0
-
-
 def _reason(answer: bytes) -> str:
-    try:
+    with suppress(*_MALFORMED):
         return str(json.loads(answer)["error"])
-    except (ValueError, KeyError, TypeError):
-        return answer[:200].decode(errors="replace").strip() or "no reason was given"
+    return answer[:200].decode(errors="replace").strip() or "no reason was given"

@@ -1,10 +1,15 @@
 """The Python client: typed answers, busy servers, clear errors, and nothing to install."""
 
+import socket
+import ssl
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 
 import pytest
 from hypothesis import given
@@ -13,8 +18,10 @@ from PIL import Image
 from tests.support.bundles import CLASSES, made, quarter
 from tests.support.hostile import encoded
 from tests.support.servers import free_port, unveil_server
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
+from unveil import client as clients
 from unveil.client import Client, ServerError, _reason
 from unveil.serving import tokens
 
@@ -232,6 +239,113 @@ def test_feedback_and_a_stream_of_another_form_are_errors_of_the_server():
         client = Client(f"http://127.0.0.1:{server.socket.getsockname()[1]}")
         with pytest.raises(ServerError, match="an answer is not of the form"):
             list(client.stream([b"face"]))
+
+
+@contextmanager
+def slow_server(pieces: Iterable[bytes], every: float = 0.0) -> Iterator[str]:
+    """Send one connection these pieces, one at a time, whatever it requests."""
+    ended = threading.Event()
+
+    def send() -> None:
+        with suppress(OSError), listening.accept()[0] as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+                if ended.wait(every):
+                    return
+            connection.shutdown(socket.SHUT_WR)
+            ended.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            ended.set()
+            thread.join()
+
+
+OPEN = b"HTTP/1.1 200 OK\r\n"
+SIZED = b"content-length: 1000000\r\n\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+SLOW_PARTS = {
+    "status": repeat(b"H"),
+    "header": chain([OPEN], repeat(b"x")),
+    "interim": repeat(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body": chain([OPEN, SIZED], repeat(b" ")),
+    "body without a length": chain([OPEN, b"\r\n", ANSWER[2]], repeat(b" ")),
+    "chunk": chain([OPEN, CHUNKED], repeat(b"1\r\n \r\n")),
+    "size of a chunk": chain([OPEN, CHUNKED], repeat(b"0")),
+}
+
+
+@pytest.mark.fault("a server that sends its answer byte by byte")
+@pytest.mark.parametrize("part", SLOW_PARTS)
+def test_an_answer_sent_byte_by_byte_ends_at_the_timeout(part):
+    with slow_server(SLOW_PARTS[part], every=0.02) as url:
+        began = time.monotonic()
+        with pytest.raises(
+            ServerError, match=r"the answer is not complete within 0\.3 seconds"
+        ) as refused:
+            Client(url, timeout=0.3).predict(b"face")
+        assert 0.3 <= time.monotonic() - began < 2
+    assert (refused.value.status, "\n" in str(refused.value)) == (None, False)
+
+
+@pytest.mark.fault("a server that sends its TLS handshake byte by byte")
+def test_the_timeout_includes_the_handshake_and_the_request():
+    start = b"\x16\x03\x03\x40\x00"  # a record of 16 kB
+    trust = ssl.create_default_context()
+    with slow_server(chain([start], repeat(b"\0")), every=0.02) as url:
+        client = Client(url.replace("http:", "https:"), timeout=0.3, trust=trust)
+        began = time.monotonic()
+        with pytest.raises(ServerError, match=r"not complete within 0\.3 seconds"):
+            client.predict(b"face" * 1_000_000)
+        assert time.monotonic() - began < 2
+    with (
+        slow_server([b""], every=60) as url,
+        pytest.raises(ServerError, match="not complete within"),
+    ):
+        Client(url, timeout=0.3).predict(b"face" * 8_000_000)
+
+
+@pytest.mark.fault("a server with an endless answer")
+@pytest.mark.parametrize("head", [b"\r\n", b"content-length: 99000000000\r\n\r\n", CHUNKED])
+def test_an_endless_answer_is_refused_by_its_size(head, monkeypatch):
+    monkeypatch.setattr(clients, "_MAX_BYTES", 100_000)
+    piece = b"1000\r\n" + 4096 * b" " + b"\r\n" if head == CHUNKED else 4096 * b" "
+    endless = chain([OPEN, head], repeat(piece))
+    with slow_server(endless) as url, pytest.raises(ServerError, match="larger than 100000 bytes"):
+        Client(url).predict(b"face")
+
+
+def test_an_answer_of_the_maximum_size_is_read_and_a_cut_off_one_is_an_error(monkeypatch):
+    monkeypatch.setattr(clients, "_MAX_BYTES", len(ANSWER[2]))
+    with saying(ANSWER) as (url, _):
+        assert Client(url).predict(b"face").reason == "no_face"
+    cut = [OPEN, b"content-length: 30\r\n\r\n", b'{"faces": []']
+    with (
+        slow_server(cut) as url,
+        pytest.raises(ServerError, match="does not answer: the answer is cut off"),
+    ):
+        Client(url).predict(b"face")
+
+
+@pytest.mark.fault("a server that answers other frames")
+def test_a_stream_of_answers_to_other_frames_ends_at_the_timeout():
+    def others(socket):
+        with suppress(ConnectionClosed):
+            for _ in socket:
+                while True:
+                    socket.send('{"frame": -1}')
+                    time.sleep(0.02)
+
+    with serve(others, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        began = time.monotonic()
+        assert list(Client(url, timeout=0.3).stream([b"face"])) == []
+        assert time.monotonic() - began < 2
 
 
 @given(st.binary(max_size=300))
