@@ -89,6 +89,35 @@ def test_a_database_without_an_earlier_promotion_gets_no_first_champion(
     assert registry.champion().architecture == "cnn4"
 
 
+@pytest.mark.parametrize("kept", ["promotions and bundle", "bundle", "bundle and version"])
+def test_the_installed_network_itself_is_no_first_champion_of_another_mlflow(
+    champion, tables, kept
+):
+    served = bundle.load(BUNDLE).digest
+    shutil.copy(tables, TRACKING / "mlflow.db")
+    if kept != "promotions and bundle":
+        PROMOTIONS.unlink()
+    if kept == "bundle and version":
+        assert registry.register("cnn3").number == "1"
+    assert reason(champion).startswith("version 1, cnn3, ")
+    assert bundle.load(BUNDLE).digest == served
+    assert promote.promote(champion, force="the old database is lost").act == "forced"
+
+
+def test_another_network_with_the_same_version_number_is_not_the_promoted_one(champion, tables):
+    shutil.copy(tables, TRACKING / "mlflow.db")
+    trained("cnn4", distracted(400), champion)
+    version = registry.register("cnn4")
+    record = registry.champion_record()
+    registry.set_champion(version, after=record, act="promoted", reason="by another team")
+    compared("cnn3", 1.0)
+    assert registry.champion().number == bundle.load(BUNDLE).version == "1"
+    message = "version 1, cnn3, in data/07_bundle, was promoted, but"
+    assert reason(champion).startswith(message)
+    assert bundle.load(BUNDLE).card.architecture == "cnn3"
+    assert promote.promote(champion, force="to join them").version == "2"
+
+
 def two_classes() -> keras.Model:
     """A network that predicts happy for every class but surprise: macro-F1 0.375."""
     network = quadrants(20.0)

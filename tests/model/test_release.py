@@ -22,6 +22,7 @@ from unveil.export import export, parity
 from unveil.inference import bundle
 from unveil.promotion import promote, release
 from unveil.registry.publish import training_origin
+from unveil.registry.runs import runs_with_origin
 
 
 @pytest.fixture
@@ -259,19 +260,67 @@ def test_a_version_that_cannot_be_restored_or_exported_is_refused_with_the_reaso
     assert registry.champion().number == registry.aliased_version() == "2"
 
 
-def test_a_report_altered_in_mlflow_is_not_used(loaded):
-    trained("cnn3", quadrants(20.0), loaded)
-    compared("cnn3", 1.0)
+def reported() -> Path:
+    """Write a candidate's report with its own threshold; return its path."""
     report = Path("data/05_reports/architectures/cnn3/metrics.json")
     model = digests(Path("data/04_models/cnn3"))["model.keras"]
-    write_json(report, {"model_digest": model, "calibration": {"abstain_below": 0.8}})
+    calibration = {"temperature": 1.5, "abstain_below": 0.8}
+    write_json(report, {"model_digest": model, "calibration": calibration})
+    return report
+
+
+@pytest.fixture
+def published_report(loaded) -> Path:
+    """The published report of a candidate that can be promoted."""
+    trained("cnn3", quadrants(20.0), loaded)
+    compared("cnn3", 1.0)
+    report = reported()
+    registry.publish("cnn3")
+    return report
+
+
+def test_a_report_altered_in_mlflow_is_not_used(published_report):
     version = registry.register("cnn3")
     assert training_origin(Path("data/04_models/cnn3")) == version.origin
-    assert registry.version_report(version)["calibration"] == {"abstain_below": 0.8}
+    assert registry.version_report(version)["calibration"]["abstain_below"] == 0.8
     (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
     kept.write_text(kept.read_text().replace("0.8", "0.1"))
     with pytest.raises(UserError, match=r"report/metrics\.json of version 1 was altered"):
         registry.version_report(version)
+
+
+@pytest.mark.fault("a published report deleted from MLflow")
+def test_a_report_deleted_from_mlflow_is_published_again_by_a_promotion(published_report, loaded):
+    (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
+    shutil.rmtree(kept.parent)
+    assert promote.promote(loaded).promoted
+    assert kept.read_bytes() == published_report.read_bytes()
+    assert bundle.load(BUNDLE).abstain_below == 0.8
+
+
+@pytest.mark.fault("a champion's report deleted from MLflow")
+def test_a_report_deleted_from_mlflow_is_restored_when_its_version_is_exported(published_report):
+    version = registry.register("cnn3")
+    (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
+    kept.unlink()
+    assert export.registered(version).calibration["abstain_below"] == 0.8
+    assert kept.read_bytes() == published_report.read_bytes()
+
+
+@pytest.mark.fault("a published report deleted from MLflow and from the project")
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: write_json(path, {"of": "another"})])
+def test_a_report_lost_everywhere_refuses_the_promotion(published_report, loaded, lose):
+    (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
+    kept.unlink()
+    lose(published_report)
+    decision = promote.promote(loaded)
+    (run,) = runs_with_origin(registry.connect(), training_origin(Path("data/04_models/cnn3")))
+    assert (decision.act, "\n" in decision.reason) == ("refused", False)
+    missing = f"report/metrics.json of run {run.info.run_id}, version 1, is missing in MLflow"
+    assert missing in decision.reason
+    remedy = f"{published_report} is missing or differs from it: restore the artifact, or run"
+    assert remedy in decision.reason
+    assert not BUNDLE.exists()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from unveil.common.files import atomic_write, digests
 from unveil.common.locks import lock_file
 from unveil.common.paths import BUNDLE
 from unveil.inference import bundle, model_choice
-from unveil.inference.bundle import CARD, Bundle
+from unveil.inference.bundle import Bundle
+from unveil.inference.bundle_files import CARD, refuse_other_content
 from unveil.registry import ChampionRecord, Version
 
 LOCK = BUNDLE.with_name(f".{BUNDLE.name}.lock")
@@ -60,7 +61,7 @@ def install(target: Path = BUNDLE) -> Bundle:
 
     Processes wait for each other, and each installs the champion at the end of its wait.
     """
-    model_choice.refuse_other_content(target)
+    refuse_other_content(target)
     with lock_file(LOCK, BUNDLE, seconds=LOCK_TIMEOUT):
         version = ensure_bundle(_champion())
         if target == BUNDLE and difference(version) is None:
@@ -86,12 +87,14 @@ def install_if_outdated() -> Bundle | None:
 def unknown_promotion(record: ChampionRecord) -> str | None:
     """Describe a promoted version that MLflow does not have; ``None`` if it has all of them.
 
-    That happens if the database is not the one of the promotion, or was lost.
+    That happens if the database is not the one of the promotion, or was lost. It counts also if the
+    candidate is the installed network itself: its bundle would be made again, and no previous
+    champion would be left to roll back to.
     """
     promoted = model_choice.last_promotion() if record.champion is None else None
-    number = _installed_version()
-    if promoted is None and number and number not in (record.champion, *record.former):
-        promoted = None if registry.find_version(number) else f"version {number}, in {BUNDLE},"
+    installed = _installed_bundle()
+    if promoted is None and installed and not _is_known(installed, record):
+        promoted = f"version {installed.version}, {installed.card.architecture}, in {BUNDLE},"
     if promoted is None:
         return None
     return (
@@ -131,11 +134,22 @@ def _is_manual_export() -> bool:
         return False
 
 
-def _installed_version() -> str | None:
+def _installed_bundle() -> Bundle | None:
+    """Load the bundle in ``data/07_bundle`` if it has a version; otherwise ``None``."""
     try:
-        return bundle.load(BUNDLE).version
+        installed = bundle.load(BUNDLE)
     except UserError:
         return None
+    return installed if installed.version else None
+
+
+def _is_known(installed: Bundle, record: ChampionRecord) -> bool:
+    number = str(installed.version)
+    version, origin = registry.find_version(number), installed.card.lineage.get("origin")
+    if version is None:  # deleted, or never registered
+        return number in (record.champion, *record.former)
+    # Every MLflow counts from 1, so a version of another training may have the same number.
+    return record.champion is not None and origin in (None, version.origin)
 
 
 def _champion() -> Version:

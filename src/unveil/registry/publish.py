@@ -29,6 +29,9 @@ from unveil.registry.runs import (
 if TYPE_CHECKING:
     import keras
 
+REPORT = "report/metrics.json"
+"""An artifact of a run; the run's tag ``report`` is its sha256."""
+
 
 def read_training(folder: Path) -> TrainingDescription:
     """Read ``run.json`` of a training's folder."""
@@ -150,9 +153,14 @@ def _log_report(client: MlflowClient, run: Run, folder: Path, model: Path) -> No
     for name, value in flat(metrics).items():
         if run.data.metrics.get(name) != value:
             client.log_metric(run.info.run_id, name, value)
-    if run.data.tags.get("report") != sha256(path):
+    if run.data.tags.get("report") != sha256(path) or not has_report(client, run):
         client.log_artifacts(run.info.run_id, str(folder), "report")
         client.set_tag(run.info.run_id, "report", sha256(path))
+
+
+def has_report(client: MlflowClient, run: Run) -> bool:
+    """Return whether the artifact exists; the tag remains if the artifact was deleted."""
+    return REPORT in [file.path for file in client.list_artifacts(run.info.run_id, "report")]
 
 
 class _Keras:
