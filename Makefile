@@ -59,5 +59,10 @@ ui: install ## Open the runs and models in MLflow, http://127.0.0.1:5000
 ui-flows: install ## Open the flows in Prefect, http://127.0.0.1:4200
 	.venv/bin/prefect server start --host 127.0.0.1 --port 4200
 
-clean: ## Remove what was made; the raw data, its versions and MLflow's records stay
-	rm -rf data/0[2-79]_* .pytest_cache .mypy_cache .ruff_cache
+# Listed one by one, so that nothing is lost that no stage makes again or that a person put there.
+GENERATED := data/02_manifest data/03_packed data/04_models data/06_audit/suspects.html \
+	$(addprefix data/05_reports/,architectures comparison.json comparison.md data_card data_card.md \
+	explanations hardware.md report.html) $(addprefix data/06_audit/,features folds)
+
+clean: ## Remove what is made again; raw data, decisions, suspects.csv, bundles, extra seeds, journals, MLflow stay
+	rm -rf $(GENERATED) .pytest_cache .mypy_cache .ruff_cache
