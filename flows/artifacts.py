@@ -23,7 +23,7 @@ from flows import code_version
 from flows.code_version import LOCK
 from flows.stages import stages_of
 from unveil.common.errors import UserError
-from unveil.common.files import atomic_write, require_path
+from unveil.common.files import atomic_write, reading_artifact, require_path
 from unveil.common.paths import PARAMS
 from unveil.config.provenance import dvc_hash
 from unveil.privacy.dvc_objects import S3_TIMEOUTS
@@ -186,8 +186,11 @@ def _locked(stages: Sequence[str]) -> dict[str, Any]:
 
 
 def _lock_content() -> dict[str, Any]:
-    empty = {"schema": "2.0", "stages": {}}
-    return {**empty, **yaml.safe_load(LOCK.read_text())} if LOCK.exists() else empty
+    if not LOCK.exists():
+        return {"schema": "2.0", "stages": {}}
+    with reading_artifact(LOCK, made_by="git checkout -- dvc.lock"):
+        content = yaml.safe_load(LOCK.read_text()) or {}
+        return {"schema": "2.0", **content, "stages": {**content.get("stages", {})}}
 
 
 def _lock(repo: "Repo", entries: dict[str, Any]) -> None:

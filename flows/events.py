@@ -23,7 +23,7 @@ def announce() -> str:
     Its payload is the decision; returns the event's name.
     """
     decision = read_json(PROMOTION, made_by="unveil promote")
-    event = f"unveil.champion.{re.sub(r'[^a-z]+', '-', decision['act'])}"
+    event = f"unveil.champion.{re.sub(r'[^a-z]+', '-', str(decision['act']))}"
     resource = {
         "prefect.resource.id": RESOURCE,
         "prefect.resource.name": NAME,

@@ -8,7 +8,8 @@ from prefect.states import Completed, Failed
 from flows.stages import run_unveil
 from flows.states import fail_on_user_error
 from unveil.common.files import read_json
-from unveil.common.paths import COMPARISON, LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
+from unveil.common.paths import LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
+from unveil.evaluation.comparison import read_comparison
 from unveil.registry import artifact_url, log_files
 
 
@@ -16,7 +17,7 @@ from unveil.registry import artifact_url, log_files
 @fail_on_user_error
 def report() -> State:
     """Write report and model card of this train-all and log them to its run; decides nothing."""
-    best = read_json(COMPARISON, made_by="unveil compare")["ranking"][0]
+    best = read_comparison()["ranking"][0]
     verbs = [("explain", best), ("report",)]
     if read_json(PROMOTION, made_by="unveil promote")["promoted"]:
         verbs.insert(1, ("model-card",))

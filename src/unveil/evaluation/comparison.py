@@ -61,6 +61,16 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def read_comparison() -> dict[str, Any]:
+    """Read the comparison; ``UserError`` unless it ranks a candidate and has a report of each."""
+    content: dict[str, Any] = read_json(COMPARISON, made_by="unveil compare")
+    ranking, reports = content["ranking"], content["reports"]
+    valid = isinstance(ranking, list) and isinstance(reports, dict) and bool(ranking)
+    if not valid or not all(isinstance(reports.get(str(key)), dict) for key in ranking):
+        raise UserError(f"{COMPARISON} ranks no candidate; run `unveil compare` again")
+    return content
+
+
 def verdict(result: dict[str, Any]) -> str:
     """Name in a sentence the best architecture and whether the second is tied with it."""
     first, lead = result["ranking"][0], result["lead"]

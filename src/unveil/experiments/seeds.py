@@ -8,7 +8,7 @@ repeated.
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -139,4 +139,4 @@ def _evaluated(place: TrainingPaths) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return dict(read_json(path, made_by="unveil train")) if path.exists() else {}
+    return cast(dict[str, Any], read_json(path, made_by="unveil train")) if path.exists() else {}

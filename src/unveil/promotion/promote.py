@@ -15,9 +15,10 @@ import numpy as np
 from unveil import registry
 from unveil.common import audit_log
 from unveil.common.errors import UserError, mask_secrets, unknown_choice
-from unveil.common.files import read_json, write_json
-from unveil.common.paths import COMPARISON, MODELS, PROMOTION, PROMOTIONS
+from unveil.common.files import write_json
+from unveil.common.paths import MODELS, PROMOTION, PROMOTIONS
 from unveil.config.params import Params
+from unveil.evaluation.comparison import read_comparison
 from unveil.evaluation.evaluate import probabilities
 from unveil.promotion import checks as gate
 from unveil.promotion import release
@@ -64,9 +65,7 @@ def promote(params: Params, *, force: str | None = None, dry_run: bool = False) 
     prerequisite is refused nevertheless. A dry run changes and writes nothing.
     """
     force = force and mask_secrets(force)
-    comparison = read_json(COMPARISON, made_by="unveil compare")
-    if not comparison["ranking"]:
-        raise UserError(f"{COMPARISON} ranks no candidate; run `unveil compare` again")
+    comparison = read_comparison()
     key = comparison["ranking"][0]
     record = registry.champion_record()
     decision = Decision(candidate=key, act="refused", reason="", previous=record.champion)

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from unveil.common import missing_files
 from unveil.common.files import read_json, read_parquet
@@ -48,7 +48,7 @@ def collect(comparison: Facts, params: Params) -> Facts:
 def read_optional(path: Path, *, made_by: str) -> Facts:
     """Read a JSON artifact; ``{}`` if it is missing, ``UserError`` if git or DVC tracks it."""
     missing_files.refuse_missing(path)
-    return dict(read_json(path, made_by=made_by)) if path.exists() else {}
+    return cast(Facts, read_json(path, made_by=made_by)) if path.exists() else {}
 
 
 def is_synthetic() -> bool:

@@ -7,9 +7,9 @@ which contains no image of a face. Command: ``unveil report``.
 
 from pathlib import Path
 
-from unveil.common.files import read_json
-from unveil.common.paths import COMPARISON, REPORT
+from unveil.common.paths import REPORT
 from unveil.config.params import Params
+from unveil.evaluation.comparison import read_comparison
 from unveil.rendering import html
 from unveil.reporting import facts
 from unveil.reporting.wording import counted, inline_html, number, percent, words
@@ -19,7 +19,6 @@ TEMPLATE = Path(__file__).parent / "report.html"
 
 def make(params: Params) -> Path:
     """Write the report; return its path."""
-    comparison = read_json(COMPARISON, made_by="unveil compare")
     filters = {one.__name__: one for one in (counted, inline_html, number, percent, words)}
-    html.write(REPORT, TEMPLATE, facts.collect(comparison, params), filters)
+    html.write(REPORT, TEMPLATE, facts.collect(read_comparison(), params), filters)
     return REPORT
