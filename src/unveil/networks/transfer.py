@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from unveil.common.errors import UserError
-from unveil.networks import pretrained as weights
+from unveil.networks import pretrained_weights as weights
 from unveil.networks.layers import classifier, expand_channels, gray_input
 
 if TYPE_CHECKING:
