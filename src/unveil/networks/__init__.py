@@ -11,8 +11,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from unveil.networks.backbones import Transfer
 from unveil.networks.cnn import Cnn
-from unveil.networks.transfer import Transfer
 
 Architecture = Annotated[Cnn | Transfer, Field(discriminator="builder")]
 

@@ -24,7 +24,7 @@ from unveil.config import params
 from unveil.export import bundle_readme, export, onnx_conversion, parity
 from unveil.inference import bundle
 from unveil.inference.bundle_files import FILES
-from unveil.networks import Transfer, transfer
+from unveil.networks import Transfer, backbones
 from unveil.promotion import promote
 from unveil.registry import runs
 
@@ -267,7 +267,7 @@ def unexportable(monkeypatch) -> Transfer:
         return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
 
     monkeypatch.setattr(keras.applications.vgg16, "Grouped", network, raising=False)
-    monkeypatch.setattr(transfer, "EXPORTED", frozenset())
+    monkeypatch.setattr(backbones, "EXPORTED", frozenset())
     return backbone("vgg16.Grouped")
 
 
@@ -324,7 +324,7 @@ SMALLEST = {
 
 def test_every_family_is_known_to_be_exported():
     families = {name for name, one in vars(keras.applications).items() if inspect.ismodule(one)}
-    assert set(SMALLEST) == transfer.EXPORTED == families - {"imagenet_utils"}
+    assert set(SMALLEST) == backbones.EXPORTED == families - {"imagenet_utils"}
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from unveil.config.params import Params
 from unveil.config.schema import Stage, Training
-from unveil.networks.transfer import Transfer
+from unveil.networks.backbones import Transfer
 
 if TYPE_CHECKING:
     import keras
