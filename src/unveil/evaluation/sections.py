@@ -13,7 +13,7 @@ from unveil.common import metrics
 from unveil.common.metrics import Labels
 from unveil.config.params import Params
 from unveil.config.schema import TWIN
-from unveil.evaluation import calibration, probability_metrics, slices
+from unveil.evaluation import probability_metrics, slices, temperature_scaling
 from unveil.evaluation.fairness import disparities
 from unveil.evaluation.predictions import Predictions, average
 
@@ -47,19 +47,19 @@ def calibration_section(
     """Fit temperature and threshold on validation, and evaluate both on test.
 
     ``target_kept`` is false if no threshold keeps the target; ``abstain_below`` is always the
-    result of `calibration.decision_threshold`.
+    result of `temperature_scaling.decision_threshold`.
     """
-    temperature = calibration.fit_temperature(validation.probabilities, validation.truth)
-    chosen = calibration.apply_temperature(validation.probabilities, temperature)
-    found = calibration.abstain_below(chosen, validation.truth, target_risk)
-    threshold = calibration.decision_threshold(found, target_risk, never_below)
-    sure = calibration.apply_temperature(test.probabilities, temperature)
+    temperature = temperature_scaling.fit_temperature(validation.probabilities, validation.truth)
+    chosen = temperature_scaling.apply_temperature(validation.probabilities, temperature)
+    found = temperature_scaling.abstain_below(chosen, validation.truth, target_risk)
+    threshold = temperature_scaling.decision_threshold(found, target_risk, never_below)
+    sure = temperature_scaling.apply_temperature(test.probabilities, temperature)
     selected = (
         partial(measure, threshold=threshold)
         for measure in (probability_metrics.coverage, probability_metrics.risk)
     )
     coverage, risk = (probability_metrics.interval(one, sure, test.truth) for one in selected)
-    raw = calibration.apply_temperature(test.probabilities, 1.0)
+    raw = temperature_scaling.apply_temperature(test.probabilities, 1.0)
     return {
         "temperature": temperature,
         "target_risk": target_risk,

@@ -21,8 +21,8 @@ from unveil.common.files import atomic_write, read_json, require_path, sha256, w
 from unveil.common.paths import BUNDLE, MODELS, PACKED, REPORTS, STARTER
 from unveil.config.params import Params
 from unveil.data import dataset
-from unveil.evaluation.calibration import apply_temperature
 from unveil.evaluation.evaluate import probabilities
+from unveil.evaluation.temperature_scaling import apply_temperature
 from unveil.export import onnx_conversion, parity
 from unveil.export.bundle_readme import is_calibrated, render, score
 from unveil.inference import bundle, drift_reference

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.common.errors import UserError
-from unveil.evaluation.calibration import MIN_PROBABILITY
+from unveil.evaluation.temperature_scaling import MIN_PROBABILITY
 
 if TYPE_CHECKING:
     import keras

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from unveil.evaluation.calibration import (
+from unveil.evaluation.temperature_scaling import (
     abstain_below,
     apply_temperature,
     decision_threshold,
