@@ -13,7 +13,7 @@ from unveil.common import metrics
 from unveil.common.metrics import Labels
 from unveil.config.params import Params
 from unveil.config.schema import TWIN
-from unveil.evaluation import probability_metrics, slices, temperature_scaling
+from unveil.evaluation import calibration_metrics, slices, temperature_scaling
 from unveil.evaluation.fairness import disparities
 from unveil.evaluation.predictions import Predictions, average
 
@@ -56,9 +56,9 @@ def calibration_section(
     sure = temperature_scaling.apply_temperature(test.probabilities, temperature)
     selected = (
         partial(measure, threshold=threshold)
-        for measure in (probability_metrics.coverage, probability_metrics.risk)
+        for measure in (calibration_metrics.coverage, calibration_metrics.risk)
     )
-    coverage, risk = (probability_metrics.interval(one, sure, test.truth) for one in selected)
+    coverage, risk = (calibration_metrics.interval(one, sure, test.truth) for one in selected)
     raw = temperature_scaling.apply_temperature(test.probabilities, 1.0)
     return {
         "temperature": temperature,
@@ -69,7 +69,7 @@ def calibration_section(
         "risk": risk.value,
         "test": _certainty(sure, test.truth) | {"coverage": asdict(coverage), "risk": asdict(risk)},
         "uncalibrated": _certainty(raw, test.truth),
-        "reliability": probability_metrics.reliability(sure, test.truth),
+        "reliability": calibration_metrics.reliability(sure, test.truth),
         "risk_coverage": _risk_coverage(sure, test.truth),
     }
 
@@ -137,18 +137,18 @@ def _measured(answers: Predictions, *names: str) -> Section:
     }
 
 
-def _certainty(probabilities: probability_metrics.Numbers, truth: Labels) -> Section:
+def _certainty(probabilities: calibration_metrics.Numbers, truth: Labels) -> Section:
     return {
         name: asdict(
-            probability_metrics.interval(
-                getattr(probability_metrics, name), probabilities, truth, biased=name == "ece"
+            calibration_metrics.interval(
+                getattr(calibration_metrics, name), probabilities, truth, biased=name == "ece"
             )
         )
         for name in ("log_loss", "brier", "ece", "accuracy_at_90")
     }
 
 
-def _risk_coverage(probabilities: probability_metrics.Numbers, truth: Labels) -> list[Section]:
-    risks = probability_metrics.intervals(probability_metrics.risks, probabilities, truth)
-    shares = probability_metrics.COVERAGES.tolist()
+def _risk_coverage(probabilities: calibration_metrics.Numbers, truth: Labels) -> list[Section]:
+    risks = calibration_metrics.intervals(calibration_metrics.risks, probabilities, truth)
+    shares = calibration_metrics.COVERAGES.tolist()
     return [{"coverage": share, **asdict(risk)} for share, risk in zip(shares, risks, strict=True)]
