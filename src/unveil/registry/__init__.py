@@ -11,11 +11,11 @@ May import: common, config, data, evaluation, training.
 from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle
 from unveil.registry.cards import add_card
 from unveil.registry.connection import NAME, connect, server_name, try_or_warn
-from unveil.registry.decisions import record_decision
 from unveil.registry.description import artifact_url
 from unveil.registry.erasure import mark_erased
 from unveil.registry.evaluated import Training, evaluated_trainings, training_report
 from unveil.registry.ledger import ChampionChanged, LedgerEntry
+from unveil.registry.promotion_log import record_decision
 from unveil.registry.publish import attach_folder, face_source, publish, training_origin
 from unveil.registry.reporter import reporting
 from unveil.registry.reports import face_source_of, version_report
