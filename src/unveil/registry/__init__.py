@@ -10,11 +10,11 @@ May import: common, config, data, evaluation, training.
 
 from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle
 from unveil.registry.cards import add_card
+from unveil.registry.champion_history import ChampionChanged, HistoryEntry
 from unveil.registry.connection import NAME, connect, server_name, try_or_warn
 from unveil.registry.description import artifact_url
 from unveil.registry.erasure import mark_erased
 from unveil.registry.evaluated import Training, evaluated_trainings, training_report
-from unveil.registry.ledger import ChampionChanged, LedgerEntry
 from unveil.registry.promotion_log import record_decision
 from unveil.registry.publish import attach_folder, face_source, publish, training_origin
 from unveil.registry.reporter import reporting
@@ -39,7 +39,7 @@ __all__ = [
     "PARENT",
     "ChampionChanged",
     "ChampionRecord",
-    "LedgerEntry",
+    "HistoryEntry",
     "Training",
     "Version",
     "add_card",

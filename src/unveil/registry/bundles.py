@@ -2,7 +2,7 @@
 
 Its files are in the artifact folder ``bundle/DIGEST``; DIGEST is the sha256 of ``bundle.json``, so
 no bundle overwrites another. The version's tag ``bundle`` has the digest of each file. For a
-version that was champion, the digests in the ledger take precedence.
+version that was champion, the digests in the champion history take precedence.
 """
 
 import tempfile

@@ -8,7 +8,7 @@ from typing import Any
 from mlflow.entities import Metric, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from unveil.registry import ledger
+from unveil.registry import champion_history
 from unveil.registry.connection import answer_timeout, connect, try_or_warn, with_timeout
 
 DECISION = "decision.json"
@@ -30,7 +30,9 @@ def _log_decision(decision: Mapping[str, Any], numbers: Mapping[str, float]) -> 
     facts = {name: str(decision[name]) for name in named if decision.get(name)}
     note = {"kind": "decision", MLFLOW_RUN_NOTE: str(decision["reason"])}
     title = f"{decision['candidate']} {decision['act']}"
-    run_id = client.create_run(ledger.decisions_experiment(client), run_name=title).info.run_id
+    run_id = client.create_run(
+        champion_history.decisions_experiment(client), run_name=title
+    ).info.run_id
     client.log_batch(
         run_id,
         metrics=[Metric(name, value, now, 0) for name, value in numbers.items()],

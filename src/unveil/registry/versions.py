@@ -15,9 +15,9 @@ from unveil.common.errors import UserError
 from unveil.common.files import digests
 from unveil.common.paths import MODELS
 from unveil.data import origins
-from unveil.registry import artifact, ledger
+from unveil.registry import artifact, champion_history
+from unveil.registry.champion_history import HistoryEntry
 from unveil.registry.connection import NAME, connect, mlflow_errors
-from unveil.registry.ledger import LedgerEntry
 from unveil.registry.publish import face_source, publish, read_training
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Version:
     """A version of the registered model; ``number`` is MLflow's version number.
 
     ``digests`` is its tag with the sha256 of each file; ``seal`` the sha256 of that tag in the
-    ledger, ``""`` if it was never champion; ``faces`` the source of its training images, as in
+    champion history, ``""`` if it was never champion; ``faces`` the source of its training images, as in
     `origins`; ``bundle`` the digests of its bundle's files, ``""`` if it has no bundle.
     """
 
@@ -62,21 +62,21 @@ class ChampionRecord:
     champion: str | None = None
     version: Version | None = None
     predecessors: tuple[str, ...] = ()
-    last_change: LedgerEntry | None = None
+    last_change: HistoryEntry | None = None
     former: tuple[str, ...] = ()
 
 
 @mlflow_errors()
 def champion_record() -> ChampionRecord:
-    """Return the current champion from the ledger; from the alias if the ledger is empty."""
+    """Return the current champion from the champion history; from the alias if the champion history is empty."""
     client = connect()
-    log = ledger.entries(client)
+    log = champion_history.entries(client)
     if not log:
         aliased = _version_of_alias(client)
         return ChampionRecord(0, aliased, find_version(aliased) if aliased else None)
     last = log[-1]
-    predecessors = tuple(ledger.rollback_chain(log)[:-1])
-    former = tuple(ledger.former_champions(log))
+    predecessors = tuple(champion_history.rollback_chain(log)[:-1])
+    former = tuple(champion_history.former_champions(log))
     return ChampionRecord(
         last.number, last.version, find_version(last.version), predecessors, last, former
     )
@@ -97,7 +97,7 @@ def champion() -> Version | None:
 def find_version(number: str) -> Version | None:
     """Find a version by its number; ``None`` if MLflow does not have it."""
     client = connect()
-    own = [entry for entry in ledger.entries(client) if entry.version == number]
+    own = [entry for entry in champion_history.entries(client) if entry.version == number]
     bundles = [entry.bundle for entry in own if entry.bundle]
     try:
         known = _parse_version(client.get_model_version(NAME, number))
@@ -132,10 +132,10 @@ def register(key: str) -> Version:
 
 
 @mlflow_errors()
-def set_champion(version: Version, *, after: ChampionRecord, act: str, reason: str) -> LedgerEntry:
+def set_champion(version: Version, *, after: ChampionRecord, act: str, reason: str) -> HistoryEntry:
     """Make a version champion; ``ChampionChanged`` if ``after`` is no longer the current record."""
     client = connect()
-    entry = LedgerEntry(
+    entry = HistoryEntry(
         number=after.number + 1,
         version=version.number,
         previous=after.champion or "",
@@ -148,25 +148,25 @@ def set_champion(version: Version, *, after: ChampionRecord, act: str, reason: s
     if (
         after.number == 0
         and _version_of_alias(client) != after.champion
-        and not ledger.entries(client)
+        and not champion_history.entries(client)
     ):
-        raise ledger.ChampionChanged(
+        raise champion_history.ChampionChanged(
             f"the alias was moved to version {_version_of_alias(client)} meanwhile"
         )
-    ledger.append(client, entry)
+    champion_history.append(client, entry)
     sync_alias()
     return entry
 
 
 @mlflow_errors()
 def sync_alias() -> bool:
-    """Set the alias to the last champion of the ledger; return whether it had to be moved.
+    """Set the alias to the last champion of the champion history; return whether it had to be moved.
 
-    The ledger is read again after each write: a process that was paused in between would otherwise
+    The champion history is read again after each write: a process that was paused in between would otherwise
     set an older champion.
     """
     client, moved = connect(), False
-    while log := ledger.entries(client):
+    while log := champion_history.entries(client):
         if _version_of_alias(client) == log[-1].version:
             return moved
         client.set_registered_model_alias(NAME, ALIAS, log[-1].version)

@@ -1,4 +1,4 @@
-"""The ledger of champions: concurrent changes on SQLite and PostgreSQL, and failures."""
+"""The champion history: concurrent changes on SQLite and PostgreSQL, and failures."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.support import servers
 
 from unveil import registry
 from unveil.common.errors import UserError
-from unveil.registry import ledger
+from unveil.registry import champion_history
 from unveil.registry.versions import ALIAS
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ def versions(count: int) -> MlflowClient:
     return client
 
 
-def set_champion(number: str, reason: str = "for the test") -> ledger.LedgerEntry:
+def set_champion(number: str, reason: str = "for the test") -> champion_history.HistoryEntry:
     record, version = registry.champion_record(), registry.find_version(number)
     return registry.set_champion(version, after=record, act="promoted", reason=reason)
 
@@ -56,7 +56,7 @@ def race(folder: Path) -> list[list[str]]:
 def assert_one_winner_each(outputs: list[list[str]]) -> None:
     first, second = outputs
     assert len(first) == len(second) == 2 * ROUNDS
-    log = ledger.entries(registry.connect())
+    log = champion_history.entries(registry.connect())
     assert [entry.number for entry in log] == list(range(1, ROUNDS + 1))
     for number, entry in enumerate(log):
         outcomes = [lines[2 * number] for lines in outputs]
@@ -180,8 +180,8 @@ def test_concurrent_creation_results_in_one_ledger(client, monkeypatch):
 
 def test_a_deleted_ledger_can_be_read_but_not_written(client):
     set_champion("1")
-    experiment = client.get_experiment_by_name(ledger.PROMOTIONS)
-    client.delete_run(experiment.tags[ledger.LOG])
+    experiment = client.get_experiment_by_name(champion_history.PROMOTIONS)
+    client.delete_run(experiment.tags[champion_history.LOG])
     client.delete_experiment(experiment.experiment_id)
     assert registry.champion().number == "1"
     with pytest.raises(UserError, match="did not record the new champion"):
@@ -190,17 +190,17 @@ def test_a_deleted_ledger_can_be_read_but_not_written(client):
 
 def entry(
     number: int, version: str, act: str = "promoted", previous: str = ""
-) -> ledger.LedgerEntry:
-    return ledger.LedgerEntry(number, version, previous, act, "", "")
+) -> champion_history.HistoryEntry:
+    return champion_history.HistoryEntry(number, version, previous, act, "", "")
 
 
 def test_successive_rollbacks_go_further_back_and_promotions_start_from_there():
     log = [entry(1, "1", previous="0"), entry(2, "2"), entry(3, "3")]
-    assert ledger.rollback_chain(log) == ["0", "1", "2", "3"]
+    assert champion_history.rollback_chain(log) == ["0", "1", "2", "3"]
     log.append(entry(4, "2", "rolled back"))
-    assert ledger.rollback_chain(log) == ["0", "1", "2"]
+    assert champion_history.rollback_chain(log) == ["0", "1", "2"]
     log.append(entry(5, "4"))
-    assert ledger.rollback_chain(log) == ["0", "1", "2", "4"]
+    assert champion_history.rollback_chain(log) == ["0", "1", "2", "4"]
     log.append(entry(6, "0", "rolled back"))
-    assert ledger.rollback_chain(log) == ["0"]
-    assert ledger.rollback_chain([]) == []
+    assert champion_history.rollback_chain(log) == ["0"]
+    assert champion_history.rollback_chain([]) == []

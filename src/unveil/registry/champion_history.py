@@ -23,7 +23,7 @@ PROMOTIONS = f"{NAME}-promotions"
 """The experiment with one run per decision."""
 
 LOG = "log"
-"""The tag of that experiment that names the run with the ledger."""
+"""The tag of that experiment that names the run with the champion history."""
 
 MAX_REASON_LENGTH = 1000
 
@@ -37,7 +37,7 @@ def _now() -> str:
 
 
 @dataclass(frozen=True)
-class LedgerEntry:
+class HistoryEntry:
     """One change of champion; ``number`` counts from 1.
 
     ``act`` is ``promoted``, ``forced`` or ``rolled back``; ``previous`` is the previous champion or
@@ -56,19 +56,19 @@ class LedgerEntry:
     bundle: str = ""
 
 
-def entries(client: MlflowClient) -> list[LedgerEntry]:
+def entries(client: MlflowClient) -> list[HistoryEntry]:
     """Read all changes of champion, oldest first."""
-    run_id = _ledger_run(client)
+    run_id = _history_run(client)
     found = client.get_run(run_id).data.params if run_id else {}
     numbered = {int(key): value for key, value in found.items() if key.isdecimal()}
     return [
-        LedgerEntry(number=number, **json.loads(numbered[number])) for number in sorted(numbered)
+        HistoryEntry(number=number, **json.loads(numbered[number])) for number in sorted(numbered)
     ]
 
 
-def append(client: MlflowClient, entry: LedgerEntry) -> None:
+def append(client: MlflowClient, entry: HistoryEntry) -> None:
     """Add a change of champion; ``ChampionChanged`` if its number is already taken."""
-    run_id = _ledger_run(client) or _create_ledger(client)
+    run_id = _history_run(client) or _create_history(client)
     content = asdict(entry) | {"reason": entry.reason[:MAX_REASON_LENGTH]}
     value = json.dumps({name: one for name, one in content.items() if name != "number"})
     fault = "the entry was not stored"
@@ -85,7 +85,7 @@ def append(client: MlflowClient, entry: LedgerEntry) -> None:
         raise ChampionChanged(f"version {other['version']} was {other['act']} meanwhile")
 
 
-def rollback_chain(log: Sequence[LedgerEntry]) -> list[str]:
+def rollback_chain(log: Sequence[HistoryEntry]) -> list[str]:
     """Return the versions that successive rollbacks restore; the current champion is last."""
     versions = [log[0].previous] if log and log[0].previous else []
     for entry in log:
@@ -97,28 +97,28 @@ def rollback_chain(log: Sequence[LedgerEntry]) -> list[str]:
     return versions
 
 
-def former_champions(log: Sequence[LedgerEntry]) -> list[str]:
+def former_champions(log: Sequence[HistoryEntry]) -> list[str]:
     """Return all former champions, most recent first."""
     versions = [entry.version for entry in reversed(log)] + [log[0].previous] if log else []
     return [one for one in dict.fromkeys(versions) if one and one != log[-1].version]
 
 
 def decisions_experiment(client: MlflowClient) -> str:
-    """Return the id of the experiment of decisions; create it and the ledger if missing."""
+    """Return the id of the experiment of decisions; create it and the champion history if missing."""
     found = client.get_experiment_by_name(PROMOTIONS)
     if found is None:
-        _create_ledger(client)
+        _create_history(client)
         found = client.get_experiment_by_name(PROMOTIONS)
     assert found is not None
     return str(found.experiment_id)
 
 
-def _ledger_run(client: MlflowClient) -> str:
+def _history_run(client: MlflowClient) -> str:
     found = client.get_experiment_by_name(PROMOTIONS)
     return str(found.tags[LOG]) if found else ""
 
 
-def _create_ledger(client: MlflowClient) -> str:
+def _create_history(client: MlflowClient) -> str:
     """Create the run, then the experiment that names it; the first of two processes wins."""
     place = client.get_experiment_by_name(NAME)
     assert place is not None
@@ -129,7 +129,7 @@ def _create_ledger(client: MlflowClient) -> str:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    kept = _ledger_run(client)
+    kept = _history_run(client)
     if kept != run.info.run_id:
         client.delete_run(run.info.run_id)
     return kept
