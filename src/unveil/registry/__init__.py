@@ -13,11 +13,11 @@ from unveil.registry.cards import add_card
 from unveil.registry.champion_history import ChampionChanged, HistoryEntry
 from unveil.registry.connection import NAME, connect, server_name, try_or_warn
 from unveil.registry.description import artifact_url
+from unveil.registry.epoch_reporter import reporting
 from unveil.registry.erasure import mark_erased
 from unveil.registry.evaluated import Training, evaluated_trainings, training_report
 from unveil.registry.promotion_log import record_decision
 from unveil.registry.publish import attach_folder, face_source, publish, training_origin
-from unveil.registry.reporter import reporting
 from unveil.registry.reports import face_source_of, version_report
 from unveil.registry.runs import PARENT, log_files, mark_killed, open_run, train_all_run
 from unveil.registry.versions import (
