@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from unveil.data.decoding import UnreadableImage
 from unveil.inference import model_choice
 from unveil.inference.decision import effective_threshold
-from unveil.serving import audit, device, feedback, inference, notice, stream
+from unveil.serving import audit, device, feedback, inference, privacy_notice, stream
 from unveil.serving.admission import QueueFull
 from unveil.serving.batching import ModelFailed
 from unveil.serving.decoder_pool import DecodingFailed
@@ -173,7 +173,7 @@ async def metrics(request: Request) -> Response:
 async def notice_text(request: Request) -> str:
     """Return the notice to display where faces are analysed."""
     state = state_of(request)
-    return notice.text(state.purpose, state.settings, state.model_slot.bundle.classes)
+    return privacy_notice.text(state.purpose, state.settings, state.model_slot.bundle.classes)
 
 
 def _model_identity(state: State, results: list[PictureResult]) -> dict[str, str | None]:

@@ -19,7 +19,7 @@ from tests.support.bundles import quarter as bright
 
 from unveil.common.errors import UserError
 from unveil.inference.bundle_files import FILES
-from unveil.serving import audit, notice, tokens
+from unveil.serving import audit, privacy_notice, tokens
 from unveil.serving.admission import AdmissionQueue, QueueFull
 from unveil.serving.batching import Batcher, ModelFailed
 from unveil.serving.metrics import Metrics, ModelInfo
@@ -113,7 +113,7 @@ def test_an_ordinary_purpose_is_served(text):
 
 def test_the_notice_states_processing_and_purpose():
     purpose, contact = "faces in my video calls", "me@example.org"
-    notice_text = notice.text(
+    notice_text = privacy_notice.text(
         Purpose(purpose), Settings(purpose, contact=contact), ("happy", "sad")
     )
     assert "happy, sad" in notice_text
@@ -126,7 +126,7 @@ def test_the_notice_states_processing_and_purpose():
 def test_the_notice_does_not_claim_that_no_face_is_kept_if_faces_are(tmp_path):
     labels = Settings("faces", feedback=tmp_path)
     for settings in (labels, replace(labels, feedback_pictures=True)):
-        notice_text = notice.text(Purpose("faces"), settings, ("happy",))
+        notice_text = privacy_notice.text(Purpose("faces"), settings, ("happy",))
         assert "to train the model" in " ".join(notice_text.split())
         assert ("no face" in notice_text) == (not settings.feedback_pictures)
 
