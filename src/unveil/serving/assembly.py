@@ -13,13 +13,13 @@ from unveil.inference.face_detector import YUNET, detector
 from unveil.serving import audit
 from unveil.serving.admission import AdmissionQueue
 from unveil.serving.batching import Batcher
+from unveil.serving.declared_purpose import Purpose
 from unveil.serving.decoder_pool import DecoderPool
 from unveil.serving.decoder_worker import WorkerConfig
 from unveil.serving.drift import DriftMonitor
 from unveil.serving.metrics import Metrics, ModelInfo
 from unveil.serving.model_slot import ModelSlot
 from unveil.serving.pipeline import AdmissionQueues, Pipeline, RequestLimits
-from unveil.serving.purpose import Purpose
 from unveil.serving.settings import Settings
 from unveil.serving.state import State
 

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from unveil.serving.purpose import Purpose
+from unveil.serving.declared_purpose import Purpose
 from unveil.serving.settings import Settings
 
 _TEXT = """\

@@ -25,8 +25,8 @@ from unveil.serving.connection import (
     connection_limit,
     limited_connection,
 )
+from unveil.serving.declared_purpose import declared
 from unveil.serving.middleware import AccessControl, BodyLimits, ResponseHeaders
-from unveil.serving.purpose import declared
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State
 

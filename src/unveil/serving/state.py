@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from fastapi import Request, WebSocket
 
 from unveil.data.feedback import FeedbackFolder
+from unveil.serving.declared_purpose import Purpose
 from unveil.serving.metrics import Metrics
 from unveil.serving.model_slot import ModelSlot
 from unveil.serving.pipeline import Pipeline
-from unveil.serving.purpose import Purpose
 from unveil.serving.settings import Settings
 
 

@@ -23,8 +23,8 @@ from unveil.serving.admission import AdmissionQueue
 from unveil.serving.app import build
 from unveil.serving.assembly import assemble
 from unveil.serving.batching import Batcher
+from unveil.serving.declared_purpose import Purpose
 from unveil.serving.pipeline import AdmissionQueues
-from unveil.serving.purpose import Purpose
 from unveil.serving.settings import Settings
 
 FACE = encoded(Image.fromarray(quarter(0)))
