@@ -75,7 +75,7 @@ def read(url: str, token: str | None = None) -> Readings:
 
 def parsed(text: str, url: str) -> Readings:
     """Parse the text of ``/metrics``; ``UserError`` if it has no drift."""
-    from unveil.serving.gauges import values
+    from unveil.serving.prometheus_parser import values
 
     faces = values(text, "unveil_watched_faces")
     if not faces:
