@@ -17,9 +17,9 @@ from unveil.serving.declared_purpose import Purpose
 from unveil.serving.decoder_pool import DecoderPool
 from unveil.serving.decoder_worker import WorkerConfig
 from unveil.serving.drift import DriftMonitor
-from unveil.serving.metrics import Metrics, ModelInfo
 from unveil.serving.model_slot import ModelSlot
 from unveil.serving.pipeline import AdmissionQueues, Pipeline, RequestLimits
+from unveil.serving.prometheus_metrics import Metrics, ModelInfo
 from unveil.serving.settings import Settings
 from unveil.serving.state import State
 

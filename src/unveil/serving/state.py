@@ -6,9 +6,9 @@ from fastapi import Request, WebSocket
 
 from unveil.data.feedback import FeedbackFolder
 from unveil.serving.declared_purpose import Purpose
-from unveil.serving.metrics import Metrics
 from unveil.serving.model_slot import ModelSlot
 from unveil.serving.pipeline import Pipeline
+from unveil.serving.prometheus_metrics import Metrics
 from unveil.serving.settings import Settings
 
 

@@ -23,8 +23,8 @@ from unveil.serving import audit, privacy_notice, tokens
 from unveil.serving.admission import AdmissionQueue, QueueFull
 from unveil.serving.batching import Batcher, ModelFailed
 from unveil.serving.declared_purpose import Purpose, declared
-from unveil.serving.metrics import Metrics, ModelInfo
 from unveil.serving.model_slot import ModelSlot, load_tested
+from unveil.serving.prometheus_metrics import Metrics, ModelInfo
 from unveil.serving.settings import Settings, checked
 
 
