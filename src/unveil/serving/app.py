@@ -21,7 +21,7 @@ from unveil.serving import audit, device, feedback, inference, privacy_notice, s
 from unveil.serving.admission import QueueFull
 from unveil.serving.batching import ModelFailed
 from unveil.serving.decoder_pool import DecodingFailed
-from unveil.serving.pipeline import PictureResult
+from unveil.serving.prediction_pipeline import PictureResult
 from unveil.serving.refusal import Refused, error_response, error_responses
 from unveil.serving.schemas import (
     LARGEST,

@@ -18,7 +18,7 @@ from unveil.serving.decoder_pool import DecoderPool
 from unveil.serving.decoder_worker import WorkerConfig
 from unveil.serving.drift import DriftMonitor
 from unveil.serving.model_slot import ModelSlot
-from unveil.serving.pipeline import AdmissionQueues, Pipeline, RequestLimits
+from unveil.serving.prediction_pipeline import AdmissionQueues, Pipeline, RequestLimits
 from unveil.serving.prometheus_metrics import Metrics, ModelInfo
 from unveil.serving.settings import Settings
 from unveil.serving.state import State

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from unveil.serving.pipeline import PictureResult
+from unveil.serving.prediction_pipeline import PictureResult
 from unveil.serving.refusal import Refused
 
 LARGEST = 64

@@ -7,7 +7,7 @@ from fastapi import Request, WebSocket
 from unveil.data.feedback import FeedbackFolder
 from unveil.serving.declared_purpose import Purpose
 from unveil.serving.model_slot import ModelSlot
-from unveil.serving.pipeline import Pipeline
+from unveil.serving.prediction_pipeline import Pipeline
 from unveil.serving.prometheus_metrics import Metrics
 from unveil.serving.settings import Settings
 

@@ -24,7 +24,7 @@ from unveil.serving.app import build
 from unveil.serving.assembly import assemble
 from unveil.serving.batching import Batcher
 from unveil.serving.declared_purpose import Purpose
-from unveil.serving.pipeline import AdmissionQueues
+from unveil.serving.prediction_pipeline import AdmissionQueues
 from unveil.serving.settings import Settings
 
 FACE = encoded(Image.fromarray(quarter(0)))
