@@ -18,7 +18,6 @@ from starlette.types import ASGIApp
 from unveil.common.errors import UserError
 from unveil.serving import tokens
 from unveil.serving.app import build
-from unveil.serving.assembly import assemble
 from unveil.serving.connection import (
     KEEP_ALIVE,
     EventLoopErrors,
@@ -27,6 +26,7 @@ from unveil.serving.connection import (
 )
 from unveil.serving.declared_purpose import declared
 from unveil.serving.middleware import AccessControl, BodyLimits, ResponseHeaders
+from unveil.serving.server_setup import assemble
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State
 

@@ -21,10 +21,10 @@ from websockets.sync.client import connect
 from unveil.inference import bundle
 from unveil.serving.admission import AdmissionQueue
 from unveil.serving.app import build
-from unveil.serving.assembly import assemble
 from unveil.serving.batching import Batcher
 from unveil.serving.declared_purpose import Purpose
 from unveil.serving.prediction_pipeline import AdmissionQueues
+from unveil.serving.server_setup import assemble
 from unveil.serving.settings import Settings
 
 FACE = encoded(Image.fromarray(quarter(0)))
