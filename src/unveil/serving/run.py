@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from unveil.common.errors import UserError
 from unveil.serving import tokens
 from unveil.serving.app import build
-from unveil.serving.connection import (
+from unveil.serving.connection_limits import (
     KEEP_ALIVE,
     EventLoopErrors,
     connection_limit,
