@@ -130,7 +130,7 @@ def test_a_process_killed_before_setting_the_alias_has_still_set_the_champion(cl
     assert registry.aliased_version() == "1"
 
 
-def test_an_alias_older_than_the_ledger_is_champion_and_can_be_restored(client):
+def test_an_alias_older_than_the_history_is_champion_and_can_be_restored(client):
     client.set_registered_model_alias(registry.NAME, ALIAS, "1")
     assert (registry.champion().number, registry.champion_record().number) == ("1", 0)
     set_champion("2")
@@ -159,7 +159,7 @@ def test_a_lost_response_does_not_lose_the_entry(client, monkeypatch):
     assert registry.champion().number == "1"
 
 
-def test_concurrent_creation_results_in_one_ledger(client, monkeypatch):
+def test_concurrent_creation_results_in_one_history(client, monkeypatch):
     real = MlflowClient.create_experiment
 
     def created_by_another(self, name, *args, **kwargs):
@@ -178,7 +178,7 @@ def test_concurrent_creation_results_in_one_ledger(client, monkeypatch):
     assert len(left) == 1
 
 
-def test_a_deleted_ledger_can_be_read_but_not_written(client):
+def test_a_deleted_history_can_be_read_but_not_written(client):
     set_champion("1")
     experiment = client.get_experiment_by_name(champion_history.PROMOTIONS)
     client.delete_run(experiment.tags[champion_history.LOG])

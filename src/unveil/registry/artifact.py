@@ -1,8 +1,8 @@
 """Files of a registered model version: download them and verify their digests before use.
 
 MLflow keeps a version whose files are missing as READY, and downloads an empty folder without an
-error. So each version has a tag ``sha256`` with the digest of every file, and the champion history has the
-digest of that tag.
+error. So each version has a tag ``sha256`` with the digest of every file, and the champion history
+has the digest of that tag.
 """
 
 import hashlib

@@ -104,7 +104,7 @@ def former_champions(log: Sequence[HistoryEntry]) -> list[str]:
 
 
 def decisions_experiment(client: MlflowClient) -> str:
-    """Return the id of the experiment of decisions; create it and the champion history if missing."""
+    """Return the id of the experiment of decisions; create it and the history if missing."""
     found = client.get_experiment_by_name(PROMOTIONS)
     if found is None:
         _create_history(client)

@@ -34,8 +34,8 @@ class Version:
     """A version of the registered model; ``number`` is MLflow's version number.
 
     ``digests`` is its tag with the sha256 of each file; ``seal`` the sha256 of that tag in the
-    champion history, ``""`` if it was never champion; ``faces`` the source of its training images, as in
-    `origins`; ``bundle`` the digests of its bundle's files, ``""`` if it has no bundle.
+    champion history, ``""`` if it was never champion; ``faces`` the source of its training images,
+    as in `origins`; ``bundle`` the digests of its bundle's files, ``""`` if it has no bundle.
     """
 
     number: str
@@ -68,7 +68,7 @@ class ChampionRecord:
 
 @mlflow_errors()
 def champion_record() -> ChampionRecord:
-    """Return the current champion from the champion history; from the alias if the champion history is empty."""
+    """Return the current champion from the history; from the alias if the history is empty."""
     client = connect()
     log = champion_history.entries(client)
     if not log:
@@ -160,10 +160,10 @@ def set_champion(version: Version, *, after: ChampionRecord, act: str, reason: s
 
 @mlflow_errors()
 def sync_alias() -> bool:
-    """Set the alias to the last champion of the champion history; return whether it had to be moved.
+    """Set the alias to the last champion of the history; return whether it had to be moved.
 
-    The champion history is read again after each write: a process that was paused in between would otherwise
-    set an older champion.
+    The history is read again after each write: a process that was paused in between would
+    otherwise set an older champion.
     """
     client, moved = connect(), False
     while log := champion_history.entries(client):
