@@ -98,10 +98,8 @@ class Client:
 
     def predict_batch(self, pictures: Sequence[Source]) -> list[Picture]:
         """Classify up to 64 pictures; one that cannot be read has a ``reason``."""
-        content = {"pictures": [_encoded(one) for one in pictures]}
-        return self._json(
-            "/v1/predict/batch", content, lambda got: [*map(_picture, got["pictures"])]
-        )
+        body = {"pictures": [_encoded(one) for one in pictures]}
+        return self._json("/v1/predict/batch", body, lambda got: [*map(_picture, got["pictures"])])
 
     def feedback(
         self, emotion: str, *, answered: str | None = None, consented: Source | None = None
