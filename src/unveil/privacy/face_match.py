@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.data.decoding import Pixels, resize
+from unveil.privacy.flat_face_match import MIN_GRAY_LEVELS, MIN_SIDE, SAMPLE, is_in_sequence
 
-MIN_SIDE = 8  # pixels; smaller arrays are filters of networks
 CHANNELS = (1, 3, 4)
 ZOOMS = (1, 2, 3, 4)
 """Integer factors by which a face may be enlarged in a contact sheet."""
-MIN_GRAY_LEVELS = 16  # a face with fewer gray levels would match by chance
-SAMPLE = 64  # number of pixels that are compared first
 GRAY = np.array((0.299, 0.587, 0.114))
 
 
@@ -47,10 +45,12 @@ def is_in_array(numbers: NDArray[Any], faces: Iterable[Pixels]) -> bool:
     """Return whether an array contains a face.
 
     The array may be gray or colour, integer or scaled to 0..1 or -1..1, and of any square size.
-    Images may be along its first axis, or flattened to rows.
+    Images may be along its first axis, flattened to rows, or one after the other in a 1-D array.
     """
     faces = tuple(faces)
-    return any(_is_in_stack(stack, faces) for stack in _stacks(numbers))
+    if any(_is_in_stack(stack, faces) for stack in _stacks(numbers)):
+        return True
+    return numbers.ndim <= 2 and is_in_sequence(numbers, faces)
 
 
 def _stacks(numbers: NDArray[Any]) -> Iterator[NDArray[Any]]:

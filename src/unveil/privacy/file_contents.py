@@ -1,25 +1,21 @@
 """Extract the images, arrays and texts of a file, or the reason why it cannot be searched.
 
-Supported, also nested: zip (image archives, npz, Keras models), NumPy, parquet, HDF5, SQLite,
-ONNX, images, texts with base64 images, tar, gzip, bzip2 and xz. Fonts and WebAssembly contain no
-images. Nothing is unpickled or executed; members larger than ``MAX_BYTES`` are not read.
+Supported, also nested: zip (image archives, npz, Keras models), NumPy, parquet, Arrow, HDF5,
+SQLite and its write-ahead log, ONNX, images, texts with numbers or encoded bytes, tar, gzip, bzip2
+and xz. Fonts and WebAssembly contain no images. Nothing is unpickled or executed; members larger
+than ``MAX_BYTES`` are not read.
 """
 
-import base64
-import binascii
 import bz2
 import gzip
 import io
 import lzma
-import re
 import sqlite3
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import IO, Any
-from urllib.parse import unquote_to_bytes
 
 import pandas as pd
 from google.protobuf.message import DecodeError
@@ -27,7 +23,7 @@ from PIL import Image
 
 from unveil.data.archive import DAMAGED
 from unveil.data.decoding import FORMATS, SUFFIXES, Limits, UnreadableImage, decode
-from unveil.privacy import array_search, table_search
+from unveil.privacy import array_search, byte_search, sqlite_search, table_search, text_search
 from unveil.privacy.file_parts import (
     Array,
     Buffer,
@@ -48,17 +44,8 @@ UNKNOWN_TYPE = "has an unknown file type"
 _ANY = 1 << 30
 LIMITS = Limits(_ANY, 1 << 28, 1, max_side=_ANY, max_scans=_ANY, max_parts=_ANY, max_metadata=())
 """No limits: images are searched even if `unveil ingest` would reject them today."""
-BASE64 = re.compile(rb"[A-Za-z0-9+/_-](?:[A-Za-z0-9+/_-]|\r?\n(?=[A-Za-z0-9+/=])){90,}={0,2}")
-NO_PICTURES = (
-    b"\0asm",
-    b"wOFF",
-    b"wOF2",
-    b"OTTO",
-    b"\0\1\0\0\0",
-    b"7\x7f\x06\x82",
-    b"7\x7f\x06\x83",
-)
-"""First bytes of files without images: WebAssembly, fonts, SQLite logs (texts are searched)."""
+NO_PICTURES = (b"\0asm", b"wOFF", b"wOF2", b"OTTO", b"\0\1\0\0\0", b"\x18\xe2\x2d\0")
+"""First bytes of files without images: WebAssembly, fonts, the index of SQLite's log."""
 READ_ERRORS: tuple[type[Exception], ...] = (
     *(*DAMAGED, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError, SyntaxError),
     *(NotImplementedError, Image.DecompressionBombError, lzma.LZMAError, tarfile.TarError),
@@ -81,7 +68,7 @@ def parts(content: Buffer, where: str = "", depth: int = 0) -> Iterator[Part]:
             yield from look(content, where, depth)
         elif (found := _pictures(content, where)) is not None:
             yield from found
-        elif (words := _utf8(content)) is not None:
+        elif (words := text_search.to_utf8(content)) is not None:
             yield from _text(words, where, depth)
         elif not array_search.is_onnx(content):
             yield Unsearched(where, UNKNOWN_TYPE)
@@ -157,6 +144,15 @@ def _cells_of(reader: Callable[[IO[bytes]], Iterator[Any]]) -> PartReader:
     return lambda content, where, depth: _cells(reader(open_buffer(content)), where, depth)
 
 
+def _read_wal(content: Buffer, where: str, depth: int) -> Iterator[Part]:
+    """Yield the texts of a write-ahead log, and its rows if it contains all pages."""
+    log = bytes(content)
+    yield Text(log)
+    if sqlite_search.has_old_frames(log):
+        yield Unsearched(where, sqlite_search.OLD_FRAMES)
+    yield from parts(sqlite_search.apply_wal(log), where, depth + 1)
+
+
 def _cells(cells: Iterator[Any], where: str, depth: int) -> Iterator[Part]:
     """Convert the arrays, texts, bytes and tables of a reader to parts."""
     for cell in cells:
@@ -164,6 +160,8 @@ def _cells(cells: Iterator[Any], where: str, depth: int) -> Iterator[Part]:
             yield from _parts_of_bytes(cell, where, depth)
         elif isinstance(cell, str):
             yield from _text(cell.encode("utf-8", "replace"), where, depth)
+        elif isinstance(cell, Unsearched):
+            yield Unsearched(f"{where}{cell.location}", cell.reason)
         else:
             yield Table(cell) if isinstance(cell, pd.DataFrame) else Array(cell)
 
@@ -195,41 +193,22 @@ def _frames(content: Buffer, where: str, frames: int) -> Iterator[Part]:
             yield Picture(name, decode(still.getvalue(), LIMITS).pixels)
 
 
-def _utf8(content: Buffer) -> bytes | None:
-    """Return a text in UTF-8; ``None`` if the file is no text."""
-    whole = bytes(content)
-    if whole.startswith((b"\xff\xfe", b"\xfe\xff")):
-        with suppress(UnicodeDecodeError):
-            return whole.decode("utf-16").encode()
-    if b"\0" in whole:
-        return None
-    try:
-        whole.decode()
-        return whole
-    except UnicodeDecodeError:
-        odd = re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]", whole)
-        return None if odd else whole.decode("latin-1").encode()
-
-
 def _text(words: bytes, where: str, depth: int) -> Iterator[Part]:
     yield Text(words)
-    words = words.replace(b"\\r", b"").replace(b"\\n", b"\n").replace(b"\\/", b"/")
-    if b"base64" in words and b"%2" in words:
-        words = unquote_to_bytes(words)
-    for found in BASE64.finditer(words):
-        written = re.sub(rb"[\r\n=]", b"", found[0])
-        with suppress(binascii.Error):
-            data = base64.urlsafe_b64decode(
-                written.replace(b"+", b"-").replace(b"/", b"_") + b"=" * (-len(written) % 4)
-            )
-            yield from _parts_of_bytes(data, where, depth)
+    for numbers in text_search.number_sequences(words):
+        yield from _cells(array_search.array_cells(numbers), where, depth)
+    for data in text_search.encoded_bytes(words):
+        yield from _parts_of_bytes(data, where, depth)
 
 
 def _parts_of_bytes(data: bytes, where: str, depth: int) -> Iterator[Part]:
     """Yield the parts of arbitrary bytes; bytes of an unknown file type are not reported."""
+    yield from map(Array, byte_search.pixel_arrays(data))
     for part in parts(data, where, depth + 1):
         if not isinstance(part, Unsearched) or UNKNOWN_TYPE not in part.reason:
             yield part
+    for image in byte_search.embedded_images(data):
+        yield from _pictures(image, where) or ()
 
 
 def _starts_with(*heads: bytes) -> Callable[[bytes], bool]:
@@ -241,7 +220,10 @@ READERS: tuple[tuple[Callable[[bytes], bool], PartReader], ...] = (
     (_starts_with(b"\x93NUMPY"), _cells_of(array_search.npy_chunks)),
     (_starts_with(b"\x89HDF\r\n\x1a\n"), _cells_of(array_search.hdf5_chunks)),
     (_starts_with(b"PAR1"), _cells_of(table_search.parquet)),
-    (_starts_with(b"SQLite format 3\0"), _cells_of(table_search.database)),
+    (_starts_with(b"ARROW1\0\0"), _cells_of(table_search.arrow_file)),
+    (_starts_with(b"\xff\xff\xff\xff"), _cells_of(table_search.arrow_stream)),
+    (_starts_with(b"SQLite format 3\0"), _cells_of(sqlite_search.database)),
+    (_starts_with(*sqlite_search.WAL_SIGNATURES), _read_wal),
     (_starts_with(b"\x1f\x8b"), _decompressing(gzip.open)),
     (_starts_with(b"BZh"), _decompressing(bz2.open)),
     (_starts_with(b"\xfd7zXZ\0"), _decompressing(lzma.open)),

@@ -21,7 +21,8 @@ from unveil.data.fingerprints import digest
 from unveil.privacy import file_contents
 from unveil.privacy.face_match import is_in_array, is_in_picture
 from unveil.privacy.file_contents import LIMITS
-from unveil.privacy.file_parts import Array, Part, Picture, Table, Text, Unsearched
+from unveil.privacy.file_parts import Array, Buffer, Part, Picture, Table, Text, Unsearched
+from unveil.privacy.sqlite_search import OLD_FRAMES, WAL_SIGNATURES, apply_wal, has_old_frames
 
 SIGNATURE_BYTES = 64  # bytes of an image file that no other file has by chance
 
@@ -148,12 +149,26 @@ def search_file(path: Path, person: Person, *, names: bool = True) -> SearchResu
             if not file.seek(0, 2):
                 return SearchResult(found=False)
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        whole = _with_database(path, content)
     except OSError as error:
         return SearchResult(False, (f": cannot be read: {str(error.strerror).lower()}",))
-    return _search_content(content, person, names)
+    except ValueError as error:
+        return SearchResult(False, (f": is a write-ahead log that cannot be read: {error}",))
+    result = _search_content(whole, person, names)
+    if whole is content or not has_old_frames(content[:]):
+        return result
+    return SearchResult(result.found, (*result.unsearched, f": {OLD_FRAMES}"))
 
 
-def _search_content(content: mmap.mmap, person: Person, names: bool) -> SearchResult:
+def _with_database(path: Path, content: mmap.mmap) -> Buffer:
+    """Return the content of a file; for a write-ahead log, its database with the log applied."""
+    database = path.with_name(path.name.removesuffix("-wal"))
+    if database == path or content[:4] not in WAL_SIGNATURES or not database.is_file():
+        return content
+    return apply_wal(content[:], database.read_bytes())
+
+
+def _search_content(content: Buffer, person: Person, names: bool) -> SearchResult:
     if any(content.find(piece) >= 0 for piece in person.signatures):
         return SearchResult(found=True)
     unsearched = []
