@@ -18,6 +18,7 @@ WAL_SIGNATURES = (b"7\x7f\x06\x82", b"7\x7f\x06\x83")
 OLD_FRAMES = "contains pages that are older than its last restart"
 BATCH_ROWS = 1000
 _HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
+_MIN_PAGE_BYTES = 512
 
 
 def database(file: IO[bytes]) -> Iterator[Cell]:
@@ -55,7 +56,7 @@ def _texts_and_bytes(row: tuple[Any, ...]) -> Iterator[str | bytes]:
 def apply_wal(log: bytes, base: bytes = b"") -> bytes:
     """Return a database with the pages of its write-ahead log.
 
-    Raises ``ValueError`` if a page is neither in the database nor in the log.
+    Raises ``ValueError`` if a page is in neither of them, or the log is invalid.
     """
     if len(log) < _HEADER_BYTES + _FRAME_HEADER_BYTES:
         return base
@@ -77,11 +78,16 @@ def apply_wal(log: bytes, base: bytes = b"") -> bytes:
 
 def has_old_frames(log: bytes) -> bool:
     """Return whether a log still contains pages from before SQLite restarted it."""
+    if len(log) < _HEADER_BYTES + _FRAME_HEADER_BYTES:
+        return False
     return any(_is_old(log, start) for start in _frame_starts(log))
 
 
 def _page_size(log: bytes) -> int:
-    return int(struct.unpack(">I", log[8:12])[0])
+    size: int = struct.unpack(">I", log[8:12])[0]
+    if size < _MIN_PAGE_BYTES:
+        raise ValueError(f"its pages have {size} bytes, less than {_MIN_PAGE_BYTES}")
+    return size
 
 
 def _frame_starts(log: bytes) -> range:

@@ -29,7 +29,7 @@ from tests.conftest import ROOT
 
 from unveil.common import csv_writer
 from unveil.data.decoding import decode, resize
-from unveil.privacy import array_search, flat_face_match, search
+from unveil.privacy import array_search, flat_face_match, search, sqlite_search
 from unveil.privacy.search import Person
 from unveil.rendering import html as page
 
@@ -366,6 +366,17 @@ def test_a_write_ahead_log_with_older_pages_is_reported(tmp_path, person):
     (tmp_path / "x.db-wal").write_bytes(written + older)
     result = search.search_file(tmp_path / "x.db-wal", person)
     assert "older than its last restart" in result.unsearched[0]
+
+
+@pytest.mark.parametrize("with_database", [True, False])
+@pytest.mark.parametrize("content", [b"", bytes(8), bytes(40), bytes(90), b"\xff" * 90], ids=len)
+def test_an_invalid_write_ahead_log_is_named(tmp_path, person, content, with_database):
+    if with_database:
+        (tmp_path / "x.db").write_bytes(wal(other(1), before=other(9))[0])
+    (tmp_path / "x.db-wal").write_bytes(sqlite_search.WAL_SIGNATURES[0] + content)
+    result = search.search_file(tmp_path / "x.db-wal", person)
+    assert not result.found
+    assert bool(result.unsearched) == (len(content) > 52)
 
 
 def test_a_link_to_another_file_is_reported(tmp_path, person):
