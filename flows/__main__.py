@@ -20,7 +20,7 @@ def main(
 ) -> None:
     """Validate the faces, train every architecture and promote the best model."""
     chosen = architectures.replace(",", " ").split() if architectures else None
-    with exit_on_signals("train-all"), _prepared():
+    with exit_on_signals("train-all"), _prepared(recipe, chosen):
         from flows.train_all import train_all
 
         state = train_all(source, recipe, chosen, force, return_state=True)
@@ -30,16 +30,16 @@ def main(
 
 
 @contextmanager
-def _prepared() -> Iterator[None]:
-    """Lock the checkout and ensure a server; on an error exit with code 2 before any work."""
+def _prepared(recipe: str | None, architectures: list[str] | None) -> Iterator[None]:
+    """Lock the checkout, check the inputs, ensure a server; on an error exit with code 2."""
     from flows.local_server import ensure_server
     from flows.run_lock import checkout_lock
-    from flows.stages import require_readable
+    from flows.stages import validate_inputs
     from unveil.common.errors import UserError
 
     try:
         with checkout_lock():
-            require_readable()
+            validate_inputs(recipe, architectures)
             ensure_server()
             yield
     except UserError as error:

@@ -22,6 +22,7 @@ from unveil.common.paths import (
     PROMOTIONS,
 )
 from unveil.config import params
+from unveil.evaluation.comparison import read_comparison
 from unveil.registry import champion
 
 DATA = ("manifest", "validate", "pack")
@@ -36,9 +37,9 @@ def run_unveil(*arguments: str) -> int:
     return run("unveil", *arguments).status
 
 
-def require_readable() -> None:
-    """Raise `UserError` if params.yaml or a file of the DVC pipeline cannot be read."""
-    params.load()
+def validate_inputs(recipe: str | None, architectures: Sequence[str] | None) -> None:
+    """Raise `UserError` for an unknown recipe or architecture, or an unreadable pipeline file."""
+    params.require_known(recipe, architectures)
     try:
         ask_dvc("stage", "list", "--all", "--fail", "--name-only")
     except UserError as error:
@@ -110,11 +111,9 @@ def prepare(
 
     Faces that DVC has recorded are restored; if that fails, no sample replaces them.
     """
+    params.require_known(recipe, architectures)
     if recipe is not None:
         params.choose_recipe(recipe)
-    loaded = params.load()
-    for key in architectures or ():
-        loaded.require_architecture(key)
     missing_files.refuse_missing(*KEPT)
     if source is None and (ARCHIVE.exists() or fetch(ARCHIVE)):
         return None
@@ -139,5 +138,10 @@ def summarize(trained: Mapping[str, State], promoted: State) -> State:
         print(f"{key} {str(trained[key].name).lower()}: {trained[key].message}")
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
+    if missing := [key for key in trained if key not in read_comparison()["ranking"]]:
+        return Failed(
+            message=f"not compared: {', '.join(missing)}; another command changed the network or "
+            "its report during the run; run it again"
+        )
     final = Failed if promoted.is_failed() else Completed
     return final(message=promoted.message)

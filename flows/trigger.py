@@ -29,11 +29,7 @@ def main(
     if flow != "train-all":
         raise unknown_choice("flow", flow, ["train-all"])
     chosen = architectures.replace(",", " ").split() if architectures else None
-    loaded = params.load()
-    for key in chosen or ():
-        loaded.require_architecture(key)
-    if recipe is not None:
-        params.require_recipe(recipe)
+    params.require_known(recipe, chosen)
     connect()
     parameters = {
         "recipe": recipe,

@@ -6,6 +6,7 @@ one-line ``UserError`` that names the key and the value.
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,6 +105,17 @@ def require_recipe(recipe: str, path: Path = PARAMS) -> None:
     choices = _parse_file(path).recipes
     if recipe not in choices:
         raise unknown_choice("recipe", recipe, choices)
+
+
+def require_known(
+    recipe: str | None, architectures: Iterable[str] | None, path: Path = PARAMS
+) -> None:
+    """Raise ``UserError`` for a recipe or an architecture that is not in the file."""
+    loaded = load(path)
+    for key in architectures or ():
+        loaded.require_architecture(key)
+    if recipe is not None:
+        require_recipe(recipe, path)
 
 
 def choose_recipe(recipe: str, path: Path = PARAMS) -> None:

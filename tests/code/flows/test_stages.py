@@ -1,12 +1,16 @@
-"""The state of a stage's task after success, failure or a signal; with real DVC and processes."""
+"""The state of a stage's task and of train-all after success, failure or a signal; real DVC."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 from flows import stages
+from prefect.states import Completed, Failed
 from tests.conftest import ROOT
 from tests.support.servers import BIN
+
+from unveil.common.files import write_json
+from unveil.common.paths import COMPARISON, LEADERBOARD
 
 PIPELINE = """
 stages:
@@ -42,3 +46,35 @@ def test_a_failed_stage_has_its_reason_and_a_signal_is_a_crash(pipeline, key, st
     ended = stages.repro.fn(f"train@{key}")
     assert ended.name == state
     assert ended.message.startswith(f"stage train@{key} failed: {reason}")
+
+
+@pytest.fixture
+def comparison(tmp_path, monkeypatch):
+    """A folder with a comparison that ranks cnn3 alone."""
+    monkeypatch.chdir(tmp_path)
+    write_json(COMPARISON, {"ranking": ["cnn3"], "reports": {"cnn3": {}}})
+    LEADERBOARD.write_text("| cnn3 |\n")
+
+
+def test_train_all_is_completed_if_all_trained_networks_were_compared(comparison):
+    final = stages.summarize({"cnn3": Completed()}, Completed(message="cnn3 is champion"))
+    assert (final.is_completed(), final.message) == (True, "cnn3 is champion")
+
+
+def test_train_all_fails_if_a_trained_network_was_not_compared(comparison):
+    trained = {"cnn3": Completed(), "cnn4": Completed()}
+    final = stages.summarize(trained, Completed(message="champion"))
+    assert final.is_failed()
+    assert str(final.message).startswith("not compared: cnn4; another command changed")
+
+
+def test_a_failed_training_is_named_before_what_was_not_compared(comparison, capsys):
+    trained = {"cnn3": Completed(), "cnn4": Failed(message="no room")}
+    final = stages.summarize(trained, Completed())
+    assert final.message == "failed: cnn4; the others were compared"
+    assert "cnn4 failed: no room" in capsys.readouterr().out
+
+
+def test_with_nothing_to_do_the_comparison_is_not_read(comparison):
+    COMPARISON.unlink()
+    assert stages.summarize({}, Completed(message="nothing to do")).is_completed()
