@@ -50,6 +50,8 @@ def erase(
 
     params.load()
     git_history.commits_naming([])  # stops before anything is erased if git refuses to answer
+    if not dry_run:
+        erases.require_no_training()
     todo = erases.pending_plan()
     if todo is not None:
         print(f"the erasure started on {todo.date} is not complete; resuming it first")

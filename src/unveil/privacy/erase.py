@@ -91,6 +91,12 @@ def _validate(pending: ErasurePlan) -> ErasurePlan:
     return pending
 
 
+def require_no_training() -> None:
+    """Raise ``UserError`` if a training, an audit or another writer runs in this checkout."""
+    with _no_training():
+        pass
+
+
 def plan(request: Request) -> tuple[ErasurePlan, SearchResults]:
     """Find the requested images in all versions of the archive and everywhere else; change nothing.
 

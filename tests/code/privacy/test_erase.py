@@ -23,7 +23,7 @@ from unveil.cli import app
 from unveil.common import audit_log, locks
 from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, sha256, write_json
-from unveil.common.paths import ARCHIVE, MANIFEST, VALIDATION
+from unveil.common.paths import ARCHIVE, CHECKPOINTS, MANIFEST, VALIDATION
 from unveil.config import params
 from unveil.data import ingest, manifest, pack
 from unveil.data.decoding import decode, resize
@@ -486,6 +486,13 @@ def test_files_being_written_by_another_command_stop_the_erasure(two_versions):
     made = atomic_write(Path("data/03_packed/train.npz"))
     with suppress(FileNotFoundError), made, pytest.raises(UserError, match="is being made"):
         CliRunner().invoke(app, ["data", "erase", "--subject", PERSON], catch_exceptions=False)
+
+
+def test_during_a_training_nothing_is_searched_or_planned(two_versions):
+    with locks.exclusive_lock(CHECKPOINTS / "cnn3", ""):
+        refused = CliRunner().invoke(app, ["data", "erase", "--subject", PERSON])
+    assert "cnn3 is being trained" in str(refused.exception)
+    assert (refused.output, erase.PLAN.exists()) == ("", False)
 
 
 def unproved(*lines: str) -> None:
