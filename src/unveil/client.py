@@ -28,7 +28,7 @@ from urllib.parse import SplitResult, urlsplit
 Source = bytes | Path
 """The bytes of an image file, or its path."""
 
-_ATTEMPTS, _MAX_BYTES = 5, 16 * 1024 * 1024
+_ATTEMPTS, _MAX_BYTES, _JSON = 5, 16 * 1024 * 1024, "application/json"
 """The most requests to a busy server, and bytes of an answer: 64 full pictures have a fifth."""
 
 _MALFORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
@@ -60,10 +60,11 @@ class Face:
 
 @dataclass(frozen=True)
 class Picture:
-    """The faces of a picture, or the reason why there are none, such as ``no_face``."""
+    """The faces of a picture, or the ``reason`` why there are none, and the ``model`` used."""
 
     faces: tuple[Face, ...]
     reason: str | None
+    model: Mapping[str, Any] | None = None
 
 
 class Client:
@@ -94,12 +95,14 @@ class Client:
 
     def predict(self, picture: Source) -> Picture:
         """Classify the faces of a picture; ``ServerError`` if it cannot be read."""
-        return self._ask("/v1/predict", _content(picture), "image/*", _picture)
+        return self._ask("/v1/predict", _content(picture), _picture, "image/*")
 
     def predict_batch(self, pictures: Sequence[Source]) -> list[Picture]:
         """Classify up to 64 pictures; one that cannot be read has a ``reason``."""
-        body = {"pictures": [_encoded(one) for one in pictures]}
-        return self._json("/v1/predict/batch", body, lambda got: [*map(_picture, got["pictures"])])
+        body = json.dumps({"pictures": [_encoded(one) for one in pictures]}).encode()
+        return self._ask(
+            "/v1/predict/batch", body, lambda got: [_picture(got | one) for one in got["pictures"]]
+        )
 
     def feedback(
         self, emotion: str, *, answered: str | None = None, consented: Source | None = None
@@ -110,8 +113,8 @@ class Client:
         that person agreed to; returns the name needed to withdraw it, else None.
         """
         picture = {} if consented is None else {"picture": _encoded(consented), "consent": True}
-        content: dict[str, Any] = {"emotion": emotion, "answered": answered, **picture}
-        name: str | None = self._json("/v1/feedback", content, itemgetter("picture"))
+        body = json.dumps({"emotion": emotion, "answered": answered, **picture}).encode()
+        name: str | None = self._ask("/v1/feedback", body, itemgetter("picture"))
         return name
 
     def ready(self) -> bool:
@@ -141,10 +144,7 @@ class Client:
                 if answer:
                     yield answer
 
-    def _json(self, path: str, content: Mapping[str, Any], read: Callable[[Any], T]) -> T:
-        return self._ask(path, json.dumps(content).encode(), "application/json", read)
-
-    def _ask(self, path: str, body: bytes, kind: str, read: Callable[[Any], T]) -> T:
+    def _ask(self, path: str, body: bytes, read: Callable[[Any], T], kind: str = _JSON) -> T:
         for left in reversed(range(_ATTEMPTS)):
             status, answer, delay = self._once("POST", path, body, kind)
             if status != 429 or not left or delay > self._timeout:
@@ -240,7 +240,7 @@ def _picture(answer: Mapping[str, Any]) -> Picture:
         Face(one["emotion"], one["reason"], one["probabilities"], tuple(one["box"]))
         for one in answer["faces"]
     )
-    return Picture(tuple(faces), answer["reason"])
+    return Picture(tuple(faces), answer["reason"], answer.get("model"))
 
 
 def _reason(answer: bytes) -> str:

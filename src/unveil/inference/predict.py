@@ -59,11 +59,18 @@ class FacePrediction:
 
 
 def image_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files as they are, and all image files below folders, sorted by path."""
+    """Yield files as they are, and all image files below folders, sorted by path.
+
+    Raises ``UserError`` if a folder contains no image file.
+    """
     for path in paths:
         if path.is_dir():
             found = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
-            yield from sorted(one for one in found if one.is_file())
+            files = sorted(one for one in found if one.is_file())
+            if not files:
+                suffixes = ", ".join(sorted(SUFFIXES))
+                raise UserError(f"{path} contains no image file; supported suffixes: {suffixes}")
+            yield from files
         else:
             yield path
 

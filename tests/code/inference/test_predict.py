@@ -217,6 +217,16 @@ def test_the_command_predicts_pictures_and_exits_with_2_if_one_is_unreadable(pla
     assert completed.returncode == 2
 
 
+def test_a_folder_without_an_image_file_is_an_error(place):
+    bundles.made(STARTER)
+    Path("empty").mkdir()
+    Path("empty/notes.txt").touch()
+    completed = unveil("empty")
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert completed.stderr.startswith("unveil: empty contains no image file; supported suffixes: ")
+    assert len(completed.stderr.splitlines()) == 1
+
+
 def test_the_command_predicts_a_video(place):
     bundles.made(BUNDLE)
     scenes.film(Path("film.avi"), moving()[:3])
