@@ -46,7 +46,8 @@ class Settings:
     )
     contact: Annotated[str, "The operator and how to reach them; shown in /notice."] = ""
     bundle: Annotated[
-        Path | None, "The bundle folder of `unveil export`; a new bundle there is loaded at once."
+        Path | None,
+        "The bundle folder; default: data/07_bundle or models/starter. A new bundle is loaded.",
     ] = None
     precision: Annotated[Precision, "int8 uses the smaller and faster network of the bundle."] = (
         "float32"
