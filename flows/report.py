@@ -9,7 +9,7 @@ from flows.stages import run_unveil
 from flows.states import fail_on_user_error
 from unveil.common.files import read_json
 from unveil.common.paths import LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
-from unveil.evaluation.comparison import read_comparison
+from unveil.evaluation.model_comparison import read_comparison
 from unveil.registry import artifact_url, log_files
 
 

@@ -22,7 +22,7 @@ from unveil.common.paths import (
     PROMOTIONS,
 )
 from unveil.config import params
-from unveil.evaluation.comparison import read_comparison
+from unveil.evaluation.model_comparison import read_comparison
 from unveil.registry import champion
 
 DATA = ("manifest", "validate", "pack")

@@ -26,7 +26,7 @@ from unveil.common.errors import UserError  # noqa: E402
 from unveil.common.files import atomic_write, read_json, sha256, write_json  # noqa: E402
 from unveil.config import params, provenance  # noqa: E402
 from unveil.data import dataset  # noqa: E402
-from unveil.evaluation import evaluate, sections  # noqa: E402
+from unveil.evaluation import evaluate, report_sections  # noqa: E402
 from unveil.evaluation.paired_comparison import percent  # noqa: E402
 from unveil.evaluation.predictions import Predictions  # noqa: E402
 from unveil.networks import Transfer  # noqa: E402
@@ -154,7 +154,7 @@ def _measured(
         "machine": provenance.device_name(provenance.hardware(), on_gpu=on_gpu),
         "images": len(dataset.subset(dataset.load("train"), count, seed=seed)),
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
-        "test": sections.scores(Predictions(test.labels, answers), loaded.classes),
+        "test": report_sections.scores(Predictions(test.labels, answers), loaded.classes),
         "model_digest": sha256(path),
         **evaluate.cost(trained.network, trained.history, size=path.stat().st_size),
     }

@@ -196,7 +196,7 @@ CODE_OF = {
     "pack": "data/pack.py",
     "train": "training/train.py",
     "evaluate": "evaluation/evaluate.py",
-    "compare": "evaluation/comparison.py",
+    "compare": "evaluation/model_comparison.py",
 }
 """Where the code of each stage of dvc.yaml begins."""
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tests.support.bundles import CLASSES, made, quarter
-from tests.support.hostile import encoded
+from tests.support.invalid_images import encoded
 from tests.support.servers import free_port, unveil_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve

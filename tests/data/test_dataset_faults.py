@@ -1,10 +1,16 @@
-"""Every fault that is planted in the drawn faces is found; without one, nothing is."""
+"""Every fault injected into the drawn faces is found; without one, nothing is."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.support import planted
+from tests.support.dataset_faults import (
+    darker,
+    imbalance,
+    inject_faults,
+    missing_group,
+    twins_across_splits,
+)
 
 from unveil.common.paths import MANIFEST
 from unveil.config import params
@@ -14,11 +20,11 @@ from unveil.quality.validate import validate
 ROOT = Path(__file__).parents[2]
 PARAMS = params.load(ROOT / "params.yaml")
 FOUND = {
-    planted.imbalance: {
+    imbalance: {
         "class_balance": ("broken", {"train/sad"}),
         "same_labels_as_train": ("broken", {"test", "validation"}),
     },
-    planted.missing_group: {
+    missing_group: {
         "group_in_every_class": (
             "warned",
             {f"{split}/happy/glasses=yes" for split in ("train", "validation", "test")},
@@ -28,15 +34,15 @@ FOUND = {
             {f"{split}/glasses" for split in ("train", "validation", "test")},
         ),
     },
-    planted.darker: {
+    darker: {
         "label_independent_of_quality": (
             "warned",
             {f"{split}/brightness" for split in ("train", "validation", "test")},
         )
     },
-    planted.twins_across_splits: {"no_twin_across_splits": ("quarantined", set())},
+    twins_across_splits: {"no_twin_across_splits": ("quarantined", set())},
 }
-"""What each plant must be found by: the rule, its status, and of those it names some or all."""
+"""The rules that must find each fault: the status of a rule, and some or all of what it names."""
 
 # Great Expectations 1.24 imports what Python and its own libraries have deprecated.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -61,16 +67,16 @@ def test_the_drawn_faces_as_they_are_break_nothing(drawn, place):
     assert set(statuses.values()) == {"kept"}
 
 
-@pytest.mark.parametrize("plant", FOUND, ids=lambda plant: plant.__name__)
-def test_what_is_planted_is_found_by_its_rule(drawn, place, plant):
-    rules = judged(planted.planted(drawn, place / "planted.zip", plant))
-    for name, (status, named) in FOUND[plant].items():
+@pytest.mark.parametrize("fault", FOUND, ids=lambda fault: fault.__name__)
+def test_an_injected_fault_is_found_by_its_rule(drawn, place, fault):
+    rules = judged(inject_faults(drawn, place / "faulty.zip", fault))
+    for name, (status, named) in FOUND[fault].items():
         assert rules[name]["status"] == status, name
         assert named <= set(rules[name]["first"]), name
 
 
-def test_every_planted_twin_is_left_out_of_train(drawn, place):
-    judged(planted.planted(drawn, place / "planted.zip", planted.twins_across_splits))
+def test_every_injected_twin_is_left_out_of_train(drawn, place):
+    judged(inject_faults(drawn, place / "faulty.zip", twins_across_splits))
     faces = pd.read_parquet(MANIFEST)
     left_out = faces[faces["quarantine"] != ""]
     assert len(left_out) == 30

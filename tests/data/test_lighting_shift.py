@@ -1,6 +1,6 @@
-"""What the network to begin with makes of real test faces in other light, sharpness and place.
+"""Accuracy of the starter network on real test faces with other light, sharpness and position.
 
-The public training faces are equalised, what a camera gives is not: how much that costs.
+The public training faces are equalised, pictures from a camera are not.
 """
 
 import cv2

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 from mlflow import MlflowClient
-from tests.support.workplace import ANSWER, Workplace, within, workplace
+from tests.support.prefect_project import ANSWER, PrefectProject, prefect_project, within
 
 KEYS = ("cnn3", "cnn3_gray")
 
@@ -34,14 +34,14 @@ def toy(content: dict) -> None:
 
 @pytest.fixture(scope="module")
 def place(project, tmp_path_factory):
-    with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
+    with prefect_project(project, tmp_path_factory.mktemp("prefect")) as place:
         place.edit(toy)
         place.crew()
         yield place
 
 
 @pytest.fixture(scope="module")
-def first(place: Workplace) -> dict:
+def first(place: PrefectProject) -> dict:
     return place.ended(place.start(), seconds=800)
 
 
@@ -208,7 +208,7 @@ def test_a_resumed_schedule_plans_starts_and_finishes_a_run(place, first):
     assert [one["parameters"]["architecture"] for one in place.trainings()[before:]] == ["cnn3"]
 
 
-def planned(place: Workplace, deployment: dict, *states: str) -> list[dict]:
+def planned(place: PrefectProject, deployment: dict, *states: str) -> list[dict]:
     """The runs scheduled for the deployment, only those in ``states`` if given."""
     which = {"deployment_id": {"any_": [deployment["id"]]}}
     if states:

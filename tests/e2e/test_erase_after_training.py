@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 from tests.support import servers
-from tests.support.hunt import hunt
+from tests.support.independent_search import files_containing
 
 KEY = "cnn3_gray"
 KILLED = "data/03_packed/.unveil-train.npz-killed/train.npz"
@@ -132,7 +132,7 @@ def everywhere(folder: Path, client, face: np.ndarray, name: str) -> list[str]:
     found = [
         f"{place}/{one}"
         for place in (folder.name, "disk", "bucket", "tmp")
-        for one in hunt(folder.parent / place, face, name)
+        for one in files_containing(folder.parent / place, face, name)
     ]
     subprocess.run(["rm", "-rf", str(copy)], check=True)
     return found

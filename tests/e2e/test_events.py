@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 from tests.support import servers
-from tests.support.workplace import within
+from tests.support.prefect_project import within
 
 from unveil.common.files import write_json
 from unveil.common.paths import PROMOTION

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from tests.support.bundles import CLASSES
 from tests.support.bundles import made as bundle
-from tests.support.hostile import encoded
+from tests.support.invalid_images import encoded
+from tests.support.prefect_project import PrefectProject, prefect_project, within
 from tests.support.servers import free_port, unveil_server
-from tests.support.workplace import Workplace, within, workplace
 
 from unveil.data import synthetic
 from unveil.inference import drift_reference
@@ -70,7 +70,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def place(project, served, tmp_path_factory):
-    with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
+    with prefect_project(project, tmp_path_factory.mktemp("prefect")) as place:
 
         def watching(content: dict) -> None:
             content["monitoring"] |= {"url": str(served[0]), "min_faces": WINDOW}
@@ -79,13 +79,13 @@ def place(project, served, tmp_path_factory):
         yield place
 
 
-def messages(place: Workplace, *urls: str | None) -> list[str]:
+def messages(place: PrefectProject, *urls: str | None) -> list[str]:
     """Run the flow once per URL; returns its messages."""
     code = ASK.format(urls=list(urls))
     return re.findall(r"(?m)^message: (.*)$", place.done(sys.executable, "-c", code))
 
 
-def started(place: Workplace) -> list[dict]:
+def started(place: PrefectProject) -> list[dict]:
     wanted = {
         "flows": {"name": {"any_": ["train-all"]}},
         "flow_runs": {"tags": {"all_": ["drift"]}},

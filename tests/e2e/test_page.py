@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from tests.conftest import ROOT
 from tests.support import browser, bundles, scenes
-from tests.support.hostile import encoded
+from tests.support.invalid_images import encoded
 from tests.support.servers import answers, free_port, serving, unveil_server
 
 from unveil.inference import face_detector
@@ -44,7 +44,7 @@ LOOKED = f"""async ([pictures, isPrivate]) => {{
     return answers;
 }}"""
 FOUND = """async ([pictures, reach]) => {
-    const {detector} = await import('/static/cascade.js');
+    const {detector} = await import('/static/face_cascade.js');
     const detect = detector(await (await fetch('/v1/device/cascade.xml')).text());
     return pictures.map(({pixels, width, height}) => {
         const bytes = Uint8Array.from(atob(pixels), (one) => one.charCodeAt(0));

@@ -24,10 +24,10 @@ from PIL import Image
 from tests.support.bundles import CLASSES
 from tests.support.bundles import made as bundle
 from tests.support.bundles import quarter as bright
-from tests.support.hostile import HOSTILE, encoded
+from tests.support.invalid_images import INVALID_IMAGES, encoded
+from tests.support.prefect_project import within
 from tests.support.scenes import scene
 from tests.support.servers import BIN, free_port, serving, unveil_server
-from tests.support.workplace import within
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -166,10 +166,10 @@ def test_the_open_inference_protocol_is_answered_and_counted(client, url):
     assert client.get("/v2/models/facial-emotion/ready").json()["ready"] is True
 
 
-@pytest.mark.fault("hostile images over HTTP")
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.fault("invalid images over HTTP")
+@pytest.mark.parametrize("name", INVALID_IMAGES)
 def test_a_hostile_image_is_refused_with_its_reason(client, name):
-    content, reason = HOSTILE[name]
+    content, reason = INVALID_IMAGES[name]
     answer = client.post("/v1/predict", content=content, headers=PNG)
     assert answer.status_code == 422
     assert list(answer.json()) == ["error"]

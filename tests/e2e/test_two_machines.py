@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from tests.e2e.test_dispatch import KEYS, toy
 from tests.support import servers
-from tests.support.workplace import Workplace, workplace
+from tests.support.prefect_project import PrefectProject, prefect_project
 
 MODEL = "data/04_models/{}/model.keras"
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -42,11 +42,11 @@ def machines(project, shared, tmp_path_factory):
     for machine in ("controller", "other", "alone"):
         clone = ["git", "clone", "--quiet", project, root / machine / "unveil"]
         subprocess.run(clone, check=True)
-    with workplace(root / "controller/unveil", root / "prefect") as controller:
+    with prefect_project(root / "controller/unveil", root / "prefect") as controller:
         given = {"MLFLOW_TRACKING_URI": tracking, **servers.S3_KEYS}
         controller.environment |= given
         controller.edit(toy)
-        other = Workplace(root / "other/unveil", controller.api, root / "prefect")
+        other = PrefectProject(root / "other/unveil", controller.api, root / "prefect")
         other.environment |= given
         for place in (controller, other):
             place.done("dvc", "remote", "add", "--local", "--default", "store", "s3://dvc/unveil")

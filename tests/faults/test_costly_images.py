@@ -20,10 +20,10 @@ import pytest
 from PIL import Image
 from tests.support.bundles import made as bundle
 from tests.support.bundles import quarter
-from tests.support.costly import COSTLY, scanned, wide
-from tests.support.hostile import encoded
+from tests.support.costly_images import COSTLY_IMAGES, scanned, wide
+from tests.support.invalid_images import encoded
+from tests.support.prefect_project import within
 from tests.support.servers import BIN, free_port, serving, unveil_server
-from tests.support.workplace import within
 from websockets.sync.client import connect
 
 FACE = encoded(Image.fromarray(quarter(2)))
@@ -78,9 +78,9 @@ def is_given_up(answer: httpx.Response) -> bool:
 
 
 @pytest.mark.fault("small files that ask for much work over HTTP")
-@pytest.mark.parametrize("name", [name for name in COSTLY if name != "scans"])
+@pytest.mark.parametrize("name", [name for name in COSTLY_IMAGES if name != "scans"])
 def test_an_expensive_picture_is_refused(url, name):
-    content, reason = COSTLY[name]
+    content, reason = COSTLY_IMAGES[name]
     answer = posted(url, content)
     assert answer.status_code == 422
     assert reason in answer.json()["error"]

@@ -14,7 +14,14 @@ import psutil
 import pytest
 import yaml
 from tests.support import servers
-from tests.support.workplace import ANSWER, TERMINAL, Workplace, with_children, within, workplace
+from tests.support.prefect_project import (
+    ANSWER,
+    TERMINAL,
+    PrefectProject,
+    prefect_project,
+    with_children,
+    within,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -91,12 +98,12 @@ def lay_out(project: Path) -> None:
 @pytest.fixture(scope="module")
 def opened(project, tmp_path_factory):
     lay_out(project)
-    with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
+    with prefect_project(project, tmp_path_factory.mktemp("prefect")) as place:
         yield place
 
 
 @pytest.fixture
-def place(opened: Workplace):
+def place(opened: PrefectProject):
     """A project without trained models, with one worker for train-all and two for trainings."""
     fresh(opened.folder)
     opened.crew()
@@ -116,17 +123,17 @@ def fresh(folder: Path) -> None:
     (folder / "steps").write_text(str(STEPS))
 
 
-def counted(place: Workplace, key: str) -> list[tuple[str, float]]:
+def counted(place: PrefectProject, key: str) -> list[tuple[str, float]]:
     path = place.folder / "counted" / key
     lines = path.read_text().splitlines() if path.exists() else []
     return [(line.split()[0], float(line.split()[1])) for line in lines]
 
 
-def counting(place: Workplace, *keys: str) -> None:
+def counting(place: PrefectProject, *keys: str) -> None:
     within(300, lambda: all(len(counted(place, key)) > 2 for key in keys))
 
 
-def trainings_of(place: Workplace, parent: str) -> dict[str, list[dict]]:
+def trainings_of(place: PrefectProject, parent: str) -> dict[str, list[dict]]:
     """The runs dispatched by a train-all, by architecture, in order."""
     wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [parent]}}}
     wanted["sort"] = "EXPECTED_START_TIME_ASC"
@@ -136,14 +143,14 @@ def trainings_of(place: Workplace, parent: str) -> dict[str, list[dict]]:
     return found
 
 
-def states(place: Workplace, parent: str) -> dict[str, list[str]]:
+def states(place: PrefectProject, parent: str) -> dict[str, list[str]]:
     return {
         key: [run["state"]["type"] for run in runs]
         for key, runs in trainings_of(place, parent).items()
     }
 
 
-def engine(place: Workplace, run: str) -> psutil.Process:
+def engine(place: PrefectProject, run: str) -> psutil.Process:
     """The process of a flow run."""
     (found,) = [
         process
@@ -153,13 +160,13 @@ def engine(place: Workplace, run: str) -> psutil.Process:
     return found
 
 
-def one_at_a_time(place: Workplace, key: str) -> bool:
+def one_at_a_time(place: PrefectProject, key: str) -> bool:
     """Whether no two processes counted at the same time."""
     owners = [owner for owner, _ in counted(place, key)]
     return len(set(owners)) == 1 + sum(a != b for a, b in itertools.pairwise(owners))
 
 
-def nothing_runs(place: Workplace) -> None:
+def nothing_runs(place: PrefectProject) -> None:
     within(60, lambda: not place.running("counter.py"))
     wanted = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
     assert place.ask("flow_runs/filter", wanted) == []
@@ -325,7 +332,7 @@ def test_of_two_train_alls_the_second_waits(place):
 def test_trainings_survive_a_restart_of_the_prefect_server(project, tmp_path):
     port, home = servers.free_port(), tmp_path / "prefect"
     with servers.prefect_server(home, port=port) as api:
-        place = Workplace(Path(project), api, home)
+        place = PrefectProject(Path(project), api, home)
         place.python("flows.deploy")
         lay_out(place.folder)
         fresh(place.folder)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 from tests.conftest import ROOT
-from tests.support.workplace import within
+from tests.support.prefect_project import within
 
 PROMISED = 5
 """Seconds from the signal to the end."""

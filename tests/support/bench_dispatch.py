@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.support.workplace import TERMINAL, Workplace, workplace
+from tests.support.prefect_project import TERMINAL, PrefectProject, prefect_project
 
 from unveil.config.provenance import hardware
 
@@ -48,7 +48,7 @@ def small(content: dict, epochs: int) -> None:
     content["recipes"] = {"sample": recipe}
 
 
-def bare(place: Workplace) -> float:
+def bare(place: PrefectProject) -> float:
     """Train and evaluate each on one core; returns the sum of seconds divided by the cores."""
     cores: SimpleQueue[int] = SimpleQueue()
     for core in sorted(os.sched_getaffinity(0))[:CORES]:
@@ -71,7 +71,7 @@ def bare(place: Workplace) -> float:
         return sum(lanes.map(timed, KEYS)) / CORES
 
 
-def through_workers(place: Workplace) -> float:
+def through_workers(place: PrefectProject) -> float:
     """Train with train-all; returns the seconds from Running to its end."""
     identity = place.start()
     while place.state(identity) not in TERMINAL:
@@ -82,7 +82,7 @@ def through_workers(place: Workplace) -> float:
     return (ended - began).total_seconds()
 
 
-def measure(place: Workplace, epochs: int) -> tuple[float, float]:
+def measure(place: PrefectProject, epochs: int) -> tuple[float, float]:
     """Train both ways; returns the seconds of the bare trainings and of train-all."""
     place.edit(lambda content: small(content, epochs))
     alone = bare(place)
@@ -100,7 +100,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "clone" / "unveil"
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-        with workplace(folder, Path(name) / "prefect") as place:
+        with prefect_project(folder, Path(name) / "prefect") as place:
             del place.environment["PREFECT_WORKER_QUERY_SECONDS"]  # as users have it
             place.edit(lambda content: small(content, EPOCHS["short"]))
             place.done("unveil", "sample")

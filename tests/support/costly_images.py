@@ -5,7 +5,7 @@ import zlib
 
 from PIL import Image
 from tests.support.bundles import quarter
-from tests.support.hostile import chunk, encoded
+from tests.support.invalid_images import chunk, encoded
 
 SMALL = Image.fromarray(quarter(0))
 
@@ -95,7 +95,7 @@ def wide(width: int, height: int) -> bytes:
     return encoded(Image.fromarray(quarter(2, 64)).resize((width, height)), "JPEG")
 
 
-COSTLY = {
+COSTLY_IMAGES = {
     "scans": (scanned(2000, 600), "60. scans, more than 100"),
     "segments": (segmented(300_000), "more than 100000 segments"),
     "padding": (padded(1_000_000), "more than 100000 segments"),

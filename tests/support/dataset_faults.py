@@ -1,7 +1,7 @@
-"""Faults planted in an archive of drawn faces, each a function from members to members.
+"""Faults injected into an archive of drawn faces, each a function from members to members.
 
-`planted(source, target, darker, ...)` writes the archive with all of them. Members are the bytes
-of an archive's files by name, SAMPLE/SPLIT/CLASS/FILE; ``attributes.csv`` has the groups.
+`inject_faults(source, target, darker, ...)` writes the archive with all of them. Members are the
+bytes of an archive's files by name, SAMPLE/SPLIT/CLASS/FILE; ``attributes.csv`` has the groups.
 """
 
 import csv
@@ -14,15 +14,15 @@ import numpy as np
 from PIL import Image
 
 Members = dict[str, bytes]
-Plant = Callable[[Members], Members]
+Fault = Callable[[Members], Members]
 
 
-def planted(source: Path, target: Path, *plants: Plant) -> Path:
-    """Write ``source`` with faults planted in it, one after the other."""
+def inject_faults(source: Path, target: Path, *faults: Fault) -> Path:
+    """Write ``source`` with faults injected, one after the other."""
     with zipfile.ZipFile(source) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    for plant in plants:
-        members = plant(members)
+    for fault in faults:
+        members = fault(members)
     with zipfile.ZipFile(target, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)

@@ -6,14 +6,14 @@ import json
 from hypothesis import strategies as st
 from PIL import Image
 from tests.support.bundles import CLASSES, quarter
-from tests.support.hostile import HOSTILE, encoded
+from tests.support.invalid_images import INVALID_IMAGES, encoded
 
 INFER = "/v2/models/facial-emotion/infer"
 ROUTES = ("/v1/predict", "/v1/predict/batch", INFER, "/v1/feedback")
 SEEN = ("/", "/healthz", "/readyz", "/metrics", "/notice", "/v2", "/v2/health/ready", "/static/x")
 KINDS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 PICTURES = [encoded(Image.fromarray(quarter(1)), kind) for kind in KINDS]
-SMALL = [content for content, _ in HOSTILE.values() if len(content) < 100_000]
+SMALL = [content for content, _ in INVALID_IMAGES.values() if len(content) < 100_000]
 HEADS = [picture[:16] for picture in PICTURES] + [b"PK\3\4", b"%PDF-1.4", b"\x1f\x8b\x08", b"<svg"]
 TYPES = ("image/png", "image/jpeg", "image/*", "application/json", "text/plain", "", "multipart/x")
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")

@@ -1,4 +1,4 @@
-"""Where a face or its name is, found without any code of the product: every file, unwrapped."""
+"""Search of all files for a face or its name, unpacked, without any code of the product."""
 
 import base64
 import binascii
@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
 
-def hunt(root: Path, face: np.ndarray, name: str, *, skip: tuple[str, ...] = ()) -> list[str]:
+def files_containing(
+    root: Path, face: np.ndarray, name: str, *, skip: tuple[str, ...] = ()
+) -> list[str]:
     """Name all files below a folder that hold a face ``(h, w)``, or its name outside of git."""
     found = []
     for path in sorted(root.rglob("*")):

@@ -40,7 +40,7 @@ def animated() -> bytes:
     return encoded(Image.new("L", (48, 48)), "GIF", save_all=True, append_images=[white])
 
 
-HOSTILE = {
+INVALID_IMAGES = {
     "empty": (b"", "empty file"),
     "text": (b"hello, I am a jpg", "not an image"),
     "cut_jpeg": (encoded(Image.fromarray(RAMP), "JPEG")[:400], "damaged"),

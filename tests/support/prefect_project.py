@@ -21,7 +21,7 @@ ANSWER = 60
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-class Workplace:
+class PrefectProject:
     """Runs commands in ``folder``; ``api`` is the server's address."""
 
     def __init__(self, folder: Path, api: str, home: Path) -> None:
@@ -170,11 +170,11 @@ def within(seconds: float, true: Callable[[], bool], say: Callable[[], object] =
 
 
 @contextmanager
-def workplace(folder: Path, home: Path) -> Iterator[Workplace]:
+def prefect_project(folder: Path, home: Path) -> Iterator[PrefectProject]:
     """Yield a deployed project; stops its server, workers and their runs at the end."""
     home.mkdir(parents=True, exist_ok=True)
     with servers.prefect_server(home) as api:
-        place = Workplace(folder, api, home)
+        place = PrefectProject(folder, api, home)
         try:
             place.python("flows.deploy")
             yield place

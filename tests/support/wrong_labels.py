@@ -1,4 +1,4 @@
-"""Labels that are wrong on purpose: an archive with some faces in the folder of another class."""
+"""Wrong labels, made on purpose: an archive with some faces in the folder of another class."""
 
 import zipfile
 from pathlib import Path

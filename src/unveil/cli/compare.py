@@ -40,10 +40,10 @@ def compare(
     from unveil.common import missing_files
     from unveil.common.paths import MODELS
     from unveil.config import params
-    from unveil.evaluation import comparison as compares
+    from unveil.evaluation import model_comparison
 
-    ranked = compares.compare(params.load())
-    print(compares.table(ranked))
+    ranked = model_comparison.compare(params.load())
+    print(model_comparison.table(ranked))
     for key in ranked["missing"]:
         if message := missing_files.restore_hint(MODELS / key / "model.keras"):
             print(f"{key} is not compared: {message}", file=sys.stderr)

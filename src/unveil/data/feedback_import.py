@@ -19,9 +19,9 @@ from unveil.common.errors import UserError, unknown_choice
 from unveil.common.files import atomic_write, sha256
 from unveil.config.provenance import dvc_hash
 from unveil.data import archive as archives
-from unveil.data import feedback
+from unveil.data import feedback_store
 from unveil.data.archive import Layout
-from unveil.data.feedback import PICTURES, FeedbackEntry
+from unveil.data.feedback_store import PICTURES, FeedbackEntry
 from unveil.data.ingest import zip_entry
 
 KEPT = re.compile("feedback-([0-9a-f]{64})")
@@ -57,7 +57,7 @@ def add_feedback(source: Path, folder: Path, target: Path, layout: Layout) -> di
 
 
 def _faces(folder: Path, layout: Layout) -> Iterator[tuple[str, Path]]:
-    for answer in feedback.read(folder):
+    for answer in feedback_store.read(folder):
         path = folder / PICTURES / f"{answer.picture}.png"
         # The file of a withdrawn picture has been removed.
         if answer.picture is not None and path.is_file():
@@ -67,7 +67,7 @@ def _faces(folder: Path, layout: Layout) -> Iterator[tuple[str, Path]]:
 def _member(answer: FeedbackEntry, path: Path, layout: Layout) -> str:
     if answer.emotion not in layout.classes:
         raise unknown_choice(
-            f"emotion in {path.parents[1] / feedback.LINES}:", answer.emotion, layout.classes
+            f"emotion in {path.parents[1] / feedback_store.LINES}:", answer.emotion, layout.classes
         )
     if sha256(path) != answer.picture:
         raise UserError(f"{path} was changed: its sha256 differs from its name; remove it")

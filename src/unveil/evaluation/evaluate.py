@@ -20,7 +20,7 @@ from unveil.common.paths import PACKED, TrainingPaths, pipeline_paths
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.data import dataset
-from unveil.evaluation import charts, predictions, sections
+from unveil.evaluation import charts, predictions, report_sections
 from unveil.evaluation.predictions import Predictions, Probabilities
 from unveil.rendering import plots
 from unveil.training import train
@@ -49,15 +49,17 @@ def evaluate(key: str, params: Params, place: TrainingPaths | None = None) -> di
         "recipe": params.recipe,
         "model_digest": sha256(path),
         "test_digest": sha256(PACKED / "test.npz"),
-        **report_sections(key, answers, params),
-        "flip_averaged": sections.flip_averaged(test, Predictions(test.truth, mirrored)),
+        **prediction_sections(key, answers, params),
+        "flip_averaged": report_sections.flip_averaged(test, Predictions(test.truth, mirrored)),
         **cost(network, history, size=path.stat().st_size),
     }
     _write(place.report, metrics, predictions.table(test, params.classes), history)
     return metrics
 
 
-def report_sections(key: str, answers: dict[str, Predictions], params: Params) -> dict[str, Any]:
+def prediction_sections(
+    key: str, answers: dict[str, Predictions], params: Params
+) -> dict[str, Any]:
     """Return the sections of a report that depend on the predictions for the packed splits."""
     train, test = (dataset.load_metadata(name) for name in ("train", "test"))
     count, seed = params.schedules[key].train_images, params.training.seed
@@ -65,17 +67,17 @@ def report_sections(key: str, answers: dict[str, Predictions], params: Params) -
         dataset.stratified_indices(answers["train"].truth, count, seed=seed)
     )
     return {
-        **{name: sections.scores(answers[name], params.classes) for name in SPLITS},
-        "calibration": sections.calibration_section(
+        **{name: report_sections.scores(answers[name], params.classes) for name in SPLITS},
+        "calibration": report_sections.calibration_section(
             answers["validation"],
             answers["test"],
             params.decision.target_risk,
             params.decision.never_below,
         ),
-        "slices": sections.slice_section(answers["test"], test, train, params),
+        "slices": report_sections.slice_section(answers["test"], test, train, params),
         "overfitting": {
-            "gap": sections.generalization_gap(learned, answers["validation"]),
-            "twins": sections.near_twin_section(
+            "gap": report_sections.generalization_gap(learned, answers["validation"]),
+            "twins": report_sections.near_twin_section(
                 answers["test"], test, min_images=params.slices.min_images
             ),
         },

@@ -18,8 +18,8 @@ from unveil.common.errors import UserError, mask_secrets, unknown_choice
 from unveil.common.files import write_json
 from unveil.common.paths import MODELS, PROMOTION, PROMOTIONS
 from unveil.config.params import Params
-from unveil.evaluation.comparison import read_comparison
 from unveil.evaluation.evaluate import probabilities
+from unveil.evaluation.model_comparison import read_comparison
 from unveil.promotion import checks as gate
 from unveil.promotion import release
 from unveil.promotion.challenger import Challenge, Check

@@ -22,10 +22,10 @@ from unveil.config.schema import TWIN
 from unveil.evaluation.slices import LOOKS
 from unveil.quality import datasheet
 from unveil.registry import Version
-from unveil.reporting.facts import is_synthetic, read_optional
+from unveil.reporting.report_data import is_synthetic, read_optional
 from unveil.reporting.wording import number, percent, words
 
-Facts = dict[str, Any]
+CardData = dict[str, Any]
 
 
 def make(params: Params) -> Version:
@@ -58,12 +58,12 @@ def render(version: Version, params: Params) -> str:
         "words": words,
         "cell": markdown_cell,
     }
-    facts = _facts(version, params)
-    head = yaml.safe_dump(_metadata(facts), sort_keys=False, allow_unicode=True)
-    return f"---\n{head}---\n\n{environment.get_template('model_card.md').render(facts)}"
+    data = _card_data(version, params)
+    head = yaml.safe_dump(_metadata(data), sort_keys=False, allow_unicode=True)
+    return f"---\n{head}---\n\n{environment.get_template('model_card.md').render(data)}"
 
 
-def _facts(version: Version, params: Params) -> Facts:
+def _card_data(version: Version, params: Params) -> CardData:
     key = version.architecture
     report, run = _report_and_run(version)
     slices = report.get("slices", {})
@@ -93,7 +93,7 @@ def _facts(version: Version, params: Params) -> Facts:
     }
 
 
-def _report_and_run(version: Version) -> tuple[Facts, Facts]:
+def _report_and_run(version: Version) -> tuple[CardData, CardData]:
     """Return report and ``run.json`` of a version; ``UserError`` if it was trained elsewhere."""
     folder = MODELS / version.architecture
     if not folder.exists() or registry.training_origin(folder) != version.origin:
@@ -111,8 +111,8 @@ def _report_and_run(version: Version) -> tuple[Facts, Facts]:
     return report, read_json(folder / "run.json", made_by=f"unveil train {version.architecture}")
 
 
-def _metadata(facts: Facts) -> Facts:
-    test, provenance = facts["report"]["test"], facts["provenance"]
+def _metadata(data: CardData) -> CardData:
+    test, provenance = data["report"]["test"], data["provenance"]
     licence = str(provenance["licence"] or "not stated")
     measured = {
         "macro-F1": ("f1", test["macro_f1"], {"average": "macro"}),
@@ -126,15 +126,15 @@ def _metadata(facts: Facts) -> Facts:
     title = str(provenance["title"] or "not stated")
     dataset = {"type": "image", "name": title, "split": "test"}
     return {
-        "license": "apache-2.0" if facts["synthetic"] else "other",
-        **({} if facts["synthetic"] else {"license_name": licence}),
+        "license": "apache-2.0" if data["synthetic"] else "other",
+        **({} if data["synthetic"] else {"license_name": licence}),
         "library_name": "keras",
         "pipeline_tag": "image-classification",
-        "tags": ["apparent-expression", "faces", *(["synthetic"] if facts["synthetic"] else [])],
+        "tags": ["apparent-expression", "faces", *(["synthetic"] if data["synthetic"] else [])],
         "metrics": ["f1", "accuracy"],
         "model-index": [
             {
-                "name": f"{registry.NAME} version {facts['version'].number}",
+                "name": f"{registry.NAME} version {data['version'].number}",
                 "results": [
                     {
                         "task": {"type": "image-classification", "name": "apparent expression"},

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from unveil.common.paths import REPORT
 from unveil.config.params import Params
-from unveil.evaluation.comparison import read_comparison
+from unveil.evaluation.model_comparison import read_comparison
 from unveil.rendering import html
-from unveil.reporting import facts
+from unveil.reporting import report_data
 from unveil.reporting.wording import counted, inline_html, number, percent, words
 
 TEMPLATE = Path(__file__).parent / "report.html"
@@ -20,5 +20,5 @@ TEMPLATE = Path(__file__).parent / "report.html"
 def make(params: Params) -> Path:
     """Write the report; return its path."""
     filters = {one.__name__: one for one in (counted, inline_html, number, percent, words)}
-    html.write(REPORT, TEMPLATE, facts.collect(read_comparison(), params), filters)
+    html.write(REPORT, TEMPLATE, report_data.collect(read_comparison(), params), filters)
     return REPORT

@@ -11,8 +11,7 @@ from unveil.common.files import read_json, read_parquet
 from unveil.common.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VALIDATION
 from unveil.config.params import Params
 from unveil.data import synthetic
-from unveil.evaluation import comparison as compare
-from unveil.evaluation import paired_comparison
+from unveil.evaluation import model_comparison, paired_comparison
 
 TITLES = {
     "curves": "Learning curves",
@@ -23,10 +22,10 @@ TITLES = {
     "faithfulness": "Faithfulness of the saliency maps",
 }
 
-Facts = dict[str, Any]
+ReportData = dict[str, Any]
 
 
-def collect(comparison: Facts, params: Params) -> Facts:
+def collect(comparison: ReportData, params: Params) -> ReportData:
     """Collect all values of the report."""
     reports = [comparison["reports"][key] for key in comparison["ranking"]]
     runs = {report["architecture"]: _training_run(report["architecture"]) for report in reports}
@@ -35,7 +34,7 @@ def collect(comparison: Facts, params: Params) -> Facts:
         "time": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "synthetic": is_synthetic(),
         "classes": params.classes,
-        "verdict": compare.verdict(comparison),
+        "verdict": model_comparison.verdict(comparison),
         "missing": comparison["missing"],
         "leaderboard": _leaderboard(reports, params.classes),
         "decision": read_optional(PROMOTION, made_by="unveil promote"),
@@ -45,10 +44,10 @@ def collect(comparison: Facts, params: Params) -> Facts:
     }
 
 
-def read_optional(path: Path, *, made_by: str) -> Facts:
+def read_optional(path: Path, *, made_by: str) -> ReportData:
     """Read a JSON artifact; ``{}`` if it is missing, ``UserError`` if git or DVC tracks it."""
     missing_files.refuse_missing(path)
-    return cast(Facts, read_json(path, made_by=made_by)) if path.exists() else {}
+    return cast(ReportData, read_json(path, made_by=made_by)) if path.exists() else {}
 
 
 def is_synthetic() -> bool:
@@ -61,7 +60,7 @@ def is_synthetic() -> bool:
     )
 
 
-def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
+def _leaderboard(reports: list[ReportData], classes: tuple[str, ...]) -> list[ReportData]:
     scores: list[dict[str, float]] = [report["test"]["macro_f1"] for report in reports]
     low, high = min(one["low"] for one in scores), max(one["high"] for one in scores)
 
@@ -83,7 +82,7 @@ def _leaderboard(reports: list[Facts], classes: tuple[str, ...]) -> list[Facts]:
     ]
 
 
-def _data(report: Facts) -> Facts:
+def _data(report: ReportData) -> ReportData:
     verdict = read_optional(VALIDATION, made_by="unveil validate")
     splits = {
         name: {key: int(one["images"]) for key, one in report[name]["classes"].items()}
@@ -92,7 +91,7 @@ def _data(report: Facts) -> Facts:
     return {"splits": splits, "passed": verdict.get("passed"), "rules": verdict.get("rules", [])}
 
 
-def _architecture(report: Facts, runs: Mapping[str, Facts]) -> Facts:
+def _architecture(report: ReportData, runs: Mapping[str, ReportData]) -> ReportData:
     key = report["architecture"]
     explanation = read_optional(
         EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}"
@@ -111,7 +110,7 @@ def _architecture(report: Facts, runs: Mapping[str, Facts]) -> Facts:
     }
 
 
-def _calibration(section: Facts) -> Facts:
+def _calibration(section: ReportData) -> ReportData:
     """Return the calibration settings, and the measures before and after temperature scaling."""
     if not section:
         return {}
@@ -125,7 +124,7 @@ def _calibration(section: Facts) -> Facts:
     }
 
 
-def _pictures(folder: Path) -> Iterator[Facts]:
+def _pictures(folder: Path) -> Iterator[ReportData]:
     order = list(TITLES)
     paths = sorted(
         folder.glob("*.png"),
@@ -140,11 +139,11 @@ def _pictures(folder: Path) -> Iterator[Facts]:
         }
 
 
-def _training_run(key: str) -> Facts:
+def _training_run(key: str) -> ReportData:
     return read_optional(MODELS / key / "run.json", made_by=f"unveil train {key}")
 
 
-def _lineage(runs: Mapping[str, Facts], best: str) -> Facts:
+def _lineage(runs: Mapping[str, ReportData], best: str) -> ReportData:
     """Return code, machine and data of each training; values that all share are listed once."""
     lineages = {key: dict(_training_lineage(one)) for key, one in runs.items()}
     common = {
@@ -159,7 +158,7 @@ def _lineage(runs: Mapping[str, Facts], best: str) -> Facts:
     return {"common": common, "own": own}
 
 
-def _training_lineage(run: Facts) -> Iterator[tuple[str, str]]:
+def _training_lineage(run: ReportData) -> Iterator[tuple[str, str]]:
     tags = {name: value for name, value in run.get("tags", {}).items() if name[:6] != "mlflow"}
     yield from ((name, value) for name, value in tags.items() if name != "architecture")
     yield from ((f"{one['path']} md5", one["md5"]) for one in run.get("data", {}).values())

@@ -17,8 +17,8 @@ from starlette.staticfiles import StaticFiles
 from unveil.data.decoding import UnreadableImage
 from unveil.inference import model_choice
 from unveil.inference.decision import effective_threshold
-from unveil.serving import audit, device, feedback, inference, privacy_notice, stream
-from unveil.serving.admission import QueueFull
+from unveil.serving import device, feedback, inference, privacy_notice, request_audit, stream
+from unveil.serving.admission_queue import QueueFull
 from unveil.serving.batching import ModelFailed
 from unveil.serving.decoder_pool import DecodingFailed
 from unveil.serving.prediction_pipeline import PictureResult
@@ -199,14 +199,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.model_slot.close()
         await asyncio.to_thread(state.pipeline.batcher.close)
         await asyncio.to_thread(state.pipeline.pool.close)
-        audit.try_record(state.settings.audit, "stop", answered=state.metrics.tally())
+        request_audit.try_record(state.settings.audit, "stop", answered=state.metrics.tally())
 
 
 async def _record_counts(state: State) -> None:
     while True:
         await asyncio.sleep(MINUTE)
         if counted := state.metrics.tally():
-            audit.try_record(state.settings.audit, "minute", answered=counted)
+            request_audit.try_record(state.settings.audit, "minute", answered=counted)
 
 
 def _refusals(app: FastAPI) -> None:

@@ -1,8 +1,8 @@
 """User feedback about answers: disabled unless the operator names a folder.
 
 Takes a label and, with consent and if the operator allows it, a picture. Stores entries and gray
-faces (`unveil.data.feedback`). The face is cropped as the model sees it; the picture itself is
-discarded.
+faces (`unveil.data.feedback_store`). The face is cropped as the model sees it; the picture itself
+is discarded.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from unveil.common.errors import UserError
-from unveil.data.feedback import FeedbackEntry, FeedbackFull, encode_png
+from unveil.data.feedback_store import FeedbackEntry, FeedbackFull, encode_png
 from unveil.serving.model_slot import digest
 from unveil.serving.refusal import Refused, error_responses
 from unveil.serving.schemas import Encoded, base64_bytes, json_body, request_body

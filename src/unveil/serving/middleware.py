@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unveil.common.errors import UserError
 from unveil.serving import tokens
-from unveil.serving.admission import AdmissionQueue
+from unveil.serving.admission_queue import AdmissionQueue
 from unveil.serving.refusal import Refused, error_response
 from unveil.serving.state import State
 

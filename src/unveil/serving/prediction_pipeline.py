@@ -15,7 +15,7 @@ from unveil.inference.bundle import MAX_BATCH, Bundle
 from unveil.inference.decision import Answer, answer
 from unveil.inference.face_detector import FACE_SIDE
 from unveil.inference.face_detector import Detection as DetectedFace
-from unveil.serving.admission import AdmissionQueue
+from unveil.serving.admission_queue import AdmissionQueue
 from unveil.serving.batching import Batcher
 from unveil.serving.decoder_pool import DecoderPool, DecodingFailed
 from unveil.serving.decoder_worker import Box, DecodeOptions, FoundFaces, find_faces

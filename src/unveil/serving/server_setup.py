@@ -7,11 +7,11 @@ from pathlib import Path
 
 from unveil.common.paths import BUNDLE
 from unveil.data.decoding import Limits
-from unveil.data.feedback import FeedbackFolder
+from unveil.data.feedback_store import FeedbackFolder
 from unveil.inference import model_choice
 from unveil.inference.face_detector import YUNET, detector
-from unveil.serving import audit
-from unveil.serving.admission import AdmissionQueue
+from unveil.serving import request_audit
+from unveil.serving.admission_queue import AdmissionQueue
 from unveil.serving.batching import Batcher
 from unveil.serving.declared_purpose import Purpose
 from unveil.serving.decoder_pool import DecoderPool
@@ -34,11 +34,11 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
 
     def report(outcome: str, message: str) -> None:
         metrics.bundle(outcome)
-        audit.try_record(settings.audit, f"bundle_{outcome}", said=message)
+        request_audit.try_record(settings.audit, f"bundle_{outcome}", said=message)
         if outcome != "taken":
             print(f"unveil: bundle {outcome}: {message}", file=sys.stderr, flush=True)
 
-    audit.record(settings.audit, "start", **asdict(purpose))
+    request_audit.record(settings.audit, "start", **asdict(purpose))
     slot = ModelSlot(_folder(settings), settings.keep, report, settings.precision)
     print(f"unveil: {model_choice.summary(slot.bundle)}", file=sys.stderr, flush=True)
     monitor = DriftMonitor(slot, settings.watched)
@@ -86,7 +86,7 @@ def _feedback(settings: Settings) -> FeedbackFolder | None:
         return None
     content = "labels, and faces with consent" if settings.feedback_pictures else "labels"
     folder = FeedbackFolder(settings.feedback, settings.feedback_most)
-    audit.record(settings.audit, "feedback", said=content)
+    request_audit.record(settings.audit, "feedback", said=content)
     return folder
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastapi import Request, WebSocket
 
-from unveil.data.feedback import FeedbackFolder
+from unveil.data.feedback_store import FeedbackFolder
 from unveil.serving.declared_purpose import Purpose
 from unveil.serving.model_slot import ModelSlot
 from unveil.serving.prediction_pipeline import Pipeline

@@ -19,7 +19,7 @@ from typing import Any
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from unveil.data.decoding import UnreadableImage
-from unveil.serving.admission import QueueFull
+from unveil.serving.admission_queue import QueueFull
 from unveil.serving.batching import ModelFailed
 from unveil.serving.decoder_pool import DecodingFailed
 from unveil.serving.middleware import TOKEN_CHECK

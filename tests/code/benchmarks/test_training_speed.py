@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests.support.training import toy
 
-from unveil.benchmarks.training import project, report, turns
+from unveil.benchmarks.training import alternating_runs, report, temporary_project
 from unveil.common.errors import UserError
 from unveil.config import params
 from unveil.config.schema import STILL, Augmentation
@@ -18,7 +18,7 @@ from unveil.data import dataset as packs
 def test_the_project_has_synthetic_faces_packed_and_as_pictures(place, tmp_path):
     folder = tmp_path / "made"
     folder.mkdir()
-    project.make(folder, images=40, recipe="full", drawn=True)
+    temporary_project.make(folder, images=40, recipe="full", drawn=True)
     loaded = params.load(folder / "params.yaml")
     assert loaded.recipe == "full"
     assert params.load().recipe == "sample"
@@ -36,9 +36,9 @@ def test_the_project_has_synthetic_faces_packed_and_as_pictures(place, tmp_path)
 def test_the_project_can_use_packed_faces(packed, tmp_path, monkeypatch):
     folder = tmp_path / "made"
     folder.mkdir()
-    monkeypatch.setattr(project, "validation_count", lambda images: images)
-    project.make(folder, images=20, recipe="", drawn=False)
-    grown = project.repeat(folder, 3)
+    monkeypatch.setattr(temporary_project, "validation_count", lambda images: images)
+    temporary_project.make(folder, images=20, recipe="", drawn=False)
+    grown = temporary_project.repeat(folder, 3)
     here, there = (packs.load("train", one / "data/03_packed") for one in (folder, grown))
     assert (len(here), len(there)) == (20, 60)
     assert np.array_equal(there.images, np.concatenate([here.images] * 3))
@@ -51,7 +51,7 @@ def test_requesting_more_faces_than_are_packed_is_refused(packed, tmp_path):
     folder = tmp_path / "made"
     folder.mkdir()
     with pytest.raises(UserError, match=message):
-        project.make(folder, images=here + 1, recipe="", drawn=False)
+        temporary_project.make(folder, images=here + 1, recipe="", drawn=False)
 
 
 def test_the_baseline_has_an_augmentation_layer_for_each_amount():
@@ -68,36 +68,39 @@ def test_float_operations_of_a_graph_are_counted():
     import keras
     import tensorflow as tf
 
-    from unveil.benchmarks.training import peak
+    from unveil.benchmarks.training import peak_flops
 
     square = tf.TensorSpec((10, 10))
-    assert peak.operations(lambda one: tf.matmul(one, one), square) == 2 * 10**3
+    assert peak_flops.operations(lambda one: tf.matmul(one, one), square) == 2 * 10**3
     network = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3, padding="same", use_bias=False)]
     )
-    assert peak.operations(network, tf.TensorSpec((2, 8, 8, 3))) == 2 * 2 * 64 * 27 * 5
-    assert peak.measure_peak(side=64, repeats=2) > 1e6
+    assert peak_flops.operations(network, tf.TensorSpec((2, 8, 8, 3))) == 2 * 2 * 64 * 27 * 5
+    assert peak_flops.measure_peak(side=64, repeats=2) > 1e6
 
 
 def test_the_fastest_epoch_counts():
     rows = [{"seconds": 2.0, "cpu": 1.0}, {"seconds": 1.0, "cpu": 3.0}]
-    assert turns.fastest(rows)["cpu"] == 3.0
+    assert alternating_runs.fastest(rows)["cpu"] == 3.0
 
 
 def test_a_failed_variant_is_named_with_its_last_line_of_output(place):
-    with turns.start_variants(place, ["baseline"]) as variants, pytest.raises(UserError) as ended:
+    with (
+        alternating_runs.start_variants(place, ["baseline"]) as variants,
+        pytest.raises(UserError) as ended,
+    ):
         variants["baseline"].start("cnn3_gray", epochs=1)
     assert "training variant 'baseline' failed: " in str(ended.value)
     assert "pictures/train" in str(ended.value)
 
 
 def test_a_variant_builds_its_network_in_the_requested_precision(packed):
-    from unveil.benchmarks.training import own
+    from unveil.benchmarks.training import variants
     from unveil.training.loop import TrainingLoop
 
     loaded = toy("cnn3_gray")
     for precision in ("bfloat16", "float32"):
-        with own._training_loop(
+        with variants._training_loop(
             TrainingLoop, "cnn3_gray", loaded, lambda row: None, precision
         ) as loop:
             assert loop.network.get_layer("block1_conv1").compute_dtype == precision

@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.support.prefect_project import within
 from tests.support.servers import free_port
-from tests.support.workplace import within
 
 from unveil.cli import exit_codes
 from unveil.common import locks

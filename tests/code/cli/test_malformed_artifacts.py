@@ -10,9 +10,9 @@ from flows.report import report
 from unveil.common.errors import UserError
 from unveil.common.files import write_json
 from unveil.common.paths import COMPARISON, PROMOTION, TrainingPaths
-from unveil.evaluation.comparison import read_comparison
+from unveil.evaluation.model_comparison import read_comparison
 from unveil.experiments import seeds
-from unveil.reporting import facts
+from unveil.reporting import report_data
 
 RANKINGS = [[], None, "cnn3", {"cnn3": 1}, [["cnn3"]], ["absent"], 7]
 
@@ -51,7 +51,7 @@ def test_a_comparison_is_read_as_it_was_written():
 def test_a_missing_key_of_an_optional_file_is_named(place):
     write_json(PROMOTION, {"act": "refused"})
     with pytest.raises(UserError, match=r"promotion.json has no 'candidate'; run `unveil promote`"):
-        facts.read_optional(PROMOTION, made_by="unveil promote")["candidate"]
+        report_data.read_optional(PROMOTION, made_by="unveil promote")["candidate"]
     write_json(place / "report/metrics.json", {"epochs": 1})
     paths = TrainingPaths(place / "model", place / "report", place / "checkpoints")
     with pytest.raises(UserError, match=r"metrics.json has no 'model_digest'; run `unveil"):

@@ -18,7 +18,7 @@ from unveil.common import locks
 from unveil.common.errors import UserError
 from unveil.common.files import atomic_write
 from unveil.data import corrections
-from unveil.data.feedback import FeedbackEntry, FeedbackFolder, FeedbackFull
+from unveil.data.feedback_store import FeedbackEntry, FeedbackFolder, FeedbackFull
 from unveil.serving import tokens
 
 SPAWN = multiprocessing.get_context("spawn")

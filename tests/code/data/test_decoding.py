@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from tests.support.hostile import HOSTILE, RAMP, encoded
+from tests.support.invalid_images import INVALID_IMAGES, RAMP, encoded
 
 from unveil.data.decoding import Limits, UnreadableImage, decode, resize
 
@@ -46,7 +46,7 @@ def test_exif_rotation_is_applied():
     assert np.array_equal(turned, RAMP[::-1, ::-1])
 
 
-@pytest.mark.parametrize(("content", "reason"), HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(("content", "reason"), INVALID_IMAGES.values(), ids=INVALID_IMAGES)
 def test_refused_images_have_a_reason(content, reason):
     with pytest.raises(UnreadableImage, match=reason):
         decode(content)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support import planted
+from tests.support.dataset_faults import inject_faults, twins_across_splits
 from typer.testing import CliRunner
 
 from unveil.cli import app
@@ -25,9 +25,9 @@ KEPT = ["sha256", "split", "label", "glasses", "lighting"]
 def listed(place: Path) -> pd.DataFrame:
     """A folder with an archive in which the train copies of eight test faces are in quarantine."""
     synthetic.draw_dataset(Path("drawn.zip"), counts=COUNTS, seed=0)
-    planted.planted(Path("drawn.zip"), Path("planted.zip"), planted.twins_across_splits)
+    inject_faults(Path("drawn.zip"), Path("faulty.zip"), twins_across_splits)
     ARCHIVE.parent.mkdir(parents=True)
-    Path("planted.zip").rename(ARCHIVE)
+    Path("faulty.zip").rename(ARCHIVE)
     faces = manifest.make(ARCHIVE, params.load())
     return faces[faces["quarantine"] == ""]
 

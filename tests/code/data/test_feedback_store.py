@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tests.support.bundles import made, quarter
-from tests.support.hostile import encoded
+from tests.support.invalid_images import encoded
 from tests.support.scenes import drawn, scene
 from tests.support.servers import unveil_server
 from typer.testing import CliRunner
@@ -25,8 +25,8 @@ from unveil.common.errors import UserError
 from unveil.common.paths import ARCHIVE, JOURNAL
 from unveil.config import params
 from unveil.data import feedback_import, ingest, manifest, synthetic
-from unveil.data.feedback import FeedbackEntry, FeedbackFolder, FeedbackFull, read
-from unveil.data.feedback import encode_png as kept_as
+from unveil.data.feedback_store import FeedbackEntry, FeedbackFolder, FeedbackFull, read
+from unveil.data.feedback_store import encode_png as kept_as
 from unveil.privacy import search
 from unveil.serving.settings import Settings, checked
 

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 from tests.support.bundles import quarter
-from tests.support.costly import (
-    COSTLY,
+from tests.support.costly_images import (
+    COSTLY_IMAGES,
     SMALL,
     commented_gif,
     noted_jpeg,
@@ -17,7 +17,7 @@ from tests.support.costly import (
     segmented,
     tagged,
 )
-from tests.support.hostile import HOSTILE, encoded
+from tests.support.invalid_images import INVALID_IMAGES, encoded
 
 from unveil.data.decoding import FORMATS, Limits, UnreadableImage, decode, inspect
 from unveil.data.image_limits import PartCounts, count_parts
@@ -27,9 +27,9 @@ MOST = 1000
 
 
 @pytest.mark.fault("pictures that are small as files and ask for much work")
-@pytest.mark.parametrize("name", COSTLY)
+@pytest.mark.parametrize("name", COSTLY_IMAGES)
 def test_expensive_pictures_are_refused_at_once_with_a_reason(name):
-    content, reason = COSTLY[name]
+    content, reason = COSTLY_IMAGES[name]
     began = time.process_time()
     with pytest.raises(UnreadableImage, match=reason):
         decode(content)
@@ -98,13 +98,15 @@ def test_tags_are_counted_as_parts_and_texts_are_limited():
     assert np.array_equal(decode(noted_png(3)).pixels, quarter(0))
 
 
-@pytest.mark.parametrize("name", [name for name in HOSTILE if len(HOSTILE[name][0]) < 100_000])
+@pytest.mark.parametrize(
+    "name", [name for name in INVALID_IMAGES if len(INVALID_IMAGES[name][0]) < 100_000]
+)
 def test_counting_damaged_files_raises_nothing(name):
-    content = HOSTILE[name][0]
+    content = INVALID_IMAGES[name][0]
     for cut in range(0, len(content), 7):
         assert count_parts(content[:cut], MOST).parts <= MOST + 1
 
 
 def test_an_expensive_picture_is_ingested_as_unreadable():
     with pytest.raises(UnreadableImage, match="segments"):
-        strip_metadata(COSTLY["segments"][0])
+        strip_metadata(COSTLY_IMAGES["segments"][0])

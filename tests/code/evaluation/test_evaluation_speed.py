@@ -14,7 +14,7 @@ from tests.conftest import rows
 from unveil.common.files import sha256, write_json
 from unveil.common.paths import MODELS, PACKED, REPORTS
 from unveil.config import params
-from unveil.evaluation import comparison, evaluate, predictions
+from unveil.evaluation import evaluate, model_comparison, predictions
 from unveil.evaluation.predictions import Predictions
 
 COUNTS = {"train": 20_181, "validation": 1_287, "test": 1_283}
@@ -57,7 +57,7 @@ def test_a_report_takes_under_a_minute_and_a_comparison_under_ten_seconds(place)
     loaded = params.load()
     answers = {name: answered(name, count) for name, count in COUNTS.items()}
     with within(60, "everything about one network beyond inference"):
-        metrics = evaluate.report_sections("cnn3", answers, loaded)
+        metrics = evaluate.prediction_sections("cnn3", answers, loaded)
         metrics |= {"architecture": "cnn3", "recipe": "full"}
         table = predictions.table(answers["test"], loaded.classes)
         evaluate._write(REPORTS / "cnn3", metrics, table, HISTORY)
@@ -72,7 +72,7 @@ def test_a_report_takes_under_a_minute_and_a_comparison_under_ten_seconds(place)
         report = metrics | digests | costs | {"architecture": key}
         write_json(REPORTS / key / "metrics.json", report)
     with within(10, "eight networks compared"):
-        result = comparison.compare(
+        result = model_comparison.compare(
             replace(loaded, architectures={key: loaded.architectures[key] for key in KEYS})
         )
     assert len(result["ranking"]) == len(KEYS)

@@ -15,7 +15,7 @@ from unveil.common.paths import COMPARISON, LEADERBOARD, MODELS, PACKED, REPORTS
 from unveil.common.types import SPLITS
 from unveil.config import params
 from unveil.evaluation import predictions
-from unveil.evaluation.comparison import compare
+from unveil.evaluation.model_comparison import compare
 from unveil.evaluation.predictions import Predictions
 from unveil.promotion import promote
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import ROOT
-from tests.support.flips import flip_labels
+from tests.support.wrong_labels import flip_labels
 
 from unveil.common.errors import UserError
 from unveil.common.files import sha256

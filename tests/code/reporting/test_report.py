@@ -13,8 +13,7 @@ from unveil.common.errors import UserError
 from unveil.common.files import sha256, write_json
 from unveil.common.paths import EXPLANATIONS, MODELS, PACKED, PROMOTION, REPORT, REPORTS, VALIDATION
 from unveil.config import params
-from unveil.evaluation import comparison, predictions
-from unveil.evaluation import sections as assessment
+from unveil.evaluation import model_comparison, predictions, report_sections
 from unveil.evaluation.predictions import Predictions
 from unveil.rendering import plots
 from unveil.reporting import report
@@ -37,10 +36,10 @@ def sections(answers: Predictions, loaded: params.Params) -> dict:
     draws = np.random.default_rng(0).random((3, count))
     rows = pd.DataFrame(dict(zip(("brightness", "contrast", "sharpness"), draws, strict=True)))
     rows = rows.assign(glasses=np.where(np.arange(count) < 20, "<yes>", "no"))
-    gap = assessment.generalization_gap(answers, answers)
+    gap = report_sections.generalization_gap(answers, answers)
     return {
-        "calibration": assessment.calibration_section(answers, answers, 0.1),
-        "slices": assessment.slice_section(answers, rows, rows, loaded),
+        "calibration": report_sections.calibration_section(answers, answers, 0.1),
+        "slices": report_sections.slice_section(answers, rows, rows, loaded),
         "overfitting": {"gap": gap},
     }
 
@@ -51,7 +50,7 @@ def evaluated(key: str, loaded: params.Params) -> None:
     for path in (folder, model.parent):
         path.mkdir(parents=True)
     model.write_text(key)
-    split = assessment.scores(answers, classes)
+    split = report_sections.scores(answers, classes)
     cost = {"parameters": 94436, "bytes": 420000, "epochs": 7, "seconds_per_epoch": 4.5}
     digests = {"model_digest": sha256(model), "test_digest": sha256(PACKED / "test.npz")}
     named = {"architecture": key, "recipe": "sample", "seconds": 40.1}
@@ -76,7 +75,7 @@ def compared(packed) -> params.Params:
     loaded = params.load()
     for key in WRONG:
         evaluated(key, loaded)
-    comparison.compare(loaded)
+    model_comparison.compare(loaded)
     return loaded
 
 

@@ -19,8 +19,8 @@ from tests.support.bundles import quarter as bright
 
 from unveil.common.errors import UserError
 from unveil.inference.bundle_files import FILES
-from unveil.serving import audit, privacy_notice, tokens
-from unveil.serving.admission import AdmissionQueue, QueueFull
+from unveil.serving import privacy_notice, request_audit, tokens
+from unveil.serving.admission_queue import AdmissionQueue, QueueFull
 from unveil.serving.batching import Batcher, ModelFailed
 from unveil.serving.declared_purpose import Purpose, declared
 from unveil.serving.model_slot import ModelSlot, load_tested
@@ -229,8 +229,8 @@ def test_idle_time_does_not_count_as_processing_time():
 
 def test_the_audit_log_is_appended_and_private(tmp_path):
     log = tmp_path / "new/audit.jsonl"
-    audit.record(log, "start", text="a purpose", exception=None)
-    audit.record(log, "minute", answered={"happy": 3})
+    request_audit.record(log, "start", text="a purpose", exception=None)
+    request_audit.record(log, "minute", answered={"happy": 3})
     first, second = map(json.loads, log.read_text().splitlines())
     assert (first["event"], first["text"]) == ("start", "a purpose")
     assert second["answered"] == {"happy": 3}
@@ -241,8 +241,8 @@ def test_an_audit_log_that_cannot_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
     log = tmp_path / "file/audit.jsonl"
     with pytest.raises(UserError, match="cannot be written"):
-        audit.record(log, "start")
-    audit.try_record(log, "minute")
+        request_audit.record(log, "start")
+    request_audit.try_record(log, "minute")
     assert "cannot be written" in capsys.readouterr().err
 
 

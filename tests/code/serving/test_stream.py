@@ -15,11 +15,11 @@ import uvicorn
 from PIL import Image
 from tests.support import scenes
 from tests.support.bundles import made, quarter
-from tests.support.hostile import encoded
+from tests.support.invalid_images import encoded
 from websockets.sync.client import connect
 
 from unveil.inference import bundle
-from unveil.serving.admission import AdmissionQueue
+from unveil.serving.admission_queue import AdmissionQueue
 from unveil.serving.app import build
 from unveil.serving.batching import Batcher
 from unveil.serving.declared_purpose import Purpose

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from tests.conftest import ROOT
 from tests.support import servers
+from tests.support.prefect_project import within
 from tests.support.training import digest, toy
-from tests.support.workplace import within
 
 from unveil.common.paths import MODELS
 from unveil.experiments import tracked_training

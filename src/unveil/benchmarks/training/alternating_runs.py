@@ -55,7 +55,7 @@ def start_variant(folder: Path, name: str) -> Iterator[VariantProcess]:
     """Start the process of a variant in a project; it ends with the block."""
     with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "unveil.benchmarks.training.variants", name],
+            [sys.executable, "-m", "unveil.benchmarks.training.variant_worker", name],
             cwd=folder,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdin=subprocess.PIPE,

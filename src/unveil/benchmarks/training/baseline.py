@@ -14,7 +14,7 @@ import keras
 
 from unveil.benchmarks.training.networks import build_network, stage
 from unveil.benchmarks.training.progress import EpochReporter
-from unveil.benchmarks.training.project import PICTURES
+from unveil.benchmarks.training.temporary_project import PICTURES
 from unveil.config.params import Params
 from unveil.config.schema import Augmentation, Stage
 from unveil.training.loop import set_trainable

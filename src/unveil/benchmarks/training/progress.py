@@ -1,4 +1,7 @@
-"""The protocol of a variant's process with `turns`: report an epoch, wait for the next turn."""
+"""The protocol of a variant's process with `alternating_runs`.
+
+The process reports an epoch, then waits for its next turn.
+"""
 
 import json
 import sys

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from unveil.benchmarks.training import project
-from unveil.benchmarks.training.turns import Row, alternate, fastest, start_variants
+from unveil.benchmarks.training import temporary_project
+from unveil.benchmarks.training.alternating_runs import Row, alternate, fastest, start_variants
 from unveil.common.files import temporary_folder
 from unveil.common.paths import PARAMS
 from unveil.config import params as parameters
@@ -43,7 +43,7 @@ class Plan:
 def pages(keys: list[str], plan: Plan) -> Iterator[str]:
     """Measure the named architectures; yields each table as soon as it is complete."""
     with temporary_folder("speed") as folder:
-        project.make(folder, images=plan.images, recipe=plan.recipe, drawn=plan.drawn)
+        temporary_project.make(folder, images=plan.images, recipe=plan.recipe, drawn=plan.drawn)
         params = parameters.load(folder / PARAMS)
         yield _introduction(params, plan)
         yield from _epoch_tables(folder, keys, params, plan)
@@ -66,10 +66,10 @@ def _introduction(params: Params, plan: Plan) -> str:
         f"{date.today()}, {machine['cores']} cores of {machine['cpu']}, GPU {machine['gpu']}, "
         f"{', '.join(requirements())}. Recipe {params.recipe}, batches of "
         f"{params.training.batch_size}, {plan.images} {faces} faces of {params.data.image_size} "
-        f"pixels for training and {project.validation_count(plan.images)} for validation. Each "
-        "variant trains in a process of its own; the variants take turns epoch by epoch. The "
-        f"fastest of {plan.epochs} epochs of {plan.repeats} fits counts, after one that builds the "
-        "graph."
+        f"pixels for training and {temporary_project.validation_count(plan.images)} for "
+        "validation. Each variant trains in a process of its own; the variants take turns epoch by "
+        f"epoch. The fastest of {plan.epochs} epochs of {plan.repeats} fits counts, after one "
+        "that builds the graph."
     )
 
 
@@ -130,7 +130,8 @@ def _peak_row(
 ) -> tuple[str, ...]:
     seconds = fastest_rows["unveil"]["seconds"]
     work = (
-        plan.images * counted["learned"] + project.validation_count(plan.images) * counted["judged"]
+        plan.images * counted["learned"]
+        + temporary_project.validation_count(plan.images) * counted["judged"]
     )
     without = [1 - fastest_rows[name]["seconds"] / seconds for name in LEFT_OUT]
     return (
@@ -179,7 +180,7 @@ def _scaling_table(folder: Path, params: Params, plan: Plan) -> str:
     key = min(networks, key=lambda name: sum(networks[name].filters))
     rows = []
     for times in TIMES:
-        grown = project.repeat(folder, 4 * times)
+        grown = temporary_project.repeat(folder, 4 * times)
         with start_variants(grown, ["unveil"]) as variants:
             row = fastest(alternate(variants, key, epochs=2)["unveil"])
         count = 4 * times * plan.images

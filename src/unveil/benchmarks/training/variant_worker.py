@@ -1,6 +1,7 @@
 """The process of one variant, which trains epoch by epoch on request.
 
-``python -m unveil.benchmarks.training.variants NAME`` in a project's folder, as `turns` starts it.
+`alternating_runs` starts it in a project's folder, as ``python -m
+unveil.benchmarks.training.variant_worker NAME``.
 """
 
 import sys
@@ -32,9 +33,9 @@ def _variant(name: str) -> Learn:
         return baseline.learn
     backend.load()
 
-    from unveil.benchmarks.training import own
+    from unveil.benchmarks.training import variants
 
-    return own.VARIANTS[name]
+    return variants.VARIANTS[name]
 
 
 if __name__ == "__main__":

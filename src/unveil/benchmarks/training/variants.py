@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from unveil.benchmarks.training import peak
+from unveil.benchmarks.training import peak_flops
 from unveil.benchmarks.training.networks import build_network, stage, with_training
 from unveil.benchmarks.training.progress import EpochReporter, write_line
 from unveil.config.params import Params
@@ -156,5 +156,5 @@ VARIANTS: dict[str, Callable[[str, Params, int], None]] = {
     "python": functools.partial(_learn, WithoutPython),
     "cached": functools.partial(_frozen, TrainingLoop),
     "every epoch": functools.partial(_frozen, EveryEpoch),
-    "peak": peak.report,
+    "peak": peak_flops.report,
 }

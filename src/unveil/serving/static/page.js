@@ -2,7 +2,7 @@
 
 import { cleared, heat, outline } from "./draw.js";
 import { leansOn, look, open, watch } from "./unveil.js";
-import { classes, facts, fail, forget, say, show, wantToken } from "./words.js";
+import { classes, facts, fail, forget, say, show, wantToken } from "./page_texts.js";
 
 const MAP_INTERVAL = 1500; // milliseconds between two saliency maps of a video
 const ON_DEVICE = "The model runs in this browser; no pixel is sent.";

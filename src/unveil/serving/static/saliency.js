@@ -9,7 +9,7 @@ export const GRID = 7; // squares per row; all of them and the face itself fit i
  * Compute the saliency map of a gray face `(size, size)`; `ask` predicts several faces. Returns
  * `GRID * GRID` values: how much probability the top class loses when that square is covered.
  */
-export async function leaning(face, size, ask) {
+export async function saliency(face, size, ask) {
   const [whole, ...rows] = await ask([face, ...covered(face, size)]);
   const likeliest = whole.indexOf(Math.max(...whole));
   return rows.map((row) => whole[likeliest] - row[likeliest]);

@@ -11,12 +11,12 @@
 
 import { Refused } from "./answers.js";
 import { onDevice } from "./device.js";
-import { leaning } from "./leaning.js";
+import { saliency } from "./saliency.js";
 import { cut, gray } from "./pixels.js";
 import { onServer } from "./remote.js";
 
 export { Refused };
-export { GRID } from "./leaning.js";
+export { GRID } from "./saliency.js";
 
 const LARGEST = 640; // pixels of the longer side of a frame; pictures may be twice as large
 const AHEAD = 2; // frames in progress: one is processed while the next one is sent
@@ -65,7 +65,7 @@ export async function look(picture, asker) {
 /** Explain the answer for a face: a saliency map of `GRID` rows with `GRID` values each. */
 export async function leansOn(frame, box, asker) {
   const size = asker.imageSize;
-  return leaning(cut(gray(frame.data), box, size), size, asker.ask);
+  return saliency(cut(gray(frame.data), box, size), size, asker.ask);
 }
 
 async function follow(video, asker, { isOver, onAnswer }) {

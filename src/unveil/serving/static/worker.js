@@ -5,7 +5,7 @@
  * the network and the cascade once, and sends no data to any server.
  */
 
-import { detector } from "./cascade.js";
+import { detector } from "./face_cascade.js";
 import { cut, gray } from "./pixels.js";
 import * as ort from "./vendor/onnxruntime-web/ort.wasm.min.mjs";
 
