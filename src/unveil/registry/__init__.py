@@ -15,7 +15,7 @@ from unveil.registry.connection import NAME, connect, server_name, try_or_warn
 from unveil.registry.description import artifact_url
 from unveil.registry.epoch_reporter import reporting
 from unveil.registry.erasure import mark_erased
-from unveil.registry.evaluated_versions import Training, evaluated_trainings, training_report
+from unveil.registry.evaluated_trainings import Training, evaluated_trainings, training_report
 from unveil.registry.promotion_log import record_decision
 from unveil.registry.publish import attach_folder, face_source, publish, training_origin
 from unveil.registry.reports import face_source_of, version_report
