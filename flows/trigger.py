@@ -22,7 +22,10 @@ def main(
     ] = None,
     force: Annotated[bool, typer.Option(help="Run all stages, even if up to date.")] = False,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Parallel training runs; default: one per worker.")
+        int | None,
+        typer.Option(
+            min=1, help="Maximum number of parallel training runs; default: one per worker."
+        ),
     ] = None,
 ) -> None:
     """Start train-all on the workers of a Prefect server and print the run's name."""

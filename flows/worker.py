@@ -29,7 +29,7 @@ def main(
         str | None, typer.Option(help="The GPU, in the notation of CUDA_VISIBLE_DEVICES.")
     ] = None,
     cores: Annotated[
-        int | None, typer.Option(min=1, help="The number of cores, without a GPU.")
+        int | None, typer.Option(min=1, help="The number of cores to use without a GPU.")
     ] = None,
 ) -> None:
     """Run a worker of a work pool until interrupted."""

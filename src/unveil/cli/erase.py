@@ -32,7 +32,7 @@ def erase(
     ] = False,
     accept: Annotated[
         bool,
-        typer.Option("--accept", help="Finish although the erasure could not be verified."),
+        typer.Option("--accept", help="Finish even if the erasure could not be verified."),
     ] = False,
 ) -> None:
     """Erase a person's images from all versions of the dataset.

@@ -47,7 +47,8 @@ class Settings:
     contact: Annotated[str, "The operator and how to reach them; shown in /notice."] = ""
     bundle: Annotated[
         Path | None,
-        "The bundle folder; default: data/07_bundle or models/starter. A new bundle is loaded.",
+        "The bundle folder; default: data/07_bundle or models/starter. Reloaded automatically when "
+        "its contents change.",
     ] = None
     precision: Annotated[Precision, "int8 uses the smaller and faster network of the bundle."] = (
         "float32"
@@ -60,7 +61,9 @@ class Settings:
         Path | None, "The token file (`unveil token NAME`); required unless on loopback."
     ] = None
     allow_host: Annotated[tuple[str, ...], "A host name that clients use for this server."] = ()
-    allow_origin: Annotated[tuple[str, ...], "An origin whose pages may call it, https://..."] = ()
+    allow_origin: Annotated[
+        tuple[str, ...], "An origin, https://..., whose pages may call it."
+    ] = ()
     private: Annotated[
         bool, "Private mode: pages may load the network, and images stay on the device."
     ] = True
@@ -69,7 +72,9 @@ class Settings:
     max_bytes: Annotated[int, "Maximum size of a request body, in bytes."] = 8_000_000
     max_pixels: Annotated[int, "Maximum size of an image, in pixels."] = 12_000_000
     max_side: Annotated[int, "Maximum side of an image, in pixels."] = 20_000
-    max_scans: Annotated[int, "Maximum number of scans of a JPEG; typical: 1 or 10."] = 100
+    max_scans: Annotated[int, "Maximum number of scans of a JPEG; a typical file has 1 or 10."] = (
+        100
+    )
     max_batch_pixels: Annotated[int, "Maximum total pixels per batch."] = 48_000_000
     picture_seconds: Annotated[float, "Timeout for decoding an image, in seconds."] = 5.0
     batch_seconds: Annotated[float, "Timeout for decoding a batch, in seconds."] = 20.0
