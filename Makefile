@@ -38,7 +38,8 @@ worker: install ## Serve the pool gpu with one GPU, or cores (GPU=0, CORES=4); P
 		$(if $(CORES),--cores "$(CORES)")
 
 test: install ## Run the tests
-	.venv/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --ignore tests/faults tests/e2e tests
+	.venv/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile \
+		--no-loadscope-reorder --ignore tests/faults tests/e2e tests
 
 test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow

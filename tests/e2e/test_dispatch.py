@@ -144,7 +144,7 @@ def test_deploying_again_changes_nothing_and_keeps_active_schedules(place):
 def test_it_can_be_started_with_arguments(place):
     output = place.done("prefect", "deployment", "run", "train-all/train-all")
     identity = output.split("UUID:")[1].split()[0]
-    within(60, lambda: place.run(identity)["state"]["type"] != "SCHEDULED")
+    within(300, lambda: place.run(identity)["state"]["type"] != "SCHEDULED")
     place.ended(identity, seconds=600)
 
 

@@ -33,7 +33,7 @@ def test_a_decision_is_an_event_with_its_candidate_version_and_numbers(place, tm
     with servers.prefect_server(tmp_path / "prefect") as api:
         result = announced(PREFECT_API_URL=api, PREFECT_HOME=str(tmp_path / "prefect"))
         assert result.returncode == 0, result.stderr
-        within(60, lambda: events(api))
+        within(180, lambda: events(api))
         (event,) = events(api)
     assert event["event"] == "unveil.champion.rolled-back"
     assert event["resource"]["prefect.resource.id"] == "unveil.model.facial-emotion"

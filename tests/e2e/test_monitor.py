@@ -60,11 +60,11 @@ def served(tmp_path_factory):
     made = bundle(folder / "bundle", sharpness=6.0, reference=asdict(known))
     with unveil_server(folder, made, "--watched", str(WINDOW)) as url:
         feed(url, drawn(3))
-        within(60, lambda: monitoring.read(url).drift)
+        within(180, lambda: monitoring.read(url).drift)
         before = monitoring.read(url)
         feed(url, drawn(4, light=0.5))
         feed(url, drawn(5, light=0.5))
-        within(60, lambda: monitoring.read(url).drift["brightness"] > 0.3)
+        within(180, lambda: monitoring.read(url).drift["brightness"] > 0.3)
         yield url, before
 
 
@@ -155,7 +155,7 @@ def test_the_verdict_is_an_artifact_and_an_event(place):
         found = httpx.post(f"{place.api}/events/filter", json=wanted).raise_for_status().json()
         return {event["event"] for event in found["events"]}
 
-    within(60, lambda: events() == {"unveil.monitor.drifted", "unveil.monitor.unknown"}, events)
+    within(180, lambda: events() == {"unveil.monitor.drifted", "unveil.monitor.unknown"}, events)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import psutil
 import yaml
 from tests.support import servers
 
+TRIES = 5
 ANSWER = 60
 """Timeout of a server's answer in seconds: tests run in parallel on few cores."""
 
@@ -88,7 +89,16 @@ class PrefectProject:
         return self.done("unveil", "run", "train-all", *arguments).split()[-1]
 
     def ask(self, path: str, wanted: dict | None = None) -> Any:
-        """Request a path of the server: GET, or POST with a filter."""
+        """Request a path of the server: GET, or POST with a filter.
+
+        Repeats a request that times out: training runs may use all cores meanwhile.
+        """
+        for _ in range(TRIES - 1):
+            with suppress(httpx.TimeoutException):
+                return self._request(path, wanted)
+        return self._request(path, wanted)
+
+    def _request(self, path: str, wanted: dict | None) -> Any:
         method = "GET" if wanted is None else "POST"
         answer = httpx.request(method, f"{self.api}/{path}", json=wanted, timeout=ANSWER)
         return answer.raise_for_status().json()

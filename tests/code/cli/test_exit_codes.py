@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,14 +99,21 @@ def test_unwritable_output_is_a_one_line_error():
     assert "Traceback" not in result.stderr
 
 
+def open_files(process: int) -> set[str]:
+    found = set()
+    for one in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(str(one.readlink()))
+    return found
+
+
 @pytest.mark.fault("Ctrl-C")
 def test_ctrl_c_exits_at_once_with_130_and_no_output(place):
     with locks.file_lock(Path("tokens.json")):
         command = [*UNVEIL, "token", "kiosk"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            held = Path(f"/proc/{process.pid}/fd")
             lock = str(place / ".tokens.json.lock")
-            within(120, lambda: lock in {str(one.readlink()) for one in held.iterdir()})
+            within(120, lambda: lock in open_files(process.pid))
             process.send_signal(signal.SIGINT)
             assert process.stderr.read() == ""
             assert process.wait(timeout=10) == 130
