@@ -139,7 +139,7 @@ def conclude(trained: Mapping[str, State], promoted: State) -> State:
     if lost := [key for key in trained if key not in compare.read()["ranking"]]:
         return Failed(
             message=f"not compared: {', '.join(lost)}; another command changed the network or its "
-            "report meanwhile; run it again"
+            "report meanwhile; run `make train-all` again"
         )
     ended = Failed if promoted.is_failed() else Completed
     return ended(message=promoted.message)

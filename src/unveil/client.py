@@ -29,7 +29,7 @@ Source = bytes | Path
 """The bytes of an image file, or where it lies on this machine."""
 
 _OFTEN, _LARGEST, _JSON = 5, 16 * 1024 * 1024, "application/json"
-"""Times a busy server is asked, and bytes of an answer: 64 full pictures have a fifth of that."""
+"""Times a busy server is asked; bytes of an answer, at most; the content type of most requests."""
 
 _OTHER = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 """What reading an answer of another form raises."""
