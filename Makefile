@@ -45,7 +45,7 @@ test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow
 
 test-faults: install ## Run the tests that kill workers and servers and wait until it is noticed
-	.venv/bin/python -m pytest --numprocesses 3 --dist worksteal tests/faults
+	.venv/bin/python -m pytest --numprocesses 2 --dist worksteal tests/faults
 
 check: install ## Run formatter, linter and type checker
 	.venv/bin/ruff format --check .
