@@ -141,7 +141,7 @@ def summarize(trained: Mapping[str, State], promoted: State) -> State:
     if missing := [key for key in trained if key not in read_comparison()["ranking"]]:
         return Failed(
             message=f"not compared: {', '.join(missing)}; another command changed the network or "
-            "its report during the run; run it again"
+            "its report during the run; run `make train-all` again"
         )
     final = Failed if promoted.is_failed() else Completed
     return final(message=promoted.message)

@@ -29,7 +29,7 @@ Source = bytes | Path
 """The bytes of an image file, or its path."""
 
 _ATTEMPTS, _MAX_BYTES, _JSON = 5, 16 * 1024 * 1024, "application/json"
-"""The most requests to a busy server, and bytes of an answer: 64 full pictures have a fifth."""
+"""The most requests to a busy server, the most bytes of an answer, and the usual content type."""
 
 _MALFORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
 """The errors that parsing a malformed answer raises."""
