@@ -203,7 +203,7 @@ def test_in_private_mode_no_pixel_leaves_the_page(url, opened):
     expect(tab.locator("#where")).to_have_text("this device")
     expect(tab.locator("#answer")).to_have_text(re.compile("happy|neutral|sad|surprise|unsure"))
     boxes = colours(tab)
-    tab.locator("#lean").click()
+    tab.locator("#explain").click()
     expect(tab.locator("#legend")).to_be_visible()
     deadline = time.monotonic() + WAIT / 1000
     while colours(tab) < boxes + 50:
@@ -269,14 +269,15 @@ def test_device_and_server_give_the_same_saliency_map(url, opened):
     before = faces_counted(url)
     maps = tab.evaluate(
         """async (picture) => {
-        const {open, look, leansOn} = await import('/static/unveil.js');
+        const {open, look, saliencyMap, leansOn} = await import('/static/unveil.js');
         const bytes = Uint8Array.from(atob(picture), (one) => one.charCodeAt(0));
         const maps = [];
         for (const isPrivate of [true, false]) {
             const asker = await open({private: isPrivate});
             const bitmap = await createImageBitmap(new Blob([bytes]));
             const {answer, frame} = await look(bitmap, asker);
-            maps.push(await leansOn(frame, answer.faces[0].box, asker));
+            const computed = isPrivate ? saliencyMap : leansOn;  // leansOn: the old name
+            maps.push(await computed(frame, answer.faces[0].box, asker));
             asker.close();
         }
         return maps;
@@ -493,14 +494,14 @@ def test_all_controls_can_be_reached_by_keyboard(url, opened):
         walked.append(tab.evaluate("document.activeElement.id || document.activeElement.innerText"))
     assert walked == [
         *("Skip to the controls", "What that means for you"),
-        *("camera", "choose", "lean", "private"),
+        *("camera", "choose", "explain", "private"),
     ]
     assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     tab.keyboard.press("Space")
     expect(tab.locator("#private")).not_to_be_checked()
     expect(tab.get_by_role("status")).to_have_text("Private mode off.")
-    tab.locator("#lean").press("Enter")
-    expect(tab.locator("#lean")).to_have_attribute("aria-pressed", "true")
+    tab.locator("#explain").press("Enter")
+    expect(tab.locator("#explain")).to_have_attribute("aria-pressed", "true")
 
 
 @pytest.mark.parametrize("path", ["", "/static/example.html"])

@@ -64,7 +64,7 @@ def predict(
     from unveil.inference import bundle, face_detector, model_choice
     from unveil.inference.predict import PredictionSettings
 
-    asked = PredictionSettings(
+    settings = PredictionSettings(
         # Several images run in parallel, one core each; a stream uses all cores for each frame.
         bundle=bundle.load(model_choice.choose_bundle(folder), threads=1 if paths else 0),
         detect=face_detector.from_option(
@@ -73,33 +73,33 @@ def predict(
         faces=faces,
         annotated=annotated,
     )
-    if _print_all(_predictions(asked, paths or [], watched), asked, form):
+    if _print_all(_predictions(settings, paths or [], watched), settings, form):
         raise typer.Exit(2)
 
 
 def _predictions(
-    asked: "PredictionSettings", paths: list[Path], watched: str | None
+    settings: "PredictionSettings", paths: list[Path], watched: str | None
 ) -> "Iterator[FacePrediction | UserError]":
     from unveil.inference import predict as predicts
     from unveil.inference import video
 
     if watched is None:
-        yield from predicts.predict(paths, asked)
+        yield from predicts.predict(paths, settings)
         return
     source = int(watched) if watched.isdecimal() else Path(watched)
-    with video.opened(source, asked.limits) as frames:
-        for seen in predicts.predict_video(frames, watched, asked):
+    with video.opened(source, settings.limits) as frames:
+        for seen in predicts.predict_video(frames, watched, settings):
             yield from seen
 
 
 def _print_all(
-    seen: "Iterator[FacePrediction | UserError]", asked: "PredictionSettings", form: "Format"
+    seen: "Iterator[FacePrediction | UserError]", settings: "PredictionSettings", form: "Format"
 ) -> bool:
     """Print all results; return whether an input could not be read."""
     from unveil.inference import model_choice, writers
 
-    failed, classes = False, asked.bundle.classes
-    model, sentence = model_choice.describe(asked.bundle), model_choice.summary(asked.bundle)
+    failed, classes = False, settings.bundle.classes
+    model, sentence = model_choice.describe(settings.bundle), model_choice.summary(settings.bundle)
     if first := writers.header(form, classes):
         print(first)
     for one in seen:

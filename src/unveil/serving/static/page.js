@@ -1,7 +1,7 @@
 /** The page: camera or picture in, boxes and probabilities out; uses the public module unveil.js. */
 
 import { cleared, heat, outline } from "./draw.js";
-import { leansOn, look, open, watch } from "./unveil.js";
+import { look, open, saliencyMap, watch } from "./unveil.js";
 import { classes, facts, fail, forget, say, show, wantToken } from "./page_texts.js";
 
 const MAP_INTERVAL = 1500; // milliseconds between two saliency maps of a video
@@ -116,7 +116,7 @@ function redraw() {
   outline(context, latest.answer, isMirrored);
 }
 
-const isExplaining = () => at("lean").getAttribute("aria-pressed") === "true";
+const isExplaining = () => at("explain").getAttribute("aria-pressed") === "true";
 
 async function explain() {
   const [mine, explained] = [session, latest];
@@ -124,7 +124,7 @@ async function explain() {
   if (!isExplaining() || !face || !asker || mapStart) return;
   mapStart = performance.now();
   try {
-    const computed = await leansOn(explained.frame, face.box, asker);
+    const computed = await saliencyMap(explained.frame, face.box, asker);
     if (mine !== session) return;
     map = computed;
     redraw();
@@ -194,7 +194,7 @@ at("private").addEventListener("change", () => {
   say(`Private mode ${isPrivate ? "on" : "off"}.`);
   if (source) begin(source);
 });
-at("lean").addEventListener("click", ({ currentTarget }) => {
+at("explain").addEventListener("click", ({ currentTarget }) => {
   currentTarget.setAttribute("aria-pressed", String(!isExplaining()));
   at("legend").hidden = !isExplaining();
   map = null;

@@ -63,9 +63,15 @@ export async function look(picture, asker) {
 }
 
 /** Explain the answer for a face: a saliency map of `GRID` rows with `GRID` values each. */
-export async function leansOn(frame, box, asker) {
+export async function saliencyMap(frame, box, asker) {
   const size = asker.imageSize;
   return saliency(cut(gray(frame.data), box, size), size, asker.ask);
+}
+
+/** The old name of `saliencyMap`; it will be removed in the next version. */
+export function leansOn(...values) {
+  console.warn("unveil.js: leansOn is now called saliencyMap");
+  return saliencyMap(...values);
 }
 
 async function follow(video, asker, { isOver, onAnswer }) {
