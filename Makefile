@@ -45,7 +45,7 @@ test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow
 
 test-faults: install ## Run the tests that kill workers and servers and wait until it is noticed
-	.venv/bin/python -m pytest --numprocesses 2 --dist worksteal tests/faults
+	.venv/bin/python -m pytest --numprocesses 3 --dist worksteal tests/faults
 
 check: install ## Run formatter, linter and type checker
 	.venv/bin/ruff format --check .
@@ -60,10 +60,10 @@ ui: install ## Open the runs and models in MLflow, http://127.0.0.1:5000
 ui-flows: install ## Open the flows in Prefect, http://127.0.0.1:4200
 	.venv/bin/prefect server start --host 127.0.0.1 --port 4200
 
-# Named one by one: what no stage makes again, and what a person put there, is not to be lost.
-MADE := data/02_manifest data/03_packed data/04_models data/06_audit/suspects.html \
+# Listed one by one, so that nothing is lost that no stage makes again or that a person put there.
+GENERATED := data/02_manifest data/03_packed data/04_models data/06_audit/suspects.html \
 	$(addprefix data/05_reports/,architectures comparison.json comparison.md data_card data_card.md \
 	explanations hardware.md report.html) $(addprefix data/06_audit/,features folds)
 
 clean: ## Remove what is made again; raw data, decisions, suspects.csv, bundles, extra seeds, journals, MLflow stay
-	rm -rf $(MADE) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(GENERATED) .pytest_cache .mypy_cache .ruff_cache

@@ -1,11 +1,11 @@
-"""When and where: the Prefect flows. What things are made of is in unveil, how in dvc.yaml."""
+"""The Prefect flows: scheduling, dispatch and recovery. The work is in unveil and dvc.yaml."""
 
 import os
 import sys
 
-from flows import address
+from flows import server_address
 
-# Prefect reads the variable when it is imported, and a malformed one ends there in a traceback.
-if (_url := os.environ.get("PREFECT_API_URL")) and (_why := address.flaw(_url)):
-    print(f"unveil: {address.refused(_url, _why)}", file=sys.stderr)
+# Prefect reads the variable at its import, and a malformed one would end in a traceback.
+if (_url := os.environ.get("PREFECT_API_URL")) and (_why := server_address.problem(_url)):
+    print(f"unveil: {server_address.error_message(_url, _why)}", file=sys.stderr)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""`python -m flows`: run train-all here and now, without a Prefect server of its own."""
+"""`python -m flows`: run train-all locally, without a permanent Prefect server."""
 
 import sys
 from collections.abc import Iterator
@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from flows.interrupt import ends_soon
+from flows.signals import exit_on_signals
 
 
 def main(
-    source: Annotated[str | None, typer.Option(help="Faces to take in first.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe of params.yaml.")] = None,
+    source: Annotated[str | None, typer.Option(help="Face images to ingest first.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="The recipe of params.yaml to use.")] = None,
     architectures: Annotated[
-        str | None, typer.Option(help="Names, by commas; all without.")
+        str | None, typer.Option(help="Comma-separated names; default: all.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Make everything again.")] = False,
+    force: Annotated[bool, typer.Option(help="Run all stages, even if up to date.")] = False,
 ) -> None:
-    """Check the faces, train every architecture, promote the best."""
+    """Validate the faces, train every architecture and promote the best model."""
     chosen = architectures.replace(",", " ").split() if architectures else None
-    with ends_soon("train-all"), _begun(recipe, chosen):
+    with exit_on_signals("train-all"), _prepared(recipe, chosen):
         from flows.train_all import train_all
 
         state = train_all(source, recipe, chosen, force, return_state=True)
@@ -30,16 +30,16 @@ def main(
 
 
 @contextmanager
-def _begun(recipe: str | None, architectures: list[str] | None) -> Iterator[None]:
-    """Refuse, with exit code 2, what could not go on, before anything is made."""
-    from flows.ephemeral import ensure_server
-    from flows.exclusive import turn
-    from flows.stages import readable
-    from unveil.errors import UserError
+def _prepared(recipe: str | None, architectures: list[str] | None) -> Iterator[None]:
+    """Lock the checkout, check the inputs, ensure a server; on an error exit with code 2."""
+    from flows.local_server import ensure_server
+    from flows.run_lock import checkout_lock
+    from flows.stages import validate_inputs
+    from unveil.common.errors import UserError
 
     try:
-        with turn():
-            readable(recipe, architectures)
+        with checkout_lock():
+            validate_inputs(recipe, architectures)
             ensure_server()
             yield
     except UserError as error:

@@ -1,7 +1,8 @@
-"""`python -m flows.deploy`: work pools, deployments, and the rule that silence is a crash.
+"""`python -m flows.deploy`: create work pools, deployments, and automations for dead workers.
 
-Can be repeated: what is there is brought to what prefect.yaml and flows/pools say, and a schedule
-that was switched on stays on.
+The automations mark a run as Crashed when its worker has died, so that it is rescheduled. The
+command is idempotent: it updates existing objects to prefect.yaml and flows/pools, and keeps
+schedules active that a user has activated.
 """
 
 import json
@@ -24,19 +25,19 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import DeploymentSchedule, StateType
 from prefect.exceptions import ObjectNotFound
 
-from flows.server import reachable, saying
+from flows.server import connect, report_user_errors
 from flows.worker import CONTROL, GPU
-from unveil.errors import UserError, unknown
+from unveil.common.errors import UserError, unknown_choice
 
 POOLS = Path("flows/pools")
 TRAIN_ALL = "train-all/train-all"
 MONITOR = "monitor/monitor"
 FLOWS = ["train-all", "train-architecture", "monitor"]
-"""Whose silence counts: a server may have other flows."""
+"""The flows that the automations apply to; a server may have others."""
 SILENCE = timedelta(seconds=90)
-"""Three heartbeats, of which Prefect sends at most one in 30 seconds."""
+"""Three heartbeats; Prefect sends at most one in 30 seconds."""
 START = timedelta(minutes=10)
-"""From a worker's claim to the first sign of life; a cluster may pull an image first."""
+"""From Pending to the first heartbeat; a cluster may pull an image first."""
 
 BEAT = "prefect.flow-run.heartbeat"
 CLAIMED = "prefect.flow-run.Pending"
@@ -46,30 +47,30 @@ SIGNS_OF_LIFE = {BEAT} | {
 }
 
 
-@saying
+@report_user_errors
 def main(
     kind: Annotated[
-        str, typer.Option(help="What the pool gpu is made of: process, docker or kubernetes.")
+        str, typer.Option(help="The type of work pool gpu: process, docker or kubernetes.")
     ] = "process",
 ) -> None:
-    """Make the server that PREFECT_API_URL names ready for `unveil run train-all`."""
+    """Set up the Prefect server of PREFECT_API_URL for `unveil run train-all`."""
     kinds = sorted(path.stem for path in POOLS.glob("*.json"))
     if kind not in kinds:
-        raise unknown("kind of pool", kind, kinds)
-    client = reachable()
+        raise unknown_choice("kind of pool", kind, kinds)
+    client = connect()
     _pool(client, CONTROL, "process")
     _pool(client, GPU, kind)
     _crash(client, "unveil: a run that falls silent", after=BEAT, within=SILENCE)
     _crash(client, "unveil: a run that never began", after=CLAIMED, within=START)
     names = (TRAIN_ALL, MONITOR)
-    on = {(name, one.slug) for name in names for one in _schedules(client, name) if one.active}
+    active = {(name, one.slug) for name in names for one in _schedules(client, name) if one.active}
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     if subprocess.run(command, check=False).returncode:
-        raise UserError("prefect deploy failed; its reason stands above")
+        raise UserError("prefect deploy failed; see its error message above")
     for name in names:
         deployment = client.read_deployment_by_name(name)
         for schedule in deployment.schedules:
-            if (name, schedule.slug) in on:
+            if (name, schedule.slug) in active:
                 client.update_deployment_schedule(deployment.id, schedule.id, active=True)
 
 
@@ -83,10 +84,10 @@ def _schedules(client: SyncPrefectClient, name: str) -> list[DeploymentSchedule]
 def _pool(client: SyncPrefectClient, name: str, kind: str) -> None:
     template = json.loads((POOLS / f"{kind}.json").read_text())
     try:
-        there = client.read_work_pool(name)
-        if there.type != kind:
+        existing = client.read_work_pool(name)
+        if existing.type != kind:
             raise UserError(
-                f"work pool {name} is of type {there.type}, not {kind}; "
+                f"work pool {name} is of type {existing.type}, not {kind}; "
                 f"first: prefect work-pool delete {name}"
             )
     except ObjectNotFound:
@@ -96,7 +97,7 @@ def _pool(client: SyncPrefectClient, name: str, kind: str) -> None:
 
 
 def _crash(client: SyncPrefectClient, name: str, *, after: str, within: timedelta) -> None:
-    """Turn runs into Crashed that give no sign of life `within` a time after an event."""
+    """Create an automation: runs without a heartbeat `within` a time after an event are Crashed."""
     rule = AutomationCore(
         name=name,
         trigger=EventTrigger(
@@ -113,9 +114,9 @@ def _crash(client: SyncPrefectClient, name: str, *, after: str, within: timedelt
         ),
         actions=[ChangeFlowRunState(name=None, state=StateType.CRASHED, message=name, force=False)],
     )
-    there = client.read_automations_by_name(name)
-    if there:
-        client.update_automation(there[0].id, rule)
+    existing = client.read_automations_by_name(name)
+    if existing:
+        client.update_automation(existing[0].id, rule)
     else:
         client.create_automation(rule)
 

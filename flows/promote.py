@@ -1,27 +1,27 @@
-"""Ask the gate whether the best candidate becomes champion."""
+"""The task that decides whether the best candidate becomes champion."""
 
 from prefect import task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.announce import announce
 from flows.command import run
-from flows.outcome import plainly
+from flows.events import announce
+from flows.states import fail_on_user_error
 from unveil.cli.champion import NOT_EXPORTED, REFUSED
-from unveil.files import read_json
-from unveil.paths import COMPARISON, LEADERBOARD, PROMOTION
+from unveil.common.files import read_json
+from unveil.common.paths import COMPARISON, LEADERBOARD, PROMOTION
 from unveil.registry import log_files
 
 
 @task
-@plainly
+@fail_on_user_error
 def promote() -> State:
-    """Promote by rule and export, keep the decision with the parent run, tell Prefect."""
-    if (ended := run("unveil", "publish")).status:
-        return Failed(message=f"unveil publish failed, exit code {ended.status}: {ended.reason}")
-    status = (ended := run("unveil", "promote")).status
+    """Publish, promote by the rules and export; log the decision to the parent run and Prefect."""
+    if (result := run("unveil", "publish")).status:
+        return Failed(message=f"unveil publish failed, exit code {result.status}: {result.reason}")
+    status = (result := run("unveil", "promote")).status
     if status not in (0, REFUSED, NOT_EXPORTED):
-        return Failed(message=f"unveil promote failed, exit code {status}: {ended.reason}")
+        return Failed(message=f"unveil promote failed, exit code {status}: {result.reason}")
     announce()
     log_files(COMPARISON, LEADERBOARD, PROMOTION)
     decision = read_json(PROMOTION, made_by="unveil promote")

@@ -1,32 +1,32 @@
-"""After the decision: explain the best, write the report and the champion's card, link them."""
+"""The task after promotion: explain the best model, write the report and the model card."""
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.outcome import plainly
-from flows.stages import unveil
-from unveil import compare
-from unveil.files import read_json
-from unveil.paths import LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
-from unveil.registry import log_files, page_of
+from flows.stages import run_unveil
+from flows.states import fail_on_user_error
+from unveil.common.files import read_json
+from unveil.common.paths import LEADERBOARD, MODEL_CARD, PROMOTION, REPORT
+from unveil.evaluation.model_comparison import read_comparison
+from unveil.registry import artifact_url, log_files
 
 
 @task
-@plainly
+@fail_on_user_error
 def report() -> State:
-    """Write what people read of this train-all, and keep it with its run; decides nothing."""
-    best = compare.read()["ranking"][0]
+    """Write report and model card of this train-all and log them to its run; decides nothing."""
+    best = read_comparison()["ranking"][0]
     verbs = [("explain", best), ("report",)]
     if read_json(PROMOTION, made_by="unveil promote")["promoted"]:
         verbs.insert(1, ("model-card",))
-    failed = [verb[0] for verb in verbs if unveil(*verb)]
-    if "report" not in failed:  # else what lies there is of another train-all
+    failed = [verb[0] for verb in verbs if run_unveil(*verb)]
+    if "report" not in failed:  # otherwise the file is from another train-all
         log_files(REPORT, MODEL_CARD)
-    where = page_of(REPORT.name) or str(REPORT.absolute())
-    text = f"{LEADERBOARD.read_text()}\nThe whole report: {where}\n"
-    create_markdown_artifact(text, key="report", description="What train-all found")
+    where = artifact_url(REPORT.name) or str(REPORT.absolute())
+    text = f"{LEADERBOARD.read_text()}\nThe full report: {where}\n"
+    create_markdown_artifact(text, key="report", description="Results of train-all")
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}")
     return Completed(message=f"see {REPORT}")

@@ -1,4 +1,4 @@
-"""The Prefect server that PREFECT_API_URL names, and what is said when it does not answer."""
+"""Connects to the Prefect server of PREFECT_API_URL, with clear errors if it does not answer."""
 
 import functools
 import sys
@@ -16,47 +16,47 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows import address
-from unveil.errors import UserError, masked
+from flows import server_address
+from unveil.common.errors import UserError, mask_secrets
 
 Arguments = ParamSpec("Arguments")
 
 PATIENCE = 30
-"""Seconds a server may take for its first answer; on a busy machine ten were too few."""
+"""Timeout of the first answer in seconds; on a busy machine ten were too few."""
 
 ANSWERS = {
-    401: "it wants a login; set PREFECT_API_AUTH_STRING or PREFECT_API_KEY",
+    401: "it requires a login; set PREFECT_API_AUTH_STRING or PREFECT_API_KEY",
     403: "it refuses this login; correct PREFECT_API_AUTH_STRING or PREFECT_API_KEY",
     404: "it has no Prefect API at this address; does PREFECT_API_URL end with /api?",
 }
 
 
-def named() -> str | None:
-    """Give the address of the environment or of Prefect's profile; None where neither has one."""
+def configured_url() -> str | None:
+    """Return the address from the environment or Prefect's profile; None if neither has one."""
     return get_current_settings().api.url or None
 
 
-def reachable() -> SyncPrefectClient:
-    """Give a client of the server; a `UserError`, in seconds, when there is none."""
-    url = named()
+def connect() -> SyncPrefectClient:
+    """Return a client of the server; raises `UserError` within seconds if it does not answer."""
+    url = configured_url()
     if url is None:
-        raise UserError("no Prefect server is named; set PREFECT_API_URL=http://HOST:4200/api")
-    if why := address.flaw(url):
-        raise UserError(address.refused(url, why))
+        raise UserError("no Prefect server is set; set PREFECT_API_URL=http://HOST:4200/api")
+    if why := server_address.problem(url):
+        raise UserError(server_address.error_message(url, why))
     _ask(url)
     return get_client(sync_client=True)
 
 
 def _ask(url: str) -> None:
-    place = f"the Prefect server at {masked(url)}"
+    place = f"the Prefect server at {mask_secrets(url)}"
     quick = {PREFECT_API_REQUEST_TIMEOUT: PATIENCE, PREFECT_CLIENT_MAX_RETRIES: 0}
     try:
         with temporary_settings(quick), get_client(sync_client=True) as client:
             client.api_version()
     except PrefectHTTPStatusError as error:
         status = error.response.status_code
-        said = f"it says {status} {error.response.reason_phrase}"
-        raise UserError(f"{place} does not answer: {ANSWERS.get(status, said)}") from None
+        other = f"it returns {status} {error.response.reason_phrase}"
+        raise UserError(f"{place} does not answer: {ANSWERS.get(status, other)}") from None
     except httpx.HTTPError as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -66,15 +66,15 @@ def _ask(url: str) -> None:
         raise UserError(f"{place} does not answer: {ANSWERS[404]}") from None
 
 
-def saying(verb: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Make a mistake one line on stderr and exit code 2."""
+def report_user_errors(verb: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Decorate a command to print a `UserError` as one line on stderr and exit with code 2."""
 
     @functools.wraps(verb)
-    def careful(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+    def reporting(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
             verb(*args, **kwargs)
         except UserError as error:
             print(f"unveil: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
 
-    return careful
+    return reporting

@@ -1,4 +1,4 @@
-"""A task runs a stage of dvc.yaml, or a verb of unveil, in a process of its own."""
+"""Tasks that run stages of dvc.yaml and commands of unveil in processes of their own."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,48 +9,50 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 
 from flows.command import ask_dvc, run
-from flows.outcome import plainly
-from unveil import compare, params, tracked
-from unveil.errors import UserError
-from unveil.paths import (
+from flows.states import fail_on_user_error
+from unveil.common import missing_files
+from unveil.common.errors import UserError
+from unveil.common.paths import (
     ARCHIVE,
-    AUDITED,
+    AUDIT_COUNTS,
     COMPARISON,
     CORRECTIONS,
     LEADERBOARD,
     PROMOTION,
     PROMOTIONS,
 )
+from unveil.config import params
+from unveil.evaluation.model_comparison import read_comparison
 from unveil.registry import champion
 
 DATA = ("manifest", "validate", "pack")
 """The stages before training."""
 
-KEPT = (tracked.LOCK, CORRECTIONS, AUDITED, PROMOTIONS)
-"""What git keeps: without one of these a run would begin as if nothing had been decided before."""
+KEPT = (missing_files.LOCK, CORRECTIONS, AUDIT_COUNTS, PROMOTIONS)
+"""Records under git; if one is lost, a run would ignore all earlier decisions."""
 
 
-def unveil(*arguments: str) -> int:
-    """Run a verb and give its exit code."""
+def run_unveil(*arguments: str) -> int:
+    """Run a command of unveil and return its exit code."""
     return run("unveil", *arguments).status
 
 
-def readable(recipe: str | None, architectures: Sequence[str] | None) -> None:
-    """Refuse, before anything is begun, a word that is none and files that DVC cannot read."""
-    params.require_choice(recipe, architectures)
+def validate_inputs(recipe: str | None, architectures: Sequence[str] | None) -> None:
+    """Raise `UserError` for an unknown recipe or architecture, or an unreadable pipeline file."""
+    params.require_known(recipe, architectures)
     try:
         ask_dvc("stage", "list", "--all", "--fail", "--name-only")
     except UserError as error:
-        raise UserError(f"{error}; mend that file, or take it from git again") from None
+        raise UserError(f"{error}; repair that file, or restore it from git") from None
 
 
 def outdated() -> set[str]:
-    """Ask DVC, once for all, which stages are stale."""
+    """Return the stages that DVC reports as changed."""
     return set(json.loads(ask_dvc("status", "--json")))
 
 
 def nothing_to_do(architectures: Sequence[str]) -> bool:
-    """Whether all is made from the data, parameters and code of now, and there is a champion."""
+    """Whether all stages are up to date, the promotion was decided, and a champion exists."""
     decided = PROMOTION.exists() and COMPARISON.exists()
     if not decided or PROMOTION.stat().st_mtime < COMPARISON.stat().st_mtime:
         return False
@@ -58,72 +60,72 @@ def nothing_to_do(architectures: Sequence[str]) -> bool:
     try:
         return outdated().isdisjoint({*DATA, *own, "compare"}) and champion() is not None
     except UserError:
-        return False  # MLflow is away: promote says so
+        return False  # MLflow does not answer: `promote` reports that
 
 
 def stages_of(architecture: str) -> tuple[str, ...]:
-    """Name an architecture's own stages, in order."""
+    """Return the names of an architecture's stages, in order."""
     return f"train@{architecture}", f"evaluate@{architecture}"
 
 
 @task(task_run_name="repro {stage}")
-@plainly
+@fail_on_user_error
 def repro(stage: str, force: bool = False) -> State | None:
-    """Make what one stage makes, unless it is up to date; `force` makes it anyway.
+    """Run one stage, unless it is up to date; `force` runs it anyway.
 
-    Crashed where its process died by a signal: another try may have more luck.
+    Crashed if a signal ended its process, since a retry may succeed; else Failed.
     """
-    # A sibling in this checkout may hold DVC's lock for as long as it pushes.
+    # A parallel run in this checkout holds DVC's lock while it pushes.
     command = ["dvc", "--wait-for-lock", "repro", "--single-item", stage]
     makes = stage.rpartition("@")[2]
-    ended = run(*command, *(["--force"] if force else []), makes=makes)
-    if not ended.status:
+    result = run(*command, *(["--force"] if force else []), makes=makes)
+    if not result.status:
         return None
-    state = Crashed if ended.killed else Failed
-    return state(message=f"stage {stage} failed: {ended.reason}")
+    state = Crashed if result.killed else Failed
+    return state(message=f"stage {stage} failed: {result.reason}")
 
 
-def fetched(path: Path) -> bool:
-    """Bring a file that DVC has recorded, from cache or remote; false where none is recorded.
+def fetch(path: Path) -> bool:
+    """Restore a file that DVC has recorded from cache or remote; False if none is recorded.
 
     Raises:
-        UserError: where it is recorded and cannot be had.
+        UserError: if it is recorded and cannot be restored.
     """
-    if (said := tracked.lost(path)) is None:
+    if (hint := missing_files.restore_hint(path)) is None:
         return False
-    if tracked.recorded(path):
+    if missing_files.recorded_md5(path):
         for verb in ("checkout", "pull"):
             if not path.exists():
-                run("dvc", "--wait-for-lock", verb, str(tracked.pointer(path)))
+                run("dvc", "--wait-for-lock", verb, str(missing_files.pointer(path)))
     if not path.exists():
-        raise UserError(said)
+        raise UserError(hint)
     return True
 
 
 @task
-@plainly
+@fail_on_user_error
 def prepare(
     source: str | None, recipe: str | None, architectures: Sequence[str] | None
 ) -> State | None:
-    """Turn the dial and take in new faces, where asked; draw the sample where there are none.
+    """Choose the recipe and ingest new faces, if requested; without any faces create the sample.
 
-    Faces that DVC has recorded are fetched; where that fails, nothing is drawn in their place.
+    Faces that DVC has recorded are restored; if that fails, no sample replaces them.
     """
-    params.require_choice(recipe, architectures)
+    params.require_known(recipe, architectures)
     if recipe is not None:
         params.choose_recipe(recipe)
-    tracked.refuse_lost(*KEPT)
-    if source is None and (ARCHIVE.exists() or fetched(ARCHIVE)):
+    missing_files.refuse_missing(*KEPT)
+    if source is None and (ARCHIVE.exists() or fetch(ARCHIVE)):
         return None
     verb = ["sample"] if source is None else ["ingest", source]
-    ended = run("unveil", *verb)
-    if not ended.status:
+    result = run("unveil", *verb)
+    if not result.status:
         return None
-    return Failed(message=f"unveil {' '.join(verb)} failed: {ended.reason}")
+    return Failed(message=f"unveil {' '.join(verb)} failed: {result.reason}")
 
 
-def conclude(trained: Mapping[str, State], promoted: State) -> State:
-    """Print the leaderboard, the champion and how to look at it all; say what failed."""
+def summarize(trained: Mapping[str, State], promoted: State) -> State:
+    """Print the leaderboard, the champion, the UI commands and the failures; return the state."""
     lines = [
         LEADERBOARD.read_text(),
         str(promoted.message),
@@ -136,10 +138,10 @@ def conclude(trained: Mapping[str, State], promoted: State) -> State:
         print(f"{key} {str(trained[key].name).lower()}: {trained[key].message}")
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
-    if lost := [key for key in trained if key not in compare.read()["ranking"]]:
+    if missing := [key for key in trained if key not in read_comparison()["ranking"]]:
         return Failed(
-            message=f"not compared: {', '.join(lost)}; another command changed the network or its "
-            "report meanwhile; run `make train-all` again"
+            message=f"not compared: {', '.join(missing)}; another command changed the network or "
+            "its report during the run; run `make train-all` again"
         )
-    ended = Failed if promoted.is_failed() else Completed
-    return ended(message=promoted.message)
+    final = Failed if promoted.is_failed() else Completed
+    return final(message=promoted.message)

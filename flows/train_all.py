@@ -1,20 +1,21 @@
-"""The main job: an archive of faces in, a promoted champion out. `make train-all` runs it."""
+"""The main flow: from an archive of faces to a promoted champion. `make train-all` runs it."""
 
 from prefect import State, flow
 from prefect.states import Completed
 
+from flows.cancellation import cancel_children
 from flows.dispatch import train_each
-from flows.exclusive import exclusive
-from flows.outcome import must, plainly
 from flows.promote import promote
-from flows.recall import recall
 from flows.report import report
-from flows.stages import DATA, conclude, nothing_to_do, prepare, repro
-from unveil import params, registry
+from flows.run_lock import exclusive
+from flows.stages import DATA, nothing_to_do, prepare, repro, summarize
+from flows.states import fail_on_user_error, require_completed
+from unveil import registry
+from unveil.config import params
 
 
-@flow(name="train-all", on_cancellation=[recall], on_crashed=[recall])
-@plainly
+@flow(name="train-all", on_cancellation=[cancel_children], on_crashed=[cancel_children])
+@fail_on_user_error
 @exclusive
 def train_all(
     source: str | None = None,
@@ -23,17 +24,17 @@ def train_all(
     force: bool = False,
     concurrency: int | None = None,
 ) -> State:
-    """Check the faces, train every architecture under one protocol, promote the best."""
-    must(prepare(source, recipe, architectures, return_state=True))
+    """Validate the faces, train every architecture by one protocol and promote the best model."""
+    require_completed(prepare(source, recipe, architectures, return_state=True))
     chosen = architectures or list(params.load().architectures)
     if not force and nothing_to_do(chosen):
-        return conclude({}, Completed(message="nothing to do: same data, parameters and code"))
+        return summarize({}, Completed(message="nothing to do: same data, parameters and code"))
     for stage in DATA:
-        must(repro(stage, force, return_state=True))
-    repro("card", force, return_state=True)  # without it, the rest goes on
+        require_completed(repro(stage, force, return_state=True))
+    repro("card", force, return_state=True)  # a failure does not stop the flow
     with registry.train_all_run(params.load()):
         trained = train_each(chosen, force, concurrency)
-        must(repro("compare", force, return_state=True))
+        require_completed(repro("compare", force, return_state=True))
         promoted = promote(return_state=True)
-        report(return_state=True)  # nor without this
-    return conclude(trained, promoted)
+        report(return_state=True)  # nor does one here
+    return summarize(trained, promoted)

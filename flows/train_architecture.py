@@ -1,4 +1,4 @@
-"""One architecture: train and evaluate it, unless nothing it depends on has changed."""
+"""The flow that trains and evaluates one architecture, unless it is up to date."""
 
 import os
 from typing import Any
@@ -7,9 +7,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Crashed, Failed
 
-from flows import exchange
+from flows import artifacts
 from flows.stages import repro, stages_of
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 from unveil.registry import PARENT
 
 
@@ -20,24 +20,24 @@ def train_architecture(
     order: dict[str, Any] | None = None,
     parent: str | None = None,
 ) -> State | None:
-    """Make the model and the report of one architecture.
+    """Train and evaluate one architecture.
 
-    On a worker: on the data that `order` names, under the MLflow run `parent`.
+    On a worker it uses the data that `order` names, and the MLflow run `parent`.
     """
     if parent:
         os.environ[PARENT] = parent
     try:
         if order is not None:
-            exchange.accept(order)
+            artifacts.apply_order(order)
             if not force:
-                exchange.begin_with(order, architecture)
+                artifacts.fetch_model(order, architecture)
         for stage in stages_of(architecture):
-            made = repro(stage, force, return_state=True)
-            if not made.is_completed():
-                ended = Crashed if made.is_crashed() else Failed
-                return ended(message=made.message)
+            state = repro(stage, force, return_state=True)
+            if not state.is_completed():
+                final = Crashed if state.is_crashed() else Failed
+                return final(message=state.message)
         if order is not None:
-            exchange.hand_over(architecture)
+            artifacts.push_results(architecture)
     except UserError as error:
         return Failed(message=str(error))
     return None

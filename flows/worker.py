@@ -1,7 +1,7 @@
-"""`python -m flows.worker`: a Prefect worker that owns one GPU, or cores where there is none.
+"""`python -m flows.worker`: a Prefect worker with one GPU, or with cores if there is no GPU.
 
-Takes the first free GPU of the machine, or `--gpu`; without any GPU the first free `--cores`. What
-it runs sees no other. One training at a time; a GPU that another worker owns is refused.
+Uses the first free GPU of the machine, or `--gpu`; without GPUs the first free `--cores`. Its runs
+see no other devices. It runs one training at a time, and refuses a GPU that another worker uses.
 """
 
 import os
@@ -12,38 +12,42 @@ from typing import IO, Annotated
 
 import typer
 
-from flows.server import reachable, saying
-from flows.slots import SLOT, claim, gpus
-from unveil.errors import UserError, unknown
+from flows.gpu_slots import SLOT, claim, gpus
+from flows.server import connect, report_user_errors
+from unveil.common.errors import UserError, unknown_choice
 
 CONTROL = "control"
 GPU = "gpu"
 
 
-@saying
+@report_user_errors
 def main(
-    pool: Annotated[str, typer.Option(help="gpu trains; control runs train-all.")] = GPU,
+    pool: Annotated[
+        str, typer.Option(help="The work pool: gpu for training runs, control for train-all.")
+    ] = GPU,
     gpu: Annotated[
-        str | None, typer.Option(help="A GPU, as CUDA_VISIBLE_DEVICES names it.")
+        str | None, typer.Option(help="The GPU, in the notation of CUDA_VISIBLE_DEVICES.")
     ] = None,
-    cores: Annotated[int | None, typer.Option(min=1, help="Without a GPU: how many cores.")] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="The number of cores to use without a GPU.")
+    ] = None,
 ) -> None:
-    """Serve a work pool until interrupted."""
+    """Run a worker of a work pool until interrupted."""
     if pool not in (CONTROL, GPU):
-        raise unknown("work pool", pool, [CONTROL, GPU])
+        raise unknown_choice("work pool", pool, [CONTROL, GPU])
     if pool == CONTROL:
-        reachable()
+        connect()
         return _serve(pool, pool, {})
-    names, wanted = _wanted(gpu, cores)
-    reachable()  # before a GPU is claimed
-    units, held = _take(names, wanted)
+    names, count = _candidates(gpu, cores)
+    connect()  # before a GPU is claimed
+    units, held = _claim(names, count)
     for file in held:
         os.set_inheritable(file.fileno(), True)
-    return _serve(pool, "+".join(units), _seen(units))
+    return _serve(pool, "+".join(units), _environment(units))
 
 
-def _wanted(gpu: str | None, cores: int | None) -> tuple[list[str], int]:
-    """Name what may be owned, and how much of it is wanted."""
+def _candidates(gpu: str | None, cores: int | None) -> tuple[list[str], int]:
+    """Return the names of usable GPUs or cores, and how many of them to claim."""
     known = gpus()
     if gpu is not None and gpu not in known:
         raise UserError(f"no GPU {gpu!r} here; there are: {', '.join(known) or 'none'}")
@@ -58,23 +62,23 @@ def _wanted(gpu: str | None, cores: int | None) -> tuple[list[str], int]:
     return names, cores or len(names)
 
 
-def _take(names: list[str], wanted: int) -> tuple[list[str], list[IO[bytes]]]:
+def _claim(names: list[str], count: int) -> tuple[list[str], list[IO[bytes]]]:
     owned: dict[str, IO[bytes]] = {}
     for name in names:
-        if len(owned) < wanted and (file := claim(name)):
+        if len(owned) < count and (file := claim(name)):
             owned[name] = file
-    if len(owned) < wanted:
+    if len(owned) < count:
         raise UserError(
-            f"{wanted} of {', '.join(names)} wanted, {len(owned)} free: "
-            "another worker owns the others"
+            f"{count} of {', '.join(names)} requested, {len(owned)} free: "
+            "other workers use the rest"
         )
     return list(owned), list(owned.values())
 
 
-def _seen(units: list[str]) -> dict[str, str]:
+def _environment(units: list[str]) -> dict[str, str]:
     names = [unit.split("-", 1)[1] for unit in units]
     if units[0].startswith("gpu-"):
-        # The order in which nvidia-smi counts; CUDA's own puts the fastest first.
+        # Number GPUs as nvidia-smi does; CUDA's default puts the fastest first.
         return {
             SLOT: " ".join(units),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
@@ -87,13 +91,13 @@ def _seen(units: list[str]) -> dict[str, str]:
     return {SLOT: " ".join(units), "CUDA_VISIBLE_DEVICES": "", **threads}
 
 
-def _serve(pool: str, owned: str, seen: dict[str, str]) -> None:
+def _serve(pool: str, units: str, environment: dict[str, str]) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
-    command += ["--name", f"{socket.gethostname()} {owned}"]
+    command += ["--name", f"{socket.gethostname()} {units}"]
     command += ["--limit", "1"]
-    # In our place, so that the locks, and every signal, are the worker's.
-    os.execve(sys.executable, command, {**os.environ, "PATH": path, **seen})
+    # Replaces this process, so that the worker holds the locks and receives all signals.
+    os.execve(sys.executable, command, {**os.environ, "PATH": path, **environment})
 
 
 if __name__ == "__main__":

@@ -18,25 +18,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from unveil import backend
+from unveil.common import backend
 
 backend.load()
 
-from unveil import (  # noqa: E402
-    assessment,
-    checkpoint,
-    devices,
-    evaluate,
-    packed,
-    params,
-    provenance,
-    train,
-)
-from unveil.architectures import Transfer  # noqa: E402
-from unveil.errors import UserError  # noqa: E402
-from unveil.files import read_json, replacing, sha256, write_json  # noqa: E402
-from unveil.pairs import percent  # noqa: E402
-from unveil.predictions import Predictions  # noqa: E402
+from unveil.common.errors import UserError  # noqa: E402
+from unveil.common.files import atomic_write, read_json, sha256, write_json  # noqa: E402
+from unveil.config import params, provenance  # noqa: E402
+from unveil.data import dataset  # noqa: E402
+from unveil.evaluation import evaluate, report_sections  # noqa: E402
+from unveil.evaluation.paired_comparison import percent  # noqa: E402
+from unveil.evaluation.predictions import Predictions  # noqa: E402
+from unveil.networks import Transfer  # noqa: E402
+from unveil.training import checkpoint, devices, train  # noqa: E402
 
 RESULT = "result.json"
 COLUMNS = (
@@ -52,14 +46,14 @@ def main() -> int:
     _enter(asked.project)
     loaded = _params(asked)
     failed = {}
-    for key in [loaded.named(key) for key in asked.entries or loaded.architectures]:
+    for key in [loaded.require_architecture(key) for key in asked.entries or loaded.architectures]:
         folder = asked.to / key
         print(f"{datetime.now(UTC):%H:%M} {key}", file=sys.stderr)
         try:
             _result(key, loaded, folder)
         except UserError as error:
             failed[key] = str(error)
-        with replacing(asked.to / "table.md") as path:
+        with atomic_write(asked.to / "table.md") as path:
             path.write_text(_table(loaded, asked.to, failed))
     print((asked.to / "table.md").read_text())
     return 1 if failed else 0
@@ -145,22 +139,22 @@ def _result(key: str, loaded: params.Params, folder: Path) -> None:
 
 
 def _measured(
-    key: str, loaded: params.Params, trained: train.Trained, folder: Path
+    key: str, loaded: params.Params, trained: train.TrainingResult, folder: Path
 ) -> dict[str, Any]:
     path = folder / "model.keras"
-    test = packed.load("test")
+    test = dataset.load("test")
     answers = evaluate.probabilities(trained.network, test.images)
     entry = loaded.architectures[key]
     count, seed = loaded.schedules[key].train_images, loaded.training.seed
-    on_gpu = any("gpu" in name for name in devices.visible())
+    on_gpu = any("gpu" in name for name in devices.visible_devices())
     return {
         "architecture": key,
         "weights": getattr(entry, "weights", "none"),
         "precision": devices.precision(key, loaded),
-        "machine": provenance.machine(provenance.hardware(), on_gpu=on_gpu),
-        "images": len(packed.subset(packed.load("train"), count, seed=seed)),
+        "machine": provenance.device_name(provenance.hardware(), on_gpu=on_gpu),
+        "images": len(dataset.subset(dataset.load("train"), count, seed=seed)),
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
-        "test": assessment.scores(Predictions(test.labels, answers), loaded.classes),
+        "test": report_sections.scores(Predictions(test.labels, answers), loaded.classes),
         "model_digest": sha256(path),
         **evaluate.cost(trained.network, trained.history, size=path.stat().st_size),
     }

@@ -4,6 +4,7 @@ import ast
 import re
 import shutil
 import subprocess
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,88 +12,36 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/unveil"
-ORDER = [
-    *(
-        "errors",
-        "memory",
-        "backend",
-        "swap",
-        "git",
-        "tracked",
-        "files",
-        "page",
-        "locks",
-        "paths",
-        "leftovers",
-        "tables",
-    ),
-    *("csv_table", "architectures", "names", "schema", "rules", "expectations"),
-    *("strict_yaml", "params", "containers", "images", "strip", "sample", "origins"),
-    *("split_folders", "compression", "archive", "attributes", "fer2013", "ingest", "intake"),
-    *("looks", "twins", "corrections", "faults", "splits", "manifest", "statistics", "census"),
-    *(
-        "datadocs",
-        "validate",
-        "packed",
-        "pack",
-        "adamw",
-        "augmentation",
-        "batches",
-        "callbacks",
-        "devices",
-        "fused_norm",
-        "checkpoint",
-        "course",
-    ),
-    *(
-        "train",
-        "measures",
-        "predictions",
-        "certainty",
-        "significance",
-        "slices",
-        "fairness",
-        "calibration",
-    ),
-    *("assessment", "plots", "charts", "evaluate", "explain", "learning_curve", "pairs"),
-    *("compare", "drift", "card", "provenance", "reference"),
-    *("registry", "recorded", "seeds", "journal", "takeout", "feedback", "enlarge", "answer"),
-    *(
-        "checksum",
-        "bundle_folder",
-        "bundle",
-        "lineage",
-        "leaflet",
-        "convert",
-        "export",
-        "release",
-        "contest",
-        "gate",
-    ),
-    *("promote", "report", "model_card", "hog", "doubt"),
-    *("contact", "audit", "machines", "history", "objects", "parts"),
-    *("texts_inside", "bytes_inside", "numbers_inside", "tables_inside", "databases_inside"),
-    *("contents", "along", "alike", "search", "request", "workspace", "findings", "erase"),
-    *("bench", "speed", "storage", "remote", "detect", "tracks", "video", "annotate", "predict"),
-    *("lines", "pace", "client", "serving", "monitoring", "cli", "__main__"),
-]
+FLOORS = (
+    ("common",),
+    ("networks", "rendering", "rules", "storage"),
+    ("config",),
+    ("data",),
+    ("inference", "quality", "training"),
+    ("evaluation", "serving"),
+    ("benchmarks", "registry"),
+    ("experiments", "export", "privacy", "reporting"),
+    ("promotion",),
+    ("cli",),
+)
+"""The packages of src/unveil, lowest first: each imports only from floors below its own."""
+LOOSE = {"__init__.py", "__main__.py", "client.py", "py.typed"}
 DOORS = {
-    "mlflow": ["src/unveil/registry"],
-    "great_expectations": ["src/unveil/validate.py", "src/unveil/datadocs"],
-    "prefect": ["flows"],
-    "boto3": ["src/unveil/storage/"],
-    "botocore": ["src/unveil/storage/"],
-    "fastapi": ["src/unveil/serving/"],
-    "uvicorn": ["src/unveil/serving/"],
-    "prometheus_client": ["src/unveil/serving/"],
-    "cleanlab": ["src/unveil/audit.py"],
-    "cv2": ["src/unveil/detect.py", "src/unveil/video.py"],
-    "onnx": ["src/unveil/convert.py"],
-    "onnxruntime": ["src/unveil/bundle.py", "src/unveil/convert.py"],
-    "fairlearn": ["src/unveil/fairness.py"],
+    "mlflow": "registry",
+    "great_expectations": "quality",
+    "boto3": "storage",
+    "botocore": "storage",
+    "fastapi": "serving",
+    "uvicorn": "serving",
+    "prometheus_client": "serving",
+    "cleanlab": "quality",
+    "cv2": "inference",
+    "onnx": "export",
+    "fairlearn": "evaluation",
 }
-# params checks rules' entries at load; who judges by them imports them. A rule retrains nothing.
-CHECKED_ONLY = {"expectations", "rules"}
+"""The one package that imports a tool; Prefect is for flows/ alone."""
+# Parameters are checked against the rules at load; a changed rule retrains nothing.
+CHECKED_ONLY = ("config", "rules")
 TOP_LEVEL = {"flows", "src", "dvc.yaml", "params.yaml", "data", "mlflow", "tests"}
 TOP_LEVEL |= {"pyproject.toml", "README.md"}
 
@@ -114,24 +63,64 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def package(path: Path) -> str:
+    """Name the package of a file; of the three loose files, their own name."""
+    return path.relative_to(SOURCE).parts[0]
+
+
 def own(path: Path) -> set[str]:
+    """Name the packages of unveil that a file imports from, its own among them."""
     parts = (name.split(".") for name in imported(path) if name.startswith("unveil."))
-    return {part[1] for part in parts if part[1] in ORDER}
+    return {part[1] for part in parts if (SOURCE / part[1]).is_dir()}
 
 
-def files_of(module: str) -> list[Path]:
-    folder = SOURCE / module
-    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+def file_of(name: str) -> Path | None:
+    """Give the file of an imported name, be it a module or something in one."""
+    parts = name.split(".")[1:]
+    while parts:
+        path = SOURCE.joinpath(*parts)
+        for found in (path.with_suffix(".py"), path / "__init__.py"):
+            if found.is_file():
+                return found
+        parts.pop()
+    return None
 
 
-def closure(module: str) -> set[str]:
-    found, waiting = set(), {module}
-    while waiting:
-        name = waiting.pop()
-        found.add(name)
-        needed = {other for path in files_of(name) for other in own(path)}
-        waiting |= needed - found - (CHECKED_ONLY if name == "params" else set())
+def upward(sources: dict[str, list[Path]], floors: tuple[tuple[str, ...], ...]) -> list[str]:
+    """Name the files that import from their own floor, but for their package, or from above."""
+    floor = {name: number for number, names in enumerate(floors) for name in names}
+    return [
+        f"{path} imports {other}"
+        for name, paths in sources.items()
+        for path in paths
+        for other in sorted(own(path) - {name})
+        if floor[other] >= floor[name]
+    ]
+
+
+def sources() -> dict[str, list[Path]]:
+    names = [name for names in FLOORS for name in names]
+    return {name: sorted((SOURCE / name).rglob("*.py")) for name in names}
+
+
+def graph() -> dict[Path, set[Path]]:
+    """Give the files that each file imports."""
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        names = (name for name in imported(path) if name.startswith("unveil."))
+        found[path] = {file for name in names if (file := file_of(name)) and file != path}
     return found
+
+
+def closure(module: Path) -> set[str]:
+    """Name the packages of all files that a module needs."""
+    edges, found, waiting = graph(), set(), {module}
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        checked = {one for one in edges[path] if (package(path), package(one)) == CHECKED_ONLY}
+        waiting |= edges[path] - found - checked
+    return {package(path) for path in found}
 
 
 def stages() -> dict[str, dict]:
@@ -139,45 +128,90 @@ def stages() -> dict[str, dict]:
     return {name: stage.get("do", stage) for name, stage in content.items()}
 
 
-def test_every_module_has_a_place_in_the_order():
-    modules = {path.stem if path.suffix else path.name for path in SOURCE.iterdir()}
-    assert modules - {"__init__", "__pycache__", "py"} == set(ORDER)
+def test_the_source_is_packages_and_three_files():
+    there = {path.name for path in SOURCE.iterdir()} - {"__pycache__"}
+    assert {name for name in there if (SOURCE / name).is_file()} <= LOOSE
+    assert {name for name in there if (SOURCE / name).is_dir()} == set(sources())
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_a_module_imports_only_what_stands_above_it(module):
-    above = ORDER[: ORDER.index(module) + 1]
-    for path in files_of(module):
-        assert own(path) <= set(above), path
+def test_a_package_imports_only_from_the_floors_below():
+    assert upward(sources(), FLOORS) == []
+
+
+def test_an_upward_import_is_found(tmp_path):
+    planted = tmp_path / "planted.py"
+    planted.write_text("from unveil.registry import champion\n")
+    assert upward({"data": [planted]}, FLOORS) == [f"{planted} imports registry"]
+    planted.write_text("import unveil.config.params\n")
+    assert upward({"data": [planted]}, FLOORS) == []
+
+
+@pytest.mark.parametrize("name", sources())
+def test_a_package_says_what_it_may_import(name):
+    said = ast.get_docstring(ast.parse((SOURCE / name / "__init__.py").read_text()))
+    listed = re.search(r"May import: ([a-z,\s]+)\.", said).group(1)
+    needed = {other for path in sources()[name] for other in own(path)} - {name}
+    assert set(re.split(r",\s+", listed)) - {"nothing"} == needed
+
+
+def test_no_module_imports_itself_by_a_circle():
+    # What a type checker alone reads is no import; a package's own front is not one either.
+    order = TopologicalSorter(
+        {
+            path: {one for one in needed if one.name != "__init__.py"}
+            for path, needed in graph().items()
+        }
+    )
+    assert len(list(order.static_order())) >= len(graph())
 
 
 @pytest.mark.parametrize("tool", DOORS)
 def test_each_tool_has_one_door(tool):
-    for path in [*SOURCE.rglob("*.py"), *(ROOT / "flows").rglob("*.py")]:
+    for path in SOURCE.rglob("*.py"):
         if tool in {name.split(".")[0] for name in imported(path)}:
-            inside = path.relative_to(ROOT).as_posix()
-            assert any(inside.startswith(door) for door in DOORS[tool]), inside
+            assert package(path) == DOORS[tool], path
+    for path in (ROOT / "flows").rglob("*.py"):
+        assert tool not in {name.split(".")[0] for name in imported(path)}, path
+
+
+def test_onnxruntime_is_for_inference_and_for_the_proof_of_an_export():
+    users = [p for p in SOURCE.rglob("*.py") if "onnxruntime" in str(imported(p))]
+    assert {package(path) for path in users} == {"export", "inference"}
+
+
+def test_prefect_is_for_the_flows_alone():
+    for path in SOURCE.rglob("*.py"):
+        assert "prefect" not in {name.split(".")[0] for name in imported(path)}, path
 
 
 def test_the_flows_import_no_learning():
     for path in (ROOT / "flows").rglob("*.py"):
-        assert not imported(path) & {"keras", "tensorflow", "unveil.train", "unveil.evaluate"}
+        assert not imported(path) & {"keras", "tensorflow", "unveil.training", "unveil.evaluation"}
+
+
+CODE_OF = {
+    "manifest": "data/manifest.py",
+    "validate": "quality/validate.py",
+    "card": "quality/datasheet.py",
+    "pack": "data/pack.py",
+    "train": "training/train.py",
+    "evaluate": "evaluation/evaluate.py",
+    "compare": "evaluation/model_comparison.py",
+}
+"""Where the code of each stage of dvc.yaml begins."""
 
 
 @pytest.mark.parametrize("name", stages())
 def test_a_stage_depends_on_all_code_it_runs_and_on_no_other(name):
     named = {dep for dep in stages()[name]["deps"] if dep.startswith("src/")}
-    needed = set()
-    for module in closure(name):
-        folder = SOURCE / module
-        needed.add(f"src/unveil/{module}{'' if folder.is_dir() else '.py'}")
-    assert named == needed
+    needed = closure(SOURCE / CODE_OF[name])
+    assert named == {f"src/unveil/{package}" for package in needed}
 
 
 def test_a_training_is_known_by_all_code_that_decides_it():
-    from unveil.checkpoint import CODE
+    from unveil.training.checkpoint import CODE
 
-    assert set(CODE) == closure("train")
+    assert set(CODE) == closure(SOURCE / CODE_OF["train"])
 
 
 def test_the_main_flow_is_short_enough_to_read_aloud():
@@ -236,32 +270,33 @@ def test_make_refuses_a_misspelt_variable():
 
 
 def test_make_clean_removes_only_what_is_made_again(tmp_path):
-    from unveil import paths
+    from unveil.common import paths
 
-    again = {
-        *("MANIFEST", "SUMMARY", "VERDICT", "DATA_DOCS", "PACKED", "MODELS", "REPORTS", "CARD"),
-        *("COMPARISON", "LEADERBOARD", "HARDWARE", "EXPLANATIONS", "REPORT", "CARD_PLOTS", "SHEET"),
+    generated = {
+        *("MANIFEST", "SUMMARY", "VALIDATION", "DATA_DOCS", "PACKED", "MODELS", "REPORTS"),
+        *("COMPARISON", "LEADERBOARD", "HARDWARE", "EXPLANATIONS", "REPORT", "DATA_CARD"),
+        *("DATA_CARD_PLOTS", "CONTACT_SHEET"),
     }
-    stays = {
-        *("PARAMS", "JOURNAL", "PROMOTIONS", "ARCHIVE", "CORRECTIONS", "AUDITED", "PROMOTION"),
+    kept = {
+        *("PARAMS", "JOURNAL", "PROMOTIONS", "ARCHIVE", "CORRECTIONS", "AUDIT_COUNTS", "PROMOTION"),
         *("MODEL_CARD", "LEARNING_CURVES", "SUSPECTS", "BUNDLE", "STARTER", "AUDIT_LOG"),
-        *("LAST_GOOD", "TRACKING", "SEEDS", "SPREADS", "CHECKPOINTS"),
+        *("LAST_GOOD", "TRACKING", "SEEDS", "SEED_REPORTS", "CHECKPOINTS"),
     }
     named = {name for name, path in vars(paths).items() if isinstance(path, Path)}
-    assert named - {"DATA", "AUDIT"} == again | stays  # a new place has to be put among them
+    assert named - {"DATA", "AUDIT"} == generated | kept  # a new path has to be added to one
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in again | stays:
-        place = tmp_path / getattr(paths, name)
-        (place.parent if place.suffix else place).mkdir(parents=True, exist_ok=True)
-        (place if place.suffix else place / "file").write_text(name)
+    for name in generated | kept:
+        path = tmp_path / getattr(paths, name)
+        (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+        (path if path.suffix else path / "file").write_text(name)
     own = ["data/05_reports/notes.md", "data/06_audit/mine.csv", "data/08_serving/feedback/a"]
     made = ["data/06_audit/folds/a", "data/06_audit/features/a"]
     for path in map(tmp_path.joinpath, [*own, *made]):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True)
-    for name in again | stays:
-        assert (tmp_path / getattr(paths, name)).exists() == (name in stays), name
+    for name in generated | kept:
+        assert (tmp_path / getattr(paths, name)).exists() == (name in kept), name
     assert [path for path in [*own, *made] if (tmp_path / path).exists()] == own
 
 

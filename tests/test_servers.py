@@ -4,7 +4,7 @@ import subprocess
 
 import psycopg
 import pytest
-from tests import servers
+from tests.support import servers
 
 
 def test_postgres_gives_fresh_databases_behind_a_password(tmp_path):

@@ -1,19 +1,19 @@
-"""unveil: from labelled faces to a classifier of apparent expression somebody dares to deploy.
+"""unveil: from labelled faces to a deployed classifier of apparent expression.
 
-The way, one verb for each artefact:
+One command for each artifact, in the order of the pipeline:
 
-    unveil ingest SOURCE    faces.zip           under DVC, read in place
-    unveil manifest         manifest.parquet    one row for each face
-    unveil validate         validation.json     Great Expectations' verdict, Data Docs
-    unveil pack             *.npz               arrays
-    unveil train ARCH       model.keras         two stages, recorded in MLflow
-    unveil evaluate ARCH    metrics.json        numbers with intervals
-    unveil compare          comparison.md       the ranking, ties said
-    unveil promote          alias champion      through the gate
+    unveil ingest SOURCE    faces.zip           the images, tracked by DVC
+    unveil manifest         manifest.parquet    one row per face
+    unveil validate         validation.json     results of Great Expectations, Data Docs
+    unveil pack             *.npz               arrays, one file per split
+    unveil train ARCH       model.keras         trained in two stages, recorded in MLflow
+    unveil evaluate ARCH    metrics.json        metrics with 95 % confidence intervals
+    unveil compare          comparison.md       the leaderboard; ties are marked
+    unveil promote          alias champion      if all promotion checks pass
 """
 
 import os
 
-# Else ONNX Runtime writes an identifier into the user's folder and, unless told before it is
-# imported, tells Microsoft of every session (its Privacy.md, 1.32).
+# Otherwise ONNX Runtime writes an identifier into the user's home folder and, unless this is set
+# before the import, reports every session to Microsoft (its Privacy.md, 1.32).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

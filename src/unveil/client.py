@@ -1,11 +1,11 @@
-"""Ask a running `unveil serve` from a Python program; needs nothing but the standard library.
+"""A Python client for `unveil serve`; needs only the standard library.
 
     client = Client("http://127.0.0.1:8000", token=None)
     for face in client.predict(Path("face.jpg")).faces:
         print(face.emotion or face.reason)
 
-A busy server is asked again when it says so. Only ``stream`` needs a package, ``websockets``. There
-are no redirects and no proxy: a picture and a token go to the server that was named, or nowhere.
+Requests are retried if the server is busy. Only ``stream`` needs a package, ``websockets``.
+No redirects, no proxy: pictures and tokens are only sent to the given server.
 """
 
 import base64
@@ -26,28 +26,28 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 Source = bytes | Path
-"""The bytes of an image file, or where it lies on this machine."""
+"""The bytes of an image file, or its path."""
 
-_OFTEN, _LARGEST, _JSON = 5, 16 * 1024 * 1024, "application/json"
-"""Times a busy server is asked; bytes of an answer, at most; the content type of most requests."""
+_ATTEMPTS, _MAX_BYTES, _JSON = 5, 16 * 1024 * 1024, "application/json"
+"""The most requests to a busy server, the most bytes of an answer, and the usual content type."""
 
-_OTHER = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
-"""What reading an answer of another form raises."""
+_MALFORMED = (ValueError, RecursionError, KeyError, TypeError, AttributeError)
+"""The errors that parsing a malformed answer raises."""
 T = TypeVar("T")
 
 
 class ServerError(Exception):
-    """There is no answer; ``status`` is HTTP's, or None where the server was not reached."""
+    """The request failed; ``status`` is the HTTP status, or None if there was no response."""
 
     def __init__(self, error: str, status: int | None = None) -> None:
-        """Say why in one line."""
+        """Create an error with a reason in one line."""
         super().__init__(error)
         self.status = status
 
 
 @dataclass(frozen=True)
 class Face:
-    """What a face looks like; ``emotion`` is None, and ``reason`` ``unsure``, below the threshold.
+    """The answer for a face; below the threshold ``emotion`` is None and ``reason`` ``unsure``.
 
     ``probabilities`` sum to 1; ``box`` is left, top, width and height in pixels.
     """
@@ -60,7 +60,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture's faces, or the ``reason`` why there are none; ``model`` is who answered."""
+    """The faces of a picture, or the ``reason`` why there are none, and the ``model`` used."""
 
     faces: tuple[Face, ...]
     reason: str | None
@@ -68,7 +68,7 @@ class Picture:
 
 
 class Client:
-    """Asks one server; may be used by several threads."""
+    """A client of one server; thread-safe."""
 
     def __init__(
         self,
@@ -78,64 +78,63 @@ class Client:
         timeout: float = 10.0,
         trust: ssl.SSLContext | None = None,
     ) -> None:
-        """Know where to ask; ``trust`` says whose certificates are believed, for ``https``.
+        """Create a client for the server at ``url``.
 
-        ``timeout`` is in seconds: of one answer, from the connection to its last byte, and of one
-        wait for a busy server. An answer has 16 MiB at most.
+        ``timeout`` is in seconds, for each answer, from the connection to its last byte, and for
+        each wait for a busy server. An answer has at most 16 MiB. ``trust`` is the TLS context for
+        ``https``. Raises ValueError if the url or the token is malformed.
         """
         token = (token or "").strip()
-        # Said here and without it: whoever sends such a header quotes it in the error.
+        # Checked here, because http.client would quote the token in its error.
         if not re.fullmatch(r"[!-~]*", token):
-            raise ValueError("the token has a character that no token has")
+            raise ValueError("the token contains an invalid character")
         parts = _server(url)
         self._trust = (trust or ssl.create_default_context()) if parts.scheme == "https" else None
         self._address, self._timeout = parts.netloc, timeout
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 
     def predict(self, picture: Source) -> Picture:
-        """Say what the faces of a picture look like; ``ServerError`` where it cannot be read."""
+        """Classify the faces of a picture; ``ServerError`` if it cannot be read."""
         return self._ask("/v1/predict", _content(picture), _picture, "image/*")
 
     def predict_batch(self, pictures: Sequence[Source]) -> list[Picture]:
-        """Answer for up to 64 pictures; one that cannot be read has its ``reason``."""
+        """Classify up to 64 pictures; one that cannot be read has a ``reason``."""
         body = json.dumps({"pictures": [_encoded(one) for one in pictures]}).encode()
         return self._ask(
-            "/v1/predict/batch",
-            body,
-            lambda said: [_picture(said | one) for one in said["pictures"]],
+            "/v1/predict/batch", body, lambda got: [_picture(got | one) for one in got["pictures"]]
         )
 
     def feedback(
         self, emotion: str, *, answered: str | None = None, consented: Source | None = None
     ) -> str | None:
-        """Say which class it was, where the server takes that.
+        """Submit the correct class, if the server accepts feedback.
 
-        ``consented`` is a picture of one face whose owner agreed that it is kept; gives the name by
-        which it can be taken back.
+        ``answered`` is the model's answer. ``consented`` is a picture of one face, whose storage
+        that person agreed to; returns the name needed to withdraw it, else None.
         """
-        given = {} if consented is None else {"picture": _encoded(consented), "consent": True}
-        body = json.dumps({"emotion": emotion, "answered": answered, **given}).encode()
-        kept: str | None = self._ask("/v1/feedback", body, itemgetter("picture"))
-        return kept
+        picture = {} if consented is None else {"picture": _encoded(consented), "consent": True}
+        body = json.dumps({"emotion": emotion, "answered": answered, **picture}).encode()
+        name: str | None = self._ask("/v1/feedback", body, itemgetter("picture"))
+        return name
 
     def ready(self) -> bool:
-        """Say whether the server would answer."""
+        """Return whether the server accepts requests."""
         with suppress(ServerError):
             return self._once("GET", "/readyz", b"", "")[0] == 200
         return False
 
     def stream(self, frames: Iterable[Source]) -> Iterator[Picture]:
-        """Answer frames one by one; the next is taken when its answer is there, so none grows old.
+        """Classify frames one by one; the next frame is read after the answer to the last one.
 
-        One that was not looked at has its ``reason``: ``busy``, or why it cannot be. One without an
-        answer in time has none. Errors of ``frames`` are passed on.
+        A frame that was not processed has a ``reason``: ``busy`` or an error message. A frame
+        without an answer within ``timeout`` is skipped. Errors of ``frames`` are propagated.
         """
         from websockets.sync.client import connect
 
         url = f"ws{'s' if self._trust else ''}://{self._address}/v1/stream"
-        known: dict[str, Any] = {"additional_headers": self._headers, "ssl": self._trust}
+        options: dict[str, Any] = {"additional_headers": self._headers, "ssl": self._trust}
         with _streamed(self._address):
-            opened = connect(url, proxy=None, open_timeout=self._timeout, **known)
+            opened = connect(url, proxy=None, open_timeout=self._timeout, **options)
         with opened as socket:
             for number, frame in enumerate(frames):
                 content = _content(frame)
@@ -146,60 +145,60 @@ class Client:
                     yield answer
 
     def _ask(self, path: str, body: bytes, read: Callable[[Any], T], kind: str = _JSON) -> T:
-        for left in reversed(range(_OFTEN)):
-            status, answer, later = self._once("POST", path, body, kind)
-            if status != 429 or not left or later > self._timeout:
+        for left in reversed(range(_ATTEMPTS)):
+            status, answer, delay = self._once("POST", path, body, kind)
+            if status != 429 or not left or delay > self._timeout:
                 break
-            time.sleep(later)
+            time.sleep(delay)
         if status != 200:
             raise ServerError(_reason(answer), status)
         try:
             return read(json.loads(answer))
-        except _OTHER:
-            raise ServerError(f"{self._address} answers otherwise than unveil does", 200) from None
+        except _MALFORMED:
+            raise ServerError(f"{self._address} does not answer as unveil does", 200) from None
 
     def _once(self, method: str, path: str, body: bytes, kind: str) -> tuple[int, bytes, float]:
-        """Give status, body, and in how many seconds to ask again."""
+        """Send one request; returns status, body and the seconds to wait before a retry."""
         headers = {**self._headers, **({"content-type": kind} if kind else {})}
         secured: dict[str, Any] = {"context": self._trust} if self._trust else {}
         connect = HTTPSConnection if self._trust else HTTPConnection
         connection = connect(self._address, timeout=self._timeout, **secured)
-        asked = (connection, (method, path, body, headers), found := SimpleQueue[Any]())
-        # A socket's own timeout counts from the last byte: a server that drips would hold us.
-        Thread(target=_exchange, args=asked, daemon=True).start()
+        arguments = (connection, (method, path, body, headers), results := SimpleQueue[Any]())
+        # A socket's own timeout restarts with each byte, so a slow server could block the caller.
+        Thread(target=_exchange, args=arguments, daemon=True).start()
         try:
-            answer = found.get(timeout=self._timeout)
+            result = results.get(timeout=self._timeout)
         except Empty:
-            with suppress(OSError, AttributeError):  # it is not open
+            with suppress(OSError, AttributeError):  # not connected yet
                 connection.sock.shutdown(SHUT_RDWR)
-            answer = f"it is not whole within {self._timeout:g} seconds"
-        if isinstance(answer, tuple):
-            return answer
-        raise ServerError(f"{self._address} gives no answer: {answer}")
+            result = f"the answer is not complete within {self._timeout:g} seconds"
+        if isinstance(result, tuple):
+            return result
+        raise ServerError(f"{self._address} does not answer: {result}")
 
 
-def _exchange(connection: HTTPConnection, question: Any, found: SimpleQueue[Any]) -> None:
+def _exchange(connection: HTTPConnection, request: Any, results: SimpleQueue[Any]) -> None:
     try:
         with closing(connection):
-            connection.request(*question)
+            connection.request(*request)
             with connection.getresponse() as answer:
-                content, later = answer.read(_LARGEST + 1), answer.headers.get("retry-after", "")
-        if len(content) > _LARGEST or answer.length:
-            raise HTTPException(f"it is cut off, or larger than {_LARGEST} bytes")
-        found.put((answer.status, content, float(later) if later.isdecimal() else 1.0))
-    except Exception as error:  # it is raised where the answer is waited for
-        found.put(error)
+                content, delay = answer.read(_MAX_BYTES + 1), answer.headers.get("retry-after", "")
+        if len(content) > _MAX_BYTES or answer.length:
+            raise HTTPException(f"the answer is cut off, or larger than {_MAX_BYTES} bytes")
+        results.put((answer.status, content, float(delay) if delay.isdecimal() else 1.0))
+    except Exception as error:  # raised by the thread that waits
+        results.put(error)
 
 
 def _server(url: str) -> SplitResult:
-    """Take an address apart; what it says beyond the server, such as a password, is not quoted."""
+    """Parse the address of a server; the error does not quote it, as it may have a password."""
     with suppress(ValueError):
         parts = urlsplit(url)
-        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        beyond = parts.path.strip("/") or "?" in url or "#" in url or "@" in url
-        if named and not beyond:
+        is_server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        has_more = parts.path.strip("/") or "?" in url or "#" in url or "@" in url
+        if is_server and not has_more:
             return parts
-    raise ValueError("the url is no address of a server alone, like http://127.0.0.1:8000")
+    raise ValueError("the url is not a plain server address, such as http://127.0.0.1:8000")
 
 
 @contextmanager
@@ -214,17 +213,17 @@ def _streamed(address: str) -> Iterator[None]:
 
 
 def _answer(socket: Any, number: int, timeout: float) -> Picture | None:
-    """Wait for a frame's answer, past those of frames given up; None where none is in time."""
+    """Wait for the answer to a frame, skipping those to earlier frames; None after the timeout."""
     deadline = time.monotonic() + timeout
     try:
         while (left := deadline - time.monotonic()) > 0:
-            said = json.loads(socket.recv(timeout=left))
-            if said["frame"] == number:
-                return _picture({"faces": [], "reason": said.get("error"), **said})
+            answer = json.loads(socket.recv(timeout=left))
+            if answer["frame"] == number:
+                return _picture({"faces": [], "reason": answer.get("error"), **answer})
     except TimeoutError:
         return None
-    except _OTHER:
-        raise ValueError("an answer is otherwise than those of unveil") from None
+    except _MALFORMED:
+        raise ValueError("an answer is not of the form that unveil sends") from None
     return None
 
 
@@ -236,15 +235,15 @@ def _encoded(source: Source) -> str:
     return base64.b64encode(_content(source)).decode()
 
 
-def _picture(said: Mapping[str, Any]) -> Picture:
+def _picture(answer: Mapping[str, Any]) -> Picture:
     faces = (
         Face(one["emotion"], one["reason"], one["probabilities"], tuple(one["box"]))
-        for one in said["faces"]
+        for one in answer["faces"]
     )
-    return Picture(tuple(faces), said["reason"], said.get("model"))
+    return Picture(tuple(faces), answer["reason"], answer.get("model"))
 
 
 def _reason(answer: bytes) -> str:
-    with suppress(*_OTHER):
+    with suppress(*_MALFORMED):
         return str(json.loads(answer)["error"])
     return answer[:200].decode(errors="replace").strip() or "no reason was given"

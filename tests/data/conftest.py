@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.conftest import ROOT
 
-from unveil import params
-from unveil.paths import ARCHIVE
+from unveil.common.paths import ARCHIVE
+from unveil.config import params
 
 FACES = ROOT.parent / "shared" / "data" / "Facial_emotion_images.zip"
 ABSENT = f"the real faces are not at {FACES}"

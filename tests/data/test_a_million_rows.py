@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unveil import bench
-from unveil.paths import MANIFEST
-from unveil.schema import COLUMNS
+from unveil.benchmarks import data
+from unveil.common.paths import MANIFEST
+from unveil.config.schema import COLUMNS
 
 ROWS = 1_000_000
 
@@ -44,7 +44,7 @@ def synthetic(rows: int) -> pd.DataFrame:
 def test_a_million_rows_take_less_than_three_minutes_and_four_gigabytes(place):
     MANIFEST.parent.mkdir(parents=True)
     synthetic(ROWS).to_parquet(MANIFEST, index=False)
-    cost = bench.command(place, "unveil", "validate")
+    cost = data.command(place, "unveil", "validate")
     print(f"{ROWS} rows: {cost.seconds:.0f} s, {cost.megabytes:.0f} MB")
     assert cost.seconds < 180
     assert cost.megabytes < 4096

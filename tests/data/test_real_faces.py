@@ -14,7 +14,8 @@ from PIL import Image
 from tests.conftest import ROOT
 from tests.data.conftest import ABSENT, FACES
 
-from unveil import ingest, manifest, params
+from unveil.config import params
+from unveil.data import ingest, manifest
 
 SHA256 = "28ff896f05a989092de62f1b3fff7877fb463736b44688af04aa3b514765d045"
 COUNTS = {
@@ -129,7 +130,7 @@ def test_ingest_stores_every_face_byte_for_byte(tmp_path):
     ingest.ingest(
         FACES,
         target=tmp_path / "faces.zip",
-        layout=manifest.layout(params.load(ROOT / "params.yaml")),
+        layout=manifest.archive_layout(params.load(ROOT / "params.yaml")),
     )
     with zipfile.ZipFile(FACES) as before, zipfile.ZipFile(tmp_path / "faces.zip") as after:
         names = [name for name in before.namelist() if name.endswith(".jpg")]

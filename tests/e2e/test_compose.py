@@ -1,4 +1,4 @@
-"""The servers of mlflow/compose.yaml, by its own commands and settings but without Docker."""
+"""The servers of mlflow/compose.yaml with its own commands and settings, but without Docker."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import yaml
 from mlflow import MlflowClient
-from tests import servers
+from tests.support import servers
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "mlflow"
@@ -35,7 +35,7 @@ SECRETS = {
 
 
 class Setup:
-    """Compose's network, played: the names of services and their ports become loopback."""
+    """An emulation of Compose's network: service names and ports are mapped to loopback."""
 
     def __init__(self, database: str, storage: str) -> None:
         self.database, self.storage = database, storage
@@ -101,7 +101,7 @@ def setup(tmp_path_factory):
 
 @pytest.fixture
 def tracking(setup, monkeypatch) -> str:
-    """MLflow's address, with the administrator's password in the environment."""
+    """MLflow's address; the administrator's password is in the environment."""
     url = setup.here("http://127.0.0.1:5000")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRETS["MLFLOW_ADMIN_PASSWORD"])
@@ -156,7 +156,7 @@ def test_mlflow_refuses_a_forged_host(tracking):
     assert status(search, Authorization=right, Host="faces.example.org") == 403
 
 
-def test_a_changed_password_holds_at_once(tracking):
+def test_a_changed_password_takes_effect_at_once(tracking):
     url = f"{tracking}/api/2.0/mlflow/users/"
     admin = basic("admin", SECRETS["MLFLOW_ADMIN_PASSWORD"])
     worker = {"username": "worker", "password": "first password"}
@@ -174,10 +174,10 @@ def test_prefect_runs_a_flow_on_postgresql_behind_a_password(setup, tmp_path):
     env = {**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path)}
     for password, code in (("wrong", 1), (SECRETS["PREFECT_ADMIN_PASSWORD"], 0)):
         env["PREFECT_API_AUTH_STRING"] = f"admin:{password}"
-        said = subprocess.run(
+        result = subprocess.run(
             [servers.BIN / "python", "-c", script], env=env, capture_output=True, text=True
         )
-        assert said.returncode == code, said.stderr
+        assert result.returncode == code, result.stderr
     with psycopg.connect(f"{setup.database.rsplit('/', 1)[0]}/prefect") as connection:
         assert connection.execute("SELECT state_type FROM flow_run").fetchall() == [("COMPLETED",)]
 
@@ -188,7 +188,7 @@ def test_health_checks_tell_a_server_from_none(setup):
     assert nowhere.health("mlflow") != 0
 
 
-def test_a_dump_brings_the_runs_back(setup, tracking, tmp_path):
+def test_runs_are_restored_from_a_dump(setup, tracking, tmp_path):
     mlflow.set_experiment("kept")
     server = setup.database.rsplit("/", 1)[0]
     dump = tmp_path / "mlflow.dump"
@@ -207,8 +207,10 @@ def test_a_dump_brings_the_runs_back(setup, tracking, tmp_path):
 
 def test_an_upgrade_of_the_database_may_be_repeated(setup):
     upgrade = [servers.BIN / "mlflow", "db", "upgrade", "postgresql+psycopg:///mlflow"]
-    said = subprocess.run(upgrade, env=setup.environment("mlflow"), capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr
+    result = subprocess.run(
+        upgrade, env=setup.environment("mlflow"), capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def test_buckets_are_copied_out_and_in(setup, tmp_path):

@@ -1,4 +1,4 @@
-"""train-all from its deployment: one run for each architecture, on workers that own cores."""
+"""train-all from its deployment: one run per architecture, on workers that own cores."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 from mlflow import MlflowClient
-from tests.workplace import ANSWER, Workplace, within, workplace
+from tests.support.prefect_project import ANSWER, PrefectProject, prefect_project, within
 
 KEYS = ("cnn3", "cnn3_gray")
 
@@ -26,7 +26,7 @@ def toy(content: dict) -> None:
     recipe["schedules"] = {key: {"stages": recipe["schedules"][key]["stages"]} for key in KEYS}
     for number, key in enumerate(KEYS, start=1):
         stages = recipe["schedules"][key]["stages"]
-        # As many as make a network that is better than chance.
+        # Enough for a network that is better than chance.
         many = {"epochs": 8 * number, "patience": 8 * number}
         recipe["schedules"][key]["stages"] = [{**stage, **many} for stage in stages]
     content["recipes"] = {"sample": recipe}
@@ -34,14 +34,14 @@ def toy(content: dict) -> None:
 
 @pytest.fixture(scope="module")
 def place(project, tmp_path_factory):
-    with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
+    with prefect_project(project, tmp_path_factory.mktemp("prefect")) as place:
         place.edit(toy)
         place.crew()
         yield place
 
 
 @pytest.fixture(scope="module")
-def first(place: Workplace) -> dict:
+def first(place: PrefectProject) -> dict:
     return place.ended(place.start(), seconds=800)
 
 
@@ -55,11 +55,11 @@ def test_every_architecture_is_a_run_of_its_own_the_longest_first(place, first):
     assert {run["work_pool_name"] for run in trainings} == {"gpu"}
 
 
-def test_what_a_stage_says_is_in_the_server(place, first):
+def test_the_output_of_a_stage_is_logged_on_the_server(place, first):
     assert "best validation macro-F1" in place.logs(place.trainings()[0]["id"])
 
 
-def test_the_trainings_stand_under_one_run_in_mlflow(place, first):
+def test_the_trainings_are_child_runs_in_mlflow(place, first):
     client = MlflowClient(f"sqlite:///{place.folder}/mlflow/state/mlflow.db")
     experiment = client.get_experiment_by_name("facial-emotion")
     runs = client.search_runs([experiment.experiment_id])
@@ -72,7 +72,7 @@ def test_the_trainings_stand_under_one_run_in_mlflow(place, first):
     assert under == set(KEYS)
 
 
-def test_with_nothing_to_do_it_says_so_in_a_minute_and_dispatches_nothing(place, first):
+def test_with_nothing_to_do_it_ends_within_a_minute_and_dispatches_nothing(place, first):
     before, began = len(place.trainings()), time.monotonic()
     run = place.ended(place.start(), seconds=60)
     assert time.monotonic() - began < 60
@@ -90,9 +90,9 @@ def test_what_is_up_to_date_is_not_dispatched(place, first):
 
 
 def test_a_core_has_one_owner_and_is_free_when_the_owner_dies(place):
-    said = place.call(sys.executable, "-m", "flows.worker", "--cores", "1")
-    assert said.returncode == 2
-    assert "another worker owns the others" in said.stderr
+    result = place.call(sys.executable, "-m", "flows.worker", "--cores", "1")
+    assert result.returncode == 2
+    assert "other workers use the rest" in result.stderr
     owner = place.workers[-1]
     cores = psutil.Process(owner.pid).cpu_affinity()
     assert len(cores) == 1
@@ -108,7 +108,7 @@ def test_a_gpu_has_one_owner(place, seen):
     place.environment["CUDA_VISIBLE_DEVICES"] = seen
     try:
         owners = [place.worker() for _ in gpus]
-        said = place.call(sys.executable, "-m", "flows.worker")
+        result = place.call(sys.executable, "-m", "flows.worker")
         wrong = place.call(sys.executable, "-m", "flows.worker", "--gpu", "7")
         sees = [psutil.Process(owner.pid).environ()["CUDA_VISIBLE_DEVICES"] for owner in owners]
     finally:
@@ -117,12 +117,12 @@ def test_a_gpu_has_one_owner(place, seen):
             owner.kill()
             owner.wait(timeout=20)
     assert sorted(sees) == gpus
-    assert (said.returncode, wrong.returncode) == (2, 2)
-    assert "another worker owns" in said.stderr
+    assert (result.returncode, wrong.returncode) == (2, 2)
+    assert "other workers use the rest" in result.stderr
     assert f"no GPU '7' here; there are: {', '.join(gpus)}" in wrong.stderr
 
 
-def test_deploying_again_changes_nothing_and_keeps_a_schedule_that_is_on(place):
+def test_deploying_again_changes_nothing_and_keeps_active_schedules(place):
     found = "deployments/name/train-all/train-all"
     deployment = place.ask(found)
     (schedule,) = deployment["schedules"]
@@ -141,9 +141,9 @@ def test_deploying_again_changes_nothing_and_keeps_a_schedule_that_is_on(place):
     place.done("prefect", "deployment", "schedule", "pause", "train-all/train-all", schedule["id"])
 
 
-def test_the_users_own_words_start_it_too(place):
-    said = place.done("prefect", "deployment", "run", "train-all/train-all")
-    identity = said.split("UUID:")[1].split()[0]
+def test_it_can_be_started_with_arguments(place):
+    output = place.done("prefect", "deployment", "run", "train-all/train-all")
+    identity = output.split("UUID:")[1].split()[0]
     within(300, lambda: place.run(identity)["state"]["type"] != "SCHEDULED")
     place.ended(identity, seconds=600)
 
@@ -157,29 +157,29 @@ def test_the_users_own_words_start_it_too(place):
         (["train-all", "--concurrency", "0"], "concurrency"),
     ],
 )
-def test_a_wrong_word_starts_nothing(place, arguments, named):
-    said = place.call("unveil", "run", *arguments)
-    assert said.returncode == 2
-    assert named in said.stderr
+def test_a_wrong_argument_starts_nothing(place, arguments, named):
+    result = place.call("unveil", "run", *arguments)
+    assert result.returncode == 2
+    assert named in result.stderr
 
 
-def test_a_server_that_is_not_there_is_one_line(place):
+def test_a_missing_server_is_one_line(place):
     nowhere = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
     for command in (["unveil", "run", "train-all"], [sys.executable, "-m", "flows.deploy"]):
-        said = place.call(*command, **nowhere)
-        assert said.returncode == 2
-        assert "the Prefect server at http://127.0.0.1:9/api does not answer" in said.stderr
-        assert "PREFECT_API_URL" in said.stderr
-        assert len(said.stderr.splitlines()) == 1
+        result = place.call(*command, **nowhere)
+        assert result.returncode == 2
+        assert "the Prefect server at http://127.0.0.1:9/api does not answer" in result.stderr
+        assert "PREFECT_API_URL" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["--pool", "control"]])
-def test_a_worker_without_its_server_is_one_line(place, arguments):
+def test_a_worker_without_a_server_is_one_line(place, arguments):
     away = {"PREFECT_API_URL": "http://ann:secret@127.0.0.1:9/api"}
-    said = place.call(sys.executable, "-m", "flows.worker", *arguments, **away)
-    assert said.returncode == 2
-    assert "secret" not in said.stdout + said.stderr
-    assert said.stderr.splitlines()[-1].endswith("start it, or change PREFECT_API_URL")
+    result = place.call(sys.executable, "-m", "flows.worker", *arguments, **away)
+    assert result.returncode == 2
+    assert "secret" not in result.stdout + result.stderr
+    assert result.stderr.splitlines()[-1].endswith("start it, or change PREFECT_API_URL")
 
 
 def test_a_resumed_schedule_plans_starts_and_finishes_a_run(place, first):
@@ -208,11 +208,11 @@ def test_a_resumed_schedule_plans_starts_and_finishes_a_run(place, first):
     assert [one["parameters"]["architecture"] for one in place.trainings()[before:]] == ["cnn3"]
 
 
-def planned(place: Workplace, deployment: dict, *states: str) -> list[dict]:
-    """The runs that a schedule of the deployment has planned, those in ``states`` if any."""
+def planned(place: PrefectProject, deployment: dict, *states: str) -> list[dict]:
+    """The runs scheduled for the deployment, only those in ``states`` if given."""
     which = {"deployment_id": {"any_": [deployment["id"]]}}
     if states:
         which["state"] = {"type": {"any_": list(states)}}
-    asked = {"flow_runs": which, "sort": "EXPECTED_START_TIME_ASC"}
-    found = place.ask("flow_runs/filter", asked)
+    query = {"flow_runs": which, "sort": "EXPECTED_START_TIME_ASC"}
+    found = place.ask("flow_runs/filter", query)
     return [run for run in found if run["auto_scheduled"]]

@@ -1,4 +1,4 @@
-"""A person leaves a project that has trained, explained, promoted and exported."""
+"""Erasing a person from a project that has trained, explained, promoted and exported."""
 
 import gzip
 import io
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tests import servers
-from tests.hunt import hunt
+from tests.support import servers
+from tests.support.independent_search import files_containing
 
 KEY = "cnn3_gray"
 KILLED = "data/03_packed/.unveil-train.npz-killed/train.npz"
@@ -33,9 +33,9 @@ def call(folder: Path, *command: str) -> subprocess.CompletedProcess:
 
 
 def done(folder: Path, *command: str) -> str:
-    said = call(folder, *command)
-    assert said.returncode == 0, f"{command}: {said.stdout[-3000:]}{said.stderr[-3000:]}"
-    return said.stdout
+    result = call(folder, *command)
+    assert result.returncode == 0, f"{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}"
+    return result.stdout
 
 
 def commit(folder: Path, message: str) -> None:
@@ -66,15 +66,15 @@ def bucket(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(project, bucket) -> Path:
-    """The main job is done, its data lies on two remotes, and people worked with it."""
+    """A project after train-all, with data on two remotes and manual corrections."""
     settings(project)
     (project.parent / "tmp").mkdir(exist_ok=True)
     done(project, "dvc", "remote", "add", "-d", "disk", "../disk")
     done(project, "dvc", "remote", "add", "s3", "s3://faces/data")
     done(project, "dvc", "remote", "modify", "s3", "endpointurl", bucket[0])
-    said = call(project, sys.executable, "-m", "flows")
-    assert said.returncode == 0, said.stdout[-3000:] + said.stderr[-3000:]
-    # So short a training is below the floor: forced, it has a bundle that is searched, too.
+    result = call(project, sys.executable, "-m", "flows")
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    # Such a short training is below the floor; forced promotion makes a bundle to search, too.
     done(project, "unveil", "promote", "--force", "--reason", "to have a bundle")
     commit(project, "trained")
     for remote in ("disk", "s3"):
@@ -84,7 +84,7 @@ def whole(project, bucket) -> Path:
 
 
 def shown(folder: Path) -> tuple[str, np.ndarray]:
-    """A face of the test split that an explanation shows."""
+    """A face of the test split that appears in an explanation."""
     page = (folder / f"data/05_reports/explanations/{KEY}").glob("*.html")
     text = "".join(one.read_text() for one in page)
     with zipfile.ZipFile(folder / "data/01_raw/faces.zip") as archive:
@@ -97,7 +97,7 @@ def pixels(content: bytes) -> np.ndarray:
 
 
 def plant(folder: Path, name: str) -> list[str]:
-    """Leave what killed commands and people leave; names the files."""
+    """Create leftovers of killed commands and of users; returns the files."""
     with zipfile.ZipFile(folder / "data/01_raw/faces.zip") as archive:
         picture = archive.read(name)
     packed = (folder / "data/03_packed/test.npz").read_bytes()
@@ -132,14 +132,14 @@ def everywhere(folder: Path, client, face: np.ndarray, name: str) -> list[str]:
     found = [
         f"{place}/{one}"
         for place in (folder.name, "disk", "bucket", "tmp")
-        for one in hunt(folder.parent / place, face, name)
+        for one in files_containing(folder.parent / place, face, name)
     ]
     subprocess.run(["rm", "-rf", str(copy)], check=True)
     return found
 
 
 @FAULT
-def test_after_a_whole_train_all_nothing_holds_a_face_or_its_name(whole, bucket):
+def test_after_a_train_all_no_file_contains_the_face_or_its_name(whole, bucket):
     name, face = shown(whole)
     planted = plant(whole, name)
     before = everywhere(whole, bucket[1], face, name)
@@ -150,7 +150,7 @@ def test_after_a_whole_train_all_nothing_holds_a_face_or_its_name(whole, bucket)
         assert [one for one in before if kind in one], kind
     said = call(whole, "unveil", "data", "erase", "--member", name)
     assert said.returncode == 0, said.stdout + said.stderr
-    assert "a search finds none left" in said.stdout
+    assert "a final search found no copies" in said.stdout
     assert "NOT PROVED" not in said.stdout and "Traceback" not in said.stderr
     assert everywhere(whole, bucket[1], face, name) == []
     assert (whole / f"data/04_models/{KEY}/model.keras").exists()

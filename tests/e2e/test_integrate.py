@@ -1,4 +1,4 @@
-"""What docs/integrate.md shows works as it stands there, on a running server."""
+"""The examples of docs/integrate.md work unchanged on a running server."""
 
 import json
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests import servers
-from tests.bundles import made, quarter
-from tests.scenes import film, scene
+from tests.support import servers
+from tests.support.bundles import made, quarter
+from tests.support.scenes import film, scene
 
 from unveil.serving import tokens
 
@@ -34,7 +34,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(folder):
-    """Run a snippet beside a face and a video, with the server of its own."""
+    """Run an example next to a face and a video, with its own server."""
     token = tokens.issue(folder / "tokens.json", "program")
     options = ["--token-file", "tokens.json", "--feedback", "kept", "--feedback-pictures"]
     with servers.unveil_server(folder, made(folder / "b"), *options) as url:
@@ -43,7 +43,7 @@ def run(folder):
             text = text.replace("http://127.0.0.1:8000", url)
             text = text.replace("VideoCapture(0)", "VideoCapture('video.avi')")
             around = {**os.environ, "UNVEIL_TOKEN": token}
-            said = subprocess.run(
+            result = subprocess.run(
                 [*command, text],
                 cwd=folder,
                 env=around,
@@ -51,8 +51,8 @@ def run(folder):
                 text=True,
                 timeout=120,
             )
-            assert said.returncode == 0, said.stdout + said.stderr
-            return said.stdout
+            assert result.returncode == 0, result.stdout + result.stderr
+            return result.stdout
 
         yield run
 
@@ -76,12 +76,12 @@ def test_curl_is_answered(run):
 
 
 @pytest.mark.slow
-def test_an_automation_hangs_on_events_of_the_champion(tmp_path):
+def test_an_automation_is_triggered_by_champion_events(tmp_path):
     with servers.prefect_server(tmp_path / "prefect") as api:
         around = {**os.environ, "PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path / "prefect")}
         command = [sys.executable, "-c", PREFECT[0]]
-        said = subprocess.run(command, env=around, capture_output=True, text=True, timeout=300)
-        assert said.returncode == 0, said.stderr
+        result = subprocess.run(command, env=around, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stderr
         command = [servers.BIN / "prefect", "automation", "ls"]
         listed = subprocess.run(command, env=around, capture_output=True, text=True, timeout=120)
         assert "tell of a new" in " ".join(listed.stdout.split())

@@ -1,4 +1,4 @@
-"""A running server that is fed other faces, and the flow that notices it, on a real Prefect server.
+"""A server that gets drifted faces, and the flow that detects it, on a real Prefect server.
 
 Nothing trains here: what the flow starts waits for a worker that never comes.
 """
@@ -14,14 +14,16 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.bundles import CLASSES
-from tests.bundles import made as bundle
-from tests.hostile import encoded
-from tests.servers import free_port, unveil_server
-from tests.workplace import Workplace, within, workplace
+from tests.support.bundles import CLASSES
+from tests.support.bundles import made as bundle
+from tests.support.invalid_images import encoded
+from tests.support.prefect_project import PrefectProject, prefect_project, within
+from tests.support.servers import free_port, unveil_server
 
-from unveil import monitoring, reference, sample
-from unveil.bundle import load
+from unveil.data import synthetic
+from unveil.inference import drift_reference
+from unveil.inference.bundle import load
+from unveil.serving import monitoring
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -31,13 +33,13 @@ DASHBOARD = Path(__file__).parents[2] / "docs/grafana.json"
 ASK = """
 from flows.monitor import monitor
 for url in {urls}:
-    print("said:", monitor(url, return_state=True).message)
+    print("message:", monitor(url, return_state=True).message)
 """
 
 
 def drawn(seed: int, *, light: float = 1.0) -> np.ndarray:
     generator = np.random.default_rng(seed)
-    faces = [sample.face(CLASSES[place % 4], generator) for place in range(FACES)]
+    faces = [synthetic.draw_face(CLASSES[place % 4], generator) for place in range(FACES)]
     return (np.stack(faces) * light).astype(np.uint8)[..., np.newaxis]
 
 
@@ -50,11 +52,11 @@ def feed(url: str, faces: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A server that saw enough faces like those of training, and then as many dark ones."""
+    """A server that processed enough faces like those of training, then as many dark ones."""
     folder = tmp_path_factory.mktemp("server")
     network = load(bundle(folder / "plain", sharpness=6.0))
     shown = np.concatenate([drawn(1), drawn(2)])
-    known = reference.reference(shown, network.probabilities(shown), None)
+    known = drift_reference.build_reference(shown, network.probabilities(shown), None)
     made = bundle(folder / "bundle", sharpness=6.0, reference=asdict(known))
     with unveil_server(folder, made, "--watched", str(WINDOW)) as url:
         feed(url, drawn(3))
@@ -68,7 +70,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def place(project, served, tmp_path_factory):
-    with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
+    with prefect_project(project, tmp_path_factory.mktemp("prefect")) as place:
 
         def watching(content: dict) -> None:
             content["monitoring"] |= {"url": str(served[0]), "min_faces": WINDOW}
@@ -77,13 +79,13 @@ def place(project, served, tmp_path_factory):
         yield place
 
 
-def asked(place: Workplace, *urls: str | None) -> list[str]:
-    """Run the flow once for each URL; gives what it said."""
+def messages(place: PrefectProject, *urls: str | None) -> list[str]:
+    """Run the flow once per URL; returns its messages."""
     code = ASK.format(urls=list(urls))
-    return re.findall(r"(?m)^said: (.*)$", place.done(sys.executable, "-c", code))
+    return re.findall(r"(?m)^message: (.*)$", place.done(sys.executable, "-c", code))
 
 
-def started(place: Workplace) -> list[dict]:
+def started(place: PrefectProject) -> list[dict]:
     wanted = {
         "flows": {"name": {"any_": ["train-all"]}},
         "flow_runs": {"tags": {"all_": ["drift"]}},
@@ -101,7 +103,7 @@ def test_dark_faces_raise_the_gauges_of_a_running_server(served):
     assert WINDOW <= after.faces <= WINDOW * 1.1
 
 
-def test_the_dashboard_names_only_numbers_that_the_server_gives(served):
+def test_the_dashboard_uses_only_existing_metrics(served):
     text = httpx.get(f"{served[0]}/metrics").text
     given = set(re.findall(r"(?m)^([a-z_]+)[{ ]", text))
     labels = set(re.findall(r'[{,](\w+)="', text)) | {"instance"}
@@ -121,8 +123,8 @@ def test_the_dashboard_names_only_numbers_that_the_server_gives(served):
 
 
 @pytest.mark.slow
-def test_drift_starts_train_all_once_and_says_why_not_again(place):
-    first, second = asked(place, None, None)
+def test_drift_starts_train_all_once_and_reports_why_not_again(place):
+    first, second = messages(place, None, None)
     assert first.startswith("drifted: brightness 0.")
     assert "; train-all started: " in first
     (run,) = started(place)
@@ -131,18 +133,18 @@ def test_drift_starts_train_all_once_and_says_why_not_again(place):
     completed = {"state": {"type": "COMPLETED"}, "force": True}
     httpx.post(f"{place.api}/flow_runs/{run['id']}/set_state", json=completed).raise_for_status()
     closed = f"http://127.0.0.1:{free_port()}"
-    third, fourth = asked(place, None, closed)
-    assert f"train-all not started: {run['name']} was, the next not before" in third
+    third, fourth = messages(place, None, closed)
+    assert f"train-all not started: cooldown after {run['name']} until" in third
     assert fourth.startswith(f"{closed}/metrics does not answer: ")
     assert len(started(place)) == 1
 
     place.edit(lambda content: content["monitoring"].update(cooldown_hours=0.0))
-    assert "; train-all started: " in asked(place, None)[0]
+    assert "; train-all started: " in messages(place, None)[0]
     assert len(started(place)) == 2
 
 
 @pytest.mark.slow
-def test_what_was_found_is_an_artifact_and_an_event(place):
+def test_the_verdict_is_an_artifact_and_an_event(place):
     wanted = {"artifacts": {"key": {"any_": ["drift"]}}}
     artifacts = httpx.post(f"{place.api}/artifacts/filter", json=wanted).raise_for_status().json()
     assert "| brightness | 0." in artifacts[0]["data"]
@@ -157,7 +159,7 @@ def test_what_was_found_is_an_artifact_and_an_event(place):
 
 
 @pytest.mark.slow
-def test_the_flow_has_a_schedule_that_is_off(place):
+def test_the_flow_has_an_inactive_schedule(place):
     url = f"{place.api}/deployments/name/monitor/monitor"
     (schedule,) = httpx.get(url).raise_for_status().json()["schedules"]
     assert schedule["active"] is False

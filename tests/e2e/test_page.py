@@ -1,6 +1,6 @@
-"""The page as a person uses it: real Chromium, a camera that shows drawn faces, the starter bundle.
+"""The page in real Chromium, with a camera that shows synthetic faces and the starter bundle.
 
-In private mode the server is asked for files and for nothing else; both modes answer alike.
+In private mode the page only requests files from the server; both modes give the same answers.
 """
 
 import base64
@@ -18,12 +18,12 @@ import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from tests import browser, bundles, scenes
 from tests.conftest import ROOT
-from tests.hostile import encoded
-from tests.servers import answers, free_port, serving, unveil_server
+from tests.support import browser, bundles, scenes
+from tests.support.invalid_images import encoded
+from tests.support.servers import answers, free_port, serving, unveil_server
 
-from unveil import detect
+from unveil.inference import face_detector
 from unveil.serving import tokens
 
 WAIT = 60_000  # milliseconds in which the page has to show something, on a busy machine
@@ -44,7 +44,7 @@ LOOKED = f"""async ([pictures, isPrivate]) => {{
     return answers;
 }}"""
 FOUND = """async ([pictures, reach]) => {
-    const {detector} = await import('/static/cascade.js');
+    const {detector} = await import('/static/face_cascade.js');
     const detect = detector(await (await fetch('/v1/device/cascade.xml')).text());
     return pictures.map(({pixels, width, height}) => {
         const bytes = Uint8Array.from(atob(pixels), (one) => one.charCodeAt(0));
@@ -86,7 +86,7 @@ def url(folder):
 
 @pytest.fixture(scope="module")
 def chromium(folder):
-    """Chromium with a camera before which a drawn face moves."""
+    """Chromium with a fake camera that shows a moving synthetic face."""
     frames = [scenes.scene((200 + place, 120, 220)) for place in range(0, 40, 4)]
     film = scenes.camera(folder / "camera.y4m", frames)
     fake = ["use-fake-ui-for-media-stream", "use-fake-device-for-media-stream"]
@@ -96,7 +96,7 @@ def chromium(folder):
 
 
 class Sent:
-    """What a page sends: methods and addresses of its requests, and its WebSockets."""
+    """Records the traffic of a page: methods and addresses of requests, and WebSockets."""
 
     def __init__(self, tab: Page) -> None:
         self.requests: list[tuple[str, str]] = []
@@ -107,7 +107,7 @@ class Sent:
 
 @pytest.fixture
 def opened(chromium: Browser):
-    """Give a function that opens a page; its errors fail the test."""
+    """A function that opens a page; errors of the page fail the test."""
     errors = []
     with contextlib.ExitStack() as stack:
 
@@ -124,14 +124,14 @@ def opened(chromium: Browser):
 
 
 def seen_by_server(url: str) -> list[str]:
-    """Give what the server counts of faces, frames and pictures."""
+    """Return the server's metrics of faces, frames and predictions."""
     lines = httpx.get(f"{url}/metrics").text.splitlines()
     work = re.compile(r"unveil_(faces|stream_frames|batch)|/v1/predict|/infer")
     return [line for line in lines if work.search(line) and not line.startswith("#")]
 
 
 def pictures() -> list[bytes]:
-    """Drawn faces on backgrounds, small ones that are faces already, and none."""
+    """Synthetic faces on backgrounds, small pictures that are only a face, and no face."""
     drawn = [scenes.scene((60, 40, 200), (400, 200, 160)), scenes.scene((150, 60, 300))]
     drawn += [scenes.drawn(number) for number in range(4)]
     drawn += [np.full((300, 400), 90, np.uint8), scenes.scene((30, 20, 150), size=(201, 333))]
@@ -144,7 +144,7 @@ def served(url: str, picture: bytes) -> dict:
 
 
 @pytest.mark.parametrize("is_private", [True, False], ids=["device", "server"])
-def test_a_picture_is_answered_alike_by_device_and_server(url, opened, is_private):
+def test_device_and_server_give_the_same_answers(url, opened, is_private):
     tab, _ = opened(url)
     given = [base64.b64encode(picture).decode() for picture in pictures()]
     answers = tab.evaluate(LOOKED, [given, is_private])
@@ -157,8 +157,10 @@ def test_a_picture_is_answered_alike_by_device_and_server(url, opened, is_privat
             assert own["probabilities"] == pytest.approx(other["probabilities"], abs=NEAR)
 
 
-@pytest.mark.parametrize("reach", [detect.STILL, detect.MOVING], ids=["still", "moving"])
-def test_the_page_finds_the_faces_the_server_finds(url, opened, reach):
+@pytest.mark.parametrize(
+    "reach", [face_detector.STILL, face_detector.MOVING], ids=["still", "moving"]
+)
+def test_page_and_server_detect_the_same_faces(url, opened, reach):
     tab, _ = opened(url)
     generator, drawn = np.random.default_rng(0), []
     for number in range(8):
@@ -170,11 +172,11 @@ def test_the_page_finds_the_faces_the_server_finds(url, opened, reach):
         for one in drawn
     ]
     asked = asdict(reach)
-    finds = detect.detector(reach=reach)
+    finds = face_detector.detector(settings=reach)
     expected = [[list(found.box) for found in finds(picture)] for picture in drawn]
     assert sum(map(len, expected)) >= 4
     for own, other in zip(tab.evaluate(FOUND, [given, asked]), expected, strict=True):
-        # A gray value that is rounded the other way moves a window; the largest seen was 3 pixels.
+        # A differently rounded gray value shifts a window; at most 3 pixels were observed.
         assert own == [pytest.approx(box, abs=3) for box in other]
 
 
@@ -184,7 +186,7 @@ def started(tab: Page) -> None:
 
 
 def colours(tab: Page) -> int:
-    """Count the colours that are drawn over the picture."""
+    """Count the colours of the overlay."""
     return tab.evaluate(
         """() => {
         const canvas = document.getElementById('overlay');
@@ -201,15 +203,15 @@ def test_in_private_mode_no_pixel_leaves_the_page(url, opened):
     expect(tab.locator("#where")).to_have_text("this device")
     expect(tab.locator("#answer")).to_have_text(re.compile("happy|neutral|sad|surprise|unsure"))
     boxes = colours(tab)
-    tab.locator("#lean").click()
+    tab.locator("#explain").click()
     expect(tab.locator("#legend")).to_be_visible()
     deadline = time.monotonic() + WAIT / 1000
     while colours(tab) < boxes + 50:
-        assert time.monotonic() < deadline, "no map of what the answer leans on"
+        assert time.monotonic() < deadline, "no saliency map"
     tab.locator("#camera").click()
     assert {method for method, _ in sent.requests} == {"GET"}
     addresses = {address for _, address in sent.requests}
-    # The requests of the worker are among those that were counted.
+    # The requests of the worker thread are recorded, too.
     assert f"{url}/v1/device/model.onnx" in addresses
     assert [address for address in addresses if not address.startswith(url)] == []
     assert [address for address in addresses if "?" in address or len(address) > 150] == []
@@ -236,7 +238,7 @@ def test_without_private_mode_the_server_answers_the_camera(url, opened):
     assert len(sent.sockets) == 1
 
 
-def test_a_chosen_picture_is_shown_with_words_and_bars(url, opened, tmp_path):
+def test_a_chosen_picture_is_shown_with_texts_and_bars(url, opened, tmp_path):
     tab, _ = opened(url)
     face, wall = tmp_path / "face.png", tmp_path / "wall.png"
     Image.fromarray(scenes.scene((150, 60, 300))).save(face)
@@ -252,9 +254,9 @@ def test_a_chosen_picture_is_shown_with_words_and_bars(url, opened, tmp_path):
     expect(tab.get_by_role("status")).to_have_text(re.compile("no face"))
     (tmp_path / "text.png").write_text("no picture")
     tab.locator("#file").set_input_files(tmp_path / "text.png")
-    expect(tab.get_by_role("alert")).to_contain_text("no picture a browser can read")
-    # The server could not read it either.
-    expect(tab.get_by_role("alert")).not_to_contain_text("the server can look")
+    expect(tab.get_by_role("alert")).to_contain_text("cannot read this file as a picture")
+    # The server could not read the file either.
+    expect(tab.get_by_role("alert")).not_to_contain_text("process pictures on the server")
 
 
 def faces_counted(url: str) -> float:
@@ -262,19 +264,20 @@ def faces_counted(url: str) -> float:
     return sum(float(line.split()[-1]) for line in lines)
 
 
-def test_what_an_answer_leans_on_is_the_same_from_device_and_server(url, opened):
+def test_device_and_server_give_the_same_saliency_map(url, opened):
     tab, _ = opened(url)
     before = faces_counted(url)
     maps = tab.evaluate(
         """async (picture) => {
-        const {open, look, leansOn} = await import('/static/unveil.js');
+        const {open, look, saliencyMap, leansOn} = await import('/static/unveil.js');
         const bytes = Uint8Array.from(atob(picture), (one) => one.charCodeAt(0));
         const maps = [];
         for (const isPrivate of [true, false]) {
             const asker = await open({private: isPrivate});
             const bitmap = await createImageBitmap(new Blob([bytes]));
             const {answer, frame} = await look(bitmap, asker);
-            maps.push(await leansOn(frame, answer.faces[0].box, asker));
+            const computed = isPrivate ? saliencyMap : leansOn;  // leansOn: the old name
+            maps.push(await computed(frame, answer.faces[0].box, asker));
             asker.close();
         }
         return maps;
@@ -284,10 +287,10 @@ def test_what_an_answer_leans_on_is_the_same_from_device_and_server(url, opened)
     assert len(maps[0]) == 49
     assert maps[0] == pytest.approx(maps[1], abs=NEAR)
     assert np.ptp(maps[0]) > 0.01
-    assert faces_counted(url) == before + 1  # the picture; covered faces are nobody's
+    assert faces_counted(url) == before + 1  # the picture; occluded faces are not counted
 
 
-def test_an_asker_that_is_closed_while_a_frame_is_encoded_opens_no_stream(url, opened):
+def test_an_asker_closed_while_a_frame_is_encoded_opens_no_stream(url, opened):
     tab, sent = opened(url)
     answer = tab.evaluate(
         f"""async () => {{
@@ -305,13 +308,13 @@ def test_an_asker_that_is_closed_while_a_frame_is_encoded_opens_no_stream(url, o
 
 
 def test_a_frame_that_is_dropped_or_fails_is_not_waited_for(url, opened):
-    told = [
+    messages = [
         {"frame": 0, "dropped": 1, "faces": [], "reason": "busy"},
         {"frame": 1, "dropped": 2, "error": "the model failed"},
         {"frame": 2, "dropped": 2, "faces": [], "reason": "no_face"},
     ]
     tab, _ = opened(url)
-    waiting = iter(told)
+    waiting = iter(messages)
     tab.route_web_socket(
         re.compile("/v1/stream$"),
         lambda stream: stream.on_message(lambda _: stream.send(json.dumps(next(waiting)))),
@@ -341,7 +344,7 @@ def test_a_frame_that_is_dropped_or_fails_is_not_waited_for(url, opened):
     assert late < 3000
 
 
-def test_an_image_is_looked_at_as_large_as_it_is_not_as_it_is_shown(url, opened):
+def test_an_image_is_processed_in_its_own_size_not_its_size_in_the_page(url, opened):
     tab, _ = opened(url)
     tab.route("**/static/seen.png", pictured)
     seen = tab.evaluate(
@@ -357,7 +360,7 @@ def test_an_image_is_looked_at_as_large_as_it_is_not_as_it_is_shown(url, opened)
     }}""",
         "/static/seen.png",
     )
-    assert seen == ["the picture is empty, or not there yet", 40, 640, 640]
+    assert seen == ["the picture is empty or not loaded yet", 40, 640, 640]
 
 
 def pictured(route) -> None:
@@ -365,9 +368,9 @@ def pictured(route) -> None:
     route.fulfill(body=picture, content_type="image/png")
 
 
-def test_who_asks_a_device_that_was_closed_is_told(url, opened):
+def test_a_closed_device_reports_an_error(url, opened):
     tab, _ = opened(url)
-    said = tab.evaluate(
+    result = tab.evaluate(
         f"""async () => {{
         {OPEN}
         const asker = await open();
@@ -377,63 +380,63 @@ def test_who_asks_a_device_that_was_closed_is_told(url, opened):
         return [before, await asker.ask([face]).catch((error) => error.message)];
     }}"""
     )
-    assert said == [1, "stopped"]
+    assert result == [1, "stopped"]
 
 
-def test_what_cannot_be_sent_or_read_is_refused_in_words(url, opened):
+def test_pictures_that_cannot_be_encoded_or_read_have_an_error_message(url, opened):
     tab, _ = opened(url)
     other = {"pictures": [{"faces": [], "reason": "not an image"}]}
     tab.route("**/v1/predict/batch", lambda route: route.fulfill(json=other))
-    said = tab.evaluate(
+    result = tab.evaluate(
         """async () => {
         const {open, Refused} = await import('/static/unveil.js');
         const asker = await open({private: false});
         const canvas = Object.assign(document.createElement('canvas'), {width: 0, height: 0});
-        const asked = [asker.ask([new Uint8Array(48 * 48)]), asker.look({canvas}, {})];
-        return Promise.all(asked.map((one) => one.catch((error) =>
+        const failing = [asker.ask([new Uint8Array(48 * 48)]), asker.look({canvas}, {})];
+        return Promise.all(failing.map((one) => one.catch((error) =>
             [error instanceof Refused, error.message])));
     }"""
     )
-    assert said == [
+    assert result == [
         [True, "the server cannot read a covered face: not an image"],
-        [True, "no picture can be made of it"],
+        [True, "the picture cannot be encoded"],
     ]
 
 
-def test_page_and_server_agree_how_small_a_picture_is_a_face():
+def test_page_and_server_have_the_same_face_size_limit():
     script = (ROOT / "src/unveil/serving/static/remote.js").read_text()
-    assert f"const FACE_SIDE = {detect.FACE_SIDE};" in script
+    assert f"const FACE_SIDE = {face_detector.FACE_SIDE};" in script
 
 
 @pytest.mark.parametrize("address", ["/unveil", "ftp://here", "http://here/v1", "http://here?a=1"])
-def test_what_is_no_address_of_a_server_is_refused(url, opened, address):
+def test_an_invalid_server_address_is_refused(url, opened, address):
     tab, _ = opened(url)
-    said = tab.evaluate(
+    result = tab.evaluate(
         f"async (url) => {{ {OPEN} return open({{url}}).catch((error) => error.message); }}",
         address,
     )
-    assert said.startswith(f'"{address}" is no address of a server')
+    assert result.startswith(f'"{address}" is not a server address')
 
 
-def test_a_camera_that_is_refused_is_no_reason_to_let_the_server_look(url, opened):
+def test_a_refused_camera_does_not_suggest_the_server(url, opened):
     tab, _ = opened(url)
     tab.evaluate(
         """() => navigator.mediaDevices.getUserMedia = () =>
         Promise.reject(new DOMException('no', 'NotAllowedError'))"""
     )
     tab.locator("#camera").click()
-    expect(tab.get_by_role("alert")).to_contain_text("it was not allowed")
-    expect(tab.get_by_role("alert")).not_to_contain_text("the server can look")
+    expect(tab.get_by_role("alert")).to_contain_text("permission was denied")
+    expect(tab.get_by_role("alert")).not_to_contain_text("process pictures on the server")
 
 
-def test_a_network_that_does_not_load_lets_the_person_choose_the_server(url, opened):
+def test_a_network_that_does_not_load_suggests_the_server(url, opened):
     tab, _ = opened(url)
     tab.context.route("**/v1/device/model.onnx", lambda route: route.abort())
     tab.locator("#camera").click()
-    expect(tab.get_by_role("alert")).to_contain_text("the server can look")
+    expect(tab.get_by_role("alert")).to_contain_text("process pictures on the server")
 
 
-def test_the_example_starts_one_camera_and_lets_it_go(url, opened):
+def test_the_example_starts_one_camera_and_stops_it(url, opened):
     tab, _ = opened(f"{url}/static/example.html")
     tab.evaluate(
         """() => {
@@ -459,11 +462,11 @@ def test_the_example_starts_one_camera_and_lets_it_go(url, opened):
     assert tab.evaluate("given.map((track) => track.readyState)") == ["ended"]
 
 
-def test_the_page_of_the_documents_says_what_its_camera_sees(url, opened):
+def test_the_page_in_the_documentation_works(url, opened):
     (html,) = re.findall(r"```html\n(.*?)```", (ROOT / "docs/integrate.md").read_text(), re.DOTALL)
     tab, sent = opened(url)
     tab.route(f"{url}/call", lambda route: route.fulfill(body=html, content_type="text/html"))
-    # The starter is unsure of drawn faces.
+    # The starter bundle is unsure about synthetic faces.
     card = httpx.get(f"{url}/v1/device").json() | {"abstain_below": None}
     tab.context.route(f"{url}/v1/device", lambda route: route.fulfill(json=card))
     tab.goto(f"{url}/call")
@@ -471,7 +474,7 @@ def test_the_page_of_the_documents_says_what_its_camera_sees(url, opened):
     assert {method for method, _ in sent.requests} == {"GET"}
 
 
-def test_a_change_of_mind_while_it_loads_is_heeded(url, opened):
+def test_a_change_of_mode_while_loading_works(url, opened):
     tab, _ = opened(url)
     tab.locator("#private").uncheck()
     tab.locator("#camera").click()
@@ -483,27 +486,27 @@ def test_a_change_of_mind_while_it_loads_is_heeded(url, opened):
     expect(tab.get_by_role("alert")).to_be_hidden()
 
 
-def test_all_of_it_can_be_reached_with_keys(url, opened):
+def test_all_controls_can_be_reached_by_keyboard(url, opened):
     tab, _ = opened(url)
     walked = []
     for _ in range(6):
         tab.keyboard.press("Tab")
         walked.append(tab.evaluate("document.activeElement.id || document.activeElement.innerText"))
     assert walked == [
-        *("To the controls", "What that means for you"),
-        *("camera", "choose", "lean", "private"),
+        *("Skip to the controls", "What that means for you"),
+        *("camera", "choose", "explain", "private"),
     ]
     assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     tab.keyboard.press("Space")
     expect(tab.locator("#private")).not_to_be_checked()
     expect(tab.get_by_role("status")).to_have_text("Private mode off.")
-    tab.locator("#lean").press("Enter")
-    expect(tab.locator("#lean")).to_have_attribute("aria-pressed", "true")
+    tab.locator("#explain").press("Enter")
+    expect(tab.locator("#explain")).to_have_attribute("aria-pressed", "true")
 
 
 @pytest.mark.parametrize("path", ["", "/static/example.html"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it_in_letters_that_can_be_read(url, opened, tmp_path, path, scheme):
+def test_the_page_fits_a_phone_with_readable_text(url, opened, tmp_path, path, scheme):
     phone = {"viewport": {"width": 360, "height": 740}, "color_scheme": scheme}
     tab, _ = opened(f"{url}{path}", **phone)
     expect(tab.get_by_text("Emotion recognition is running here.")).to_be_visible()
@@ -520,7 +523,7 @@ def test_a_phone_shows_all_of_it_in_letters_that_can_be_read(url, opened, tmp_pa
 
 @pytest.fixture(scope="module")
 def embedder(tmp_path_factory):
-    """A page with a video and nothing else, of another origin."""
+    """A page of another origin with only a video."""
     folder = tmp_path_factory.mktemp("embedder")
     (folder / "index.html").write_text("<!doctype html><title>call</title><video id=call muted>")
     port = free_port()
@@ -532,7 +535,7 @@ def embedder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hesitant(tmp_path_factory):
-    """A server whose bundle is to be surer than it is before it names a class."""
+    """A server whose bundle has such a high threshold that it is always unsure."""
     folder = tmp_path_factory.mktemp("hesitant")
     made = shutil.copytree(STARTER, folder / "bundle")
     card = json.loads((made / "bundle.json").read_text())
@@ -543,7 +546,7 @@ def hesitant(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory, embedder):
-    """A server with tokens, which the embedder's page may ask: its URL and a token."""
+    """A server with tokens that allows the embedder's origin: its URL and a token."""
     folder = tmp_path_factory.mktemp("guarded")
     kept = folder / "tokens.json"
     token = tokens.issue(kept, "page")
@@ -553,7 +556,7 @@ def guarded(tmp_path_factory, embedder):
 
 
 @pytest.mark.parametrize("is_private", [True, False], ids=["device", "server"])
-def test_a_page_of_another_origin_embeds_it(guarded, embedder, opened, is_private):
+def test_a_page_of_another_origin_can_embed_it(guarded, embedder, opened, is_private):
     url, token = guarded
     tab, _ = opened(embedder)
     answer = tab.evaluate(
@@ -573,11 +576,11 @@ def test_a_page_of_another_origin_embeds_it(guarded, embedder, opened, is_privat
     assert (answer["width"], answer["height"]) == (640, 480)
 
 
-def test_a_page_asks_for_the_token_where_one_is_needed(guarded, opened):
+def test_the_page_asks_for_a_required_token(guarded, opened):
     url, token = guarded
     tab, _ = opened(url)
     tab.locator("#camera").click()
-    field = tab.get_by_label("This server wants a token")
+    field = tab.get_by_label("This server requires a token")
     field.fill("wrong")
     field.press("Enter")
     tab.locator("#camera").click()
@@ -591,13 +594,13 @@ def test_the_example_takes_a_token_from_its_field(guarded, opened):
     tab, _ = opened(f"{url}/static/example.html")
     tab.locator("#start").click()
     expect(tab.locator("#word")).to_have_text(re.compile("^No answer: .*token"))
-    tab.get_by_label("Token, where the server wants one").fill(f"{token} ")
+    tab.get_by_label("Token, if the server requires one").fill(f"{token} ")
     tab.locator("#start").click()
     expect(tab.locator("#word")).to_have_text(re.compile("^(Looks|No face)"))
 
 
 @pytest.mark.parametrize("is_private", [True, False], ids=["device", "server"])
-def test_below_its_threshold_the_page_names_no_class(hesitant, opened, tmp_path, is_private):
+def test_below_the_threshold_the_page_shows_unsure(hesitant, opened, tmp_path, is_private):
     tab, _ = opened(hesitant)
     tab.locator("#private").set_checked(is_private)
     Image.fromarray(scenes.scene((150, 60, 300))).save(tmp_path / "face.png")
@@ -605,7 +608,7 @@ def test_below_its_threshold_the_page_names_no_class(hesitant, opened, tmp_path,
     expect(tab.locator("#answer")).to_have_text("unsure")
 
 
-def test_the_network_is_given_to_who_may_have_it(url, guarded):
+def test_the_network_requires_the_token(url, guarded):
     closed, token = guarded
     for path in ("", "/model.onnx", "/cascade.xml"):
         assert httpx.get(f"{closed}/v1/device{path}").status_code == 401
@@ -621,7 +624,7 @@ def test_the_network_is_given_to_who_may_have_it(url, guarded):
     assert "Intel License Agreement" in httpx.get(f"{url}/v1/device/cascade.xml").text
 
 
-def test_a_server_may_keep_its_network_to_itself(opened, tmp_path):
+def test_private_mode_can_be_disabled(opened, tmp_path):
     with unveil_server(tmp_path, STARTER, "--no-private") as url:
         for path in ("", "/model.onnx", "/cascade.xml"):
             assert httpx.get(f"{url}/v1/device{path}").status_code == 404
@@ -633,7 +636,7 @@ def test_a_server_may_keep_its_network_to_itself(opened, tmp_path):
 
 
 def busy() -> float:
-    """Seconds of processor time that Chromium has had."""
+    """CPU seconds used by Chromium."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -643,9 +646,9 @@ def busy() -> float:
 
 
 @pytest.mark.slow
-def test_frames_in_a_second(url, opened, capsys):
+def test_frames_per_second(url, opened, capsys):
     tab, _ = opened(url)
-    told = []
+    lines = []
     for mode in ("device", "server"):
         tab.locator("#private").set_checked(mode == "device")
         started(tab)
@@ -654,8 +657,10 @@ def test_frames_in_a_second(url, opened, capsys):
             tab.wait_for_timeout(1000)
             rates.append(float(tab.locator("#rate").inner_text()))
         cost = (busy() - before) / (10 * np.mean(rates))
-        told.append(f"{mode} {np.mean(rates):.1f} frames/s, {1000 * cost:.0f} ms of a core each")
+        lines.append(f"{mode} {np.mean(rates):.1f} frames/s, {1000 * cost:.0f} ms of a core each")
         tab.locator("#camera").click()
         assert min(rates) > 0
     with capsys.disabled():
-        print(f"\nheadless Chromium, 640x480: {'; '.join(told)}; load {psutil.getloadavg()[0]:.1f}")
+        print(
+            f"\nheadless Chromium, 640x480: {'; '.join(lines)}; load {psutil.getloadavg()[0]:.1f}"
+        )

@@ -1,4 +1,4 @@
-"""A running server: what it answers, whom it refuses, and what it survives."""
+"""A running server: its answers, refused requests, and faults."""
 
 import asyncio
 import base64
@@ -21,20 +21,21 @@ import httpx
 import psutil
 import pytest
 from PIL import Image
-from tests.bundles import CLASSES
-from tests.bundles import made as bundle
-from tests.bundles import quarter as bright
-from tests.hostile import HOSTILE, encoded
-from tests.scenes import scene
-from tests.servers import BIN, free_port, serving, unveil_server
-from tests.workplace import within
+from tests.support.bundles import CLASSES
+from tests.support.bundles import made as bundle
+from tests.support.bundles import quarter as bright
+from tests.support.invalid_images import INVALID_IMAGES, encoded
+from tests.support.prefect_project import within
+from tests.support.scenes import scene
+from tests.support.servers import BIN, free_port, serving, unveil_server
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from unveil.errors import UserError
-from unveil.files import sha256
-from unveil.serving import bench, tokens
+from unveil.benchmarks import serving as bench
+from unveil.common.errors import UserError
+from unveil.common.files import sha256
+from unveil.serving import tokens
 from unveil.serving.app import PAGE
 from unveil.serving.run import serve
 from unveil.serving.settings import Settings
@@ -74,7 +75,7 @@ def _still_answers(request):
 
 
 def raw(url: str, content: bytes, *, until: float = 30.0) -> bytes:
-    """Send bytes as they are; gives what comes back until the server closes."""
+    """Send raw bytes; returns the response until the server closes the connection."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=until) as connection:
         with contextlib.suppress(ConnectionError):
@@ -99,19 +100,19 @@ def test_a_picture_of_a_face_is_answered(client, label):
     assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_every_face_of_a_picture_is_answered_with_its_place(client):
+def test_every_face_of_a_picture_has_a_box(client):
     picture = encoded(Image.fromarray(scene((60, 120, 160), (380, 200, 200))), "JPEG")
     faces = client.post("/v1/predict", content=picture, headers=PNG).json()["faces"]
     centres = sorted((x + w / 2, y + h / 2) for x, y, w, h in (face["box"] for face in faces))
     assert centres == [pytest.approx((140, 200), abs=30), pytest.approx((480, 300), abs=30)]
 
 
-def test_a_picture_without_a_face_is_an_answer_too(client):
+def test_a_picture_without_a_face_is_answered(client):
     wall = encoded(Image.fromarray(bright(0, 640)), "JPEG")
-    told = client.post("/v1/predict", content=wall, headers=PNG).json()
-    model = told.pop("model")
+    answer = client.post("/v1/predict", content=wall, headers=PNG).json()
+    model = answer.pop("model")
     assert (model["architecture"], model["trained_on"]) == ("quarters", "not stated")
-    assert told == {"faces": [], "reason": "no_face"}
+    assert answer == {"faces": [], "reason": "no_face"}
     assert model.items() <= client.get("/v1/model").json().items()
 
 
@@ -120,12 +121,12 @@ def test_a_batch_is_answered_in_its_order(client):
     body = {"pictures": [base64.b64encode(picture).decode() for picture in pictures]}
     answer = client.post("/v1/predict/batch", json=body).json()
     assert answer["model"].items() <= client.get("/v1/model").json().items()
-    told = answer["pictures"]
-    assert [one["faces"][0]["emotion"] for one in told[:3]] == ["sad", "happy", "surprise"]
-    assert told[3] == {"faces": [], "reason": "not an image"}
+    answers = answer["pictures"]
+    assert [one["faces"][0]["emotion"] for one in answers[:3]] == ["sad", "happy", "surprise"]
+    assert answers[3] == {"faces": [], "reason": "not an image"}
 
 
-def test_pictures_that_are_not_to_be_watched_are_answered_and_count_for_nothing(client):
+def test_unwatched_pictures_are_answered_but_not_counted(client):
     def counted() -> list[str]:
         lines = client.get("/metrics").text.splitlines()
         return [line for line in lines if line.startswith(("unveil_faces", "unveil_watched"))]
@@ -133,20 +134,20 @@ def test_pictures_that_are_not_to_be_watched_are_answered_and_count_for_nothing(
     before = counted()
     body = {"pictures": [base64.b64encode(FACES[0]).decode()], "watched": False}
     kind = {"content-type": "Application/JSON"}
-    told = client.post("/v1/predict/batch", json=body, headers=kind).json()["pictures"]
-    assert told[0]["faces"][0]["emotion"] == "happy"
+    answers = client.post("/v1/predict/batch", json=body, headers=kind).json()["pictures"]
+    assert answers[0]["faces"][0]["emotion"] == "happy"
     assert counted() == before
 
 
-def test_it_says_which_model_answers(client, folder):
-    told = client.get("/v1/model").json()
-    assert (told["architecture"], told["version"]) == ("quarters", None)
-    assert told["sha256"] == sha256(folder / "bundle/bundle.json")
+def test_the_active_model_is_described(client, folder):
+    model = client.get("/v1/model").json()
+    assert (model["architecture"], model["version"]) == ("quarters", None)
+    assert model["sha256"] == sha256(folder / "bundle/bundle.json")
     log = (folder / "unveil-server.log").read_text()
     assert "bundle: quarters, trained on: not stated" in log
 
 
-def test_a_client_of_the_open_inference_protocol_is_answered_and_its_faces_count(client, url):
+def test_the_open_inference_protocol_is_answered_and_counted(client, url):
     before = metric(url, 'unveil_faces_total{answer="neutral"}')
     model = client.get("/v2/models/facial-emotion").json()
     assert model["inputs"][0]["shape"] == [-1, 48, 48, 1]
@@ -165,10 +166,10 @@ def test_a_client_of_the_open_inference_protocol_is_answered_and_its_faces_count
     assert client.get("/v2/models/facial-emotion/ready").json()["ready"] is True
 
 
-@pytest.mark.fault("hostile images over HTTP")
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.fault("invalid images over HTTP")
+@pytest.mark.parametrize("name", INVALID_IMAGES)
 def test_a_hostile_image_is_refused_with_its_reason(client, name):
-    content, reason = HOSTILE[name]
+    content, reason = INVALID_IMAGES[name]
     answer = client.post("/v1/predict", content=content, headers=PNG)
     assert answer.status_code == 422
     assert list(answer.json()) == ["error"]
@@ -192,7 +193,7 @@ def test_a_hostile_image_is_refused_with_its_reason(client, name):
         ("/notice", {"content-type": "image/png"}, 405),
     ],
 )
-def test_the_type_of_the_content_decides(client, path, headers, status):
+def test_the_content_type_is_checked(client, path, headers, status):
     assert client.post(path, content=FACES[0], headers=headers).status_code == status
 
 
@@ -210,7 +211,7 @@ def test_the_type_of_the_content_decides(client, path, headers, status):
         b'{"pictures": ["' + b'","' * 70 + b'"]}',
     ],
 )
-def test_a_batch_that_is_none_is_refused_in_one_line(client, body):
+def test_an_invalid_batch_is_refused_in_one_line(client, body):
     headers = {"content-type": "application/json"}
     answer = client.post("/v1/predict/batch", content=body, headers=headers)
     assert answer.status_code == 422
@@ -219,7 +220,7 @@ def test_a_batch_that_is_none_is_refused_in_one_line(client, body):
 
 
 @pytest.mark.fault("a zip in place of a picture")
-def test_a_zip_bomb_is_no_picture(client):
+def test_a_zip_bomb_is_refused(client):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("face.png", b"\0" * 50_000_000)
@@ -235,7 +236,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(client, url):
     head += b"content-length: 9000000000\r\n\r\n"
     began = time.monotonic()
     assert b" 413 " in raw(url, head).splitlines()[0]
-    # And does not hold the connection for a body that would be thrown away.
+    # The connection is not kept open for a body that would be discarded.
     assert time.monotonic() - began < 10 * BODY_SECONDS
 
 
@@ -257,7 +258,7 @@ def test_a_chunked_body_within_the_limit_is_answered(client):
 
 @pytest.mark.fault("a slow client")
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "expected"),
     [
         (b"", b""),
         (b"POST /v1/predict HTTP/1.1\r\nhost: local", b""),
@@ -269,14 +270,14 @@ def test_a_chunked_body_within_the_limit_is_answered(client):
     ],
     ids=["silent", "half a head", "half a body"],
 )
-def test_a_slow_client_is_let_go(client, url, sent, said):
+def test_a_slow_client_is_disconnected(client, url, sent, expected):
     began = time.monotonic()
-    assert said in raw(url, sent)
+    assert expected in raw(url, sent)
     assert time.monotonic() - began < 10 * BODY_SECONDS
 
 
 @pytest.mark.fault("a client that does not read")
-def test_a_client_that_does_not_read_its_answer_is_let_go(client, url):
+def test_a_client_that_does_not_read_its_answer_is_disconnected(client, url):
     host, port = url.removeprefix("http://").split(":")
     path = max(PAGE.rglob("*.wasm"), key=lambda one: one.stat().st_size).relative_to(PAGE)
     with socket.socket() as deaf:
@@ -293,7 +294,7 @@ def test_a_client_that_does_not_read_its_answer_is_let_go(client, url):
 
 
 @pytest.mark.fault("a client gone while it waits")
-def test_clients_that_are_gone_hurt_nobody(client, url):
+def test_disconnected_clients_do_not_affect_others(client, url):
     body = FACES[0]
     head = f"POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
     content = head.encode() + b"content-type: image/png\r\n\r\n" + body
@@ -317,9 +318,9 @@ def test_clients_that_are_gone_hurt_nobody(client, url):
     ],
 )
 def test_what_is_not_http_is_refused(client, url, content):
-    said = raw(url, content)
-    assert said.split(b" ")[1].startswith(b"4")
-    assert b"root:" not in said
+    answer = raw(url, content)
+    assert answer.split(b" ")[1].startswith(b"4")
+    assert b"root:" not in answer
 
 
 @pytest.mark.fault("a forged host")
@@ -328,7 +329,7 @@ def test_a_forged_host_is_refused(client, host):
     assert client.get("/healthz", headers={"host": host}).status_code == 400
 
 
-def test_every_answer_has_the_headers_of_safety(client):
+def test_every_response_has_the_security_headers(client):
     for path in ("/", "/healthz", "/notice", "/nowhere", "/v1/predict"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -337,31 +338,31 @@ def test_every_answer_has_the_headers_of_safety(client):
         assert "server" not in headers
 
 
-def test_pages_of_other_origins_may_not_ask(client):
+def test_other_origins_are_refused(client):
     headers = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     answer = client.options("/v1/predict", headers=headers)
     assert answer.status_code == 400
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_the_notice_is_for_people(client):
+def test_the_notice_is_plain_text(client):
     answer = client.get("/notice")
     assert answer.headers["content-type"].startswith("text/plain")
     assert "Purpose: see that the server works" in answer.text
     assert "me@example.org" in answer.text
 
 
-def test_numbers_have_bounded_labels(client):
+def test_metrics_have_bounded_labels(client):
     for number in range(5):
         client.get(f"/nowhere/{number}")
-    said = client.get("/metrics").text
-    assert 'unveil_requests_total{route="other",status="404"}' in said
-    assert "nowhere" not in said
-    assert "unveil_ready 1.0" in said
-    assert 'unveil_faces_total{answer="happy"}' in said
+    metrics = client.get("/metrics").text
+    assert 'unveil_requests_total{route="other",status="404"}' in metrics
+    assert "nowhere" not in metrics
+    assert "unveil_ready 1.0" in metrics
+    assert 'unveil_faces_total{answer="happy"}' in metrics
 
 
-def test_the_interface_has_an_example_of_each_message(client):
+def test_the_openapi_document_has_an_example_of_each_message(client):
     document = client.get("/openapi.json").json()
     assert {"/v1/predict", "/v1/predict/batch", "/readyz"} <= set(document["paths"])
     schemas = document["components"]["schemas"]
@@ -378,16 +379,16 @@ def test_frames_of_a_stream_are_answered(url, client):
     with connect(socket_url(url)) as stream:
         for number, label in enumerate((1, 2, 0)):
             stream.send(FACES[label])
-            told = json.loads(stream.recv(timeout=20))
-            assert told["frame"] == number
-            assert told["faces"][0]["emotion"] == CLASSES[label]
+            answer = json.loads(stream.recv(timeout=20))
+            assert answer["frame"] == number
+            assert answer["faces"][0]["emotion"] == CLASSES[label]
         stream.send(b"no picture")
         assert json.loads(stream.recv(timeout=20))["error"] == "not an image"
 
 
 @pytest.mark.fault("JSON of millions of values")
 @pytest.mark.parametrize("path", ["/v1/predict/batch", "/v2/models/facial-emotion/infer"])
-def test_json_of_many_values_holds_up_nobody(client, path):
+def test_json_of_many_values_does_not_block_others(client, path):
     body = b'{"inputs": [' + b"[]," * (MAX_BYTES // 3 - 10) + b"0]}"
     answer = client.post(path, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
@@ -403,17 +404,17 @@ def test_stale_frames_are_dropped_and_the_newest_is_answered(url, client):
             stream.send(slow)
         frame, answers = -1, 0
         while frame < 39:
-            told = json.loads(stream.recv(timeout=20))
-            assert told["frame"] > frame
-            frame, answers = told["frame"], answers + 1
-        assert told["dropped"] == 40 - answers
-        assert told["reason"] == "no_face"
-        # While it is open: a call may last for hours.
-        assert metric(url, counter) == before + told["dropped"]
+            answer = json.loads(stream.recv(timeout=20))
+            assert answer["frame"] > frame
+            frame, answers = answer["frame"], answers + 1
+        assert answer["dropped"] == 40 - answers
+        assert answer["reason"] == "no_face"
+        # While the stream is open: a call may last for hours.
+        assert metric(url, counter) == before + answer["dropped"]
 
 
 @pytest.mark.fault("a stream of what is no frame")
-def test_what_is_no_frame_closes_the_stream(url, client):
+def test_an_invalid_frame_closes_the_stream(url, client):
     for sent, code in (("text", 1003), (b"\0" * (MAX_BYTES + 1), 1009)):
         with connect(socket_url(url)) as stream, pytest.raises(ConnectionClosed) as closed:
             stream.send(sent)
@@ -421,7 +422,7 @@ def test_what_is_no_frame_closes_the_stream(url, client):
         assert closed.value.rcvd.code == code
 
 
-def test_there_are_only_so_many_streams(url, client):
+def test_the_number_of_streams_is_limited(url, client):
     with connect(socket_url(url)), connect(socket_url(url)):
         with pytest.raises(InvalidStatus) as refused, connect(socket_url(url)):
             pass
@@ -446,9 +447,9 @@ def test_nothing_of_a_picture_is_stored(folder, client):
         *(f"bundle/{name}" for name in BUNDLE),
         *(f"data/08_serving/last_good/{name}" for name in BUNDLE),
     }
-    said = (folder / "unveil-server.log").read_text()
-    assert "127.0.0.1 -" not in said
-    assert "Traceback" not in said
+    log = (folder / "unveil-server.log").read_text()
+    assert "127.0.0.1 -" not in log
+    assert "Traceback" not in log
     for line in (folder / "data/08_serving/audit.jsonl").read_text().splitlines():
         assert set(json.loads(line)) <= {
             *("time", "event", "said", "answered"),
@@ -457,7 +458,7 @@ def test_nothing_of_a_picture_is_stored(folder, client):
 
 
 class Load:
-    """Clients that ask all the time; ``statuses`` and ``errors`` are what came of it."""
+    """Clients that send requests continuously; results are in ``statuses`` and ``errors``."""
 
     def __init__(self, url: str, clients: int = 4) -> None:
         self.statuses: list[int] = []
@@ -489,7 +490,7 @@ class Load:
                 try:
                     answer = client.post("/v1/predict", content=FACES[2], headers=PNG)
                 except httpx.HTTPError as error:
-                    # After SIGTERM nobody listens any more.
+                    # After SIGTERM the port is closed.
                     if not (self.may_end and isinstance(error, httpx.ConnectError)):
                         self.errors.append(error)
                     return
@@ -503,7 +504,7 @@ def metric(url: str, name: str) -> float:
 
 
 @pytest.mark.fault("the bundle's folder is away at the start")
-def test_it_starts_from_its_last_good_copy_and_says_so(tmp_path):
+def test_it_starts_from_its_last_good_copy_and_reports_it(tmp_path):
     folder = bundle(tmp_path / "b")
     with unveil_server(tmp_path, folder):
         pass
@@ -518,7 +519,7 @@ def test_it_starts_from_its_last_good_copy_and_says_so(tmp_path):
 @pytest.mark.fault("a new bundle, broken and tampered ones, then SIGTERM, under load")
 def test_bundles_change_and_the_server_stops_under_load_without_a_failed_request(tmp_path):
     folder = bundle(tmp_path / "b", sharpness=2.0)
-    # None of the four is to be sent away, however busy the machine is.
+    # None of the four may be refused, however busy the machine is.
     with unveil_server(tmp_path, folder, "--patience", 60) as url, Load(url) as load:
         refused = 'unveil_bundles_total{outcome="refused"}'
         taken = 'unveil_bundles_total{outcome="taken"}'
@@ -566,7 +567,7 @@ def small(tmp_path_factory):
 
 
 @pytest.mark.fault("more requests than can be answered")
-def test_one_request_too_many_is_told_to_come_back(small):
+def test_a_request_beyond_the_limit_gets_retry_after(small):
     slow, answers = encoded(Image.fromarray(bright(1, 2400)), "JPEG"), []
 
     def ask() -> None:
@@ -583,14 +584,14 @@ def test_one_request_too_many_is_told_to_come_back(small):
 
 
 @pytest.mark.fault("more connections than there may be")
-def test_one_connection_too_many_is_told_to_come_back(small):
+def test_a_connection_beyond_the_limit_gets_retry_after(small):
     host, port = small.removeprefix("http://").split(":")
     with contextlib.ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(socket.create_connection((host, int(port))))
-        said = raw(small, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert said.startswith(b"HTTP/1.1 429 ")
-        assert b"retry-after: 1" in said
+        answer = raw(small, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: 1" in answer
     deadline = time.monotonic() + 20
     while httpx.get(f"{small}/healthz").status_code != 200:
         assert time.monotonic() < deadline
@@ -598,7 +599,7 @@ def test_one_connection_too_many_is_told_to_come_back(small):
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory):
-    """A server with TLS and tokens: its URL, what trusts it, and the file of its tokens."""
+    """A server with TLS and tokens: its URL, a TLS context that trusts it, and the token file."""
     folder = tmp_path_factory.mktemp("secure")
     if not shutil.which("openssl"):
         pytest.skip("no openssl here to make a certificate")
@@ -623,7 +624,7 @@ def secure(tmp_path_factory):
 
 
 async def _streams(url: str, trust: ssl.SSLContext, names: tuple[str, str], kept: Path) -> None:
-    # websockets' blocking client reads and writes one TLS connection from two threads.
+    # The blocking client of websockets uses one TLS connection from two threads.
     kiosk, other = names
     with pytest.raises(InvalidStatus) as refused:
         await connect_async(url, ssl=trust)
@@ -641,14 +642,14 @@ async def _streams(url: str, trust: ssl.SSLContext, names: tuple[str, str], kept
 
 
 @pytest.mark.fault("wrong and missing tokens")
-def test_only_who_has_a_token_may_ask(secure):
+def test_only_requests_with_a_token_are_answered(secure):
     url, trust, kept = secure
     kiosk, other = tokens.issue(kept, "kiosk"), tokens.issue(kept, "other")
 
     def status(token: str | None) -> int:
         headers = PNG | ({"authorization": f"Bearer {token}"} if token else {})
-        asked = {"content": FACES[0], "headers": headers, "verify": trust}
-        return httpx.post(f"{url}/v1/predict", **asked).status_code
+        request = {"content": FACES[0], "headers": headers, "verify": trust}
+        return httpx.post(f"{url}/v1/predict", **request).status_code
 
     assert [status(kiosk), status(other), status(None), status("wrong")] == [200, 200, 401, 401]
     assert httpx.get(f"{url}/metrics", verify=trust).status_code == 401
@@ -658,8 +659,8 @@ def test_only_who_has_a_token_may_ask(secure):
     asyncio.run(_streams(socket_url(url), trust, (kiosk, other), kept))
     assert [status(kiosk), status(other)] == [200, 401]
     folder = kept.parent
-    said = (folder / "log").read_text() + (folder / "data/08_serving/audit.jsonl").read_text()
-    assert kiosk not in said
+    log = (folder / "log").read_text() + (folder / "data/08_serving/audit.jsonl").read_text()
+    assert kiosk not in log
 
 
 def test_an_exception_is_logged_with_its_reason(tmp_path):
@@ -673,20 +674,20 @@ def test_an_exception_is_logged_with_its_reason(tmp_path):
 
 @pytest.mark.fault("a server that may not start")
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({}, "is not what bundle.json says"),
         ({"bundle": Path("nowhere")}, "nowhere"),
         ({"purpose": "mood of employees today"}, "prohibited"),
         ({"host": "0.0.0.0"}, "--token-file"),
-        ({"token_file": Path("none.json")}, "none.json is not there"),
+        ({"token_file": Path("none.json")}, "none.json does not exist"),
         ({"port": 0, "audit": Path("data/07_bundle")}, "cannot be written"),
         ({"port": "taken"}, "in use"),
         ({"certificate": Path("params.yaml"), "key": Path("params.yaml")}, "cannot be used"),
     ],
     ids=["tampered", "absent", "work", "open", "no tokens", "no audit", "port", "no certificate"],
 )
-def test_it_does_not_start_on_a_mistake(place, changed, said):
+def test_it_does_not_start_on_a_mistake(place, changed, message):
     folder = bundle(Path("data/07_bundle"))
     if not changed:
         (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes() + b"\0")
@@ -694,16 +695,16 @@ def test_it_does_not_start_on_a_mistake(place, changed, said):
         if changed.get("port") == "taken":
             changed = {"port": taken.getsockname()[1]}
         chosen = {"purpose": "faces in my calls", "port": 0, "bundle": folder, **changed}
-        with pytest.raises(UserError, match=said) as refused:
+        with pytest.raises(UserError, match=message) as refused:
             serve(Settings(**chosen))
     assert "\n" not in str(refused.value)
 
 
-def test_the_benchmark_measures_all_it_promises(tmp_path):
+def test_the_benchmark_reports_all_its_measures(tmp_path):
     served = bench.server(bundle(tmp_path / "b"), seconds=0.5, requests=100)
     assert min(served.in_process, served.batches, served.capacity, served.answered) > 0
     assert served.refused_share < 1
-    assert "| p99 of those answered |" in bench.table(served)
+    assert "| p99 latency of those answered |" in bench.table(served)
 
 
 def test_without_a_purpose_nothing_is_served(tmp_path):

@@ -1,4 +1,4 @@
-"""A running server under bodies nobody would send: no 5xx, no crash, nothing stored."""
+"""Fuzzing a running server: no 5xx, no crash, nothing stored."""
 
 import json
 import re
@@ -16,9 +16,9 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests import fuzz
-from tests.bundles import made
-from tests.servers import unveil_server
+from tests.support import fuzz
+from tests.support.bundles import made
+from tests.support.servers import unveil_server
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -42,7 +42,7 @@ def server(tmp_path_factory):
     with unveil_server(folder, made(folder / "b"), *options) as given:
         before = files(folder)
         yield given
-        # Nothing of ten thousand bodies is left but what people consented to.
+        # Of ten thousand bodies only feedback with consent is stored.
         assert [name for name in files(folder) - before if not KEPT.fullmatch(name)] == []
         assert (folder / "feedback/feedback.jsonl").read_text().count("\n") <= 100
         assert "Traceback" not in (folder / "unveil-server.log").read_text()
@@ -54,13 +54,13 @@ def files(folder: Path) -> set[str]:
 
 
 def resident(server) -> float:
-    """Say how many MB the server holds."""
+    """Return the memory of the server in MB."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1000
 
 
 def conform(url: str, examples: int) -> Counter:
-    """Send bodies that fit the interface and bodies that do not; each answer is as it says."""
+    """Send valid and invalid bodies; each answer must match the OpenAPI document."""
     operations = list(schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations())
     counted = Counter()
     for found in operations:
@@ -77,18 +77,18 @@ def conform(url: str, examples: int) -> Counter:
 
 
 def ask_all(url: str, requests, examples: int) -> Counter:
-    """Send requests; none is the server's fault."""
+    """Send requests; none may cause a server error."""
     counted = Counter()
     with httpx.Client(timeout=60) as client:
 
         @settings(max_examples=examples, **FUZZING)
         @given(requests)
-        def ask(asked):
-            method, path, kind, body = asked
+        def ask(request):
+            method, path, kind, body = request
             answer = client.request(
                 method, url + path, content=body, headers={"content-type": kind}
             )
-            assert answer.status_code < 500, (asked, answer.text)
+            assert answer.status_code < 500, (request, answer.text)
             where = path if path in fuzz.ROUTES else "other"
             counted[where, answer.status_code] += 1
 
@@ -97,7 +97,7 @@ def ask_all(url: str, requests, examples: int) -> Counter:
 
 
 def watch_all(url: str, examples: int) -> Counter:
-    """Send frames of a stream, which is opened again where one of them has ended it."""
+    """Send frames; the stream is reopened after a frame that closed it."""
     counted, streams = Counter(), []
 
     @settings(max_examples=examples, **FUZZING)
@@ -107,12 +107,12 @@ def watch_all(url: str, examples: int) -> Counter:
             streams.append(connect(url.replace("http", "ws") + "/v1/stream"))
         streams[0].send(frame)
         try:
-            said = "error" if "error" in json.loads(streams[0].recv(timeout=60)) else "answer"
+            outcome = "error" if "error" in json.loads(streams[0].recv(timeout=60)) else "answer"
         except ConnectionClosed as closed:
-            said = closed.rcvd.code
+            outcome = closed.rcvd.code
             streams.pop().close()
-        assert (said == 1003) == isinstance(frame, str), (said, frame)
-        counted["/v1/stream", said] += 1
+        assert (outcome == 1003) == isinstance(frame, str), (outcome, frame)
+        counted["/v1/stream", outcome] += 1
 
     ask()
     for stream in streams:
@@ -121,7 +121,7 @@ def watch_all(url: str, examples: int) -> Counter:
 
 
 def send(server, bodies: int) -> Counter:
-    """Send so many bodies to all routes; counts the answers by route and status."""
+    """Send this number of bodies to all routes; counts the answers by route and status."""
     counted = watch_all(server, int(bodies * FRAMES)) + conform(server, int(bodies * CONFORMING))
     for requests, share in fuzz.SHARES:
         counted += ask_all(server, requests, int(bodies * share))
@@ -130,14 +130,14 @@ def send(server, bodies: int) -> Counter:
 
 
 @pytest.mark.fault("bodies nobody would send, on all routes")
-def test_bodies_nobody_would_send_are_answered_or_refused(server):
+def test_fuzzed_bodies_are_answered_or_refused(server):
     assert send(server, 150).total() > 100
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.fault("ten thousand bodies nobody would send, on all routes")
-def test_ten_thousand_bodies_nobody_would_send_are_answered_or_refused(server, capsys):
+def test_ten_thousand_fuzzed_bodies_are_answered_or_refused(server, capsys):
     send(server, 400)
     before = resident(server)
     counted = send(server, 10_800)

@@ -1,4 +1,4 @@
-"""Drawn faces -> champion, through real DVC, Prefect, MLflow and Great Expectations."""
+"""train-all on synthetic faces, with real DVC, Prefect, MLflow and Great Expectations."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def toy(content: dict) -> None:
     recipe["schedules"] = {key: recipe["schedules"][key] for key in keys}
     for key in KEYS:
         first, second = recipe["schedules"][key]["stages"]
-        # As many as make a network that is better than chance.
+        # Enough for a network that is better than chance.
         stages = [{**first, "epochs": 1}, {**second, "epochs": 14, "patience": 14}]
         recipe["schedules"][key] = {"stages": stages}
     recipe["schedules"][BROKEN]["network"] = {"weights": "absent.weights.h5"}
@@ -80,7 +80,7 @@ def test_one_failed_architecture_is_reported_and_the_others_are_compared(run):
     folder, said = run
     assert said.returncode == 1, said.stdout[-3000:] + said.stderr[-3000:]
     assert "train-all: failed: vgg16; the others were compared" in said.stderr
-    assert "weights 'absent.weights.h5' of vgg16.VGG16 cannot be had" in said.stderr
+    assert "weights 'absent.weights.h5' of vgg16.VGG16 are not available" in said.stderr
     assert "Traceback" not in said.stderr
     comparison = json.loads((folder / "data/05_reports/comparison.json").read_text())
     assert set(comparison["ranking"]) == set(KEYS)
@@ -108,10 +108,10 @@ def test_it_leaves_a_report_an_explanation_and_the_champions_card(run, client):
     [
         (["--architectures", "vgg61"], "train-all: unknown architecture 'vgg61'; choose from "),
         (["--recipe", "huge"], "train-all: unknown recipe 'huge'; choose from sample"),
-        (["--source", "nowhere.zip"], "unveil: nowhere.zip is not there; a source is a zip"),
+        (["--source", "nowhere.zip"], "unveil: nowhere.zip not found; a source is a zip"),
     ],
 )
-def test_a_wrong_word_ends_the_main_job_before_it_begins(folder, options, said):
+def test_a_wrong_argument_is_refused_before_train_all_starts(folder, options, said):
     answer = call(folder, sys.executable, "-m", "flows", *options)
     assert answer.returncode == (1 if "--source" in options else 2)
     assert said in answer.stderr
@@ -119,10 +119,10 @@ def test_a_wrong_word_ends_the_main_job_before_it_begins(folder, options, said):
     assert "Running stage" not in answer.stdout
 
 
-def test_it_ends_with_leaderboard_champion_and_how_to_look(run):
+def test_it_prints_leaderboard_champion_and_ui_commands(run):
     said = run[1].stdout
     assert "| architecture | train accuracy | validation accuracy | test macro-F1" in said
-    assert "is champion: no champion before" in said
+    assert "is champion: no previous champion" in said
     assert "make ui " in said
     assert "make ui-flows" in said
 
@@ -139,7 +139,7 @@ def test_the_parent_run_holds_the_verdict_and_one_child_for_each_training(client
     }
     assert set(children) == {*KEYS, BROKEN}
     assert children[BROKEN].info.status == "FAILED"
-    # MLflow samples the machine every ten seconds: a quick training may end before the first.
+    # MLflow samples system metrics every ten seconds: a short training may end before the first.
     names = [
         {name for name in children[key].data.metrics if not name.startswith("system/")}
         for key in KEYS
@@ -162,8 +162,8 @@ def test_the_champion_was_exported_and_predicts(folder, client):
     assert f"{champion.tags['architecture']}, version 1, trained on: synthetic faces" in said.stderr
     assert "face.png: " in said.stdout and "surprise 0." in said.stdout
     said = call(folder, "unveil", "predict", "face.png")
-    assert "data/07_bundle is not asked, trained on: synthetic faces" in said.stderr
-    assert "asks models/starter: cnn5_gray, trained on: real faces" in said.stderr
+    assert "data/07_bundle is not used, trained on: synthetic faces" in said.stderr
+    assert "uses models/starter: cnn5_gray, trained on: real faces" in said.stderr
 
 
 def test_a_second_repro_does_nothing(folder):
@@ -222,13 +222,13 @@ def lasting(content: dict, *, epochs: int) -> None:
 
 
 def test_compiled_python_makes_nothing_stale(folder):
-    compiled = folder / "src/unveil/architectures/__pycache__/x.cpython-311.pyc"
+    compiled = folder / "src/unveil/networks/__pycache__/x.cpython-311.pyc"
     compiled.parent.mkdir(exist_ok=True)
     compiled.write_bytes(b"compiled")
     assert "train" not in done(folder, "dvc", "status", "train@cnn3_gray")
 
 
-def test_an_older_version_brings_back_data_and_models(folder):
+def test_an_older_version_restores_data_and_models(folder):
     model = folder / "data/04_models/cnn3/model.keras"
     archive = folder / "data/01_raw/faces.zip"
     done(folder, "dvc", "repro")
@@ -255,6 +255,9 @@ def test_data_that_breaks_a_rule_stops_the_graph_before_training(folder):
     done(folder, "unveil", "sample")
     answer = call(folder, sys.executable, "-m", "flows")
     assert answer.returncode == 1
-    assert "In no split is the largest class too many times the smallest. train/" in answer.stderr
+    assert (
+        "In no split is the ratio of the largest class to the smallest too high. train/"
+        in answer.stderr
+    )
     assert "train-all: stage validate failed" in answer.stderr
     assert "train@" not in answer.stdout

@@ -1,4 +1,4 @@
-"""What keeps a train-all from beginning is one line and exit code 2, before anything is made."""
+"""A train-all that cannot start: one error line and exit code 2, before any work."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests import servers
+from tests.support import servers
 
 MERGED = "<<<<<<< HEAD\na: 1\n=======\n"
 
@@ -26,16 +26,16 @@ def call(folder: Path, module: str, url: str | None = None) -> subprocess.Comple
     )
 
 
-def refused(said: subprocess.CompletedProcess, *words: str) -> None:
-    assert said.returncode == 2, said.stdout + said.stderr
-    assert len((said.stdout + said.stderr).splitlines()) == 1, said.stdout + said.stderr
-    assert all(word in said.stderr for word in words), said.stderr
+def refused(result: subprocess.CompletedProcess, *words: str) -> None:
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert len((result.stdout + result.stderr).splitlines()) == 1, result.stdout + result.stderr
+    assert all(word in result.stderr for word in words), result.stderr
 
 
 @pytest.mark.parametrize(
     "name", ["dvc.lock", "dvc.yaml", "params.yaml", "data/01_raw/faces.zip.dvc"]
 )
-def test_a_file_with_the_marks_of_a_merge_is_named(project, name):
+def test_a_file_with_merge_conflict_markers_is_named(project, name):
     path = project / name
     before = path.read_text() if path.exists() else None
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,15 +47,15 @@ def test_a_file_with_the_marks_of_a_merge_is_named(project, name):
 
 
 @pytest.mark.parametrize(
-    "module", ["flows", "flows.deploy", "flows.monitor", "flows.announce", "flows.start train-all"]
+    "module", ["flows", "flows.deploy", "flows.monitor", "flows.events", "flows.trigger train-all"]
 )
 def test_a_server_that_was_stopped_is_named_without_its_password(project, module):
     url = f"http://ann:secret@127.0.0.1:{servers.free_port()}/api"
-    said = call(project, module, url)
-    refused(said, url.replace("ann:secret", "***"), "PREFECT_API_URL")
-    assert "secret" not in said.stderr
+    result = call(project, module, url)
+    refused(result, url.replace("ann:secret", "***"), "PREFECT_API_URL")
+    assert "secret" not in result.stderr
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:4200/api", "http://[::1/api", "http://", "ftp://h/api"])
-def test_an_address_that_is_none_is_said_to_be(project, url):
+def test_an_invalid_address_is_reported(project, url):
     refused(call(project, "flows", url), repr(url), "PREFECT_API_URL")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tests import servers
 from tests.e2e.test_dispatch import KEYS, toy
-from tests.workplace import Workplace, workplace
+from tests.support import servers
+from tests.support.prefect_project import PrefectProject, prefect_project
 
 MODEL = "data/04_models/{}/model.keras"
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """An S3 server with its bucket, and an MLflow server that keeps artifacts there."""
+    """An S3 server with a bucket, and an MLflow server that stores its artifacts there."""
     folder = tmp_path_factory.mktemp("shared")
     with servers.s3_server(folder) as endpoint:
         for bucket in ("mlflow", "dvc"):
@@ -36,17 +36,17 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def machines(project, shared, tmp_path_factory):
-    """The controller, whose own worker trains too, and another machine; what they are given."""
+    """The controller, with a worker of its own, and a second machine; with their environment."""
     endpoint, tracking = shared
     root = tmp_path_factory.mktemp("machines")
     for machine in ("controller", "other", "alone"):
         clone = ["git", "clone", "--quiet", project, root / machine / "unveil"]
         subprocess.run(clone, check=True)
-    with workplace(root / "controller/unveil", root / "prefect") as controller:
+    with prefect_project(root / "controller/unveil", root / "prefect") as controller:
         given = {"MLFLOW_TRACKING_URI": tracking, **servers.S3_KEYS}
         controller.environment |= given
         controller.edit(toy)
-        other = Workplace(root / "other/unveil", controller.api, root / "prefect")
+        other = PrefectProject(root / "other/unveil", controller.api, root / "prefect")
         other.environment |= given
         for place in (controller, other):
             place.done("dvc", "remote", "add", "--local", "--default", "store", "s3://dvc/unveil")
@@ -66,7 +66,7 @@ def run(machines) -> dict:
     return ended
 
 
-def test_each_trained_one_and_the_controller_has_both_whole(machines, run):
+def test_each_machine_trained_one_model_and_the_controller_has_both(machines, run):
     controller, other = machines
     here = {key for key in KEYS if (other.folder / MODEL.format(key)).exists()}
     assert len(here) == 1
@@ -95,7 +95,7 @@ def test_mlflow_has_both_trainings_and_their_models_under_one_run(machines, shar
     assert sum(item["Key"].endswith("model.keras") for item in kept) == len(KEYS)
 
 
-def test_with_nothing_to_do_no_machine_is_asked(machines, run):
+def test_with_nothing_to_do_no_machine_gets_a_run(machines, run):
     controller, _ = machines
     before = len(controller.trainings())
     again = controller.ended(controller.start(), seconds=60)
@@ -103,13 +103,13 @@ def test_with_nothing_to_do_no_machine_is_asked(machines, run):
     assert len(controller.trainings()) == before
 
 
-def test_the_comparison_is_that_of_one_machine(machines, run):
+def test_the_comparison_equals_that_of_one_machine(machines, run):
     controller, _ = machines
     alone = controller.folder.parents[1] / "alone/unveil"
     for name in ("params.yaml", "data/01_raw/faces.zip", "data/01_raw/faces.zip.dvc"):
         (alone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(controller.folder / name, alone / name)
-    # On one core, as the workers: sums over several threads are rounded in another order.
+    # On one core, like the workers: with several threads sums have another rounding order.
     one_core = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))]
     environment = {**controller.environment, **ONE_THREAD, "MLFLOW_TRACKING_URI": ""}
     subprocess.run([*one_core, "dvc", "repro", "--quiet"], cwd=alone, env=environment, check=True)
@@ -117,7 +117,7 @@ def test_the_comparison_is_that_of_one_machine(machines, run):
 
 
 def comparison(folder: Path) -> dict:
-    """What was compared, without the times, and the digest of a file that holds a date."""
+    """The comparison without the times and without the digest of a file that contains a date."""
     content = json.loads((folder / "data/05_reports/comparison.json").read_text())
     for report in content["reports"].values():
         for name in ("seconds", "seconds_per_epoch", "model_digest"):

@@ -1,11 +1,11 @@
-"""Versions of a dataset on a real S3 server, by the commands of README, with real git and DVC."""
+"""Dataset versions on a real S3 server, with the commands of README, real git and DVC."""
 
 import itertools
 import subprocess
 from pathlib import Path
 
 import pytest
-from tests import buckets, servers
+from tests.support import buckets, servers
 
 FACES = Path("data/01_raw/faces")
 MANY = 120
@@ -19,7 +19,7 @@ def guarded(tmp_path_factory):
 
 
 class Clone:
-    """A clone that works with one user's keys."""
+    """A clone that uses one user's keys."""
 
     def __init__(self, folder: Path, keys: dict[str, str]) -> None:
         self.folder = folder
@@ -42,12 +42,12 @@ class Clone:
         return run(command, cwd=self.folder, env=self.environment, **pipes)
 
     def done(self, *command: str) -> str:
-        said = self.call(*command)
-        assert said.returncode == 0, said.stdout + said.stderr
-        return said.stdout
+        result = self.call(*command)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
     def version(self, number: int, count: int) -> None:
-        """Commit a dataset of so many files."""
+        """Commit a dataset with this number of files."""
         folder = self.folder / FACES
         folder.mkdir(parents=True, exist_ok=True)
         for index in range(count):
@@ -72,7 +72,7 @@ def written(number: int, count: int) -> list[str]:
 
 @pytest.fixture
 def project(guarded, tmp_path) -> Clone:
-    """The owner's clone, whose versions lie on the S3 server."""
+    """The owner's clone, whose versions are on the S3 server."""
     (tmp_path / "project").mkdir()
     clone = Clone(tmp_path / "project", guarded[1]["owner"])
     clone.done("git", "init", "--quiet")
@@ -99,7 +99,7 @@ def stored(guarded, clone: Clone) -> list[str]:
     return [item["Key"] for item in found.get("Contents", [])]
 
 
-def test_each_version_comes_back_in_another_clone_by_a_reader(guarded, project):
+def test_a_reader_can_restore_each_version_in_another_clone(guarded, project):
     project.version(1, 5)
     project.version(2, 7)
     pushed = Clone(project.folder, guarded[1]["worker"])
@@ -120,30 +120,30 @@ def test_each_version_comes_back_in_another_clone_by_a_reader(guarded, project):
 
 
 def interrupted(clone: Clone, endpoint: str, verb: str, method: str) -> None:
-    """Kill a transfer when half of its objects have been asked for."""
-    asked, started = itertools.count(1), []
+    """Kill a transfer after half of its objects have been requested."""
+    requests, started = itertools.count(1), []
 
     def answer(called: str, query: str) -> None:
-        if called == method and not query and next(asked) == MANY // 2:
+        if called == method and not query and next(requests) == MANY // 2:
             started[0].kill()
 
     with buckets.in_front_of(endpoint, answer) as passing:
         clone.done("dvc", "remote", "modify", "--local", "store", "endpointurl", passing)
         started.append(clone.start("dvc", verb, "--jobs", "2"))
-        _, said = started[0].communicate(timeout=300)
-    assert started[0].returncode == -9, said
+        _, output = started[0].communicate(timeout=300)
+    assert started[0].returncode == -9, output
     clone.done("dvc", "remote", "modify", "--local", "--unset", "store", "endpointurl")
 
 
 @pytest.mark.fault("transfer of a dataset killed")
-def test_a_transfer_that_was_killed_goes_on_and_all_is_there_and_right(guarded, project):
+def test_a_killed_transfer_resumes_completely(guarded, project):
     endpoint, keys = guarded
     project.version(1, MANY)
     interrupted(project, endpoint, "push", "PUT")
     half = set(stored(guarded, project))
     assert 0 < len(half) < MANY
-    said = project.done("dvc", "push")
-    assert f"{MANY + 1 - len(half)} files pushed" in said
+    output = project.done("dvc", "push")
+    assert f"{MANY + 1 - len(half)} files pushed" in output
     assert len(stored(guarded, project)) == MANY + 1
 
     reader = project.cloned("reader", keys["reader"])
@@ -160,7 +160,7 @@ def cached(clone: Clone) -> list[Path]:
 
 
 @pytest.mark.fault("object damaged on the remote, plain dvc pull")
-def test_a_damaged_object_is_refused_by_name_and_the_whole_one_is_taken(guarded, project):
+def test_a_damaged_object_is_named_and_the_repaired_one_accepted(guarded, project):
     project.version(1, 5)
     project.done("dvc", "push", "--quiet")
     key = next(key for key in stored(guarded, project) if not key.endswith(".dir"))
@@ -168,10 +168,10 @@ def test_a_damaged_object_is_refused_by_name_and_the_whole_one_is_taken(guarded,
     whole = client.get_object(Bucket="faces", Key=key)["Body"].read()
     client.put_object(Bucket="faces", Key=key, Body=bytes([whole[0] ^ 1]) + whole[1:])
     reader = project.cloned("reader", guarded[1]["reader"])
-    said = reader.call("dvc", "pull")
-    assert said.returncode != 0
+    result = reader.call("dvc", "pull")
+    assert result.returncode != 0
     digest = "".join(key.split("/")[-2:])
-    assert digest in said.stderr or str(FACES) in said.stderr
+    assert digest in result.stderr or str(FACES) in result.stderr
     assert not (reader.folder / FACES).exists() or len(reader.faces()) < 5
     client.put_object(Bucket="faces", Key=key, Body=whole)
     reader.done("dvc", "pull", "--quiet")
@@ -190,9 +190,9 @@ def test_what_cannot_be_pushed_ends_with_an_error_and_no_secret(guarded, project
 
 
 def fails(clone: Clone) -> None:
-    said = clone.call("dvc", "push")
-    assert said.returncode != 0
-    assert "ERROR" in said.stderr
-    for text in (said.stdout, said.stderr):
+    result = clone.call("dvc", "push")
+    assert result.returncode != 0
+    assert "ERROR" in result.stderr
+    for text in (result.stdout, result.stderr):
         assert clone.environment["AWS_SECRET_ACCESS_KEY"] not in text
         assert "Traceback" not in text

@@ -1,11 +1,11 @@
-"""The first use of MLflow's own database, killed at many moments: it is whole or not there."""
+"""The first use of MLflow's own database, killed at many moments: it is complete or absent."""
 
 import subprocess
 import sys
 
 import pytest
 
-# One process has imported everything; each try is a fork of it, killed by the system.
+# One process imports everything; each attempt is a fork of it that is killed.
 KILLED = """
 import os, signal, sqlite3, time
 from pathlib import Path
@@ -47,7 +47,7 @@ print(all(killed), sorted(path.name for path in STORE.parent.iterdir()))
 @pytest.mark.fault("SIGKILL while MLflow's database is made", 12)
 def test_killed_at_any_moment_of_its_first_use_the_next_use_works(place):
     command = [sys.executable, "-c", KILLED]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert said.returncode == 0, said.stdout[-2000:] + said.stderr[-2000:]
-    last = said.stdout.strip().splitlines()[-1]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    last = result.stdout.strip().splitlines()[-1]
     assert last == "True ['.mlflow.db.lock', 'mlflow.db']"

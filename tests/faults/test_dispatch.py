@@ -1,10 +1,9 @@
-"""What becomes of a train-all when its processes, workers, machines and server die.
+"""A train-all survives the death of its processes, workers, machines and server.
 
 Real processes and signals; trainings are slow counters that go on from where they were.
 """
 
 import itertools
-import json
 import shutil
 import signal
 import time
@@ -14,18 +13,25 @@ import httpx
 import psutil
 import pytest
 import yaml
-from tests import servers
-from tests.workplace import ANSWER, TERMINAL, Workplace, with_children, within, workplace
+from tests.support import servers
+from tests.support.prefect_project import (
+    ANSWER,
+    TERMINAL,
+    PrefectProject,
+    prefect_project,
+    with_children,
+    within,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 KEYS = ("cnn3", "cnn3_gray")
 STEPS = 60
-"""Of a counter, four in a second."""
+"""The steps of a counter, four per second."""
 SILENCE = 180
-"""Seconds, stated in docs/operations.md, until a dead machine's run is Crashed."""
+"""Seconds until the run of a dead machine is Crashed, as stated in docs/operations.md."""
 ALL_TRAINED = "unveil promote failed, exit code 2"
-"""What a train-all of counters ends with: there is nothing to promote."""
+"""The final message of a train-all of counters: there is nothing to promote."""
 
 PIPELINE = """
 stages:
@@ -52,7 +58,7 @@ stages:
       outs:
         - data/05_reports/${key}
   compare:
-    cmd: date > data/05_reports/comparison.md && cp ranking.json data/05_reports/comparison.json
+    cmd: date > data/05_reports/comparison.md
     deps: [data/04_models]
     outs: [data/05_reports/comparison.md]
 """
@@ -82,8 +88,6 @@ def toy(content: dict) -> None:
 def lay_out(project: Path) -> None:
     (project / "dvc.yaml").write_text(PIPELINE)
     (project / "counter.py").write_text(COUNTER)
-    ranking = {"ranking": KEYS, "reports": {key: {} for key in KEYS}}
-    (project / "ranking.json").write_text(json.dumps(ranking))
     (project / "data/01_raw").mkdir(exist_ok=True)
     (project / "data/01_raw/faces.zip").write_bytes(b"faces")
     content = yaml.safe_load((project / "params.yaml").read_text())
@@ -94,13 +98,13 @@ def lay_out(project: Path) -> None:
 @pytest.fixture(scope="module")
 def opened(project, tmp_path_factory):
     lay_out(project)
-    with workplace(project, tmp_path_factory.mktemp("prefect")) as place:
+    with prefect_project(project, tmp_path_factory.mktemp("prefect")) as place:
         yield place
 
 
 @pytest.fixture
-def place(opened: Workplace):
-    """Nothing trained yet, one worker for train-all and two for trainings."""
+def place(opened: PrefectProject):
+    """A project without trained models, with one worker for train-all and two for trainings."""
     fresh(opened.folder)
     opened.crew()
     yield opened
@@ -112,25 +116,25 @@ def place(opened: Workplace):
 
 
 def fresh(folder: Path) -> None:
-    """Take away what was trained, also out of DVC's cache."""
+    """Remove all trained models, also from DVC's cache."""
     for made in ("counted", "data/04_models", "data/05_reports", "dvc.lock", ".dvc/cache/runs"):
         path = folder / made
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     (folder / "steps").write_text(str(STEPS))
 
 
-def counted(place: Workplace, key: str) -> list[tuple[str, float]]:
+def counted(place: PrefectProject, key: str) -> list[tuple[str, float]]:
     path = place.folder / "counted" / key
     lines = path.read_text().splitlines() if path.exists() else []
     return [(line.split()[0], float(line.split()[1])) for line in lines]
 
 
-def counting(place: Workplace, *keys: str) -> None:
+def counting(place: PrefectProject, *keys: str) -> None:
     within(300, lambda: all(len(counted(place, key)) > 2 for key in keys))
 
 
-def trainings_of(place: Workplace, parent: str) -> dict[str, list[dict]]:
-    """The runs a train-all has dispatched, by architecture, in order."""
+def trainings_of(place: PrefectProject, parent: str) -> dict[str, list[dict]]:
+    """The runs dispatched by a train-all, by architecture, in order."""
     wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [parent]}}}
     wanted["sort"] = "EXPECTED_START_TIME_ASC"
     found = {key: [] for key in KEYS}
@@ -139,14 +143,14 @@ def trainings_of(place: Workplace, parent: str) -> dict[str, list[dict]]:
     return found
 
 
-def states(place: Workplace, parent: str) -> dict[str, list[str]]:
+def states(place: PrefectProject, parent: str) -> dict[str, list[str]]:
     return {
         key: [run["state"]["type"] for run in runs]
         for key, runs in trainings_of(place, parent).items()
     }
 
 
-def engine(place: Workplace, run: str) -> psutil.Process:
+def engine(place: PrefectProject, run: str) -> psutil.Process:
     """The process of a flow run."""
     (found,) = [
         process
@@ -156,20 +160,20 @@ def engine(place: Workplace, run: str) -> psutil.Process:
     return found
 
 
-def one_at_a_time(place: Workplace, key: str) -> bool:
-    """Whether no two processes ever counted at once."""
+def one_at_a_time(place: PrefectProject, key: str) -> bool:
+    """Whether no two processes counted at the same time."""
     owners = [owner for owner, _ in counted(place, key)]
     return len(set(owners)) == 1 + sum(a != b for a, b in itertools.pairwise(owners))
 
 
-def nothing_runs(place: Workplace) -> None:
+def nothing_runs(place: PrefectProject) -> None:
     within(60, lambda: not place.running("counter.py"))
     wanted = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
     assert place.ask("flow_runs/filter", wanted) == []
 
 
 @pytest.mark.fault("SIGKILL of a flow process")
-def test_a_killed_flow_process_is_dispatched_again_and_goes_on(place):
+def test_a_killed_flow_process_is_restarted_and_resumes(place):
     parent = place.start()
     counting(place, *KEYS)
     victim = trainings_of(place, parent)["cnn3"][0]["id"]
@@ -184,35 +188,35 @@ def test_a_killed_flow_process_is_dispatched_again_and_goes_on(place):
 
 
 @pytest.mark.fault("SIGKILL of a training process")
-def test_a_killed_training_process_is_dispatched_again_and_goes_on(place):
+def test_a_killed_training_process_is_restarted_and_resumes(place):
     parent = place.start()
     counting(place, *KEYS)
     psutil.Process(int(counted(place, "cnn3")[-1][0])).kill()
     assert ALL_TRAINED in place.ended(parent, seconds=240)["state"]["message"]
     assert states(place, parent) == {"cnn3": ["CRASHED", "COMPLETED"], "cnn3_gray": ["COMPLETED"]}
-    said = trainings_of(place, parent)["cnn3"][0]["state"]["message"]
-    assert said.startswith("stage train@cnn3 failed: ")
+    message = trainings_of(place, parent)["cnn3"][0]["state"]["message"]
+    assert message.startswith("stage train@cnn3 failed: ")
     assert len(counted(place, "cnn3")) == STEPS
     assert one_at_a_time(place, "cnn3")
     nothing_runs(place)
 
 
 @pytest.mark.fault("SIGKILL of a flow process and of its second try")
-def test_what_crashes_twice_is_reported_and_the_others_are_compared(place):
+def test_a_run_that_crashes_twice_is_reported_and_the_others_are_compared(place):
     parent = place.start()
     for attempt in range(2):
         within(120, lambda n=attempt: len(trainings_of(place, parent)["cnn3"]) > n)
         victim = trainings_of(place, parent)["cnn3"][attempt]["id"]
         within(120, lambda v=victim: place.state(v) == "RUNNING")
         engine(place, victim).kill()
-    said = place.ended(parent, seconds=240)["state"]["message"]
-    assert said == "failed: cnn3; the others were compared"
+    message = place.ended(parent, seconds=240)["state"]["message"]
+    assert message == "failed: cnn3; the others were compared"
     assert states(place, parent) == {"cnn3": ["CRASHED"] * 2, "cnn3_gray": ["COMPLETED"]}
     nothing_runs(place)
 
 
 @pytest.mark.fault("SIGKILL of a worker")
-def test_a_killed_worker_leaves_its_training_to_end(place):
+def test_a_training_survives_the_death_of_its_worker(place):
     parent = place.start()
     counting(place, *KEYS)
     victim = engine(place, trainings_of(place, parent)["cnn3"][0]["id"]).parent()
@@ -234,7 +238,7 @@ def test_the_next_worker_waits_until_an_orphan_has_left_its_cores(place):
     assert psutil.Process(heir.pid).cpu_affinity() == cores
     environment = {**place.environment, "UNVEIL_SLOT": f"core-{cores[0]}"}
     waiter = psutil.Popen(
-        [servers.BIN / "python", "-m", "flows.guard", "date", "+%s"],
+        [servers.BIN / "python", "-m", "flows.child_process", "date", "+%s"],
         cwd=place.folder,
         env=environment,
         stdin=-1,
@@ -249,7 +253,7 @@ def test_the_next_worker_waits_until_an_orphan_has_left_its_cores(place):
 
 
 @pytest.mark.fault("SIGKILL of a worker and all it runs")
-def test_a_dead_machine_is_noticed_and_another_goes_on(place):
+def test_runs_of_a_dead_machine_resume_on_another(place):
     parent = place.start()
     counting(place, *KEYS)
     victim = trainings_of(place, parent)["cnn3"][0]["id"]
@@ -262,7 +266,7 @@ def test_a_dead_machine_is_noticed_and_another_goes_on(place):
 
 
 @pytest.mark.fault("SIGTERM of a worker")
-def test_a_worker_told_to_end_gives_its_training_to_another(place):
+def test_trainings_of_a_stopped_worker_resume_on_another(place):
     parent = place.start()
     counting(place, *KEYS)
     worker = engine(place, trainings_of(place, parent)["cnn3"][0]["id"]).parent()
@@ -325,10 +329,10 @@ def test_of_two_train_alls_the_second_waits(place):
 
 
 @pytest.mark.fault("SIGKILL of the Prefect server")
-def test_a_server_that_comes_back_finds_everything_going_on(project, tmp_path):
+def test_trainings_survive_a_restart_of_the_prefect_server(project, tmp_path):
     port, home = servers.free_port(), tmp_path / "prefect"
     with servers.prefect_server(home, port=port) as api:
-        place = Workplace(Path(project), api, home)
+        place = PrefectProject(Path(project), api, home)
         place.python("flows.deploy")
         lay_out(place.folder)
         fresh(place.folder)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while `make train-all` trains: real processes, from the command on."""
+"""Ctrl-C and SIGTERM during `make train-all`, with real processes."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 from tests.conftest import ROOT
-from tests.workplace import within
+from tests.support.prefect_project import within
 
 PROMISED = 5
 """Seconds from the signal to the end."""
@@ -22,7 +22,7 @@ KEY = "cnn3_gray"
 
 @pytest.fixture(scope="module")
 def place(project: Path) -> Path:
-    """A project of few faces, with the environment of these tests as what `make install` made."""
+    """A project with few faces, which uses the virtual environment of these tests."""
     content = yaml.safe_load((project / "params.yaml").read_text())
     content["sample"] = {"train": 240, "validation": 48, "test": 96}
     content["promotion"]["floor"] = 0.0
@@ -49,7 +49,7 @@ def environment(place: Path) -> dict[str, str]:
 
 
 def at_work(place: Path) -> list[psutil.Process]:
-    """All processes in the project's folder."""
+    """All processes whose working folder is the project."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -61,14 +61,14 @@ def at_work(place: Path) -> list[psutil.Process]:
 
 
 def epochs(place: Path) -> int:
-    """How many epochs are behind the training, by its checkpoints."""
+    """The number of completed epochs, from the checkpoints."""
     kept = (place / ".checkpoints" / KEY).rglob("*-*.npz")
     return max((int(path.name.split("-")[0]) for path in kept), default=0)
 
 
 @pytest.fixture
 def training(place: Path) -> Iterator[subprocess.Popen]:
-    """`make train-all`, in a terminal's process group, with an epoch more behind it."""
+    """`make train-all` in a process group of its own, after one more completed epoch."""
     before = epochs(place)
     with (place / "log").open("w+b") as log:
         process = subprocess.Popen(
@@ -83,9 +83,9 @@ def training(place: Path) -> Iterator[subprocess.Popen]:
             within(
                 300,
                 lambda: epochs(place) > before or process.poll() is not None,
-                lambda: said(place),
+                lambda: log_text(place),
             )
-            assert process.poll() is None, said(place)
+            assert process.poll() is None, log_text(place)
             yield process
         finally:
             for left in at_work(place):
@@ -93,15 +93,15 @@ def training(place: Path) -> Iterator[subprocess.Popen]:
             process.wait()
 
 
-def said(place: Path) -> str:
+def log_text(place: Path) -> str:
     return (place / "log").read_text()
 
 
 def ended(place: Path, process: subprocess.Popen, began: float) -> int:
     status = process.wait(timeout=60)
     within(PROMISED, lambda: not at_work(place), lambda: at_work(place))
-    assert time.monotonic() - began < PROMISED, said(place)[-3000:]
-    assert "Traceback" not in said(place)
+    assert time.monotonic() - began < PROMISED, log_text(place)[-3000:]
+    assert "Traceback" not in log_text(place)
     return status
 
 
@@ -109,15 +109,15 @@ def ended(place: Path, process: subprocess.Popen, began: float) -> int:
 def test_ctrl_c_ends_it_all(place, training):
     began = time.monotonic()
     os.killpg(training.pid, signal.SIGINT)
-    # make says what its command ended by; a shell says 130.
+    # make returns how its command ended; a shell returns 130.
     assert ended(place, training, began) in (2, 130, -signal.SIGINT)
-    assert "train-all: ended by SIGINT" in said(place)
+    assert "train-all: ended by SIGINT" in log_text(place)
 
 
 @pytest.mark.fault("SIGTERM while train-all trains")
-def test_a_term_of_the_command_alone_ends_what_it_started_too(place, training):
+def test_sigterm_of_the_command_ends_its_children_too(place, training):
     (command,) = [one for one in at_work(place) if one.cmdline()[1:3] == ["-m", "flows"]]
     began = time.monotonic()
     command.send_signal(signal.SIGTERM)
     assert ended(place, training, began) in (2, 143)
-    assert "train-all: ended by SIGTERM" in said(place)
+    assert "train-all: ended by SIGTERM" in log_text(place)

@@ -1,4 +1,4 @@
-"""What the tests of the registry share: MLflow's tables, which take seconds, are made once."""
+"""Fixtures of the registry tests; MLflow's tables, which take seconds, are created once."""
 
 import shutil
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from unveil import params
-from unveil.files import write_json
-from unveil.paths import TRACKING, VERDICT
+from unveil.common.files import write_json
+from unveil.common.paths import TRACKING, VALIDATION
+from unveil.config import params
 
 
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory) -> Path:
-    """A database of MLflow with nothing in it."""
+    """An empty MLflow database."""
     made = tmp_path_factory.mktemp("tables") / "mlflow.db"
     MlflowClient(f"sqlite:///{made}").search_experiments()
     return made
@@ -21,7 +21,7 @@ def tables(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def place(place, tables) -> Path:
-    """The place of all tests, with MLflow's tables."""
+    """The test project, with MLflow's tables."""
     TRACKING.mkdir(parents=True)
     shutil.copy(tables, TRACKING / "mlflow.db")
     return place
@@ -29,6 +29,6 @@ def place(place, tables) -> Path:
 
 @pytest.fixture
 def loaded(packed) -> params.Params:
-    """The parameters of a place whose packed data passed its rules."""
-    write_json(VERDICT, {"passed": True})
+    """The parameters of a project with validated, packed data."""
+    write_json(VALIDATION, {"passed": True})
     return params.load()

@@ -1,4 +1,4 @@
-"""The champion's card: what it says, what it never says, and where it lies in MLflow."""
+"""The champion's model card: its contents, and where MLflow stores it."""
 
 import json
 
@@ -6,22 +6,27 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
-from tests.candidates import quadrants, trained
+from tests.support.candidates import quadrants, trained
 
-from unveil import evaluate, model_card, params, registry
-from unveil.errors import UserError
-from unveil.files import write_json
-from unveil.paths import MANIFEST, MODEL_CARD, MODELS, PACKED, REPORTS, VERDICT
+from unveil import registry
+from unveil.common.errors import UserError
+from unveil.common.files import write_json
+from unveil.common.paths import MANIFEST, MODEL_CARD, MODELS, PACKED, REPORTS, VALIDATION
+from unveil.config import params
+from unveil.evaluation import evaluate
+from unveil.reporting import model_card
 
 
-def crowned(loaded: params.Params) -> None:
+def with_champion(loaded: params.Params) -> None:
     trained("cnn3", quadrants(20.0), loaded)
     columns = ("loss", "macro_f1", "val_loss", "val_macro_f1", "seconds", "timestamp")
     rows = [{"epoch": at, "stage": at, **dict.fromkeys(columns, 1)} for at in (1, 2)]
     pd.DataFrame(rows).to_csv(MODELS / "cnn3/history.csv", index=False)
     evaluate.evaluate("cnn3", loaded)
     version = registry.register("cnn3")
-    registry.crown(version, after=registry.reign(), act="promoted", reason="no champion before")
+    registry.set_champion(
+        version, after=registry.champion_record(), act="promoted", reason="no previous champion"
+    )
 
 
 @pytest.fixture
@@ -30,19 +35,19 @@ def loaded(packed) -> params.Params:
     content["provenance"] = {"title": "Faces | of <b>mine</b>", "licence": "CC BY 4.0"}
     (packed / "params.yaml").write_text(yaml.safe_dump(content))
     rule = {"sentence": "Labels do not depend on light.", "status": "warned"}
-    write_json(VERDICT, {"passed": True, "rules": [rule]})
+    write_json(VALIDATION, {"passed": True, "rules": [rule]})
     return params.load()
 
 
-def test_a_card_tells_uses_numbers_groups_and_data_and_is_added_to_the_version(loaded):
-    crowned(loaded)
+def test_the_card_has_uses_scores_groups_and_data_and_is_added_to_the_version(loaded):
+    with_champion(loaded)
     version = model_card.make(loaded)
     text = MODEL_CARD.read_text()
     _, head, body = text.split("---\n", 2)
-    told = yaml.safe_load(head)
-    assert (told["license"], told["license_name"]) == ("other", "CC BY 4.0")
-    assert told["pipeline_tag"] == "image-classification"
-    result = told["model-index"][0]["results"][0]
+    metadata = yaml.safe_load(head)
+    assert (metadata["license"], metadata["license_name"]) == ("other", "CC BY 4.0")
+    assert metadata["pipeline_tag"] == "image-classification"
+    result = metadata["model-index"][0]["results"][0]
     score = json.loads((REPORTS / "cnn3/metrics.json").read_text())["test"]["macro_f1"]["value"]
     metric = {"type": "f1", "name": "macro-F1", "value": score, "args": {"average": "macro"}}
     assert result["metrics"][0] == metric
@@ -60,27 +65,27 @@ def test_a_card_tells_uses_numbers_groups_and_data_and_is_added_to_the_version(l
     assert known.description == body.strip()
     kept = MlflowClient().list_artifacts(known.run_id, "model_card")
     assert [one.path for one in kept] == ["model_card/model_card.md"]
-    registry.load(version)  # its files are those that were registered
+    registry.load(version)  # its files match the registered digests
 
 
-def test_of_drawn_faces_without_groups_a_card_says_both(loaded):
+def test_the_card_states_synthetic_faces_and_missing_groups(loaded):
     for name in ("train", "validation", "test"):
         path = PACKED / f"{name}.parquet"
         pd.read_parquet(path).drop(columns="glasses").to_parquet(path)
     MANIFEST.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"member": ["sample/train/happy/train_happy_0000.png"]}).to_parquet(MANIFEST)
-    crowned(loaded)
+    with_champion(loaded)
     model_card.make(loaded)
     text = MODEL_CARD.read_text()
-    assert "cannot be told" in text
+    assert "cannot be measured" in text
     assert "> **Synthetic.** Trained and tested on drawings" in text
     assert "- Contact: not stated" in text and "license: apache-2.0" in text
 
 
-def test_without_a_champion_or_its_training_there_is_no_card(loaded):
+def test_no_card_without_a_champion_or_its_training(loaded):
     with pytest.raises(UserError, match="there is no champion yet"):
         model_card.make(loaded)
-    crowned(loaded)
+    with_champion(loaded)
     trained("cnn3", quadrants(10.0), loaded)
     with pytest.raises(UserError, match="champion version 1, cnn3, was not trained here"):
         model_card.make(loaded)

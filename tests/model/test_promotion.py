@@ -1,4 +1,4 @@
-"""The gate, on a real MLflow registry: one goes through, and each refusal has its own reason."""
+"""Promotion checks on a real MLflow registry: promotion, and each refusal with its reason."""
 
 import dataclasses
 import json
@@ -12,15 +12,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from tests.candidates import compared, distracted, quadrants, score, trained
 from tests.conftest import rows
+from tests.support.candidates import compared, distracted, quadrants, score, trained
 
-from unveil import bundle, export, origins, params, promote, registry
+from unveil import registry
 from unveil.cli import champion as verbs
-from unveil.errors import UserError
-from unveil.files import sha256, write_json
-from unveil.paths import BUNDLE, MODELS, PACKED, PROMOTION, PROMOTIONS, TRACKING, VERDICT
-from unveil.schema import Slicing
+from unveil.common.errors import UserError
+from unveil.common.files import sha256, write_json
+from unveil.common.paths import BUNDLE, MODELS, PACKED, PROMOTION, PROMOTIONS, TRACKING, VALIDATION
+from unveil.config import params
+from unveil.config.schema import Slicing
+from unveil.data import origins
+from unveil.export import export, parity
+from unveil.inference import bundle
+from unveil.promotion import promote
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def test_the_first_candidate_becomes_champion_reloads_and_predicts_the_same(cham
     assert np.allclose(registry.load(version).predict(faces, verbose=0), expected, atol=1e-6)
 
 
-def test_a_better_candidate_takes_the_place(loaded):
+def test_a_better_candidate_becomes_champion(loaded):
     trained("cnn3", distracted(400), loaded)
     compared("cnn3", score(distracted(400)))
     assert promote.promote(loaded).promoted
@@ -63,7 +68,7 @@ def test_a_better_candidate_takes_the_place(loaded):
 
 
 @pytest.mark.parametrize("kept", ["promotions", "bundle"])
-def test_a_database_that_knows_nothing_of_a_promotion_makes_no_first_champion(
+def test_a_database_without_an_earlier_promotion_gets_no_first_champion(
     champion, place, tables, capsys, kept
 ):
     served = bundle.load(BUNDLE).digest
@@ -72,21 +77,21 @@ def test_a_database_that_knows_nothing_of_a_promotion_makes_no_first_champion(
         PROMOTIONS.unlink()
     trained("cnn4", distracted(400), champion)
     compared("cnn4", score(distracted(400)))
-    said = reason(champion)
-    assert said.startswith("version 1, ")
-    assert "does not know it: set MLFLOW_TRACKING_URI to the server or database that" in said
+    message = reason(champion)
+    assert message.startswith("version 1, ")
+    assert "does not have it: set MLFLOW_TRACKING_URI to the server or database that" in message
     assert bundle.load(BUNDLE).digest == served
     with pytest.raises(typer.Exit):
         verbs.champion()
-    assert capsys.readouterr().out.strip() == said
+    assert capsys.readouterr().out.strip() == message
     decision = promote.promote(champion, force="the old database is lost")
     assert (decision.act, decision.fault) == ("forced", "")
     assert registry.champion().architecture == "cnn4"
 
 
 @pytest.mark.parametrize("kept", ["promotions and bundle", "bundle", "bundle and version"])
-def test_the_served_network_itself_is_no_first_champion_of_another_mlflow(
-    champion, tables, capsys, kept
+def test_the_installed_network_itself_is_no_first_champion_of_another_mlflow(
+    champion, tables, kept
 ):
     served = bundle.load(BUNDLE).digest
     shutil.copy(tables, TRACKING / "mlflow.db")
@@ -99,22 +104,22 @@ def test_the_served_network_itself_is_no_first_champion_of_another_mlflow(
     assert promote.promote(champion, force="the old database is lost").act == "forced"
 
 
-def test_another_network_of_the_same_number_does_not_make_a_promotion_known(
-    champion, tables, place
-):
+def test_another_network_with_the_same_version_number_is_not_the_promoted_one(champion, tables):
     shutil.copy(tables, TRACKING / "mlflow.db")
     trained("cnn4", distracted(400), champion)
     version = registry.register("cnn4")
-    registry.crown(version, after=registry.reign(), act="promoted", reason="by another team")
+    record = registry.champion_record()
+    registry.set_champion(version, after=record, act="promoted", reason="by another team")
     compared("cnn3", 1.0)
     assert registry.champion().number == bundle.load(BUNDLE).version == "1"
-    assert reason(champion).startswith("version 1, cnn3, in data/07_bundle, was promoted, but")
+    message = "version 1, cnn3, in data/07_bundle, was promoted, but"
+    assert reason(champion).startswith(message)
     assert bundle.load(BUNDLE).card.architecture == "cnn3"
     assert promote.promote(champion, force="to join them").version == "2"
 
 
-def merged() -> keras.Model:
-    """A network that calls all but surprise happy: macro-F1 0.375."""
+def two_classes() -> keras.Model:
+    """A network that predicts happy for every class but surprise: macro-F1 0.375."""
     network = quadrants(20.0)
     weights = 20 * np.eye(4, dtype="float32")
     weights[:3] = weights[:3].sum(0) * np.array([1, 0, 0, 0])
@@ -123,22 +128,24 @@ def merged() -> keras.Model:
     return network
 
 
-def test_a_first_candidate_that_knows_nothing_is_refused(loaded):
+def test_a_first_candidate_at_chance_level_is_refused(loaded):
     trained("cnn3", quadrants(0.0), loaded)
     compared("cnn3", 0.1)
     assert reason(loaded) == (
-        "macro-F1 0.1000 [0.1000, 0.1000] is not better than chance by its interval: guessing "
-        "reaches 0.2500, always happy 0.1000"
+        "macro-F1 0.1000 [0.1000, 0.1000] is not significantly better than chance: random guessing "
+        "reaches 0.2500, always predicting happy 0.1000"
     )
 
 
-def test_a_first_candidate_under_the_floor_is_refused_and_can_be_forced(loaded):
-    trained("cnn3", merged(), loaded)
-    found = score(merged())
+def test_a_first_candidate_below_the_floor_is_refused_and_can_be_forced(loaded):
+    trained("cnn3", two_classes(), loaded)
+    found = score(two_classes())
     assert 0.3 < found < 0.45
     compared("cnn3", found)
-    said = f"macro-F1 {found:.4f} [{found:.4f}, {found:.4f}] is below 0.4975, the promotion.floor"
-    assert reason(loaded) == f"{said} of 4 classes"
+    expected = (
+        f"macro-F1 {found:.4f} [{found:.4f}, {found:.4f}] is below 0.4975, the promotion.floor"
+    )
+    assert reason(loaded) == f"{expected} of 4 classes"
     low = dataclasses.replace(loaded.promotion, floor=0.1)
     assert promote.promote(dataclasses.replace(loaded, promotion=low), dry_run=True).act == (
         "would be promoted"
@@ -148,31 +155,31 @@ def test_a_first_candidate_under_the_floor_is_refused_and_can_be_forced(loaded):
     assert decision.numbers()["floor"] == pytest.approx(0.4975)
 
 
-def draw_the_packed_faces() -> None:
-    """Let the packed training faces be named as those of the sample."""
+def make_the_packed_faces_synthetic() -> None:
+    """Give the packed training faces the names of the synthetic sample."""
     table = pd.read_parquet(PACKED / "train.parquet")
     table["member"] = [f"sample/train/sad/train_sad_{one:04}.png" for one in range(len(table))]
     table.to_parquet(PACKED / "train.parquet")
 
 
-def test_a_network_of_drawn_faces_never_follows_one_of_real_faces_unless_forced(loaded):
+def test_a_network_trained_on_synthetic_faces_replaces_one_of_real_faces_only_if_forced(loaded):
     trained("cnn3", distracted(400), loaded)
     compared("cnn3", score(distracted(400)))
     assert promote.promote(loaded).promoted
     assert registry.champion().faces == origins.REAL
-    draw_the_packed_faces()
+    make_the_packed_faces_synthetic()
     trained("cnn4", quadrants(20.0), loaded)
     compared("cnn4", 1.0)
     assert reason(loaded) == (
-        "it learned from synthetic faces, the champion, version 1, did not: faces of real pictures"
+        "it was trained on synthetic faces, but the champion, version 1, on: faces of real pictures"
     )
     assert promote.promote(loaded, force="to show it at a fair").act == "forced"
     assert registry.champion().faces == origins.DRAWN
     assert export.champion().lineage["data"] == origins.DRAWN
 
 
-def test_a_network_of_real_faces_follows_one_of_drawn_faces_and_drawn_follow_drawn(loaded):
-    draw_the_packed_faces()
+def test_a_champion_trained_on_synthetic_faces_can_be_replaced_by_any_network(loaded):
+    make_the_packed_faces_synthetic()
     for key, network in (("cnn3", distracted(400)), ("cnn4", quadrants(20.0))):
         trained(key, network, loaded)
         compared(key, score(network))
@@ -180,19 +187,19 @@ def test_a_network_of_real_faces_follows_one_of_drawn_faces_and_drawn_follow_dra
         assert registry.champion().faces == origins.DRAWN
 
 
-def test_a_training_that_did_not_record_its_faces_is_known_by_what_is_packed(champion):
-    draw_the_packed_faces()
+def test_a_training_without_a_recorded_source_has_that_of_the_packed_faces(champion):
+    make_the_packed_faces_synthetic()
     trained("cnn4", quadrants(30.0), champion)
     path = MODELS / "cnn4/run.json"
     made = json.loads(path.read_text())
     del made["tags"]["faces"]
     write_json(path, made)
     compared("cnn4", 1.0)
-    assert "it learned from synthetic faces, the champion, version 1, did not" in reason(champion)
+    assert "it was trained on synthetic faces, but the champion, version 1, on" in reason(champion)
 
 
 def test_the_champion_itself_is_not_promoted_again(champion):
-    assert reason(champion) == "it is the champion already"
+    assert reason(champion) == "it is already the champion"
 
 
 def test_an_equal_candidate_is_refused_as_a_tie(champion):
@@ -204,7 +211,7 @@ def test_an_equal_candidate_is_refused_as_a_tie(champion):
     )
 
 
-def test_a_worse_candidate_is_refused_with_by_how_much(champion):
+def test_a_worse_candidate_is_refused_with_the_difference(champion):
     trained("cnn4", quadrants(-20.0), champion)
     compared("cnn4", 0.0)
     assert reason(champion).startswith("worse than the champion on the same 24 images: -1.0000")
@@ -223,10 +230,10 @@ def test_a_lead_within_its_interval_is_a_tie(loaded):
 def test_data_that_was_never_validated_or_failed_is_refused(loaded):
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 1.0)
-    write_json(VERDICT, {"passed": False})
-    assert reason(loaded) == "the data did not pass validation"
-    VERDICT.unlink()
-    assert reason(loaded) == "the data was never validated"
+    write_json(VALIDATION, {"passed": False})
+    assert reason(loaded) == "the data failed validation"
+    VALIDATION.unlink()
+    assert reason(loaded) == "the data has not been validated"
 
 
 def test_weights_that_are_not_finite_are_refused(loaded):
@@ -238,14 +245,14 @@ def test_weights_that_are_not_finite_are_refused(loaded):
 def test_a_report_that_cannot_be_reproduced_is_refused(loaded):
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 0.9)
-    assert "does not reproduce its report: 1.0000 instead of 0.9000" in reason(loaded)
+    assert "does not reproduce its report: macro-F1 1.0000, reported 0.9000" in reason(loaded)
 
 
 def test_a_champion_of_other_classes_cannot_be_compared(champion):
     other = dataclasses.replace(champion, classes=("a", "b", "c", "d"))
     trained("cnn4", quadrants(20.0), other)
     compared("cnn4", 1.0)
-    assert "it knows happy, neutral, sad, surprise at 48 pixels" in reason(other)
+    assert "it has happy, neutral, sad, surprise at 48 pixels" in reason(other)
 
 
 def altered(path) -> None:
@@ -267,9 +274,9 @@ def joined(path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tamper", "said"),
+    ("tamper", "expected"),
     [
-        (Path.unlink, "data/model.keras is gone"),
+        (Path.unlink, "data/model.keras is missing"),
         (emptied, "data/model.keras is empty"),
         (truncated, "data/model.keras was altered"),
         (altered, "data/model.keras was altered"),
@@ -277,10 +284,12 @@ def joined(path) -> None:
     ],
 )
 @pytest.mark.fault("champion's artefact tampered")
-def test_a_champion_that_was_tampered_with_is_named_and_judges_nobody(champion, tamper, said):
+def test_a_champion_with_altered_files_is_named_and_blocks_the_comparison(
+    champion, tamper, expected
+):
     (path,) = (TRACKING / "artifacts").rglob("model.keras")
     tamper(path)
-    fault = f"models:/facial-emotion/1 cannot be loaded: {said}"
+    fault = f"models:/facial-emotion/1 cannot be loaded: {expected}"
     with pytest.raises(UserError, match=fault):
         registry.load(registry.champion())
     trained("cnn4", quadrants(30.0), champion)
@@ -291,11 +300,11 @@ def test_a_champion_that_was_tampered_with_is_named_and_judges_nobody(champion, 
     assert fault in decision.reason
     with pytest.raises(UserError, match=fault):
         promote.rollback()
-    assert registry.champion().number == registry.aliased() == "2"
+    assert registry.champion().number == registry.aliased_version() == "2"
 
 
 @pytest.mark.fault("champion's artefacts deleted")
-def test_a_champion_all_of_whose_files_are_gone_is_named(champion):
+def test_a_champion_without_files_is_named(champion):
     shutil.rmtree(TRACKING / "artifacts")
     with pytest.raises(UserError, match="models:/facial-emotion/1 cannot be loaded: "):
         registry.load(registry.champion())
@@ -308,12 +317,12 @@ def test_digests_that_were_changed_with_the_file_are_refused(champion):
     altered(path)
     tag = json.dumps(known | {"data/model.keras": sha256(path)}, sort_keys=True)
     registry.connect().set_model_version_tag(registry.NAME, "1", "sha256", tag)
-    with pytest.raises(UserError, match="its digests are not those it was promoted with"):
+    with pytest.raises(UserError, match="its digests differ from those at its promotion"):
         registry.load(registry.champion())
 
 
 @pytest.mark.fault("challenger's artefact altered in the registry")
-def test_a_challenger_whose_copy_in_the_registry_is_another_is_refused(champion):
+def test_a_candidate_with_a_different_registered_copy_is_refused(champion):
     trained("cnn4", quadrants(30.0), champion)
     registry.publish("cnn4")
     newest = max((TRACKING / "artifacts").rglob("model.keras"), key=lambda one: one.stat().st_mtime)
@@ -321,11 +330,11 @@ def test_a_challenger_whose_copy_in_the_registry_is_another_is_refused(champion)
     compared("cnn4", 1.0)
     before = registry.champion()
     decision = promote.promote(champion, force="to get by the tie")
-    assert decision.reason == "version 2 of the registry has other weights"
+    assert decision.reason == "version 2 in MLflow has different weights"
     assert registry.champion() == before
 
 
-def test_an_artefact_of_an_older_unveil_has_no_digests_and_can_be_forced_out(champion):
+def test_a_champion_of_an_older_unveil_without_digests_is_refused_for_comparison(champion):
     registry.connect().delete_model_version_tag(registry.NAME, "1", "sha256")
     trained("cnn4", quadrants(30.0), champion)
     compared("cnn4", 1.0)
@@ -336,32 +345,36 @@ def test_a_report_about_another_network_or_other_images_is_refused(loaded):
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 1.0)
     trained("cnn3", quadrants(21.0), loaded)
-    assert "its report is not about data/04_models/cnn3/model.keras" in reason(loaded)
+    assert "its report does not match data/04_models/cnn3/model.keras" in reason(loaded)
     compared("cnn3", 1.0)
     with (PACKED / "test.npz").open("ab") as file:
         file.write(b" ")
-    assert "its report is not about data/03_packed/test.npz" in reason(loaded)
+    assert "its report does not match data/03_packed/test.npz" in reason(loaded)
 
 
 @pytest.mark.fault("champion swapped during a promotion")
-def test_who_was_judged_against_a_champion_of_before_is_refused(champion, monkeypatch):
+def test_a_candidate_compared_with_a_former_champion_is_refused(champion, monkeypatch):
     trained("cnn4", quadrants(30.0), champion)
     compared("cnn4", 1.0)
     register = registry.register
 
     def while_another_is_promoted(key):
         version = register(key)
-        registry.crown(version, after=registry.reign(), act="forced", reason="by another")
+        registry.set_champion(
+            version, after=registry.champion_record(), act="forced", reason="by another"
+        )
         return version
 
     monkeypatch.setattr(registry, "register", while_another_is_promoted)
     decision = promote.promote(champion, force="to get by the tie")
     assert decision.act == "refused"
-    assert decision.reason == "version 2 was forced meanwhile; it was judged against another"
+    assert decision.reason == (
+        "version 2 was forced meanwhile; the candidate was compared with another champion"
+    )
 
 
 def marked(loaded: params.Params) -> params.Params:
-    """Many faces, of which a tenth have a bright point and ``glasses``, and a third another."""
+    """Many faces: a tenth with a bright point and ``glasses``, a third with another point."""
     generator = np.random.default_rng(5)
     for name in ("train", "test"):
         labels = np.arange(240) % 4
@@ -386,9 +399,9 @@ def test_a_better_candidate_that_fails_a_group_is_refused_by_its_worst_slice(loa
     assert promote.promote(many).promoted
     trained("cnn4", distracted(80), many)
     compared("cnn4", score(distracted(80)))
-    said = reason(many)
-    assert said.startswith("its worst slice, glasses=yes, has macro-F1 0.1")
-    assert "more than 0.05 below the champion's worst, " in said
+    output = reason(many)
+    assert output.startswith("its worst slice, glasses=yes, has macro-F1 0.1")
+    assert "more than 0.05 below the champion's worst, " in output
     lead = [json.loads(line) for line in PROMOTIONS.read_text().splitlines()][-1]["lead_low"]
     assert lead > 0
     lenient = dataclasses.replace(many.promotion, slice_tolerance=1.0)
@@ -396,27 +409,30 @@ def test_a_better_candidate_that_fails_a_group_is_refused_by_its_worst_slice(loa
 
 
 @pytest.mark.parametrize(
-    ("budget", "said"),
+    ("budget", "expected"),
     [
         ({"size": 1e-6}, r"the exported network is 0\.00\d+ MB, over the budget of 1e-06"),
-        ({"latency": 1e-6}, r"one face on one core is [\d.e-]+ ms, over the budget of 1e-06"),
+        (
+            {"latency": 1e-6},
+            r"latency per face on one core is [\d.e-]+ ms, over the budget of 1e-06",
+        ),
     ],
 )
-def test_a_candidate_over_a_budget_is_refused_with_by_how_much(loaded, budget, said):
+def test_a_candidate_over_a_budget_is_refused_with_the_measured_value(loaded, budget, expected):
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 1.0)
     tight = dataclasses.replace(loaded.promotion, **budget)
-    assert re.fullmatch(said, reason(dataclasses.replace(loaded, promotion=tight)))
+    assert re.fullmatch(expected, reason(dataclasses.replace(loaded, promotion=tight)))
 
 
-def test_a_candidate_that_answers_otherwise_when_exported_is_refused(loaded, monkeypatch):
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+def test_a_candidate_whose_export_predicts_differently_is_refused(loaded, monkeypatch):
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 1.0)
-    assert "model.onnx does not answer as Keras does" in reason(loaded)
+    assert "model.onnx does not reproduce the Keras model" in reason(loaded)
 
 
-def test_a_candidate_that_is_not_sound_is_not_even_forced_out(loaded):
+def test_a_candidate_that_fails_a_prerequisite_cannot_be_forced(loaded):
     trained("cnn3", quadrants(float("nan")), loaded)
     compared("cnn3", 1.0)
     decision = promote.promote(loaded, force="now")
@@ -424,40 +440,40 @@ def test_a_candidate_that_is_not_sound_is_not_even_forced_out(loaded):
     assert registry.champion() is None
 
 
-def test_a_dry_run_judges_and_changes_nothing(champion):
+def test_a_dry_run_runs_the_checks_and_changes_nothing(champion):
     trained("cnn4", quadrants(-20.0), champion)
     compared("cnn4", 0.0)
-    before, written = registry.reign(), PROMOTIONS.read_text()
+    before, written = registry.champion_record(), PROMOTIONS.read_text()
     decision = promote.promote(champion, dry_run=True)
     assert (decision.act, decision.promoted) == ("refused", False)
     assert promote.promote(champion, dry_run=True, force="so").act == "would be forced"
-    assert (registry.reign(), PROMOTIONS.read_text()) == (before, written)
-    assert registry.found("2") is None
+    assert (registry.champion_record(), PROMOTIONS.read_text()) == (before, written)
+    assert registry.find_version("2") is None
 
 
-def test_a_rollback_restores_who_was_champion_and_the_next_goes_further_back(champion):
+def test_a_rollback_restores_the_previous_champion_and_the_next_goes_further_back(champion):
     for key, sharpness in (("cnn4", 30.0), ("cnn5_gray", 40.0)):
         trained(key, quadrants(sharpness), champion)
         compared(key, 1.0)
         assert promote.promote(champion, force="newer").promoted
-    assert registry.reign().before == ("1", "2")
+    assert registry.champion_record().predecessors == ("1", "2")
     with pytest.raises(UserError, match="unknown former champion '3'; choose from 2, 1"):
         promote.rollback("3")
     first = promote.rollback(reason="it angers the users")
     assert (first.version, first.previous, first.candidate) == ("2", "3", "cnn4")
     assert registry.champion().architecture == "cnn4"
-    assert promote.rollback().version == registry.aliased() == "1"
+    assert promote.rollback().version == registry.aliased_version() == "1"
     with pytest.raises(UserError, match="nothing to roll back to"):
         promote.rollback()
 
 
-def test_what_servers_take_is_the_champion_of_now_after_a_promotion_and_a_rollback(champion):
+def test_the_installed_bundle_is_the_champions_after_a_promotion_and_a_rollback(champion):
     trained("cnn4", quadrants(30.0), champion)
     compared("cnn4", 1.0)
     verbs.promote(force=True, reason="newer")
-    assert (bundle.load(BUNDLE).card.architecture, registry.aliased()) == ("cnn4", "2")
+    assert (bundle.load(BUNDLE).card.architecture, registry.aliased_version()) == ("cnn4", "2")
     verbs.rollback()
-    assert (bundle.load(BUNDLE).card.architecture, registry.aliased()) == ("cnn3", "1")
+    assert (bundle.load(BUNDLE).card.architecture, registry.aliased_version()) == ("cnn3", "1")
 
 
 @pytest.mark.fault("a champion that cannot be exported any more")
@@ -466,10 +482,10 @@ def test_a_rollback_needs_no_export(champion, monkeypatch):
     trained("cnn4", quadrants(30.0), champion)
     compared("cnn4", 1.0)
     assert promote.promote(champion, force="newer").promoted
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     verbs.rollback()
     assert bundle.load(BUNDLE).digest == before
-    assert registry.champion().number == registry.aliased() == "1"
+    assert registry.champion().number == registry.aliased_version() == "1"
 
 
 def test_a_champion_deleted_from_mlflow_is_named_and_can_be_rolled_back(champion):
@@ -480,10 +496,10 @@ def test_a_champion_deleted_from_mlflow_is_named_and_can_be_rolled_back(champion
     with pytest.raises(UserError, match="models:/facial-emotion/2 is champion but no longer in"):
         registry.champion()
     assert promote.rollback().version == "1"
-    assert registry.champion().number == registry.aliased() == "1"
+    assert registry.champion().number == registry.aliased_version() == "1"
 
 
-def test_every_decision_is_a_line_and_a_run_with_its_numbers(champion):
+def test_every_decision_is_logged_as_a_line_and_a_run_with_its_numbers(champion):
     trained("cnn4", quadrants(-20.0), champion)
     compared("cnn4", 0.0)
     promote.promote(champion)
@@ -501,10 +517,10 @@ def test_every_decision_is_a_line_and_a_run_with_its_numbers(champion):
     kept = [mlflow.artifacts.load_text(f"{run.info.artifact_uri}/decision.json") for run in runs]
     assert [json.loads(text) for text in kept] == lines
     assert runs[2].data.tags["version"] == "2"
-    assert runs[2].data.tags["mlflow.note.content"].startswith("it is smaller (although worse than")
+    assert runs[2].data.tags["mlflow.note.content"].startswith("it is smaller (despite: worse than")
 
 
-def test_a_server_that_never_saw_the_training_is_given_the_network(champion, place, monkeypatch):
+def test_a_server_without_the_training_receives_the_network(champion, place, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/other.db")
     assert registry.champion() is None
     decision = promote.promote(champion, force="the server is a new one")
@@ -518,12 +534,12 @@ def test_an_unreachable_server_is_one_line(loaded, monkeypatch):
     assert "\n" not in str(raised.value)
 
 
-def test_champion_says_who_it_is_and_why_and_mends_the_alias(champion, capsys):
+def test_champion_prints_the_champion_and_the_reason_and_repairs_the_alias(champion, capsys):
     registry.connect().delete_registered_model_alias(registry.NAME, "champion")
     verbs.champion()
-    said = capsys.readouterr().out
-    assert "cnn3, version 1 of facial-emotion\npromoted 20" in said
-    assert "no champion before" in said
-    assert "the alias did not name it and was set back" in said
-    assert "its files are those that were registered" in said
-    assert registry.aliased() == "1"
+    output = capsys.readouterr().out
+    assert "cnn3, version 1 of facial-emotion\npromoted 20" in output
+    assert "no previous champion" in output
+    assert "the MLflow alias named another version and was reset" in output
+    assert "its files match the registered digests" in output
+    assert registry.aliased_version() == "1"

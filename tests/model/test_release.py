@@ -1,4 +1,4 @@
-"""What servers take is the champion's own bundle, on a real MLflow registry, byte for byte."""
+"""The installed bundle is the champion's, byte for byte, on a real MLflow registry."""
 
 import dataclasses
 import shutil
@@ -8,17 +8,21 @@ import keras
 import numpy as np
 import pytest
 import typer
-from tests import servers
-from tests.candidates import compared, quadrants, trained
 from tests.conftest import rows
+from tests.support import servers
+from tests.support.candidates import compared, quadrants, trained
 
-from unveil import bundle, export, params, promote, registry, release
+from unveil import registry
 from unveil.cli import champion as verbs
-from unveil.errors import UserError
-from unveil.files import digests, write_json
-from unveil.paths import BUNDLE, PACKED, TRACKING
-from unveil.registry.publish import origin
-from unveil.registry.runs import with_origin
+from unveil.common.errors import UserError
+from unveil.common.files import digests, write_json
+from unveil.common.paths import BUNDLE, PACKED, TRACKING
+from unveil.config import params
+from unveil.export import export, parity
+from unveil.inference import bundle
+from unveil.promotion import promote, release
+from unveil.registry.publish import training_origin
+from unveil.registry.runs import runs_with_origin
 
 
 @pytest.fixture
@@ -28,14 +32,14 @@ def champion(loaded) -> params.Params:
 
 
 def forced(key: str, network, loaded: params.Params) -> promote.Decision:
-    """Have a candidate promoted, whoever reigns."""
+    """Force the promotion of a candidate."""
     trained(key, network, loaded)
     compared(key, 1.0)
     return promote.promote(loaded, force="to have another")
 
 
 def smaller(loaded: params.Params) -> params.Params:
-    """Pack faces of 32 pixels with other classes, and give the parameters for them."""
+    """Pack faces of 32 pixels with other classes, and return their parameters."""
     for name in ("train", "validation", "test"):
         labels = np.arange(24) % 4
         images = np.zeros((24, 32, 32, 1), np.uint8)
@@ -60,15 +64,17 @@ def of_32_pixels() -> keras.Model:
 
 
 def without_a_bundle(key: str, network, loaded: params.Params) -> registry.Version:
-    """Crown a version as an unveil did that kept no bundles."""
+    """Set a version as champion without a stored bundle, as an older unveil did."""
     trained(key, network, loaded)
     version = registry.register(key)
-    registry.crown(version, after=registry.reign(), act="promoted", reason="long ago")
+    registry.set_champion(
+        version, after=registry.champion_record(), act="promoted", reason="long ago"
+    )
     return version
 
 
-def said_by_champion(capsys) -> tuple[int, str]:
-    """Ask `unveil champion`: its exit code and what it says."""
+def champion_output(capsys) -> tuple[int, str]:
+    """Run `unveil champion`; return its exit code and its output."""
     capsys.readouterr()
     try:
         verbs.champion()
@@ -79,7 +85,7 @@ def said_by_champion(capsys) -> tuple[int, str]:
 
 
 @pytest.mark.fault("a rollback after another image size and other classes, on another machine")
-def test_a_rollback_puts_each_bundle_back_as_it_was_promoted_wherever_it_is_asked(
+def test_a_rollback_restores_each_bundle_as_promoted_on_any_machine(
     loaded, tables, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "server").mkdir()
@@ -92,31 +98,31 @@ def test_a_rollback_puts_each_bundle_back_as_it_was_promoted_wherever_it_is_aske
         second = digests(BUNDLE)
         assert first != second
         verbs.rollback()
-        assert (digests(BUNDLE), registry.aliased()) == (first, "1")
+        assert (digests(BUNDLE), registry.aliased_version()) == (first, "1")
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
-        assert said_by_champion(capsys)[0] == verbs.NOT_EXPORTED
+        assert champion_output(capsys)[0] == verbs.NOT_EXPORTED
         assert promote.rollback("2").fault == ""
-        assert (digests(BUNDLE), registry.aliased()) == (second, "2")
+        assert (digests(BUNDLE), registry.aliased_version()) == (second, "2")
         assert bundle.load(BUNDLE).classes == ("calm", "angry", "glad", "shy")
-        status, said = said_by_champion(capsys)
-        assert (status, "data/07_bundle has its bundle" in said) == (0, True)
+        status, output = champion_output(capsys)
+        assert (status, "data/07_bundle is its bundle" in output) == (0, True)
         assert release.install(Path("copy")).folder == Path("copy")
         assert digests(Path("copy")) == second
 
 
-def test_every_version_that_ever_was_champion_can_be_gone_back_to(champion):
+def test_every_former_champion_can_be_restored(champion):
     assert forced("cnn4", quadrants(30.0), champion).version == "2"
     assert promote.rollback().version == "1"
     with pytest.raises(UserError, match="nothing to roll back to; `--to` takes 2"):
         promote.rollback()
     assert promote.rollback("2").previous == "1"
-    assert registry.champion().number == registry.aliased() == "2"
+    assert registry.champion().number == registry.aliased_version() == "2"
     assert bundle.load(BUNDLE).version == "2"
 
 
 @pytest.mark.fault("a promotion killed before servers have the new champion")
-def test_a_promotion_that_died_before_its_bundle_was_there_is_seen_and_mended(
+def test_a_promotion_killed_before_the_bundle_was_installed_is_detected_and_repaired(
     champion, monkeypatch, capsys
 ):
     def dies() -> None:
@@ -127,21 +133,21 @@ def test_a_promotion_that_died_before_its_bundle_was_there_is_seen_and_mended(
         with pytest.raises(KeyboardInterrupt):
             forced("cnn4", quadrants(30.0), champion)
     assert (registry.champion().number, bundle.load(BUNDLE).version) == ("2", "1")
-    status, said = said_by_champion(capsys)
+    status, output = champion_output(capsys)
     assert status == verbs.NOT_EXPORTED
-    assert "data/07_bundle has cnn3, version 1, sha256 " in said
-    assert "the champion is version 2 (cnn4); `unveil export` puts" in said
+    assert "data/07_bundle has cnn3, version 1, sha256 " in output
+    assert "the champion is version 2 (cnn4); `unveil export` restores" in output
     with pytest.raises(typer.Exit):
         verbs.promote()
     assert bundle.load(BUNDLE).version == "2"
-    assert said_by_champion(capsys)[0] == 0
+    assert champion_output(capsys)[0] == 0
 
 
-def test_a_network_exported_by_hand_is_said_and_stays(champion, capsys):
+def test_a_manually_exported_network_is_reported_and_kept(champion, capsys):
     made = export.export(export.trained("cnn3", champion))
-    status, said = said_by_champion(capsys)
-    assert (status, "has cnn3, no version, sha256" in said) == (verbs.NOT_EXPORTED, True)
-    assert release.mended() is None
+    status, output = champion_output(capsys)
+    assert (status, "has cnn3, no version, sha256" in output) == (verbs.NOT_EXPORTED, True)
+    assert release.install_if_outdated() is None
     assert bundle.load(BUNDLE).digest == made.digest
 
 
@@ -156,41 +162,46 @@ def joined(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tamper", "name", "said"),
+    ("tamper", "name", "expected"),
     [
-        (Path.unlink, "model.onnx", "model.onnx is gone"),
+        (Path.unlink, "model.onnx", "model.onnx is missing"),
         (altered, "bundle.json", "bundle.json was altered"),
         (altered, "model.int8.onnx", "model.int8.onnx was altered"),
         (joined, "model.onnx", "more.onnx was added"),
     ],
 )
 @pytest.mark.fault("a champion's stored bundle tampered or deleted")
-def test_a_stored_bundle_that_is_another_is_refused_before_the_champion_changes(
-    champion, tamper, name, said
+def test_an_altered_stored_bundle_is_refused_before_the_champion_changes(
+    champion, tamper, name, expected
 ):
     (path,) = (TRACKING / "artifacts").rglob(name)
     tamper(path)
     assert forced("cnn4", quadrants(30.0), champion).version == "2"
-    fault = f"the bundle of models:/facial-emotion/1 cannot be restored: {said}"
+    fault = f"the bundle of models:/facial-emotion/1 cannot be restored: {expected}"
     with pytest.raises(UserError, match=fault) as refused:
         promote.rollback()
     assert "\n" not in str(refused.value)
-    assert registry.champion().number == registry.aliased() == bundle.load(BUNDLE).version == "2"
+    assert (
+        registry.champion().number
+        == registry.aliased_version()
+        == bundle.load(BUNDLE).version
+        == "2"
+    )
 
 
-def test_a_stored_bundle_that_was_lost_is_kept_anew_where_it_is_served(champion):
+def test_a_lost_stored_bundle_is_stored_again_from_the_installed_one(champion):
     shutil.rmtree(next((TRACKING / "artifacts").rglob("bundle.json")).parent)
     version = registry.champion()
     with pytest.raises(UserError, match="cannot be restored"), registry.stored_bundle(version):
         pass
     before = digests(BUNDLE)
-    release.prepared(version)
+    release.ensure_bundle(version)
     (BUNDLE / "model.onnx").unlink()
     assert release.install().digest == before["bundle.json"]
     assert digests(BUNDLE) == before
 
 
-def test_tags_that_were_changed_do_not_change_what_is_served(champion):
+def test_altered_tags_do_not_change_the_installed_bundle(champion):
     before = digests(BUNDLE)
     client = registry.connect()
     client.set_model_version_tag(registry.NAME, "1", "bundle", '{"bundle.json": "0"}')
@@ -202,16 +213,16 @@ def test_tags_that_were_changed_do_not_change_what_is_served(champion):
         registry.load(registry.champion())
 
 
-def test_who_cannot_be_exported_does_not_become_champion(loaded, monkeypatch):
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+def test_a_network_that_cannot_be_exported_does_not_become_champion(loaded, monkeypatch):
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     decision = forced("cnn3", quadrants(20.0), loaded)
     assert decision.act == "refused"
-    assert "it cannot be exported: model.onnx does not answer as Keras does" in decision.reason
+    assert "it cannot be exported: model.onnx does not reproduce the Keras model" in decision.reason
     assert registry.champion() is None
     assert not BUNDLE.exists()
 
 
-def test_a_disk_that_is_full_leaves_the_champion_and_says_so(champion, monkeypatch, capsys):
+def test_a_full_disk_keeps_the_new_champion_and_is_reported(champion, monkeypatch, capsys):
     def full(*_: object) -> None:
         raise UserError("data/07_bundle cannot be written: no space left on device")
 
@@ -222,35 +233,35 @@ def test_a_disk_that_is_full_leaves_the_champion_and_says_so(champion, monkeypat
         verbs.promote(force=True, reason="newer")
     assert ended.value.exit_code == verbs.NOT_EXPORTED
     assert "not exported: data/07_bundle cannot be written" in capsys.readouterr().err
-    assert (registry.aliased(), bundle.load(BUNDLE).version) == ("2", "1")
+    assert (registry.aliased_version(), bundle.load(BUNDLE).version) == ("2", "1")
 
 
-def test_a_champion_of_an_older_unveil_is_exported_once_and_then_kept(loaded, capsys):
+def test_a_champion_of_an_older_unveil_is_exported_once_and_then_stored(loaded, capsys):
     version = without_a_bundle("cnn3", quadrants(20.0), loaded)
-    assert said_by_champion(capsys)[0] == verbs.NOT_EXPORTED
+    assert champion_output(capsys)[0] == verbs.NOT_EXPORTED
     export.export(export.champion())
-    status, said = said_by_champion(capsys)
-    assert (status, "MLflow has no copy of it" in said) == (0, True)
+    status, output = champion_output(capsys)
+    assert (status, "MLflow has no copy of the bundle" in output) == (0, True)
     release.install()
-    status, said = said_by_champion(capsys)
-    assert (status, "MLflow has a copy of it" in said) == (0, True)
+    status, output = champion_output(capsys)
+    assert (status, "MLflow has a copy of the bundle" in output) == (0, True)
     without_a_bundle("cnn4", quadrants(30.0), loaded)
     before = digests(BUNDLE)
     assert promote.rollback().version == version.number == "1"
     assert digests(BUNDLE) == before
 
 
-def test_one_that_can_be_neither_restored_nor_exported_is_refused_with_the_reason(loaded):
+def test_a_version_that_cannot_be_restored_or_exported_is_refused_with_the_reason(loaded):
     without_a_bundle("cnn3", quadrants(20.0), loaded)
     without_a_bundle("cnn4", quadrants(30.0), loaded)
     smaller(loaded)
     with pytest.raises(UserError, match="without a bundle, and none can be made now: cnn3 takes"):
         promote.rollback()
-    assert registry.champion().number == registry.aliased() == "2"
+    assert registry.champion().number == registry.aliased_version() == "2"
 
 
 def reported() -> Path:
-    """Leave a candidate's report with a threshold of its own, and give its path."""
+    """Write a candidate's report with its own threshold; return its path."""
     report = Path("data/05_reports/architectures/cnn3/metrics.json")
     model = digests(Path("data/04_models/cnn3"))["model.keras"]
     calibration = {"temperature": 1.5, "abstain_below": 0.8}
@@ -259,8 +270,8 @@ def reported() -> Path:
 
 
 @pytest.fixture
-def measured(loaded) -> Path:
-    """The published report of a candidate that may be promoted."""
+def published_report(loaded) -> Path:
+    """The published report of a candidate that can be promoted."""
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 1.0)
     report = reported()
@@ -268,47 +279,47 @@ def measured(loaded) -> Path:
     return report
 
 
-def test_a_report_that_was_altered_in_mlflow_calibrates_nothing(measured):
+def test_a_report_altered_in_mlflow_is_not_used(published_report):
     version = registry.register("cnn3")
-    assert origin(Path("data/04_models/cnn3")) == version.origin
-    assert registry.report(version)["calibration"]["abstain_below"] == 0.8
+    assert training_origin(Path("data/04_models/cnn3")) == version.origin
+    assert registry.version_report(version)["calibration"]["abstain_below"] == 0.8
     (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
     kept.write_text(kept.read_text().replace("0.8", "0.1"))
     with pytest.raises(UserError, match=r"report/metrics\.json of version 1 was altered"):
-        registry.report(version)
+        registry.version_report(version)
 
 
 @pytest.mark.fault("a published report deleted from MLflow")
-def test_a_report_that_is_gone_from_mlflow_is_published_again_before_it_calibrates(
-    measured, loaded
-):
+def test_a_report_deleted_from_mlflow_is_published_again_by_a_promotion(published_report, loaded):
     (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
     shutil.rmtree(kept.parent)
     assert promote.promote(loaded).promoted
-    assert kept.read_bytes() == measured.read_bytes()
+    assert kept.read_bytes() == published_report.read_bytes()
     assert bundle.load(BUNDLE).abstain_below == 0.8
 
 
 @pytest.mark.fault("a champion's report deleted from MLflow")
-def test_a_report_that_is_gone_from_mlflow_is_put_back_when_its_version_is_exported(measured):
+def test_a_report_deleted_from_mlflow_is_restored_when_its_version_is_exported(published_report):
     version = registry.register("cnn3")
     (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
     kept.unlink()
     assert export.registered(version).calibration["abstain_below"] == 0.8
-    assert kept.read_bytes() == measured.read_bytes()
+    assert kept.read_bytes() == published_report.read_bytes()
 
 
-@pytest.mark.fault("a published report deleted from MLflow and from here")
+@pytest.mark.fault("a published report deleted from MLflow and from the project")
 @pytest.mark.parametrize("lose", [Path.unlink, lambda path: write_json(path, {"of": "another"})])
-def test_a_report_that_is_gone_everywhere_refuses_the_promotion(measured, loaded, lose):
+def test_a_report_lost_everywhere_refuses_the_promotion(published_report, loaded, lose):
     (kept,) = (TRACKING / "artifacts").rglob("metrics.json")
     kept.unlink()
-    lose(measured)
+    lose(published_report)
     decision = promote.promote(loaded)
-    (run,) = with_origin(registry.connect(), origin(Path("data/04_models/cnn3")))
+    (run,) = runs_with_origin(registry.connect(), training_origin(Path("data/04_models/cnn3")))
     assert (decision.act, "\n" in decision.reason) == ("refused", False)
-    assert f"report/metrics.json of run {run.info.run_id}, version 1, is gone" in decision.reason
-    assert f"{measured} is not it: put the artifact back, or `unveil eval" in decision.reason
+    missing = f"report/metrics.json of run {run.info.run_id}, version 1, is missing in MLflow"
+    assert missing in decision.reason
+    remedy = f"{published_report} is missing or differs from it: restore the artifact, or run"
+    assert remedy in decision.reason
     assert not BUNDLE.exists()
 
 
@@ -316,7 +327,7 @@ def test_a_report_that_is_gone_everywhere_refuses_the_promotion(measured, loaded
     ("tag", "text"),
     [("classes", "happy, sad"), ("classes", "7"), ("image_size", "large"), ("image_size", "[]")],
 )
-def test_a_tag_that_is_not_of_its_form_names_version_and_tag(champion, tag, text):
+def test_a_malformed_tag_is_reported_with_its_version(champion, tag, text):
     registry.connect().set_model_version_tag(registry.NAME, "1", tag, text)
-    with pytest.raises(UserError, match=f"{registry.NAME}/1 has the tag {tag} .* mend the tag"):
+    with pytest.raises(UserError, match=f"{registry.NAME}/1 has the tag {tag} .* correct the tag"):
         registry.champion()

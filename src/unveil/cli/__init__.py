@@ -1,14 +1,17 @@
-"""unveil: one verb for each stage. A person's mistake is one line on stderr and exit code 2."""
+"""The command line: one command per pipeline stage. User errors are one line and exit code 2.
+
+May import: benchmarks, common, config, data, evaluation, experiments, export, inference, privacy,
+promotion, quality, registry, reporting, serving, storage.
+"""
 
 import typer
 
-from unveil import leftovers
 from unveil.cli import (
     bench,
     champion,
     compare,
     data,
-    door,
+    exit_codes,
     export,
     flows,
     learning_curve,
@@ -18,9 +21,10 @@ from unveil.cli import (
     serve,
     stages,
 )
+from unveil.common import leftovers
 
 app = typer.Typer(
-    help="From labelled faces to a classifier of apparent expression.",
+    help="Train, evaluate, promote and serve a classifier of apparent facial expression.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,10 +45,10 @@ app.add_typer(serve.app)
 
 
 def main() -> None:
-    """Run a verb; whatever it raises becomes one line and an exit code."""
-    door.run(_run)
+    """Run a command; an exception becomes one line on stderr and an exit code."""
+    exit_codes.run(_run)
 
 
 def _run() -> object:
     leftovers.remove()
-    return app(standalone_mode=False)  # the exit code, where a verb gave one
+    return app(standalone_mode=False)  # the exit code, if the command set one

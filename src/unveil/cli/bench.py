@@ -1,22 +1,27 @@
-"""unveil bench: what this machine takes for it."""
+"""unveil bench: measure speed and memory on this machine."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unveil.cli import pace, speed
+from unveil.cli import bench_serve, bench_train
 
-app = typer.Typer(help="Measure speed and memory.", no_args_is_help=True)
-app.add_typer(speed.app)
-app.add_typer(pace.app)
+app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
+app.add_typer(bench_train.app)
+app.add_typer(bench_serve.app)
 
 
 @app.command("data")
 def bench_data(
-    source: Annotated[Path, typer.Argument(help="A zip, a folder, or a fer2013.csv.")],
+    source: Annotated[
+        Path, typer.Argument(help="Images to process: a zip file, a folder, or fer2013.csv.")
+    ],
 ) -> None:
-    """Time ingest, manifest, validate and pack of SOURCE, and their memory."""
-    from unveil import bench as benches
+    """Measure the time and memory of the data stages.
+
+    Runs ingest, manifest, validate and pack on SOURCE.
+    """
+    from unveil.benchmarks import data as benches
 
     print(benches.table(benches.data(source)))

@@ -1,4 +1,4 @@
-"""The verbs about who is champion: promote, rollback, champion."""
+"""unveil promote, unveil rollback, unveil champion: manage the champion model."""
 
 import os
 import subprocess
@@ -7,78 +7,85 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unveil import backend
-from unveil.errors import UserError
-from unveil.paths import BUNDLE
+from unveil.common import backend
+from unveil.common.errors import UserError
+from unveil.common.paths import BUNDLE
 
 if TYPE_CHECKING:
-    from unveil.promote import Decision
+    from unveil.promotion.promote import Decision
     from unveil.registry import Version
 
 app = typer.Typer()
 
 REFUSED, NOT_EXPORTED = 1, 3
-"""Exit codes: the champion is who it was; or servers answer with another than the champion."""
+"""Exit codes: the champion is unchanged; or servers use a model that is not the champion."""
 
 
 @app.command()
 def promote(
-    dry_run: Annotated[bool, typer.Option(help="Judge, and change nothing.")] = False,
-    force: Annotated[bool, typer.Option(help="Promote although it was judged not to.")] = False,
-    reason: Annotated[str, typer.Option(help="Why it is forced; kept with the decision.")] = "",
+    dry_run: Annotated[bool, typer.Option(help="Run the checks only; change nothing.")] = False,
+    force: Annotated[
+        bool, typer.Option(help="Promote despite failed checks; needs --reason.")
+    ] = False,
+    reason: Annotated[
+        str, typer.Option(help="Why the promotion is forced; stored with the decision.")
+    ] = "",
 ) -> None:
-    """Make the best candidate champion, if the gate lets it; and export it.
+    """Promote the best candidate if it passes all checks.
 
-    Exit code 1 when refused, 3 when it is champion but could not be exported.
+    The candidate is the first of `unveil compare`. The new champion is registered in MLflow and
+    exported to data/07_bundle. Exit code 1: refused. Exit code 3: promoted, but not exported.
     """
     if force != bool(reason.strip()):
-        raise UserError("--force needs --reason TEXT, and --reason stands with --force alone")
+        raise UserError("--force needs --reason TEXT, and --reason needs --force")
     backend.load()
 
-    from unveil import params
-    from unveil import promote as promotes
+    from unveil.config import params
+    from unveil.promotion import promote as promotes
 
     decision = promotes.promote(params.load(), force=reason or None, dry_run=dry_run)
     for check in decision.checks:
         print(f"{'yes' if check.passed else 'NO':4}{check.said}")
     print(_sentence(decision))
-    _say_served(decision)
+    _print_export(decision)
     if decision.promoted:
-        _describe()
+        _write_model_card()
     if not dry_run:
-        _announce()
+        _notify_prefect()
     if decision.act == "refused":
-        _mend(dry_run)
+        _repair_export(dry_run)
         raise typer.Exit(REFUSED)
     if decision.fault:
         raise typer.Exit(NOT_EXPORTED)
 
 
-def _say_served(decision: "Decision") -> None:
-    from unveil import bundle, export
+def _print_export(decision: "Decision") -> None:
+    from unveil.export import export
+    from unveil.inference import bundle
 
     if decision.fault:
         print(f"not exported: {decision.fault}; then `unveil export`", file=sys.stderr)
     elif decision.promoted:
-        print(export.told(bundle.load(BUNDLE)))
+        print(export.summary(bundle.load(BUNDLE)))
 
 
-def _mend(dry_run: bool) -> None:
-    """Give servers the champion where a promotion was killed before it did."""
-    from unveil import release
+def _repair_export(dry_run: bool) -> None:
+    """Export the champion if an interrupted promotion did not."""
+    from unveil.promotion import release
 
     if dry_run:
         return
     try:
-        if made := release.mended():
-            print(f"{BUNDLE} had another: it has {made} again")
+        if restored := release.install_if_outdated():
+            print(f"{BUNDLE} was out of date; restored {restored}")
     except (UserError, OSError) as error:
-        print(f"{BUNDLE} does not have the champion: {error}", file=sys.stderr)
+        print(f"{BUNDLE} is not the champion's bundle: {error}", file=sys.stderr)
 
 
-def _describe() -> None:
-    """Give the champion its model card; it stays champion where that fails."""
-    from unveil import model_card, params
+def _write_model_card() -> None:
+    """Write the champion's model card; a failure does not undo the promotion."""
+    from unveil.config import params
+    from unveil.reporting import model_card
 
     try:
         model_card.make(params.load())
@@ -86,14 +93,14 @@ def _describe() -> None:
         print(f"no model card: {error}", file=sys.stderr)
 
 
-def _announce() -> None:
-    """Tell the Prefect server of the decision; a flow that runs us does that itself."""
+def _notify_prefect() -> None:
+    """Send the decision to the Prefect server, unless a flow runs this command and sends it."""
     from unveil.registry import PARENT
 
     if os.environ.get("PREFECT_API_URL") and PARENT not in os.environ:
-        command = [sys.executable, "-m", "flows.announce"]
+        command = [sys.executable, "-m", "flows.events"]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
-            print("Prefect was not told of the decision", file=sys.stderr)
+            print("the decision was not sent to Prefect", file=sys.stderr)
 
 
 def _sentence(decision: "Decision") -> str:
@@ -105,59 +112,69 @@ def _sentence(decision: "Decision") -> str:
 
 @app.command()
 def rollback(
-    to: Annotated[str | None, typer.Option(help="A version that was champion before.")] = None,
-    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")] = "",
+    to: Annotated[
+        str | None,
+        typer.Option(help="Version of a former champion; by default the previous champion."),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why the champion is rolled back; stored with the decision.")
+    ] = "",
 ) -> None:
-    """Make the champion of before champion again, with its own bundle; exit code as of promote."""
+    """Restore the previous champion and its bundle.
+
+    Exit code 3: rolled back, but not exported.
+    """
     backend.load()
 
-    from unveil import promote as promotes
+    from unveil.promotion import promote as promotes
 
     decision = promotes.rollback(to, reason=reason)
     print(_sentence(decision))
-    _say_served(decision)
-    _announce()
+    _print_export(decision)
+    _notify_prefect()
     if decision.fault:
         raise typer.Exit(NOT_EXPORTED)
 
 
 @app.command()
 def champion() -> None:
-    """Say who is champion, since when and why; look at its files, and mend the alias.
+    """Show the champion and verify its files.
 
-    Exit code 1 without a champion, 3 when data/07_bundle, which servers take, is not its bundle.
+    Prints version, date and reason, compares all files with their digests, and repairs the MLflow
+    alias. Exit code 1: no champion. Exit code 3: data/07_bundle is not the champion's bundle.
     """
-    from unveil import registry, release
+    from unveil import registry
+    from unveil.promotion import release
 
-    now = registry.reign()
+    record = registry.champion_record()
     version = registry.champion()
     if version is None:
-        said = release.forgotten(now)
-        print(said or "there is no champion yet; `make train-all` trains and promotes one")
+        message = release.unknown_promotion(record)
+        print(message or "there is no champion yet; `make train-all` trains and promotes one")
         raise typer.Exit(1)
     print(f"{version.architecture}, version {version.number} of {registry.NAME}")
-    if now.made:
-        print(f"{now.made.act} {now.made.time}: {now.made.reason}")
-    if now.before:
-        print(f"before it: version {', '.join(reversed(now.before))}")
-    if also := [one for one in now.former if one not in now.before]:
-        print(f"champion once, too: version {', '.join(also)}")
-    if registry.settle():
-        print("the alias did not name it and was set back: only unveil moves it")
-    with registry.verified(version):
-        print("its files are those that were registered")
+    if record.last_change:
+        print(f"{record.last_change.act} {record.last_change.time}: {record.last_change.reason}")
+    if record.predecessors:
+        print(f"previous champions: version {', '.join(reversed(record.predecessors))}")
+    if also := [one for one in record.former if one not in record.predecessors]:
+        print(f"other former champions: version {', '.join(also)}")
+    if registry.sync_alias():
+        print("the MLflow alias named another version and was reset; only unveil may move it")
+    with registry.verified_files(version):
+        print("its files match the registered digests")
     if fault := release.difference(version):
-        print(f"{fault}; `unveil export` puts the champion's there", file=sys.stderr)
+        print(f"{fault}; `unveil export` restores the champion's bundle", file=sys.stderr)
         raise typer.Exit(NOT_EXPORTED)
-    print(f"{BUNDLE} has its bundle")
-    _look_at_stored(version)
+    print(f"{BUNDLE} is its bundle")
+    _check_stored_bundle(version)
 
 
-def _look_at_stored(version: "Version") -> None:
+def _check_stored_bundle(version: "Version") -> None:
     from unveil import registry
 
     if not version.bundle:
-        print("MLflow has no copy of it for a rollback; `unveil export` makes one")
+        print("MLflow has no copy of the bundle for a rollback; `unveil export` makes one")
         return
     with registry.stored_bundle(version):
-        print("MLflow has a copy of it")
+        print("MLflow has a copy of the bundle")

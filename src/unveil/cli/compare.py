@@ -1,42 +1,49 @@
-"""unveil compare: who is best, and on which hardware."""
+"""unveil compare: rank trained architectures, or the hardware they were trained on."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from unveil.errors import UserError, unknown
+from unveil.common.errors import UserError, unknown_choice
 
 app = typer.Typer()
 
 
 @app.command()
 def compare(
-    by: Annotated[str, typer.Option(help="What to compare: architecture, or hardware.")] = (
+    by: Annotated[str, typer.Option(help="What to compare: architecture or hardware.")] = (
         "architecture"
     ),
     price: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=EUR_PER_HOUR", help="Of a machine, by a part of its name."),
+        typer.Option(
+            metavar="NAME=EUR_PER_HOUR",
+            help="Price of the machines whose name contains NAME; can be repeated.",
+        ),
     ] = None,
 ) -> None:
-    """Rank the evaluated architectures; or, of all runs in MLflow, the machines they ran on."""
-    if by not in ("architecture", "hardware"):
-        raise unknown("comparison", by, ["architecture", "hardware"])
-    if by == "hardware":
-        from unveil import machines
+    """Rank the evaluated architectures by test macro-F1.
 
-        print(machines.compare(machines.parsed(price or [])), end="")
+    With --by hardware: compare the machines of all training runs in MLflow.
+    """
+    if by not in ("architecture", "hardware"):
+        raise unknown_choice("comparison", by, ["architecture", "hardware"])
+    if by == "hardware":
+        from unveil.experiments import hardware
+
+        print(hardware.compare(hardware.parse_prices(price or [])), end="")
         return
     if price:
-        raise UserError("a price is of hardware: `unveil compare --by hardware --price ...`")
+        raise UserError("--price needs --by hardware: `unveil compare --by hardware --price ...`")
 
-    from unveil import compare as compares
-    from unveil import params, tracked
-    from unveil.paths import MODELS
+    from unveil.common import missing_files
+    from unveil.common.paths import MODELS
+    from unveil.config import params
+    from unveil.evaluation import model_comparison
 
-    ranked = compares.compare(params.load())
-    print(compares.table(ranked))
+    ranked = model_comparison.compare(params.load())
+    print(model_comparison.table(ranked))
     for key in ranked["missing"]:
-        if said := tracked.lost(MODELS / key / "model.keras"):
-            print(f"{key} is not compared: {said}", file=sys.stderr)
+        if message := missing_files.restore_hint(MODELS / key / "model.keras"):
+            print(f"{key} is not compared: {message}", file=sys.stderr)

@@ -1,12 +1,12 @@
-"""unveil export: a network in the form that serving asks."""
+"""unveil export: write a network as an ONNX bundle for serving."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unveil import backend
-from unveil.paths import BUNDLE
+from unveil.common import backend
+from unveil.common.paths import BUNDLE
 
 app = typer.Typer()
 
@@ -14,24 +14,29 @@ app = typer.Typer()
 @app.command()
 def export(
     architecture: Annotated[
-        str | None, typer.Option(help="A trained network of this project, not the champion.")
+        str | None,
+        typer.Option(help="Export this trained architecture instead of the champion."),
     ] = None,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Where the bundle goes.")] = BUNDLE,
+    to: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder to write the bundle to.")
+    ] = BUNDLE,
 ) -> None:
-    """Write the champion as ONNX, proved to answer as Keras does, with its card.
+    """Export the champion as an ONNX bundle.
 
-    The champion's bundle was made when it was promoted: it is put back as it was.
+    The bundle was made when the champion was promoted; this command restores it unchanged. With
+    --architecture a new bundle is made, and its predictions are compared with those of Keras.
     """
-    from unveil import bundle_folder, params
+    from unveil.config import params
+    from unveil.inference.bundle_files import refuse_other_content
 
-    bundle_folder.refuse_other_content(to)
+    refuse_other_content(to)
     backend.load()
 
-    from unveil import export as exports
-    from unveil import release
+    from unveil.export import export as exports
+    from unveil.promotion import release
 
     if architecture:
-        made = exports.export(exports.trained(architecture, params.load()), to)
+        result = exports.export(exports.trained(architecture, params.load()), to)
     else:
-        made = release.install(to)
-    print(exports.told(made))
+        result = release.install(to)
+    print(exports.summary(result))

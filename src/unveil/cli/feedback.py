@@ -1,4 +1,4 @@
-"""unveil data feedback: what people consented to, for the next version of the faces."""
+"""unveil data feedback: add images from user feedback to the dataset."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,16 +10,25 @@ app = typer.Typer()
 
 @app.command()
 def feedback(
-    folder: Annotated[Path, typer.Argument(help="That of `unveil serve --feedback`.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET.zip", help="A zip that is new.")],
+    folder: Annotated[Path, typer.Argument(help="The folder of `unveil serve --feedback`.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET.zip", help="The zip file to write; it must not exist.")
+    ],
 ) -> None:
-    """Write the archive with the faces of feedback in train, to be taken in by `unveil ingest`."""
-    from unveil import enlarge, manifest, params
-    from unveil.files import existing
-    from unveil.paths import ARCHIVE
+    """Add feedback images to a copy of the dataset.
 
-    source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
-    counts = enlarge.enlarge(source, folder, target, manifest.layout(params.load()))
-    said = ", ".join(f"{count} {name}" for name, count in counts.items())
-    print(f"{target}: the faces of now and, in train, of feedback {said}")
-    print(f"look at them, then: unveil ingest {target}, dvc repro, unveil data audit")
+    Writes the current images, and those of FOLDER in the training split, to TARGET.zip for
+    `unveil ingest`.
+    """
+    from unveil.common.files import require_path
+    from unveil.common.paths import ARCHIVE
+    from unveil.config import params
+    from unveil.data import feedback_import, manifest
+
+    source = require_path(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
+    counts = feedback_import.add_feedback(
+        source, folder, target, manifest.archive_layout(params.load())
+    )
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+    print(f"{target}: the current images and, in train, from feedback {summary}")
+    print(f"review them, then: unveil ingest {target}, dvc repro, unveil data audit")

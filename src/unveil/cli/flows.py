@@ -1,4 +1,4 @@
-"""unveil run: start a flow on the workers."""
+"""unveil run: start a flow on Prefect workers."""
 
 import subprocess
 import sys
@@ -11,9 +11,12 @@ app = typer.Typer()
 
 @app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 def run(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-    """Start train-all on the workers of a Prefect server (`unveil run --help`)."""
-    from unveil import params
+    """Start train-all on Prefect workers.
+
+    See `unveil run --help` for the options.
+    """
+    from unveil.config import params
 
     params.load()
-    command = [sys.executable, "-m", "flows.start", *(arguments or [])]
+    command = [sys.executable, "-m", "flows.trigger", *(arguments or [])]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

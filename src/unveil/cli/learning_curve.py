@@ -1,24 +1,28 @@
-"""unveil learning-curve: what more faces would bring."""
+"""unveil learning-curve: measure the benefit of more training images."""
 
 import typer
 
-from unveil import backend
 from unveil.cli.stages import Architecture
+from unveil.common import backend
 
 app = typer.Typer()
 
 
 @app.command("learning-curve")
 def learning_curve(architecture: Architecture) -> None:
-    """Train one architecture on 25, 50 and 100 % of the faces, and compare."""
-    from unveil import params
+    """Measure the benefit of more training images.
+
+    Trains one architecture on 25, 50 and 100 % of the training images and reports the training and
+    validation scores.
+    """
+    from unveil.config import params
 
     loaded = params.load()
-    loaded.named(architecture)
+    loaded.require_architecture(architecture)
     backend.load()
 
-    from unveil import learning_curve as curves
-    from unveil.paths import LEARNING_CURVES
+    from unveil.common.paths import LEARNING_CURVES
+    from unveil.experiments import learning_curve as curves
 
     print(curves.table(curves.learning_curve(architecture, loaded)))
     print(f"see {LEARNING_CURVES}/{architecture}/curve.png")

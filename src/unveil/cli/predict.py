@@ -1,4 +1,4 @@
-"""unveil predict: what faces in pictures, a video or before a camera look like."""
+"""unveil predict: classify the faces in images, a video or a camera stream."""
 
 import sys
 from collections.abc import Iterator
@@ -7,81 +7,100 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from unveil.errors import UserError
+from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
-    from unveil import lines
-    from unveil.predict import Asked, Seen
+    from unveil.inference.predict import FacePrediction, PredictionSettings
+    from unveil.inference.writers import Format
 
 app = typer.Typer()
+
+Stream = Annotated[
+    str | None,
+    typer.Option(
+        "--video", "--camera", metavar="FILE|N", help="A video file, or a camera number from 0."
+    ),
+]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE[@SHA256]",
+        help="A YuNet face detector to use instead of the bundled cascade.",
+    ),
+]
 
 
 @app.command()
 def predict(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Pictures, and folders of pictures.")
+        list[Path] | None, typer.Argument(help="Image files and folders of images.")
     ] = None,
-    watched: Annotated[
-        str | None,
-        typer.Option("--video", "--camera", metavar="FILE|N", help="A video, or a camera from 0."),
-    ] = None,
+    watched: Stream = None,
     form: Annotated[
-        Literal["text", "jsonl", "csv"], typer.Option("--format", help="One line for each face.")
+        Literal["text", "jsonl", "csv"],
+        typer.Option("--format", help="The output format; one line per face."),
     ] = "text",
     annotated: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where pictures with boxes and labels go.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Save images with bounding boxes and labels to DIR."),
     ] = None,
-    faces: Annotated[bool, typer.Option("--faces", help="Each picture is one face.")] = False,
-    detector: Annotated[
-        str | None,
-        typer.Option(metavar="FILE[@SHA256]", help="YuNet, in place of the bundled cascade."),
-    ] = None,
-    asks: Annotated[
-        Path | None, typer.Option("--bundle", metavar="DIR", help="Another bundle to ask.")
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Skip face detection: each image is one face.")
+    ] = False,
+    detector: Detector = None,
+    folder: Annotated[
+        Path | None, typer.Option("--bundle", metavar="DIR", help="The model bundle to use.")
     ] = None,
 ) -> None:
-    """Name the apparent expression of every face: a class, `unsure`, or `no face`.
+    """Classify the apparent expression of every face.
 
-    Pictures of 64 pixels or less are taken for faces. Asks data/07_bundle where that was trained on
-    real faces, else models/starter; stderr says which.
+    The result is a class, `unsure`, or `no face`. An image of at most 64 pixels per side counts as
+    one face. The default bundle is data/07_bundle if its model was trained on real faces, otherwise
+    models/starter. The bundle that is used is printed to stderr.
     """
     if bool(paths) == (watched is not None):
-        raise UserError("choose what to look at: PATHS, --video FILE or --camera N")
+        raise UserError("choose one input: PATHS, --video FILE or --camera N")
 
-    from unveil import bundle, detect, lineage
-    from unveil.predict import Asked
+    from unveil.inference import bundle, face_detector, model_choice
+    from unveil.inference.predict import PredictionSettings
 
-    asked = Asked(
-        # One thread for a picture where all cores have pictures.
-        bundle=bundle.load(lineage.chosen(asks), threads=1 if paths else 0),
-        detect=detect.named(detector, reach=detect.STILL if paths else detect.MOVING),
+    settings = PredictionSettings(
+        # Several images run in parallel, one core each; a stream uses all cores for each frame.
+        bundle=bundle.load(model_choice.choose_bundle(folder), threads=1 if paths else 0),
+        detect=face_detector.from_option(
+            detector, settings=face_detector.STILL if paths else face_detector.MOVING
+        ),
         faces=faces,
         annotated=annotated,
     )
-    if _told(_seen(asked, paths or [], watched), asked, form):
+    if _print_all(_predictions(settings, paths or [], watched), settings, form):
         raise typer.Exit(2)
 
 
-def _seen(asked: "Asked", paths: list[Path], watched: str | None) -> "Iterator[Seen | UserError]":
-    from unveil import predict as predicts
-    from unveil import video
+def _predictions(
+    settings: "PredictionSettings", paths: list[Path], watched: str | None
+) -> "Iterator[FacePrediction | UserError]":
+    from unveil.inference import predict as predicts
+    from unveil.inference import video
 
     if watched is None:
-        yield from predicts.predict(paths, asked)
+        yield from predicts.predict(paths, settings)
         return
     source = int(watched) if watched.isdecimal() else Path(watched)
-    with video.opened(source, asked.limits) as frames:
-        for seen in predicts.watch(frames, watched, asked):
+    with video.opened(source, settings.limits) as frames:
+        for seen in predicts.predict_video(frames, watched, settings):
             yield from seen
 
 
-def _told(seen: "Iterator[Seen | UserError]", asked: "Asked", form: "lines.Format") -> bool:
-    """Print it all; says whether something could not be read."""
-    from unveil import lineage, lines
+def _print_all(
+    seen: "Iterator[FacePrediction | UserError]", settings: "PredictionSettings", form: "Format"
+) -> bool:
+    """Print all results; return whether an input could not be read."""
+    from unveil.inference import model_choice, writers
 
-    failed, classes = False, asked.bundle.classes
-    model, sentence = lineage.described(asked.bundle), lineage.sentence(asked.bundle)
-    if first := lines.head(form, classes):
+    failed, classes = False, settings.bundle.classes
+    model, sentence = model_choice.describe(settings.bundle), model_choice.summary(settings.bundle)
+    if first := writers.header(form, classes):
         print(first)
     for one in seen:
         if isinstance(one, UserError):
@@ -91,5 +110,5 @@ def _told(seen: "Iterator[Seen | UserError]", asked: "Asked", form: "lines.Forma
             if sentence:
                 print(f"unveil: {sentence}", file=sys.stderr)
                 sentence = ""
-            print(lines.line(one, form, classes, model), flush=True)
+            print(writers.line(one, form, classes, model), flush=True)
     return failed

@@ -1,39 +1,50 @@
-"""unveil remote: where the versions are kept."""
+"""unveil remote: set up an S3 bucket as the DVC remote."""
 
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Keep the versions on S3.", no_args_is_help=True)
+app = typer.Typer(help="Set up an S3 bucket as the DVC remote.", no_args_is_help=True)
 
 
 @app.command()
 def create(
-    url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX")],
+    url: Annotated[
+        str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="The bucket, and a folder in it.")
+    ],
     endpoint: Annotated[
         str | None,
-        typer.Option(envvar="AWS_ENDPOINT_URL_S3", help="The URL of a server other than AWS."),
+        typer.Option(
+            envvar="AWS_ENDPOINT_URL_S3", help="URL of an S3-compatible server other than AWS."
+        ),
     ] = None,
-    region: Annotated[str | None, typer.Option(help="Where the bucket lies, or is made.")] = None,
+    region: Annotated[
+        str | None, typer.Option(help="The region of the bucket; a new bucket is created there.")
+    ] = None,
     retention_days: Annotated[
         int | None,
-        typer.Option(min=1, max=3650, help="How long what was deleted can be had back; else 90."),
+        typer.Option(
+            min=1,
+            max=3650,
+            help="Days to keep deleted objects restorable; default: the bucket's rule, or 90.",
+        ),
     ] = None,
 ) -> None:
-    """Make or check a private bucket and make it the default DVC remote.
+    """Create or check a private bucket and set it as the default DVC remote.
 
-    Credentials come from the environment, AWS_PROFILE, or .dvc/config.local, never from here.
+    Credentials are read from the environment, AWS_PROFILE or .dvc/config.local.
     """
-    from unveil import remote, storage
+    from unveil import storage
+    from unveil.storage import dvc_remote
 
-    named = storage.place(url, endpoint=endpoint, region=region)
-    own = remote.settings(named.url)
-    place = storage.place(
+    named = storage.parse_location(url, endpoint=endpoint, region=region)
+    own = dvc_remote.settings(named.url)
+    place = storage.parse_location(
         named.url,
         endpoint=endpoint or own.get("endpointurl"),
         region=region or own.get("region"),
     )
     for line in storage.create(place, keys=own, retention_days=retention_days):
         print(line)
-    for line in remote.make_default(place):
+    for line in dvc_remote.make_default(place):
         print(line)

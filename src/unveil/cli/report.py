@@ -1,10 +1,10 @@
-"""What people look at: explanations, the report, the model card."""
+"""unveil explain, unveil report, unveil model-card: results for people to read."""
 
 from typing import Annotated
 
 import typer
 
-from unveil import backend
+from unveil.common import backend
 
 app = typer.Typer()
 
@@ -13,20 +13,24 @@ app = typer.Typer()
 def explain(
     architecture: Annotated[str, typer.Argument(help="A key of `architectures` in params.yaml.")],
 ) -> None:
-    """Show what a network's answers rest on, and what it gets most wrong."""
-    from unveil import params
+    """Make saliency maps and contact sheets of errors.
+
+    Shows which pixels the predictions of one trained architecture depend on, and measures how
+    faithful the maps are.
+    """
+    from unveil.config import params
 
     loaded = params.load()
-    loaded.named(architecture)
+    loaded.require_architecture(architecture)
     backend.load()
 
-    from unveil import explain as explains
     from unveil import registry
-    from unveil.paths import EXPLANATIONS
+    from unveil.common.paths import EXPLANATIONS
+    from unveil.evaluation import explain as explains
 
     found = explains.explain(architecture, loaded)
     folder = EXPLANATIONS / architecture
-    registry.attempt(lambda: registry.attach(architecture, folder, "explanation"))
+    registry.try_or_warn(lambda: registry.attach_folder(architecture, folder, "explanation"))
     print(f"{folder}: maps of {found['images']} faces, contact sheets in sheets.html")
     for method, lead in found["lead"].items():
         print(
@@ -38,19 +42,25 @@ def explain(
 
 @app.command()
 def report() -> None:
-    """Write one page about all that was trained, compared and decided."""
-    from unveil import params
-    from unveil import report as reports
+    """Write one HTML report about training, comparison and promotion.
+
+    The file is data/05_reports/report.html.
+    """
+    from unveil.config import params
+    from unveil.reporting import report as reports
 
     print(f"{reports.make(params.load())}: open it in a browser")
 
 
 @app.command()
 def model_card() -> None:
-    """Write the champion's model card, and add it to its version in MLflow."""
-    from unveil import model_card as cards
-    from unveil import params
-    from unveil.paths import MODEL_CARD
+    """Write the champion's model card.
+
+    The file is data/05_reports/model_card.md; it is also added to the model version in MLflow.
+    """
+    from unveil.common.paths import MODEL_CARD
+    from unveil.config import params
+    from unveil.reporting import model_card as cards
 
     version = cards.make(params.load())
     print(f"{MODEL_CARD}: {version.architecture}, version {version.number}")

@@ -1,4 +1,4 @@
-"""unveil serve, unveil token: answers over the network, and who may ask for them."""
+"""unveil serve, unveil token: the HTTP server and its access tokens."""
 
 import inspect
 from collections.abc import Callable
@@ -14,7 +14,7 @@ app = typer.Typer()
 
 
 def _options(command: Callable[[Settings], None]) -> Callable[..., None]:
-    """Give a command an option for each field of the settings, with its text as help."""
+    """Add an option for each field of ``Settings``; its annotation is the help text."""
 
     def called(**values: Any) -> None:
         for name, value in values.items():
@@ -38,7 +38,7 @@ def _options(command: Callable[[Settings], None]) -> Callable[..., None]:
 
 def _option(hint: Any) -> Any:
     kind, text = get_args(hint)
-    # A tuple of any length is an option that may be given several times.
+    # A tuple of any length becomes an option that can be repeated.
     several = kind == tuple[str, ...]
     return Annotated[list[str] if several else kind, typer.Option(help=text)]
 
@@ -46,7 +46,10 @@ def _option(hint: Any) -> Any:
 @app.command()
 @_options
 def serve(settings: Settings) -> None:
-    """Answer over HTTP and WebSocket, for a purpose that is declared, until SIGTERM."""
+    """Serve predictions over HTTP and WebSocket.
+
+    A declared purpose (--purpose) is required. Runs until SIGTERM or Ctrl-C.
+    """
     from unveil.serving import run
 
     run.serve(settings)
@@ -54,15 +57,24 @@ def serve(settings: Settings) -> None:
 
 @app.command()
 def token(
-    name: Annotated[str, typer.Argument(help="Who gets it; not a person's name.")],
-    token_file: Annotated[Path, typer.Option(help="Where its hash is kept.")] = Path("tokens.json"),
-    revoke: Annotated[bool, typer.Option("--revoke", help="Take it back instead.")] = False,
+    name: Annotated[
+        str, typer.Argument(help="Name of the client that uses the token; not a person's name.")
+    ],
+    token_file: Annotated[
+        Path, typer.Option(help="The file that stores the hashes of all tokens.")
+    ] = Path("tokens.json"),
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Revoke the token of NAME instead of creating one.")
+    ] = False,
 ) -> None:
-    """Make a token by which NAME may ask `unveil serve`, and print it, once."""
+    """Create an access token for `unveil serve`.
+
+    The token is printed once; only its hash is stored.
+    """
     from unveil.serving import tokens
 
     if revoke:
         tokens.revoke(token_file, name)
-        print(f"{name} may not ask any more")
+        print(f"the token of {name} is revoked")
     else:
         print(tokens.issue(token_file, name))

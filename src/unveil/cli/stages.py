@@ -1,4 +1,4 @@
-"""The verbs of dvc.yaml's stages, and those before and after them."""
+"""unveil sample, ingest, manifest, validate, pack, train, evaluate, publish: pipeline stages."""
 
 import sys
 from collections import Counter
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unveil import backend
-from unveil.errors import UserError
+from unveil.common import backend
+from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
-    from unveil.params import Params
+    from unveil.config.params import Params
 
 app = typer.Typer()
 
@@ -20,65 +20,81 @@ Architecture = Annotated[str, typer.Argument(help="A key of `architectures` in p
 
 @app.command()
 def sample() -> None:
-    """Draw the embedded sample of synthetic faces and make it the raw data."""
-    from unveil import ingest as ingests
-    from unveil import intake, journal, manifest, params
-    from unveil import sample as samples
-    from unveil.files import temporary
-    from unveil.paths import ARCHIVE
-    from unveil.provenance import dvc_hash
+    """Generate synthetic faces and use them as the raw data.
+
+    Writes data/01_raw/faces.zip. It does not replace real images.
+    """
+    from unveil.common import audit_log
+    from unveil.common.files import temporary_folder
+    from unveil.common.paths import ARCHIVE
+    from unveil.config import params
+    from unveil.config.provenance import dvc_hash
+    from unveil.data import ingest as ingests
+    from unveil.data import ingest_checks, manifest
+    from unveil.data import synthetic as samples
 
     loaded = params.load()
-    intake.refuse_replaced_by_drawings()
-    with temporary("sample") as folder:
+    ingest_checks.refuse_to_replace_with_synthetic()
+    with temporary_folder("sample") as folder:
         drawn = folder / "sample.zip"
-        samples.draw(drawn, counts=loaded.sample, seed=loaded.data.seed)
-        ingests.ingest(drawn, layout=manifest.layout(loaded))
-    ingests.track()
-    journal.record("sample", archive=dvc_hash(ARCHIVE), images=sum(loaded.sample.values()))
-    print("drew synthetic faces into data/01_raw/faces.zip")
+        samples.draw_dataset(drawn, counts=loaded.sample, seed=loaded.data.seed)
+        ingests.ingest(drawn, layout=manifest.archive_layout(loaded))
+    ingests.track_with_dvc()
+    audit_log.record("sample", archive=dvc_hash(ARCHIVE), images=sum(loaded.sample.values()))
+    print("wrote synthetic faces to data/01_raw/faces.zip")
 
 
 @app.command()
 def ingest(
-    source: Annotated[Path, typer.Argument(help="A zip, a folder, or a fer2013.csv.")],
+    source: Annotated[
+        Path, typer.Argument(help="Images to import: a zip file, a folder, or fer2013.csv.")
+    ],
     attributes: Annotated[
-        Path | None, typer.Option(help="A CSV with a column `file` and the groups you know.")
+        Path | None,
+        typer.Option(help="A CSV file with a column `file` and known attributes of the people."),
     ] = None,
 ) -> None:
-    """Make SOURCE the raw data, under DVC."""
-    from unveil import ingest as ingests
-    from unveil import intake, journal, manifest, params, tracked
-    from unveil.paths import ARCHIVE
-    from unveil.provenance import dvc_hash
+    """Import images as the raw data and track them with DVC.
+
+    Writes data/01_raw/faces.zip and its .dvc file.
+    """
+    from unveil.common import audit_log, missing_files
+    from unveil.common.paths import ARCHIVE
+    from unveil.config import params
+    from unveil.config.provenance import dvc_hash
+    from unveil.data import ingest as ingests
+    from unveil.data import ingest_checks, manifest
 
     loaded = params.load()
-    before, was_here = tracked.recorded(ARCHIVE), ARCHIVE.exists()
-    layout, limits = manifest.layout(loaded), manifest.limits(loaded.data)
+    before, was_here = missing_files.recorded_md5(ARCHIVE), ARCHIVE.exists()
+    layout, limits = manifest.archive_layout(loaded), manifest.decoding_limits(loaded.data)
     listing = ingests.ingest(source, layout=layout, attributes=attributes, limits=limits)
-    ingests.track()
+    ingests.track_with_dvc()
     counts = {"images": len(listing.members), "dropped": sum(listing.dropped.values())}
     digest = dvc_hash(ARCHIVE)
-    journal.record("ingest", archive=digest, **counts)
+    audit_log.record("ingest", archive=digest, **counts)
     dropped = ", ".join(f"{count} {name}" for name, count in listing.dropped.items())
     print(f"{len(listing.members)} faces into data/01_raw/faces.zip; dropped: {dropped or 'none'}")
-    if said := intake.replaced(before, digest, was_here=was_here):
-        print(said)
-    for line in intake.told(listing, loaded):
+    if message := ingest_checks.describe_replacement(before, digest, was_here=was_here):
+        print(message)
+    for line in ingest_checks.ingest_notes(listing, loaded):
         print(line, file=sys.stderr)
     print("keep this version: git add data/01_raw/faces.zip.dvc data/journal.jsonl && git commit")
 
 
 @app.command()
 def manifest() -> None:
-    """List every face of the archive, what is measured and what is wrong with it."""
-    from unveil import manifest as manifests
-    from unveil import params
-    from unveil.files import existing, read_json
-    from unveil.paths import ARCHIVE, MANIFEST, SUMMARY
+    """List every image with its measurements and defects.
+
+    Writes data/02_manifest/manifest.parquet.
+    """
+    from unveil.common.files import read_json, require_path
+    from unveil.common.paths import ARCHIVE, MANIFEST, SUMMARY
+    from unveil.config import params
+    from unveil.data import manifest as manifests
 
     loaded = params.load()
-    source = existing(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
+    source = require_path(ARCHIVE, made_by="unveil ingest SOURCE` or `unveil sample")
     manifests.make(source, loaded)
     summary = read_json(SUMMARY, made_by="unveil manifest")
     print(f"{MANIFEST}: {summary['images']} faces, quarantined {summary['quarantined'] or 'none'}")
@@ -92,39 +108,45 @@ def manifest() -> None:
 
 @app.command()
 def validate() -> None:
-    """Judge the manifest by every rule; fails when one whose policy is not warn is broken."""
-    from unveil import params
-    from unveil import validate as validates
-    from unveil.paths import DATA_DOCS, MANIFEST
+    """Check the manifest against the data quality rules.
+
+    Fails if the data violates a rule whose policy is not `warn`.
+    """
+    from unveil.common.paths import DATA_DOCS, MANIFEST
+    from unveil.config import params
+    from unveil.quality import validate as validates
 
     verdict = validates.validate(MANIFEST, params.load())
     rules, see = verdict["rules"], f"see {DATA_DOCS}/index.html"
     counts = Counter(rule["status"] for rule in rules)
     for rule in rules:
         if rule["status"] in ("broken", "warned"):
-            print(validates.told(rule), file=sys.stderr)
+            print(validates.describe_violation(rule), file=sys.stderr)
     if not verdict["passed"]:
         raise UserError(f"the data broke {counts['broken']} of {len(rules)} rules; {see}")
-    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    print(f"the data passed {len(rules)} rules ({told}); {see}")
+    summary = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    print(f"the data passed {len(rules)} rules ({summary}); {see}")
 
 
 @app.command()
 def pack() -> None:
-    """Pack the faces of each split into arrays."""
-    from unveil import pack as packs
-    from unveil import params
-    from unveil.paths import ARCHIVE, MANIFEST, PACKED, VERDICT
+    """Pack the images of each split into NumPy arrays.
 
-    counts = packs.make(ARCHIVE, MANIFEST, params.load(), validation=VERDICT)
+    Writes data/03_packed.
+    """
+    from unveil.common.paths import ARCHIVE, MANIFEST, PACKED, VALIDATION
+    from unveil.config import params
+    from unveil.data import pack as packs
+
+    counts = packs.make(ARCHIVE, MANIFEST, params.load(), validation=VALIDATION)
     print(f"{PACKED}: " + ", ".join(f"{count} faces in {name}" for name, count in counts.items()))
 
 
 def _ready_for(architecture: str) -> "Params":
-    from unveil import params
+    from unveil.config import params
 
     loaded = params.load()
-    loaded.named(architecture)
+    loaded.require_architecture(architecture)
     backend.load()
     return loaded
 
@@ -132,52 +154,60 @@ def _ready_for(architecture: str) -> "Params":
 @app.command()
 def train(
     architecture: Architecture,
-    count: Annotated[int, typer.Option("--seeds", min=1, help="How many trainings.")] = 1,
+    count: Annotated[
+        int, typer.Option("--seeds", min=1, help="Number of training runs with different seeds.")
+    ] = 1,
 ) -> None:
-    """Train one architecture in two stages; killed and run again, it goes on where it was.
+    """Train one architecture in two stages.
 
-    With --seeds N it is trained, evaluated and told to MLflow N times, with training.seed of the
-    recipe and those after it. The first is the pipeline's own, data/04_models/ARCH; it is trained
-    only where that is not as params.yaml, data, code and processor have it now. The others lie in
-    data/09_seeds/ARCH/SEED, which no stage of dvc.yaml knows, and are kept for as long. Mean and
-    spread of the test macro-F1, and that of their mean answer, are written to
-    data/05_reports/seeds/ARCH.json.
+    Interrupted runs resume from the last completed epoch.
+
+    With --seeds N the architecture is trained, evaluated and logged to MLflow N times. The seeds
+    are training.seed of the recipe and the next N - 1 numbers. The first run is the pipeline's
+    model, data/04_models/ARCH. It is trained again only if params.yaml, data, code or processor
+    have changed. The other runs are written to data/09_seeds/ARCH/SEED, which is not an output of
+    dvc.yaml, and reused under the same condition. data/05_reports/seeds/ARCH.json has the mean and
+    standard deviation of the test macro-F1, and the macro-F1 of the averaged predictions.
     """
     loaded = _ready_for(architecture)
 
-    from unveil import convert
+    from unveil.export import onnx_conversion
 
     entry, size = loaded.architectures[architecture], loaded.data.image_size
-    convert.require_exportable(entry, size, len(loaded.classes))
+    onnx_conversion.require_exportable(entry, size, len(loaded.classes))
     if count > 1:
-        from unveil import seeds
+        from unveil.experiments import seeds
 
         print(seeds.table(seeds.train(architecture, loaded, count)))
         return
 
-    from unveil import recorded
+    from unveil.experiments import tracked_training
 
-    trained = recorded.train(architecture, loaded)
+    trained = tracked_training.train(architecture, loaded)
     best = trained.history["val_macro_f1"].max()
     print(f"{architecture}: best validation macro-F1 {best:.4f} of {len(trained.history)} epochs")
 
 
 @app.command()
 def evaluate(architecture: Architecture) -> None:
-    """Measure one trained architecture on all splits."""
+    """Evaluate one trained architecture on all splits.
+
+    Writes metrics with 95 % confidence intervals, calibration, slices and plots to
+    data/05_reports/architectures/ARCH.
+    """
     loaded = _ready_for(architecture)
 
-    from unveil import recorded
+    from unveil.experiments import tracked_training
 
-    metrics = recorded.evaluate(architecture, loaded)
+    metrics = tracked_training.evaluate(architecture, loaded)
     test = metrics["test"]["macro_f1"]
     print(
         f"{architecture}: test macro-F1 {test['value']:.4f} "
         f"[{test['low']:.4f}, {test['high']:.4f}], n = {metrics['test']['images']}"
     )
     sure, worst = metrics["calibration"], metrics["slices"]["worst"]
-    held = f"the surest {sure['coverage']:.0%} are answered, {sure['risk']:.1%} of them wrongly"
-    print(f"{architecture}: {held}; under {sure['abstain_below']:.3f} it is unsure")
+    coverage = f"coverage {sure['coverage']:.0%} with an error rate of {sure['risk']:.1%}"
+    print(f"{architecture}: {coverage}; `unsure` below a confidence of {sure['abstain_below']:.3f}")
     if not sure["target_kept"]:
         print(f"{architecture}: no threshold keeps the errors under {sure['target_risk']:.0%}")
     if worst:
@@ -187,26 +217,30 @@ def evaluate(architecture: Architecture) -> None:
 
 @app.command()
 def publish() -> None:
-    """Tell MLflow what it does not know yet of the trained architectures."""
-    from unveil import params, tracked
-    from unveil.paths import MODELS
+    """Log trained architectures to MLflow.
+
+    Sends only what the server does not have yet, for example after training without a server.
+    """
+    from unveil.common import missing_files
+    from unveil.common.paths import MODELS
+    from unveil.config import params
 
     loaded = params.load()
     runs = {key: MODELS / key / "run.json" for key in loaded.architectures}
     trained = [key for key, path in runs.items() if path.exists()]
-    for said in filter(None, map(tracked.lost, runs.values())):
-        print(f"not told to MLflow: {said}", file=sys.stderr)
+    for message in filter(None, map(missing_files.restore_hint, runs.values())):
+        print(f"not logged to MLflow: {message}", file=sys.stderr)
     backend.load()
 
     from unveil import registry
 
-    told = []
+    logged = []
     for key in trained:
         try:
             registry.publish(key)
-            told.append(key)
+            logged.append(key)
         except UserError as error:
             print(f"{key}: {error}", file=sys.stderr)
-    print(f"MLflow has {len(told)} trainings: {', '.join(told) or 'none'}")
-    if told != trained:
+    print(f"MLflow has {len(logged)} trainings: {', '.join(logged) or 'none'}")
+    if logged != trained:
         raise typer.Exit(2)

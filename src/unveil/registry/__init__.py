@@ -1,76 +1,77 @@
-"""The only door to MLflow: runs, models, and who is champion.
+"""The only package that imports MLflow: runs, model versions and the champion.
 
-SQLite below ``mlflow/state`` by default, ``MLFLOW_TRACKING_URI`` respected. One experiment and one
-registered model, both ``facial-emotion``; one parent run for each train-all, one child run for each
-training; one run for each decision in ``facial-emotion-promotions``. A metric has one name in every
-run. A training never waits for MLflow: it reports from a
-thread of its own, and ``publish`` tells a server later, from files, what it does not know yet.
+The tracking server is ``MLFLOW_TRACKING_URI``, by default a SQLite database in ``mlflow/state``.
+One experiment and one registered model, both named ``facial-emotion``: one parent run per
+train-all, one child run per training. One run per promotion decision in the experiment
+``facial-emotion-promotions``. A metric has the same name in every run. A training never waits for
+MLflow: a background thread logs it, and ``publish`` later logs from files what a server lacks.
+May import: common, config, data, evaluation, training.
 """
 
 from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle
 from unveil.registry.cards import add_card
-from unveil.registry.connection import NAME, attempt, connect, place
-from unveil.registry.decisions import record
-from unveil.registry.description import page_of
+from unveil.registry.champion_history import ChampionChanged, HistoryEntry
+from unveil.registry.connection import NAME, connect, server_name, try_or_warn
+from unveil.registry.description import artifact_url
+from unveil.registry.epoch_reporter import reporting
 from unveil.registry.erasure import mark_erased
-from unveil.registry.evaluated import Training, evaluated, reported
-from unveil.registry.ledger import Entry, Overtaken
-from unveil.registry.publish import attach, faces, origin, publish
-from unveil.registry.reporter import reporting
-from unveil.registry.reports import faces_of, report
-from unveil.registry.runs import PARENT, abandon, log_files, open_run, train_all_run
+from unveil.registry.evaluated_trainings import Training, evaluated_trainings, training_report
+from unveil.registry.promotion_log import record_decision
+from unveil.registry.publish import attach_folder, face_source, publish, training_origin
+from unveil.registry.reports import face_source_of, version_report
+from unveil.registry.runs import PARENT, log_files, mark_killed, open_run, train_all_run
 from unveil.registry.versions import (
-    Reign,
+    ChampionRecord,
     Version,
-    aliased,
+    aliased_version,
     champion,
-    crown,
-    found,
+    champion_record,
+    find_version,
     load,
     register,
-    reign,
-    settle,
-    verified,
+    set_champion,
+    sync_alias,
+    verified_files,
 )
 
 __all__ = [
     "NAME",
     "PARENT",
-    "Entry",
-    "Overtaken",
-    "Reign",
+    "ChampionChanged",
+    "ChampionRecord",
+    "HistoryEntry",
     "Training",
     "Version",
-    "abandon",
     "add_card",
-    "aliased",
-    "attach",
-    "attempt",
+    "aliased_version",
+    "artifact_url",
+    "attach_folder",
     "bundle_digests",
     "champion",
+    "champion_record",
     "connect",
-    "crown",
-    "evaluated",
-    "faces",
-    "faces_of",
-    "found",
+    "evaluated_trainings",
+    "face_source",
+    "face_source_of",
+    "find_version",
     "load",
     "log_files",
     "mark_erased",
+    "mark_killed",
     "open_run",
-    "origin",
-    "page_of",
-    "place",
     "publish",
-    "record",
+    "record_decision",
     "register",
-    "reign",
-    "report",
-    "reported",
     "reporting",
-    "settle",
+    "server_name",
+    "set_champion",
     "store_bundle",
     "stored_bundle",
+    "sync_alias",
     "train_all_run",
-    "verified",
+    "training_origin",
+    "training_report",
+    "try_or_warn",
+    "verified_files",
+    "version_report",
 ]

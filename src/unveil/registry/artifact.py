@@ -1,8 +1,8 @@
-"""The files of a registered version: copied, compared with their digests, and only then read.
+"""Files of a registered model version: download them and verify their digests before use.
 
-A version whose files are gone stays READY in MLflow, and its download is an empty folder without an
-error. So each version has a tag ``sha256`` with the digest of every file, and the ledger the digest
-of that tag.
+MLflow keeps a version whose files are missing as READY, and downloads an empty folder without an
+error. So each version has a tag ``sha256`` with the digest of every file, and the champion history
+has the digest of that tag.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from unveil.errors import UserError, reason
-from unveil.files import digests
+from unveil.common.errors import UserError, reason
+from unveil.common.files import digests
 from unveil.registry.connection import NAME, connect
 
 T = TypeVar("T")
 
 
 @contextmanager
-def fetched(number: str) -> Iterator[Path]:
-    """Copy a version's files into a folder of our own for as long as the block runs.
+def downloaded(number: str) -> Iterator[Path]:
+    """Download a version's files to a temporary folder, which is deleted when the block ends.
 
-    Raises ``UserError`` where the version or its files cannot be had.
+    Raises ``UserError`` if the version or its files cannot be downloaded.
     """
     client = connect()
     with tempfile.TemporaryDirectory(prefix="unveil-version-") as folder:
@@ -37,53 +37,56 @@ def fetched(number: str) -> Iterator[Path]:
             source = client.get_model_version_download_uri(NAME, number)
             copied = mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=folder)
         except (OSError, ValueError, MlflowException, requests.RequestException) as error:
-            raise UserError(f"{uri(number)} cannot be loaded: {reason(error)}") from None
+            raise UserError(f"{model_uri(number)} cannot be loaded: {reason(error)}") from None
         yield Path(copied)
 
 
-def check(folder: Path, expected: Mapping[str, str], said: str) -> None:
-    """Refuse, with ``said`` before it, files that are gone, empty, altered or were added."""
+def check_files(folder: Path, expected: Mapping[str, str], prefix: str) -> None:
+    """Compare files with their expected sha256 digests, by name.
+
+    Raises ``UserError``, starting with ``prefix``, for a missing, empty, altered or added file.
+    """
     found = digests(folder)
     for name, digest in expected.items():
         if name not in found:
-            raise UserError(f"{said}: {name} is gone")
+            raise UserError(f"{prefix}: {name} is missing")
         if found[name] != digest:
             fault = "was altered" if (folder / name).stat().st_size else "is empty"
-            raise UserError(f"{said}: {name} {fault}")
+            raise UserError(f"{prefix}: {name} {fault}")
     for name in sorted(found.keys() - expected.keys()):
-        raise UserError(f"{said}: {name} was added")
+        raise UserError(f"{prefix}: {name} was added")
 
 
-def check_classes(folder: Path, tagged: tuple[str, ...], said: str) -> None:
-    """Refuse a version whose tag, which an export takes, names other classes than its file."""
+def check_classes(folder: Path, tagged: tuple[str, ...], prefix: str) -> None:
+    """Raise ``UserError`` if the classes in a version's tag differ from those in its file."""
     logged = (Model.load(str(folder)).metadata or {}).get("classes")
     if logged is not None and tuple(logged) != tagged:
         raise UserError(
-            f"{said}: its tag says classes {', '.join(tagged)}, its file {', '.join(logged)}"
+            f"{prefix}: its tag says classes {', '.join(tagged)}, its file {', '.join(logged)}"
         )
 
 
-def tag(number: str, name: str, text: str, kind: type[T]) -> T:
-    """Read a version's tag, which anyone may edit in MLflow's pages."""
+def read_tag(number: str, name: str, text: str, kind: type[T]) -> T:
+    """Parse the JSON of a version's tag, which users can edit in MLflow's pages."""
     with suppress(ValueError, RecursionError):
-        if isinstance(read := json.loads(text), kind):
-            return read
+        if isinstance(value := json.loads(text), kind):
+            return value
     raise UserError(
-        f"{uri(number)} has the tag {name} {text[:80]!r}, which is no JSON {kind.__name__}; "
-        "mend the tag in MLflow"
+        f"{model_uri(number)} has the tag {name} {text[:80]!r}, which is not a JSON "
+        f"{kind.__name__}; correct the tag in MLflow"
     )
 
 
-def uri(number: str) -> str:
-    """Name a version as MLflow does."""
+def model_uri(number: str) -> str:
+    """Return the MLflow URI of a version."""
     return f"models:/{NAME}/{number}"
 
 
-def written(found: Mapping[str, str]) -> str:
-    """Write digests as the tag of a version."""
+def digests_tag(found: Mapping[str, str]) -> str:
+    """Return digests as the JSON text of a version's tag."""
     return json.dumps(found, sort_keys=True)
 
 
 def seal(tag: str) -> str:
-    """Digest the tag of a version; ``""`` where it has none."""
+    """Return the sha256 of a version's digests tag; ``""`` if it has none."""
     return hashlib.sha256(tag.encode()).hexdigest() if tag else ""

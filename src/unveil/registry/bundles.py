@@ -1,8 +1,8 @@
-"""The bundle of a registered version: kept with the run it came of, given back byte for byte.
+"""The ONNX bundle of a registered version, stored as artifacts of its run.
 
-``bundle/DIGEST`` among the run's artifacts has its files, DIGEST being the sha256 of
-``bundle.json``, so that no bundle ever takes the place of another. The version's tag ``bundle`` has
-the digest of each file; what the ledger says of a version that was champion counts more.
+Its files are in the artifact folder ``bundle/DIGEST``; DIGEST is the sha256 of ``bundle.json``, so
+no bundle overwrites another. The version's tag ``bundle`` has the digest of each file. For a
+version that was champion, the digests in the champion history take precedence.
 """
 
 import tempfile
@@ -15,50 +15,52 @@ import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 
-from unveil.errors import UserError, reason
-from unveil.files import digests
+from unveil.common.errors import UserError, reason
+from unveil.common.files import digests
 from unveil.registry import artifact
-from unveil.registry.connection import NAME, TRANSFER, answering, connect, within
+from unveil.registry.connection import NAME, TRANSFER_TIMEOUT, connect, mlflow_errors, with_timeout
 from unveil.registry.versions import BUNDLE, Version
 
 CARD = "bundle.json"
 
 
 def store_bundle(version: Version, folder: Path) -> Version:
-    """Keep a bundle with a version; gives the version that knows its digests."""
+    """Store a bundle with a version; return the version with the digests of the bundle."""
     found = digests(folder)
-    within(TRANSFER, lambda: _store(version, folder, found))
-    return replace(version, bundle=artifact.written(found))
+    with_timeout(TRANSFER_TIMEOUT, lambda: _log_bundle(version, folder, found))
+    return replace(version, bundle=artifact.digests_tag(found))
 
 
-@answering()
-def _store(version: Version, folder: Path, found: dict[str, str]) -> None:
+@mlflow_errors()
+def _log_bundle(version: Version, folder: Path, found: dict[str, str]) -> None:
     client = connect()
     run_id = str(client.get_model_version(NAME, version.number).run_id)
-    client.log_artifacts(run_id, str(folder), _place(found))
-    client.set_model_version_tag(NAME, version.number, BUNDLE, artifact.written(found))
+    client.log_artifacts(run_id, str(folder), _artifact_folder(found))
+    client.set_model_version_tag(NAME, version.number, BUNDLE, artifact.digests_tag(found))
 
 
 @contextmanager
 def stored_bundle(version: Version) -> Iterator[Path]:
-    """Give a copy of a version's bundle that has its digests, for as long as the block runs.
+    """Download a version's bundle and verify its digests; deleted when the block ends.
 
-    Raises ``UserError`` that names the version, and the file that is gone, empty or altered.
+    Raises ``UserError`` that names the version, and the file that is missing, empty or altered.
     """
     expected = bundle_digests(version)
-    said = f"the bundle of {artifact.uri(version.number)} cannot be restored"
+    prefix = f"the bundle of {artifact.model_uri(version.number)} cannot be restored"
     if not expected:
-        raise UserError(f"{said}: it was registered without one")
+        raise UserError(f"{prefix}: it was registered without one")
     with tempfile.TemporaryDirectory(prefix="unveil-bundle-") as folder:
         try:
-            copied = within(TRANSFER, lambda: _fetch(version, _place(expected), folder))
+            copied = with_timeout(
+                TRANSFER_TIMEOUT, lambda: _download(version, _artifact_folder(expected), folder)
+            )
         except (OSError, ValueError, MlflowException, requests.RequestException) as error:
-            raise UserError(f"{said}: {reason(error)}") from None
-        artifact.check(copied, expected, said)
+            raise UserError(f"{prefix}: {reason(error)}") from None
+        artifact.check_files(copied, expected, prefix)
         yield copied
 
 
-def _fetch(version: Version, place: str, folder: str) -> Path:
+def _download(version: Version, place: str, folder: str) -> Path:
     run_id = connect().get_model_version(NAME, version.number).run_id
     return Path(
         mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=place, dst_path=folder)
@@ -66,11 +68,11 @@ def _fetch(version: Version, place: str, folder: str) -> Path:
 
 
 def bundle_digests(version: Version) -> dict[str, str]:
-    """Give the sha256 of each file of a version's bundle; empty where none is known."""
+    """Return the sha256 of each file of a version's bundle; empty if it has no bundle."""
     if not version.bundle:
         return {}
-    return dict(artifact.tag(version.number, "bundle", version.bundle, dict))
+    return dict(artifact.read_tag(version.number, "bundle", version.bundle, dict))
 
 
-def _place(found: dict[str, str]) -> str:
+def _artifact_folder(found: dict[str, str]) -> str:
     return f"bundle/{found.get(CARD, 'unknown')}"

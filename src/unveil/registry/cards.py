@@ -1,14 +1,14 @@
-"""The card of a registered version: its description in the registry, and an artifact of its run."""
+"""The model card of a registered version: its MLflow description, and an artifact of its run."""
 
 from pathlib import Path
 
-from unveil.registry.connection import NAME, answering, connect
+from unveil.registry.connection import NAME, connect, mlflow_errors
 from unveil.registry.versions import Version
 
 
-@answering()
+@mlflow_errors()
 def add_card(version: Version, path: Path) -> None:
-    """Add a model card to a version; MLflow shows its Markdown, without the YAML before it."""
+    """Add a model card to a version; its description is the Markdown without the YAML header."""
     client = connect()
     text = path.read_text(encoding="utf-8")
     client.update_model_version(NAME, version.number, text.split("---\n", 2)[-1].strip())

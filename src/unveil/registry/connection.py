@@ -1,4 +1,4 @@
-"""Where MLflow is, and how long we wait for it."""
+"""Connection to the MLflow tracking server: address, timeouts and error messages."""
 
 import logging
 import os
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from unveil.errors import UserError, masked, reason
-from unveil.paths import TRACKING
+from unveil.common.errors import UserError, mask_secrets, reason
+from unveil.common.paths import TRACKING
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -28,115 +28,115 @@ from sqlalchemy.exc import SQLAlchemyError
 from unveil.registry import database
 
 NAME = "facial-emotion"
-"""Of the experiment and of the registered model."""
+"""Name of the experiment and of the registered model."""
 
 DATABASE = "mlflow.db"
-"""The file below ``mlflow/state``, where no server is named."""
+"""The database file in ``mlflow/state``, used if no server is configured."""
 
-ANSWER = 30
-"""Seconds in which a server has to answer."""
+ANSWER_TIMEOUT = 30
+"""Seconds to wait for an answer of a server."""
 
-LOCAL = 60
-"""Seconds for a database of our own, which may have its tables to make."""
+LOCAL_TIMEOUT = 60
+"""Seconds to wait for the local database, which may have to create its tables."""
 
-TRANSFER = 300
-"""Seconds in which all of a training has to be transferred, its network included."""
+TRANSFER_TIMEOUT = 300
+"""Seconds for the transfer of a training and its network."""
 
 T = TypeVar("T")
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """Turn what MLflow refuses, or cannot do, into one line that names the server and the reason.
+def mlflow_errors() -> Iterator[None]:
+    """Convert MLflow errors to a ``UserError`` that names the server and the reason.
 
-    Also serves as a decorator.
+    Can be used as a decorator.
     """
     try:
         yield
     except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
-        raise UserError(f"MLflow at {place()}: {reason(error)}") from None
+        raise UserError(f"MLflow at {server_name()}: {reason(error)}") from None
 
 
-def place() -> str:
-    """Name the server without its password."""
-    return masked(os.environ.get("MLFLOW_TRACKING_URI") or mlflow.get_tracking_uri())
+def server_name() -> str:
+    """Return the tracking URI without its password."""
+    return mask_secrets(os.environ.get("MLFLOW_TRACKING_URI") or mlflow.get_tracking_uri())
 
 
-def patience() -> float:
-    """Give the seconds to wait for an answer."""
-    return LOCAL if database.local(_uri()) else ANSWER
+def answer_timeout() -> float:
+    """Return how many seconds to wait for an answer."""
+    return LOCAL_TIMEOUT if database.sqlite_path(_tracking_uri()) else ANSWER_TIMEOUT
 
 
-def _uri() -> str:
+def _tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or database.uri(TRACKING.absolute() / DATABASE)
 
 
-def within(seconds: float, act: Callable[[], T]) -> T:
-    """Give what ``act`` gives; ``UserError`` when that takes longer than ``seconds``."""
-    given: list[T] = []
+def with_timeout(seconds: float, act: Callable[[], T]) -> T:
+    """Return the result of ``act``; ``UserError`` if it takes longer than ``seconds``."""
+    results: list[T] = []
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
-            given.append(act())
+            results.append(act())
         except BaseException as error:
             raised.append(error)
 
-    # A thread that hangs in a request cannot be stopped: it is left behind and dies with us.
+    # A thread that hangs in a request cannot be stopped; as a daemon it ends with the process.
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
     if raised:
         raise raised[0]
-    if not given:
-        raise UserError(f"MLflow at {place()}: not done within {seconds:.0f} seconds")
-    return given[0]
+    if not results:
+        raise UserError(f"MLflow at {server_name()}: timed out after {seconds:.0f} seconds")
+    return results[0]
 
 
-def attempt(act: Callable[[], T]) -> T | None:
-    """Give what ``act`` gives, or say in one line why MLflow did not take it."""
+def try_or_warn(act: Callable[[], T]) -> T | None:
+    """Return the result of ``act``; if MLflow fails, print one line and return ``None``."""
     try:
-        with answering():
+        with mlflow_errors():
             return act()
     except UserError as error:
-        print(f"not recorded now: {error}", file=sys.stderr)
+        print(f"not logged to MLflow: {error}", file=sys.stderr)
         return None
 
 
-@answering()
+@mlflow_errors()
 def connect() -> MlflowClient:
-    """Open the tracking server or the local database, and make the experiment when absent."""
-    _quieten()
-    if path := database.local(_uri()):
-        database.ready(path)
-    mlflow.set_tracking_uri(_uri())
+    """Connect to the tracking server or the local database; create the experiment if missing."""
+    _silence_loggers()
+    if path := database.sqlite_path(_tracking_uri()):
+        database.ensure_ready(path)
+    mlflow.set_tracking_uri(_tracking_uri())
     client = MlflowClient()
     if client.get_experiment_by_name(NAME) is None:
-        _create(client)
+        _create_experiment(client)
     mlflow.set_experiment(NAME)
     return client
 
 
-def _create(client: MlflowClient) -> None:
+def _create_experiment(client: MlflowClient) -> None:
     try:
-        client.create_experiment(NAME, artifact_location=artifacts())
+        client.create_experiment(NAME, artifact_location=artifact_location())
     except MlflowException as error:
-        # Another process was quicker.
+        # Another process has just created it.
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
-def _quieten() -> None:
+def _silence_loggers() -> None:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # It warns of a missing pip, which an environment made by uv does not need.
+    # It warns that pip is missing, which a uv environment does not need.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
-    # It prints a traceback of what it raises, which we say in a line.
+    # It prints a traceback of every error; `mlflow_errors` makes it one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    # A server that is away is said once, by us.
+    # An unreachable server is reported once, by `Reporter`.
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
 
-def artifacts() -> str | None:
-    """Say where the files of an experiment of our own lie; a server knows that itself."""
+def artifact_location() -> str | None:
+    """Return the artifact location of a local experiment; ``None`` for a server, which has one."""
     local = mlflow.get_tracking_uri().startswith("sqlite")
     return (TRACKING / "artifacts").absolute().as_uri() if local else None

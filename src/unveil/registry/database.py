@@ -1,7 +1,7 @@
-"""MLflow's SQLite file: it appears whole or not at all, and is looked at before MLflow opens it.
+"""MLflow's SQLite database: created atomically, and checked before MLflow opens it.
 
-MLflow makes its tables in place, for seconds. A kill in between, or two first uses at once, leave a
-file that it can neither use nor complete.
+MLflow creates its tables in place, which takes seconds. If it is killed meanwhile, or two processes
+start at once, it leaves a file that it can neither use nor complete.
 """
 
 import hashlib
@@ -14,63 +14,63 @@ from urllib.parse import quote
 
 import mlflow
 
-from unveil.errors import UserError
-from unveil.files import temporary
-from unveil.locks import held, locked
+from unveil.common.errors import UserError
+from unveil.common.files import temporary_folder
+from unveil.common.locks import file_lock, lock_file
 
-WAIT = 10.0
-"""Seconds for a process that writes; MLflow's own take milliseconds."""
+LOCK_TIMEOUT = 10.0
+"""Seconds to wait for a process that writes; MLflow's writes take milliseconds."""
 
-MAKING = 180.0
-"""Seconds for a process that makes the tables, on a busy machine."""
+CREATE_TIMEOUT = 180.0
+"""Seconds to wait for a process that creates the tables, on a busy machine."""
 
-EMPTY = ("alembic_version", "workspaces", "experiments")
-"""The tables that have rows before anything is recorded."""
+INITIAL_TABLES = ("alembic_version", "workspaces", "experiments")
+"""The tables that have rows in a new database."""
 
-_known: set[tuple[int, int]] = set()
+_complete_files: set[tuple[int, int]] = set()
 
 
 def uri(path: Path) -> str:
-    """Name a database as MLflow does."""
+    """Return the tracking URI of a database."""
     return f"sqlite:///{path}"
 
 
-def local(named: str) -> Path | None:
-    """Give the file of a tracking URI; ``None`` where it names a server, or no file of SQLite."""
+def sqlite_path(named: str) -> Path | None:
+    """Return the file of a SQLite tracking URI; ``None`` for a server or another database."""
     path = named.removeprefix("sqlite:///")
     return Path(path) if path not in (named, "", ":memory:") and "?" not in path else None
 
 
-def ready(path: Path) -> None:
-    """See to it that a database is whole; one that is absent, or half-made and empty, is made.
+def ensure_ready(path: Path) -> None:
+    """Create a database if it is missing, or incomplete and without records.
 
-    Raises ``UserError`` for one that is damaged, held by another process for too long or of another
-    MLflow; none of these is changed.
+    Raises ``UserError``, and changes nothing, if it is damaged, locked by another process for too
+    long, or was made by another version of MLflow.
     """
-    if _is_whole(path):
+    if _is_complete(path):
         return
     with ExitStack() as both:
-        both.enter_context(held(path, seconds=MAKING))
-        # A server that makes this database holds the lock of MLflow's own.
+        both.enter_context(file_lock(path, seconds=CREATE_TIMEOUT))
+        # A server that creates this database holds MLflow's own lock.
         digest = hashlib.md5(uri(path).encode(), usedforsecurity=False).hexdigest()
         theirs = Path(tempfile.gettempdir(), f"db_init_lock-{digest}")
-        both.enter_context(locked(theirs, path, seconds=MAKING))
-        if _is_whole(path):
+        both.enter_context(lock_file(theirs, path, seconds=CREATE_TIMEOUT))
+        if _is_complete(path):
             return
-        _refuse_records(path)
+        _refuse_other_schema(path)
         if path.exists():
-            print(f"{path} was half-made and has no run: it is made anew", file=sys.stderr)
-        _make(path)
+            print(f"{path} was incomplete and has no runs; creating it again", file=sys.stderr)
+        _create(path)
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     if not path.exists() or (path.is_file() and not path.stat().st_size):
         return False
     known = (path.stat().st_dev, path.stat().st_ino)
-    if known not in _known:
-        if _revision(path) != _head():
+    if known not in _complete_files:
+        if _revision(path) != _current_revision():
             return False
-        _known.add(known)
+        _complete_files.add(known)
     return True
 
 
@@ -79,18 +79,18 @@ def _revision(path: Path) -> str | None:
     return str(found[0][0]) if found else None
 
 
-def _head() -> str:
+def _current_revision() -> str:
     from mlflow.store.db.utils import _get_latest_schema_revision
 
     return str(_get_latest_schema_revision())  # type: ignore[no-untyped-call]
 
 
 def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
-    """Ask; nothing where the table is absent."""
-    # Not read-only: what a killed process began is rolled back first.
+    """Return the rows of a query; none if the table is missing."""
+    # Not read-only: SQLite first rolls back the transaction of a killed process.
     name = f"file:{quote(str(path))}?mode=rw"
     try:
-        with closing(sqlite3.connect(name, uri=True, timeout=WAIT)) as database:
+        with closing(sqlite3.connect(name, uri=True, timeout=LOCK_TIMEOUT)) as database:
             return database.execute(query).fetchall()
     except sqlite3.Error as error:
         if str(error).startswith("no such table"):
@@ -101,33 +101,33 @@ def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
 def _fault(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"is held by another process ({error}); try again when that has ended"
+        return f"is locked by another process ({error}); try again when it has ended"
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return (
-            f"is damaged ({error}); restore it from a copy, or move it away: `unveil publish` "
-            "records the trained networks in a new one"
+            f"is damaged ({error}); restore it from a backup, or move it away: `unveil publish` "
+            "logs the trained networks to a new one"
         )
     return f"cannot be opened: {error}"
 
 
-def _refuse_records(path: Path) -> None:
+def _refuse_other_schema(path: Path) -> None:
     if not path.exists() or not path.stat().st_size or not _has_records(path):
         return
     found = _revision(path)
     if _is_known(found):
         raise UserError(
-            f"{path} is of an older MLflow (schema {found}, this one has {_head()}); copy it, then "
-            f"`mlflow db upgrade {uri(path)}`"
+            f"{path} is from an older MLflow (schema {found}, this one has {_current_revision()}); "
+            f"back it up, then `mlflow db upgrade {uri(path)}`"
         )
     raise UserError(
-        f"{path} is of a newer MLflow than {mlflow.__version__} (schema {found}); install that one:"
-        " `mlflow db upgrade` does not go back"
+        f"{path} is from a newer MLflow than {mlflow.__version__} (schema {found}); install that "
+        "version: `mlflow db upgrade` cannot downgrade"
     )
 
 
 def _has_records(path: Path) -> bool:
     tables = _rows(path, "select name from sqlite_master where type = 'table'")
-    named = {str(name) for (name,) in tables} - set(EMPTY)
+    named = {str(name) for (name,) in tables} - set(INITIAL_TABLES)
     return any(_rows(path, f'select 1 from "{name}" limit 1') for name in named)
 
 
@@ -143,26 +143,26 @@ def _is_known(revision: str | None) -> bool:
         return False
 
 
-def _make(path: Path) -> None:
+def _create(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with temporary("mlflow", path.parent) as folder:
-        made = folder / path.name
+    with temporary_folder("mlflow", path.parent) as folder:
+        new = folder / path.name
         artifacts = (path.parent / "artifacts").absolute().as_uri()
-        store = SqlAlchemyStore(uri(made), artifacts)  # type: ignore[no-untyped-call]
+        store = SqlAlchemyStore(uri(new), artifacts)  # type: ignore[no-untyped-call]
         store.engine.dispose()
-        _put(made, path)
+        _put(new, path)
 
 
-def _put(made: Path, path: Path) -> None:
+def _put(new: Path, path: Path) -> None:
     if not path.exists():
-        made.replace(path)
+        new.replace(path)
         return
-    # A server may have the half-made file open: it is filled, in one transaction, and stays.
+    # A server may have the incomplete file open, so it is filled in one transaction, not replaced.
     try:
         with (
-            closing(sqlite3.connect(made)) as source,
-            closing(sqlite3.connect(path, timeout=WAIT)) as target,
+            closing(sqlite3.connect(new)) as source,
+            closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT)) as target,
         ):
             source.backup(target)
     except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""Which registered models learned from data that is erased now, said in their tags."""
+"""Tag registered models that were trained on erased data."""
 
 import sys
 from collections.abc import Collection
@@ -7,30 +7,30 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from unveil.registry.connection import NAME, answering, connect, patience, within
+from unveil.registry.connection import NAME, answer_timeout, connect, mlflow_errors, with_timeout
 
 TAG = "erasure"
 
 
 def mark_erased(digests: Collection[str], note: str) -> list[str]:
-    """Tag each version whose run used one of these files (md5) with ``note``; name the versions.
+    """Add ``note`` to each version whose run used one of these files (md5); list the versions.
 
-    A version without a run is tagged too, as nobody knows what it learned from; a line says so.
-    A second time changes nothing. Raises ``UserError`` when no server answers in time.
+    A version without a run is tagged too, because its training data is unknown; a line on stderr
+    says so. Idempotent. Raises ``UserError`` if no server answers in time.
     """
-    return within(patience(), lambda: _marked(set(digests), note))
+    return with_timeout(answer_timeout(), lambda: _mark_versions(set(digests), note))
 
 
-@answering()
-def _marked(digests: set[str], note: str) -> list[str]:
+@mlflow_errors()
+def _mark_versions(digests: set[str], note: str) -> list[str]:
     client = connect()
     marked = []
     for version in client.search_model_versions(f"name = '{NAME}'"):
         name = f"{NAME} version {version.version}"
-        used = _data(client, version)
+        used = _dataset_digests(client, version)
         if used is None:
-            print(f"{name} has no run: what it learned from is not known", file=sys.stderr)
-            _tag(client, version, f"{note}, perhaps: no run tells")
+            print(f"{name} has no run: its training data is unknown", file=sys.stderr)
+            _tag(client, version, f"{note}, possibly: it has no run")
         elif used & digests:
             _tag(client, version, note)
         if used is None or used & digests:
@@ -44,8 +44,8 @@ def _tag(client: MlflowClient, version: Any, note: str) -> None:
         client.set_model_version_tag(NAME, version.version, TAG, f"{notes}; {note}".lstrip("; "))
 
 
-def _data(client: MlflowClient, version: Any) -> set[str] | None:
-    """Give the md5s of what a version learned from; ``None`` where it has no run."""
+def _dataset_digests(client: MlflowClient, version: Any) -> set[str] | None:
+    """Return the md5s of a version's training data; ``None`` if it has no run."""
     if not version.run_id:
         return None
     try:

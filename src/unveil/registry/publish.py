@@ -1,4 +1,4 @@
-"""A finished training -> MLflow, from its files alone; a second time changes nothing."""
+"""Log a finished training to MLflow from its files; idempotent."""
 
 import csv
 from pathlib import Path
@@ -7,108 +7,123 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from unveil import origins
-from unveil.errors import UserError
-from unveil.files import read_json, reading, sha256
-from unveil.paths import PACKED, Place, pipeline
-from unveil.provenance import dvc_hash, requirements
-from unveil.registry.connection import TRANSFER, answering, connect, patience, within
-from unveil.registry.runs import Described, describe, run_of, send
+from unveil.common.errors import UserError
+from unveil.common.files import read_json, reading_artifact, sha256
+from unveil.common.paths import PACKED, TrainingPaths, pipeline_paths
+from unveil.config.provenance import dvc_hash, requirements
+from unveil.data import origins
+from unveil.registry.connection import (
+    TRANSFER_TIMEOUT,
+    answer_timeout,
+    connect,
+    mlflow_errors,
+    with_timeout,
+)
+from unveil.registry.runs import (
+    TrainingDescription,
+    find_or_create_run,
+    log_epochs,
+    log_parameters_and_data,
+)
 
 if TYPE_CHECKING:
     import keras
 
 REPORT = "report/metrics.json"
-"""Among a run's artifacts; the tag ``report`` has its sha256."""
+"""An artifact of a run; the run's tag ``report`` is its sha256."""
 
 
-def described(folder: Path) -> Described:
-    """Read what a training's folder says of how it was made."""
-    made: Described = read_json(folder / "run.json", made_by=f"unveil train {folder.name}")
-    if "parameters" not in made:
+def read_training(folder: Path) -> TrainingDescription:
+    """Read ``run.json`` of a training's folder."""
+    training: TrainingDescription = read_json(
+        folder / "run.json", made_by=f"unveil train {folder.name}"
+    )
+    if "parameters" not in training:
         raise UserError(f"{folder}/run.json is of an older version; train {folder.name} again")
-    return made
+    return training
 
 
-def origin(folder: Path) -> str:
-    """Read by which tag a training's folder finds its run."""
-    return str(described(folder)["origin"])
+def training_origin(folder: Path) -> str:
+    """Return the tag ``origin`` by which a training's run is found in MLflow."""
+    return str(read_training(folder)["origin"])
 
 
-def faces(folder: Path) -> str:
-    """Say where the faces of a training are from, by `origins`.
+def face_source(folder: Path) -> str:
+    """Return the source of a training's images, as in `origins`.
 
-    One that did not record it, of an older version or where no table of them was, may have learned
-    from those that are packed now.
+    A training that did not record it (older version, or no manifest) has the source of the packed
+    images, if it used the same file.
     """
-    made = described(folder)
-    known = str(made["tags"].get("faces", origins.UNKNOWN))
+    training = read_training(folder)
+    known = str(training["tags"].get("faces", origins.UNKNOWN))
     path = PACKED / "train.npz"
-    digest = made["data"].get("training", {}).get("md5")
+    digest = training["data"].get("training", {}).get("md5")
     if known == origins.UNKNOWN and path.exists() and digest == dvc_hash(path):
-        return origins.packed()
+        return origins.origin_of_packed()
     return known
 
 
-def publish(key: str, place: Place | None = None) -> str:
-    """See to it that MLflow has a training's run, metrics, network and report; gives the URI.
+def publish(key: str, place: TrainingPaths | None = None) -> str:
+    """Log a training's run, metrics, network and report, where MLflow lacks them.
 
-    The network's URI, ``models:/...``; the training is the pipeline's own, or another. Raises
-    ``UserError`` when no server answers within ``ANSWER`` seconds or the rest takes longer than
-    ``TRANSFER``.
+    ``place`` is the folder of the training, by default the pipeline's. Returns the URI of the
+    network, ``models:/...``. Raises ``UserError`` if no server answers within ``ANSWER_TIMEOUT``
+    seconds or the transfer takes longer than ``TRANSFER_TIMEOUT`` seconds.
     """
-    client = within(patience(), connect)
-    return within(TRANSFER, lambda: _published(client, key, place or pipeline(key)))
+    client = with_timeout(answer_timeout(), connect)
+    return with_timeout(
+        TRANSFER_TIMEOUT, lambda: _publish(client, key, place or pipeline_paths(key))
+    )
 
 
-@answering()
-def attach(key: str, folder: Path, name: str) -> None:
-    """Add a folder to the run of a trained architecture, as its artifact ``name``."""
+@mlflow_errors()
+def attach_folder(key: str, folder: Path, name: str) -> None:
+    """Log a folder as the artifact ``name`` of a trained architecture's run."""
     client = connect()
-    run = run_of(client, described(pipeline(key).model))
+    run = find_or_create_run(client, read_training(pipeline_paths(key).model))
     client.log_artifacts(run.info.run_id, str(folder), name)
 
 
-@answering()
-def _published(client: MlflowClient, key: str, place: Place) -> str:
+@mlflow_errors()
+def _publish(client: MlflowClient, key: str, place: TrainingPaths) -> str:
     folder = place.model
-    made = described(folder)
-    with reading(folder / "history.csv", made_by=f"unveil train {key}"):
-        rows = _epochs(folder / "history.csv")
-    run = run_of(client, made)
-    describe(client, run, made)
-    send(client, run, rows)
-    uri = _network(client, run, folder / "model.keras", made)
-    _report(client, run, place.report, folder / "model.keras")
+    training = read_training(folder)
+    with reading_artifact(folder / "history.csv", made_by=f"unveil train {key}"):
+        rows = _read_history(folder / "history.csv")
+    run = find_or_create_run(client, training)
+    log_parameters_and_data(client, run, training)
+    log_epochs(client, run, rows)
+    uri = _log_network(client, run, folder / "model.keras", training)
+    _log_report(client, run, place.report, folder / "model.keras")
     if run.info.status != "FINISHED":
         client.set_terminated(run.info.run_id, end_time=int(rows[-1]["timestamp"]))
     return uri
 
 
-def _epochs(path: Path) -> list[dict[str, float]]:
-    # Not with pandas: its quicker reading of numbers may differ in the last bit.
+def _read_history(path: Path) -> list[dict[str, float]]:
+    # Not with pandas: its fast float parser may differ in the last bit.
     with path.open() as file:
         rows = csv.DictReader(file)
         return [{name: float(value) for name, value in row.items() if value} for row in rows]
 
 
-def _network(client: MlflowClient, run: Run, path: Path, made: Described) -> str:
-    from unveil import train
+def _log_network(client: MlflowClient, run: Run, path: Path, training: TrainingDescription) -> str:
+    from unveil.training import train
 
     known = run.data.tags.get("model_uri")
     if known:
         return str(known)
-    uri = _log(train.load(path), run.info.run_id, made)
+    uri = _log_model(train.load(path), run.info.run_id, training)
     client.set_tag(run.info.run_id, "model_uri", uri)
     return uri
 
 
-def _log(network: "keras.Model", run_id: str, made: Described) -> str:
+def _log_model(network: "keras.Model", run_id: str, training: TrainingDescription) -> str:
     import numpy as np
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    size, classes = made["image_size"], made["classes"]
+    size, classes = training["image_size"], training["classes"]
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, size, size, 1))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(classes)))]),
@@ -121,15 +136,15 @@ def _log(network: "keras.Model", run_id: str, made: Described) -> str:
         model=network,
         signature=signature,
         input_example=np.zeros((1, size, size, 1), np.uint8),
-        # Without the list MLflow looks for it in a process of its own, for 20 seconds.
+        # Without this list MLflow infers the requirements in a subprocess, which takes 20 seconds.
         pip_requirements=requirements(),
         metadata={"classes": classes},
     )
     return str(logged.model_uri)
 
 
-def _report(client: MlflowClient, run: Run, folder: Path, model: Path) -> None:
-    from unveil.evaluate import flat
+def _log_report(client: MlflowClient, run: Run, folder: Path, model: Path) -> None:
+    from unveil.evaluation.evaluate import flat
 
     path = folder / "metrics.json"
     metrics = read_json(path, made_by="unveil evaluate") if path.exists() else {}
@@ -144,12 +159,12 @@ def _report(client: MlflowClient, run: Run, folder: Path, model: Path) -> None:
 
 
 def has_report(client: MlflowClient, run: Run) -> bool:
-    """Whether the file is there: a run keeps its tag where its artifacts were deleted."""
+    """Return whether the artifact exists; the tag remains if the artifact was deleted."""
     return REPORT in [file.path for file in client.list_artifacts(run.info.run_id, "report")]
 
 
 class _Keras:
-    """The flavor mlflow.keras, which in 3.17.2 writes the example before it makes the folder."""
+    """The flavor mlflow.keras; version 3.17.2 writes the example before it creates the folder."""
 
     @staticmethod
     def save_model(*, path: str, **settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""The report of a version, as its training published it."""
+"""The evaluation report of a registered version, as published by its training."""
 
 import json
 import tempfile
@@ -8,35 +8,35 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from unveil import origins
-from unveil.errors import UserError
-from unveil.files import sha256
-from unveil.paths import MODELS, pipeline
-from unveil.registry.connection import answering, connect
-from unveil.registry.publish import REPORT, faces, has_report, origin
-from unveil.registry.runs import with_origin
+from unveil.common.errors import UserError
+from unveil.common.files import sha256
+from unveil.common.paths import MODELS, pipeline_paths
+from unveil.data import origins
+from unveil.registry.connection import connect, mlflow_errors
+from unveil.registry.publish import REPORT, face_source, has_report, training_origin
+from unveil.registry.runs import runs_with_origin
 from unveil.registry.versions import Version
 
 
-@answering()
-def report(version: Version) -> dict[str, Any]:
-    """Read ``metrics.json`` of a version's run; empty where none was ever published.
+@mlflow_errors()
+def version_report(version: Version) -> dict[str, Any]:
+    """Read ``metrics.json`` of a version's run; empty if none was ever published.
 
-    One that is gone from MLflow is put back from ``data/05_reports`` where it is there. Raises
-    ``UserError`` where it is not, or where MLflow's is another: thresholds stand in it.
+    A report that was deleted from MLflow is restored from ``data/05_reports``. Raises ``UserError``
+    if that has another one, or if the report in MLflow was altered: it contains thresholds.
     """
     client = connect()
-    runs = with_origin(client, version.origin)
+    runs = runs_with_origin(client, version.origin)
     for run in runs:
         if has_report(client, run):
-            return _read(client, run, version)
+            return _read_report(client, run, version)
     for run in runs:
         if "report" in run.data.tags:
-            return _put_back(client, run, version)
+            return _restore_report(client, run, version)
     return {}
 
 
-def _read(client: MlflowClient, run: Run, version: Version) -> dict[str, Any]:
+def _read_report(client: MlflowClient, run: Run, version: Version) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(client.download_artifacts(run.info.run_id, REPORT, folder))
         if sha256(path) != run.data.tags.get("report", sha256(path)):
@@ -44,23 +44,23 @@ def _read(client: MlflowClient, run: Run, version: Version) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
 
 
-def _put_back(client: MlflowClient, run: Run, version: Version) -> dict[str, Any]:
-    folder = pipeline(version.architecture).report
+def _restore_report(client: MlflowClient, run: Run, version: Version) -> dict[str, Any]:
+    folder = pipeline_paths(version.architecture).report
     path = folder / "metrics.json"
     if not path.is_file() or sha256(path) != run.data.tags["report"]:
         raise UserError(
-            f"{REPORT} of run {run.info.run_id}, version {version.number}, is gone from MLflow, "
-            f"and {path} is not it: put the artifact back, or `unveil evaluate "
-            f"{version.architecture}` and `unveil publish` where version {version.number} was "
-            "trained"
+            f"{REPORT} of run {run.info.run_id}, version {version.number}, is missing in MLflow, "
+            f"and {path} is missing or differs from it: restore the artifact, or run `unveil "
+            f"evaluate {version.architecture}` and `unveil publish` where version "
+            f"{version.number} was trained"
         )
     client.log_artifacts(run.info.run_id, str(folder), "report")
     return dict(json.loads(path.read_text()))
 
 
-def faces_of(version: Version) -> str:
-    """Say what a version learned from; of one registered without it, what its folder here says."""
+def face_source_of(version: Version) -> str:
+    """Return the source of a version's training images; if not registered, that of its folder."""
     folder = MODELS / version.architecture
     if version.faces != origins.UNKNOWN or not folder.exists():
         return version.faces
-    return faces(folder) if origin(folder) == version.origin else origins.UNKNOWN
+    return face_source(folder) if training_origin(folder) == version.origin else origins.UNKNOWN

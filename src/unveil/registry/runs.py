@@ -1,7 +1,7 @@
-"""What happened: a parent run for each train-all, a child run for each training.
+"""MLflow runs: a parent run for each train-all, a child run for each training.
 
-A training knows its run by the tag ``origin``, made before MLflow is asked: so a server that comes
-late, or another one, is told the same.
+A training finds its run by the tag ``origin``, which is generated without MLflow. So a training can
+be logged later, or to another server, with the same result.
 """
 
 import hashlib
@@ -14,62 +14,75 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
+from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
-from sqlalchemy.exc import SQLAlchemyError
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
-from unveil import origins
-from unveil.params import Params
-from unveil.paths import ARCHIVE, CARD, CARD_PLOTS, DATA_DOCS, PACKED, SUMMARY, VERDICT
-from unveil.provenance import dvc_hash, git_commit, hardware, parameters
+from unveil.common.paths import (
+    DATA_CARD,
+    DATA_CARD_PLOTS,
+    DATA_DOCS,
+    SUMMARY,
+    VALIDATION,
+)
+from unveil.config.params import Params
+from unveil.config.provenance import git_commit, hardware, parameters
+from unveil.data import origins
 from unveil.registry import description
-from unveil.registry.connection import NAME, answering, attempt, connect, patience, within
+from unveil.registry.connection import (
+    NAME,
+    answer_timeout,
+    connect,
+    mlflow_errors,
+    try_or_warn,
+    with_timeout,
+)
+from unveil.registry.datasets import data_digests, log_datasets
 
 PARENT = "UNVEIL_PARENT_RUN"
-"""The environment variable through which a training hears of the train-all it belongs to."""
+"""The environment variable with the id of the parent run of a training."""
 
-Described = dict[str, Any]
-"""What `described` gives and ``run.json`` keeps, as JSON has it."""
+TrainingDescription = dict[str, Any]
+"""The result of `describe_training`, which is stored as ``run.json``."""
 
 
 @contextmanager
 def train_all_run(params: Params) -> Iterator[str]:
-    """Open the parent run of one train-all; where MLflow is away, go on without (``""``).
+    """Open the parent run of a train-all; yields its id, or ``""`` if MLflow is unreachable.
 
-    It has what is known of the data as artifacts, and a description that leads to them.
+    Its artifacts are the reports about the data; its description links to them.
     """
-    run_id = attempt(lambda: _begun(params)) or ""
+    run_id = try_or_warn(lambda: _start_parent_run(params)) or ""
     if run_id:
-        attempt(_show)
+        try_or_warn(_log_data_artifacts)
     status = "FAILED"
     try:
         yield run_id
         status = "FINISHED"
     finally:
         if run_id:
-            attempt(lambda: _tell(run_id))
-            attempt(lambda: mlflow.end_run(status))
+            try_or_warn(lambda: _update_note(run_id))
+            try_or_warn(lambda: mlflow.end_run(status))
 
 
-def abandon(origin: str) -> bool:
-    """End the run of a training that nobody goes on with as KILLED; says whether MLflow heard."""
+def mark_killed(origin: str) -> bool:
+    """Set the status of an abandoned training's run to KILLED; return whether it succeeded."""
 
     def end() -> int:
-        return _kill(connect(), f"tags.origin = '{origin}'")
+        return _mark_running_as_killed(connect(), f"tags.origin = '{origin}'")
 
-    return attempt(lambda: within(patience(), end)) is not None
+    return try_or_warn(lambda: with_timeout(answer_timeout(), end)) is not None
 
 
 def open_run() -> str:
-    """Give the id of the run that is open in this process, or nothing."""
+    """Return the id of the active run of this process, or ``""``."""
     run = mlflow.active_run()
     return str(run.info.run_id) if run else ""
 
 
-@answering()
+@mlflow_errors()
 def log_files(*paths: Path) -> None:
-    """Add files and folders, those that exist, to the open run, if there is one."""
+    """Log existing files and folders to the active run, if there is one."""
     for path in paths if open_run() else ():
         if path.is_dir():
             mlflow.log_artifacts(str(path), path.name)
@@ -77,68 +90,57 @@ def log_files(*paths: Path) -> None:
             mlflow.log_artifact(str(path))
 
 
-def described(key: str, params: Params, origin: str) -> Described:
-    """Describe a training that happens here and now: code, machine, train-all, parameters, data."""
+def describe_training(key: str, params: Params, origin: str) -> TrainingDescription:
+    """Describe a training that starts now: code, machine, parent run, parameters and data."""
     parent = os.environ.get(PARENT)
     above = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
     return {
         "origin": origin,
         "tags": {
             "architecture": key,
-            "faces": origins.packed(),
-            **_made_with(),
-            **_computed(key, params),
+            "faces": origins.origin_of_packed(),
+            **_code_and_hardware(),
+            **_device_tags(key, params),
             **above,
         },
         "parameters": {name: str(value) for name, value in parameters(key, params).items()},
-        "data": _data(),
+        "data": data_digests(),
         "classes": list(params.classes),
         "image_size": params.data.image_size,
     }
 
 
-def run_of(client: MlflowClient, made: Described) -> Run:
-    """Find the run of a training, or begin it."""
-    origin, tags = made["origin"], made["tags"]
-    found = with_origin(client, origin)
+def find_or_create_run(client: MlflowClient, training: TrainingDescription) -> Run:
+    """Find the run of a training, or create it."""
+    origin, tags = training["origin"], training["tags"]
+    found = runs_with_origin(client, origin)
     if not found:
         named = {"origin": origin, **tags}
-        client.create_run(_experiment(), tags=named, run_name=tags["architecture"])
-        found = with_origin(client, origin)
+        client.create_run(_experiment_id(), tags=named, run_name=tags["architecture"])
+        found = runs_with_origin(client, origin)
     first, *others = found
-    # A request that was answered too late has been sent twice.
+    # A request that timed out was sent again, so there may be two runs.
     for other in others:
         client.delete_run(other.info.run_id)
     return first
 
 
-def with_origin(client: MlflowClient, origin: str) -> list[Run]:
-    """Find the runs of a training, the first made first; there should be one."""
-    experiments, wanted = [_experiment()], f"tags.origin = '{origin}'"
+def runs_with_origin(client: MlflowClient, origin: str) -> list[Run]:
+    """Find the runs of a training, oldest first; normally there is one."""
+    experiments, wanted = [_experiment_id()], f"tags.origin = '{origin}'"
     return list(client.search_runs(experiments, wanted, order_by=["attributes.start_time ASC"]))
 
 
-def describe(client: MlflowClient, run: Run, made: Described) -> None:
-    """Add the parameters and the data that a run does not name yet."""
+def log_parameters_and_data(client: MlflowClient, run: Run, training: TrainingDescription) -> None:
+    """Log the parameters and datasets that a run lacks."""
     known = run.data.params
-    missing = [Param(*pair) for pair in made["parameters"].items() if pair[0] not in known]
+    missing = [Param(*pair) for pair in training["parameters"].items() if pair[0] not in known]
     client.log_batch(run.info.run_id, params=missing)
-    log_data(client, run, made["data"])
+    log_datasets(client, run, training["data"])
 
 
-def log_data(client: MlflowClient, run: Run, data: Mapping[str, Mapping[str, str]]) -> None:
-    """Tell which data a run read; the same again changes nothing."""
-    try:
-        client.log_inputs(run.info.run_id, datasets=_inputs(data))
-    except (MlflowException, SQLAlchemyError) as error:
-        # Two runs told of the same new data at once, and MLflow added it for one of them.
-        if "unique constraint" not in str(error).lower():
-            raise
-        client.log_inputs(run.info.run_id, datasets=_inputs(data))
-
-
-def send(client: MlflowClient, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
-    """Log the epochs that a run does not have yet, each whole, with its own time."""
+def log_epochs(client: MlflowClient, run: Run, rows: Iterable[Mapping[str, float]]) -> None:
+    """Log the epochs that a run lacks: all metrics of an epoch at once, with its timestamp."""
     points = client.get_metric_history(run.info.run_id, "epoch_seconds")
     known = {point.step for point in points}
     for row in rows:
@@ -156,86 +158,60 @@ def _metrics(row: Mapping[str, float]) -> list[Metric]:
     ]
 
 
-def _begun(params: Params) -> str:
+def _start_parent_run(params: Params) -> str:
     client = connect()
     here = {"host": platform.node(), "checkout": _digest(Path.cwd())}
-    # One of this checkout that is said to be running was killed, or could not say how it ended.
-    _kill(client, " and ".join(f"tags.{name} = '{value}'" for name, value in here.items()))
-    _dress(client)
-    made = {"recipe": params.recipe, **_made_with(), **here}
-    run = mlflow.start_run(run_name="train-all", tags=made)
-    log_data(client, run, _data())
+    # A run of this checkout that is still RUNNING was killed, or could not log its end.
+    _mark_running_as_killed(
+        client, " and ".join(f"tags.{name} = '{value}'" for name, value in here.items())
+    )
+    _set_experiment_tags(client)
+    tags = {"recipe": params.recipe, **_code_and_hardware(), **here}
+    run = mlflow.start_run(run_name="train-all", tags=tags)
+    log_datasets(client, run, data_digests())
     return str(run.info.run_id)
 
 
-def _dress(client: MlflowClient) -> None:
-    known = client.get_experiment(_experiment()).tags
-    for name, value in description.tags().items():
+def _set_experiment_tags(client: MlflowClient) -> None:
+    known = client.get_experiment(_experiment_id()).tags
+    for name, value in description.experiment_tags().items():
         if known.get(name) != value:
-            # Another train-all may write the same at the same moment, which a database refuses.
+            # Another train-all may set the same tag at the same moment, which the database rejects.
             with suppress(MlflowException):
-                client.set_experiment_tag(_experiment(), name, value)
+                client.set_experiment_tag(_experiment_id(), name, value)
 
 
-def _show() -> None:
-    log_files(SUMMARY, VERDICT, DATA_DOCS, CARD, CARD_PLOTS)
-    _tell(open_run())
+def _log_data_artifacts() -> None:
+    log_files(SUMMARY, VALIDATION, DATA_DOCS, DATA_CARD, DATA_CARD_PLOTS)
+    _update_note(open_run())
 
 
-def _tell(run_id: str) -> None:
-    mlflow.set_tag(MLFLOW_RUN_NOTE, description.described(MlflowClient(), run_id))
+def _update_note(run_id: str) -> None:
+    mlflow.set_tag(MLFLOW_RUN_NOTE, description.run_note(MlflowClient(), run_id))
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(str(path).encode()).hexdigest()[:16]
 
 
-def _kill(client: MlflowClient, which: str) -> int:
-    left = client.search_runs([_experiment()], f"attributes.status = 'RUNNING' and {which}")
+def _mark_running_as_killed(client: MlflowClient, which: str) -> int:
+    left = client.search_runs([_experiment_id()], f"attributes.status = 'RUNNING' and {which}")
     for run in left:
         client.set_terminated(run.info.run_id, "KILLED")
     return len(left)
 
 
-def _experiment() -> str:
+def _experiment_id() -> str:
     return str(mlflow.set_experiment(NAME).experiment_id)
 
 
-def _made_with() -> dict[str, str]:
+def _code_and_hardware() -> dict[str, str]:
     machine = {f"hardware.{name}": value for name, value in hardware().items()}
     return {"git_commit": git_commit(), **machine}
 
 
-def _computed(key: str, params: Params) -> dict[str, str]:
-    from unveil import devices
+def _device_tags(key: str, params: Params) -> dict[str, str]:
+    from unveil.training import devices
 
-    told = devices.described(devices.precision(key, params))
-    return {f"computed.{name}": value for name, value in told.items()}
-
-
-def _data() -> dict[str, dict[str, str]]:
-    used = {
-        "archive": ARCHIVE,
-        "training": PACKED / "train.npz",
-        "validation": PACKED / "validation.npz",
-        "testing": PACKED / "test.npz",
-    }
-    return {
-        context: {"path": str(path), "md5": dvc_hash(path)}
-        for context, path in used.items()
-        if path.exists()
-    }
-
-
-def _inputs(data: Mapping[str, Mapping[str, str]]) -> list[DatasetInput]:
-    from mlflow.data.http_dataset_source import HTTPDatasetSource
-    from mlflow.data.meta_dataset import MetaDataset
-
-    inputs = []
-    for context, one in data.items():
-        source = HTTPDatasetSource(f"dvc:{one['path']}")  # type: ignore[no-untyped-call]
-        name = Path(one["path"]).name
-        dataset = MetaDataset(source, name=name, digest=one["md5"])  # type: ignore[abstract]
-        told = [InputTag(MLFLOW_DATASET_CONTEXT, context)]
-        inputs.append(DatasetInput(dataset._to_mlflow_entity(), told))
-    return inputs
+    settings = devices.described(devices.precision(key, params))
+    return {f"computed.{name}": value for name, value in settings.items()}

@@ -1,4 +1,4 @@
-"""Who is champion: versions of the registered model, the ledger, and the alias that repeats it."""
+"""Model versions and the champion: register, promote, verify and load."""
 
 import json
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from unveil import origins
-from unveil.errors import UserError
-from unveil.files import digests
-from unveil.paths import MODELS
-from unveil.registry import artifact, ledger
-from unveil.registry.connection import NAME, answering, connect
-from unveil.registry.ledger import Entry
-from unveil.registry.publish import described, faces, publish
+from unveil.common.errors import UserError
+from unveil.common.files import digests
+from unveil.common.paths import MODELS
+from unveil.data import origins
+from unveil.registry import artifact, champion_history
+from unveil.registry.champion_history import HistoryEntry
+from unveil.registry.connection import NAME, connect, mlflow_errors
+from unveil.registry.publish import face_source, publish, read_training
 
 if TYPE_CHECKING:
     import keras
@@ -31,11 +31,11 @@ _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 @dataclass(frozen=True)
 class Version:
-    """A registered model: ``number`` as MLflow counts, and what it was registered with.
+    """A version of the registered model; ``number`` is MLflow's version number.
 
-    ``digests`` is its tag with the sha256 of each file; ``seal`` what the ledger says the tag's
-    digest is, ``""`` where it never was champion; ``faces`` what it learned from, by `origins`;
-    ``bundle`` the digests of the files that servers take, ``""`` where none are kept with it.
+    ``digests`` is its tag with the sha256 of each file; ``seal`` the sha256 of that tag in the
+    champion history, ``""`` if it was never champion; ``faces`` the source of its training images,
+    as in `origins`; ``bundle`` the digests of its bundle's files, ``""`` if it has no bundle.
     """
 
     number: str
@@ -50,55 +50,57 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Reign:
-    """Who is champion after ``number`` changes; ``before`` are those a rollback goes back to.
+class ChampionRecord:
+    """The champion after ``number`` changes.
 
-    ``former`` are all that ever were champion, the last one first.
-    ``champion`` is the version's number, ``version`` what the registry knows of it: ``None`` where
-    there is no champion, or it was deleted.
+    ``champion`` is its version number, ``version`` its registered version: ``None`` if there is no
+    champion, or it was deleted. ``predecessors`` are the versions that rollbacks restore, the next
+    one last; ``former`` are all former champions, most recent first.
     """
 
     number: int
     champion: str | None = None
     version: Version | None = None
-    before: tuple[str, ...] = ()
-    made: Entry | None = None
+    predecessors: tuple[str, ...] = ()
+    last_change: HistoryEntry | None = None
     former: tuple[str, ...] = ()
 
 
-@answering()
-def reign() -> Reign:
-    """Say who is champion, by the ledger; where nothing stands there, by the alias."""
+@mlflow_errors()
+def champion_record() -> ChampionRecord:
+    """Return the current champion from the history; from the alias if the history is empty."""
     client = connect()
-    log = ledger.entries(client)
+    log = champion_history.entries(client)
     if not log:
-        aliased = _aliased(client)
-        return Reign(0, aliased, found(aliased) if aliased else None)
+        aliased = _version_of_alias(client)
+        return ChampionRecord(0, aliased, find_version(aliased) if aliased else None)
     last = log[-1]
-    before = tuple(ledger.line(log)[:-1])
-    former = tuple(ledger.former(log))
-    return Reign(last.number, last.version, found(last.version), before, last, former)
+    predecessors = tuple(champion_history.rollback_chain(log)[:-1])
+    former = tuple(champion_history.former_champions(log))
+    return ChampionRecord(
+        last.number, last.version, find_version(last.version), predecessors, last, former
+    )
 
 
 def champion() -> Version | None:
-    """Say which version is champion, or ``None``; one that was deleted is refused by its name."""
-    now = reign()
-    if now.champion and now.version is None:
+    """Return the version that is champion, or ``None``; ``UserError`` if it was deleted."""
+    record = champion_record()
+    if record.champion and record.version is None:
         raise UserError(
-            f"{artifact.uri(now.champion)} is champion but no longer in MLflow; "
-            "`unveil rollback` restores the one before"
+            f"{artifact.model_uri(record.champion)} is champion but no longer in MLflow; "
+            "`unveil rollback` restores the previous one"
         )
-    return now.version
+    return record.version
 
 
-@answering()
-def found(number: str) -> Version | None:
-    """Look a version up; ``None`` where the registry does not have it."""
+@mlflow_errors()
+def find_version(number: str) -> Version | None:
+    """Find a version by its number; ``None`` if MLflow does not have it."""
     client = connect()
-    own = [entry for entry in ledger.entries(client) if entry.version == number]
+    own = [entry for entry in champion_history.entries(client) if entry.version == number]
     bundles = [entry.bundle for entry in own if entry.bundle]
     try:
-        known = _version(client.get_model_version(NAME, number))
+        known = _parse_version(client.get_model_version(NAME, number))
         return replace(
             known,
             seal=own[-1].seal if own else "",
@@ -111,29 +113,29 @@ def found(number: str) -> Version | None:
 
 
 def register(key: str) -> Version:
-    """Make a trained network a version of the registered model, or find the one it is; no alias.
+    """Register a trained network, or find its version; does not move the alias.
 
-    A server that never saw the training (its folder came out of DVC's cache) is told all of it.
+    If the server does not have the training yet (its folder came from DVC's cache), it is logged.
     """
-    uri, made = publish(key), described(MODELS / key)
+    uri, training = publish(key), read_training(MODELS / key)
     tags = {
         "architecture": key,
-        "classes": json.dumps(made["classes"]),
-        "image_size": str(made["image_size"]),
-        "recipe": made["parameters"]["recipe"],
-        "origin": made["origin"],
-        "faces": faces(MODELS / key),
+        "classes": json.dumps(training["classes"]),
+        "image_size": str(training["image_size"]),
+        "recipe": training["parameters"]["recipe"],
+        "origin": training["origin"],
+        "faces": face_source(MODELS / key),
     }
-    with answering():
-        known = _registered(made["origin"])
-        return _digested(known or _version(mlflow.register_model(uri, NAME, tags=tags)))
+    with mlflow_errors():
+        known = _registered_version(training["origin"])
+        return _with_digests(known or _parse_version(mlflow.register_model(uri, NAME, tags=tags)))
 
 
-@answering()
-def crown(version: Version, *, after: Reign, act: str, reason: str) -> Entry:
-    """Make a version champion, if ``after`` still is who reigns; ``Overtaken`` where not."""
+@mlflow_errors()
+def set_champion(version: Version, *, after: ChampionRecord, act: str, reason: str) -> HistoryEntry:
+    """Make a version champion; ``ChampionChanged`` if ``after`` is no longer the current record."""
     client = connect()
-    entry = Entry(
+    entry = HistoryEntry(
         number=after.number + 1,
         version=version.number,
         previous=after.champion or "",
@@ -142,24 +144,30 @@ def crown(version: Version, *, after: Reign, act: str, reason: str) -> Entry:
         seal=version.seal or artifact.seal(version.digests),
         bundle=version.bundle,
     )
-    # An alias that was set by hand before the first entry has no number to compare.
-    if after.number == 0 and _aliased(client) != after.champion and not ledger.entries(client):
-        raise ledger.Overtaken(f"the alias was moved to version {_aliased(client)} meanwhile")
-    ledger.append(client, entry)
-    settle()
+    # An alias that was set by hand before the first entry has no entry number to compare.
+    if (
+        after.number == 0
+        and _version_of_alias(client) != after.champion
+        and not champion_history.entries(client)
+    ):
+        raise champion_history.ChampionChanged(
+            f"the alias was moved to version {_version_of_alias(client)} meanwhile"
+        )
+    champion_history.append(client, entry)
+    sync_alias()
     return entry
 
 
-@answering()
-def settle() -> bool:
-    """Have the alias say what the ledger says; whether it had to be moved.
+@mlflow_errors()
+def sync_alias() -> bool:
+    """Set the alias to the last champion of the history; return whether it had to be moved.
 
-    Its setter looks at the ledger once more: one that slept meanwhile would put an older champion
-    in the place of a newer one.
+    The history is read again after each write: a process that was paused in between would
+    otherwise set an older champion.
     """
     client, moved = connect(), False
-    while log := ledger.entries(client):
-        if _aliased(client) == log[-1].version:
+    while log := champion_history.entries(client):
+        if _version_of_alias(client) == log[-1].version:
             return moved
         client.set_registered_model_alias(NAME, ALIAS, log[-1].version)
         moved = True
@@ -167,63 +175,58 @@ def settle() -> bool:
 
 
 @contextmanager
-def verified(version: Version) -> Iterator[Path]:
-    """Give a copy of a version's files that has their digests, for as long as the block runs.
+def verified_files(version: Version) -> Iterator[Path]:
+    """Download a version's files and verify their digests; deleted when the block ends.
 
-    Raises ``UserError`` that names the version, and the file that is gone, empty or altered.
+    Raises ``UserError`` that names the version, and the file that is missing, empty or altered.
     """
-    name = artifact.uri(version.number)
+    name = artifact.model_uri(version.number)
     if not version.digests:
         raise UserError(f"{name} cannot be loaded: it has no digests of its files")
     if version.seal not in ("", artifact.seal(version.digests)):
-        raise UserError(f"{name} cannot be loaded: its digests are not those it was promoted with")
-    with artifact.fetched(version.number) as folder:
-        artifact.check(
-            folder,
-            artifact.tag(version.number, DIGESTS, version.digests, dict),
-            f"{name} cannot be loaded",
-        )
+        raise UserError(f"{name} cannot be loaded: its digests differ from those at its promotion")
+    with artifact.downloaded(version.number) as folder:
+        expected = artifact.read_tag(version.number, DIGESTS, version.digests, dict)
+        artifact.check_files(folder, expected, f"{name} cannot be loaded")
         artifact.check_classes(folder, version.classes, f"{name} cannot be loaded")
         yield folder
 
 
 def load(version: Version) -> "keras.Model":
-    """Load a registered network from `verified` files."""
+    """Load a registered network after verifying its files."""
     import mlflow.keras
 
-    with verified(version) as folder:
+    with verified_files(version) as folder:
         try:
             return mlflow.keras.load_model(str(folder), load_model_kwargs={"safe_mode": True})
         except (OSError, ValueError, MlflowException) as error:
-            name = artifact.uri(version.number)
-            raise UserError(
-                f"{name} cannot be loaded: {str(error).splitlines()[0][:160]}"
-            ) from None
+            name, message = artifact.model_uri(version.number), str(error).splitlines()[0][:160]
+            raise UserError(f"{name} cannot be loaded: {message}") from None
 
 
-def _registered(origin: str) -> Version | None:
-    """A try that was refused after it was registered is not registered again."""
+def _registered_version(origin: str) -> Version | None:
+    """Find the version of a training that was registered by an earlier attempt."""
     named = connect().search_model_versions(f"name = '{NAME}'")
-    known = [_version(one) for one in named if one.tags.get("origin") == origin]
+    known = [_parse_version(one) for one in named if one.tags.get("origin") == origin]
     return max(known, key=lambda version: int(version.number), default=None)
 
 
-def _digested(version: Version) -> Version:
+def _with_digests(version: Version) -> Version:
     if version.digests:
         return version
-    with artifact.fetched(version.number) as folder:
-        tag = artifact.written(digests(folder))
+    with artifact.downloaded(version.number) as folder:
+        tag = artifact.digests_tag(digests(folder))
     connect().set_model_version_tag(NAME, version.number, DIGESTS, tag)
     return replace(version, digests=tag)
 
 
-@answering()
-def aliased() -> str | None:
-    """Say which version the alias names: what other tools take for the champion."""
-    return _aliased(connect())
+@mlflow_errors()
+def aliased_version() -> str | None:
+    """Return the version that the alias names, which other tools use as the champion."""
+    return _version_of_alias(connect())
 
 
-def _aliased(client: MlflowClient) -> str | None:
+def _version_of_alias(client: MlflowClient) -> str | None:
     try:
         return str(client.get_model_version_by_alias(NAME, ALIAS).version)
     except MlflowException as error:
@@ -232,14 +235,15 @@ def _aliased(client: MlflowClient) -> str | None:
         raise
 
 
-def _version(known: Any) -> Version:
+def _parse_version(known: Any) -> Version:
     number, tags = str(known.version), known.tags
+    classes = artifact.read_tag(number, "classes", tags.get("classes", "[]"), list)
     return Version(
         number=number,
         origin=tags.get("origin", ""),
         architecture=tags.get("architecture", "unknown"),
-        classes=tuple(map(str, artifact.tag(number, "classes", tags.get("classes", "[]"), list))),
-        image_size=artifact.tag(number, "image_size", tags.get("image_size", "0"), int),
+        classes=tuple(map(str, classes)),
+        image_size=artifact.read_tag(number, "image_size", tags.get("image_size", "0"), int),
         digests=tags.get(DIGESTS, ""),
         faces=tags.get("faces", origins.UNKNOWN),
         bundle=tags.get(BUNDLE, ""),

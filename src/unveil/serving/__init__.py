@@ -1,21 +1,25 @@
-"""Bytes of pictures -> what their faces look like, over HTTP and WebSocket.
+"""The inference server: pictures in, apparent expressions out, over HTTP and WebSocket.
 
-Takes a bundle (`unveil export`) and a declared purpose; keeps no picture, no face and nothing made
-of one, but for feedback where that is wanted. Command: ``unveil serve --purpose TEXT``. From a
-socket to an answer a request passes
+Serves a bundle (`unveil export`) for a declared purpose. Stores no picture, no face and nothing
+derived from one, except feedback if that is enabled. Command: ``unveil serve --purpose TEXT``. The
+modules, in the order in which they handle a request:
 
-=================  ==============================================================================
-``connection.py``  how many connections there are, and how long one may take to say what it wants
-``guard.py``       host, origin, token, size and time of a body; headers of every answer
-``turnstile.py``   how many requests are worked on at once; one too many is told to come back
-``app.py``         the routes, ``stream.py`` and ``inference.py`` those of video and of version 2
-                   of the Open Inference Protocol, ``feedback.py`` that of what people say it was
-``pipeline.py``    bytes -> pixels -> faces -> answers, by
-``pool.py``        processes that decode and find faces (``worker.py``), killed when it takes long
-``batching.py``    one thread that asks the model about all faces that wait, of
-``live.py``        the bundle of now, which a better one replaces while it answers
-``watch.py``       how far the faces of late are from those it was trained on
-=================  ==============================================================================
+==========================  ===================================================================
+``connection_limits.py``    limits the connections and the time a client has for its request
+``middleware.py``           checks host, origin, token, size and time of a body; adds headers
+``admission_queue.py``      limits the pictures processed at once; further requests get 429
+``app.py``                  the routes; ``stream.py``, ``inference.py``, ``feedback.py`` and
+                            ``device.py`` have those for video, version 2 of the Open Inference
+                            Protocol, user feedback and private mode
+``prediction_pipeline.py``  bytes -> pixels -> faces -> answers
+``decoder_pool.py``         processes (``decoder_worker.py``) that decode pictures and detect
+                            faces; one that takes too long is killed
+``batching.py``             one thread that runs the model on batches of waiting faces
+``model_slot.py``           the active bundle; a newer one replaces it while the server runs
+``drift.py``                measures how far recent faces differ from the training faces
+``request_audit.py``        records purpose, changes of the bundle and counts per minute
+==========================  ===================================================================
 
 The server never imports TensorFlow, Keras, MLflow, Prefect or DVC.
+May import: common, config, data, inference.
 """

@@ -1,4 +1,4 @@
-"""The routes: pictures in, answers out; health, numbers, and the notice for exposed people."""
+"""The HTTP routes: prediction, model, health, metrics, and the notice for affected people."""
 
 import asyncio
 import errno
@@ -14,51 +14,51 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from unveil import lineage
-from unveil.answer import bound
-from unveil.images import UnreadableImage
-from unveil.serving import audit, device, feedback, inference, notice, stream
+from unveil.data.decoding import UnreadableImage
+from unveil.inference import model_choice
+from unveil.inference.decision import effective_threshold
+from unveil.serving import device, feedback, inference, privacy_notice, request_audit, stream
+from unveil.serving.admission_queue import QueueFull
 from unveil.serving.batching import ModelFailed
-from unveil.serving.messages import (
+from unveil.serving.decoder_pool import DecodingFailed
+from unveil.serving.prediction_pipeline import PictureResult
+from unveil.serving.refusal import Refused, error_response, error_responses
+from unveil.serving.schemas import (
     LARGEST,
-    Answered,
     Batch,
     ModelDescription,
     Pictures,
-    asked,
-    decoded,
-    described,
-    told,
+    Prediction,
+    base64_bytes,
+    json_body,
+    picture_json,
+    request_body,
 )
-from unveil.serving.pipeline import Looked
-from unveil.serving.pool import GivenUp
-from unveil.serving.refusal import Refused, documented, refuse
 from unveil.serving.state import State, state_of
-from unveil.serving.turnstile import Full
 
 PAGE = Path(__file__).with_name("static")
 TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "image/tiff")
 MINUTE = 60.0
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_PICTURE: dict[str, Any] = {
+_PICTURE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The bytes of an image file.",
         "content": dict.fromkeys(TYPES, _BYTES),
     }
 }
-_ASKED = documented(400, 401, 408, 413, 415, 422, 429, 503)
+_ERRORS = error_responses(400, 401, 408, 413, 415, 422, 429, 503)
 
 
 def build(state: State) -> FastAPI:
-    """Make the application; its page is what lies in ``static``."""
+    """Create the FastAPI application; the web page is in ``static``."""
     app = FastAPI(
         title="unveil",
-        summary="What the expression of a face looks like, never what a person feels.",
+        summary="Classifies the apparent expression of faces, not what a person feels.",
         version="1",
         lifespan=_lifespan,
-        # Their pages load scripts from elsewhere.
+        # FastAPI's documentation pages load scripts from other hosts.
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(HTTPBearer(auto_error=False))],
@@ -66,17 +66,17 @@ def build(state: State) -> FastAPI:
     app.state.unveil = state
     app.post(
         "/v1/predict",
-        summary="Faces of a picture",
-        response_model=Answered,
-        openapi_extra=_PICTURE,
-        responses=_ASKED,
+        summary="Classify the faces of a picture",
+        response_model=Prediction,
+        openapi_extra=_PICTURE_BODY,
+        responses=_ERRORS,
     )(predict)
     app.post(
         "/v1/predict/batch",
-        summary="Faces of several pictures",
+        summary="Classify the faces of several pictures",
         response_model=Pictures,
-        openapi_extra=described(Batch),
-        responses=_ASKED,
+        openapi_extra=request_body(Batch),
+        responses=_ERRORS,
     )(predict_batch)
     _about(app)
     app.include_router(inference.router)
@@ -91,156 +91,156 @@ def build(state: State) -> FastAPI:
 
 
 def _about(app: FastAPI) -> None:
-    """Add the routes about the server itself."""
+    """Add the routes for model, health, metrics and notice."""
     app.get(
         "/v1/model",
-        summary="Which model answers now",
+        summary="Describe the active model",
         response_model=ModelDescription,
-        responses=documented(400, 401),
+        responses=error_responses(400, 401),
     )(model)
-    app.get("/healthz", summary="Whether the server runs", responses=documented(503))(healthz)
-    app.get("/readyz", summary="Whether the server answers", responses=documented(503))(readyz)
+    app.get("/healthz", summary="Liveness", responses=error_responses(503))(healthz)
+    app.get("/readyz", summary="Readiness", responses=error_responses(503))(readyz)
     text = PlainTextResponse
     app.get(
         "/metrics",
-        summary="Numbers for Prometheus",
-        responses=documented(401),
+        summary="Metrics for Prometheus",
+        responses=error_responses(401),
         response_class=text,
     )(metrics)
-    app.get("/notice", summary="For people who are looked at", response_class=text)(exposed)
+    app.get("/notice", summary="Notice for affected people", response_class=text)(notice_text)
 
 
 async def predict(request: Request) -> Response:
-    """Find the faces of a picture and say what each looks like. Nothing of it is kept."""
+    """Detect the faces of a picture and classify each one. Nothing of the picture is stored."""
     state = state_of(request)
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if not kind.startswith("image/"):
-        raise Refused(415, f"content-type is to be one of {', '.join(TYPES)}")
-    looked = await state.pipeline.look(await request.body())
-    _count(state, [looked])
-    return JSONResponse(told(looked) | {"model": _named(state, [looked])})
+        raise Refused(415, f"content-type must be one of {', '.join(TYPES)}")
+    result = await state.pipeline.predict(await request.body())
+    _count(state, [result])
+    return JSONResponse(picture_json(result) | {"model": _model_identity(state, [result])})
 
 
 async def predict_batch(request: Request) -> Response:
-    """Answer for up to 64 pictures in one request; one that cannot be read has its reason."""
+    """Classify up to 64 pictures; a picture that cannot be read has the reason in its answer."""
     state = state_of(request)
-    batch = await asked(request, Batch, most=2 * LARGEST)
-    pictures = [decoded(picture) for picture in batch.pictures]
-    looked = await state.pipeline.look_at_all(pictures, watched=batch.watched)
+    batch = await json_body(request, Batch, most=2 * LARGEST)
+    pictures = [base64_bytes(picture) for picture in batch.pictures]
+    results = await state.pipeline.predict_batch(pictures, watched=batch.watched)
     if batch.watched:
-        _count(state, looked)
-    told_all = [told(one) for one in looked]
-    return JSONResponse({"pictures": told_all, "model": _named(state, looked)})
+        _count(state, results)
+    answers = [picture_json(result) for result in results]
+    return JSONResponse({"pictures": answers, "model": _model_identity(state, results)})
 
 
 async def model(request: Request) -> dict[str, Any]:
-    """Name the model that answers now, with what its answers need to be understood."""
-    bundle = state_of(request).live.bundle
+    """Describe the active model: identity, classes, input size and threshold."""
+    bundle = state_of(request).model_slot.bundle
     return {
-        **lineage.described(bundle),
+        **model_choice.describe(bundle),
         "sha256": bundle.digest,
         "classes": bundle.classes,
         "image_size": bundle.image_size,
-        "abstain_below": bound(bundle.abstain_below),
+        "abstain_below": effective_threshold(bundle.abstain_below),
     }
 
 
 async def page() -> Response:
-    """Give the page; what it needs lies below /static."""
+    """Return the web page; its files are below /static."""
     return FileResponse(PAGE / "index.html")
 
 
 async def healthz(request: Request) -> dict[str, str]:
-    """Say whether it is of use to let the process run on."""
+    """Liveness: return 503 if the process should be restarted."""
     if not state_of(request).pipeline.batcher.is_alive:
-        raise Refused(503, "the thread that asks the model has died")
+        raise Refused(503, "the inference thread has died")
     return {"status": "alive"}
 
 
 async def readyz(request: Request) -> dict[str, str]:
-    """Say whether a request would be answered."""
+    """Readiness: return 503 unless the server accepts requests."""
     if not state_of(request).is_ready:
         raise Refused(503, "not ready")
     return {"status": "ready"}
 
 
 async def metrics(request: Request) -> Response:
-    """Give all numbers."""
+    """Return all metrics in the text format of Prometheus."""
     kind = "text/plain; version=0.0.4"
     return Response(state_of(request).metrics.text(), media_type=kind)
 
 
-async def exposed(request: Request) -> str:
-    """Give the text to show where faces are looked at."""
+async def notice_text(request: Request) -> str:
+    """Return the notice to display where faces are analysed."""
     state = state_of(request)
-    return notice.text(state.purpose, state.settings, state.live.bundle.classes)
+    return privacy_notice.text(state.purpose, state.settings, state.model_slot.bundle.classes)
 
 
-def _named(state: State, looked: list[Looked]) -> dict[str, str | None]:
-    """Name who answered, which may have been replaced since."""
-    asked = (one.bundle for one in looked if one.bundle)
-    return lineage.described(next(asked, state.live.bundle))
+def _model_identity(state: State, results: list[PictureResult]) -> dict[str, str | None]:
+    """Describe the model that answered; it may have been replaced since."""
+    bundles = (result.bundle for result in results if result.bundle)
+    return model_choice.describe(next(bundles, state.model_slot.bundle))
 
 
-def _count(state: State, looked: list[Looked]) -> None:
-    for one in looked:
-        state.metrics.looked(one)
+def _count(state: State, results: list[PictureResult]) -> None:
+    for result in results:
+        state.metrics.picture(result)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.unveil
-    state.live.watch()
-    telling = asyncio.create_task(_tell(state))
+    state.model_slot.watch()
+    counting = asyncio.create_task(_record_counts(state))
     try:
         yield
     finally:
-        telling.cancel()
-        state.live.close()
+        counting.cancel()
+        state.model_slot.close()
         await asyncio.to_thread(state.pipeline.batcher.close)
         await asyncio.to_thread(state.pipeline.pool.close)
-        audit.note(state.settings.audit, "stop", answered=state.metrics.tally())
+        request_audit.try_record(state.settings.audit, "stop", answered=state.metrics.tally())
 
 
-async def _tell(state: State) -> None:
+async def _record_counts(state: State) -> None:
     while True:
         await asyncio.sleep(MINUTE)
         if counted := state.metrics.tally():
-            audit.note(state.settings.audit, "minute", answered=counted)
+            request_audit.try_record(state.settings.audit, "minute", answered=counted)
 
 
 def _refusals(app: FastAPI) -> None:
     @app.exception_handler(Refused)
     async def refused(_: Request, error: Refused) -> Response:
-        return refuse(error)
+        return error_response(error)
 
-    @app.exception_handler(Full)
-    async def full(_: Request, error: Full) -> Response:
-        line = "more is asked than can be answered in time"
-        return refuse(Refused(429, line, retry_after=str(error.retry_after)))
+    @app.exception_handler(QueueFull)
+    async def full(_: Request, error: QueueFull) -> Response:
+        line = "too many requests to answer in time"
+        return error_response(Refused(429, line, retry_after=str(error.retry_after)))
 
     @app.exception_handler(UnreadableImage)
     async def unreadable(_: Request, error: UnreadableImage) -> Response:
-        return refuse(Refused(422, str(error)))
+        return error_response(Refused(422, str(error)))
 
     @app.exception_handler(ModelFailed)
     async def failed(_: Request, error: ModelFailed) -> Response:
-        return refuse(Refused(503, str(error), retry_after="1"))
+        return error_response(Refused(503, str(error), retry_after="1"))
 
-    @app.exception_handler(GivenUp)
-    async def given_up(_: Request, error: GivenUp) -> Response:
-        return refuse(Refused(503, str(error), retry_after=str(error.retry_after)))
+    @app.exception_handler(DecodingFailed)
+    async def not_decoded(_: Request, error: DecodingFailed) -> Response:
+        return error_response(Refused(503, str(error), retry_after=str(error.retry_after)))
 
     @app.exception_handler(OSError)
-    async def no_room(_: Request, error: OSError) -> Response:
+    async def too_many_files(_: Request, error: OSError) -> Response:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise error
-        return refuse(Refused(503, "too many files are open", retry_after="1"))
+        return error_response(Refused(503, "too many files are open", retry_after="1"))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return refuse(Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
+        return error_response(Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:

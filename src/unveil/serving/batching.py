@@ -1,8 +1,8 @@
-"""Faces that wait -> their probabilities, all that wait at once in one call of the model.
+"""Dynamic batching: all waiting faces go to the model in one call.
 
-While the model works on a batch the next one gathers: a single face waits for nobody, and the more
-there are the larger are the batches. One thread asks the model; an error of it is the error of
-those faces alone.
+While the model works on a batch, the next one collects: a single face is processed at once, and
+batches grow with the load. One thread runs the model; an error affects only the faces of that
+batch.
 """
 
 import asyncio
@@ -17,45 +17,45 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.bundle import LARGEST, Answers, Bundle
-from unveil.images import Pixels, resize
+from unveil.data.decoding import Pixels, resize
+from unveil.inference.bundle import MAX_BATCH, Answers, Bundle
 
-SLOWEST = 30.0
-"""Seconds after which nobody waits for the model any more."""
+TIMEOUT = 30.0
+"""Seconds to wait for the model."""
 
 
 class ModelFailed(Exception):
-    """The model raised, or its answers are no numbers; the message names no face."""
+    """The model raised an error or returned non-finite numbers; the message names no face."""
 
 
-class Current(Protocol):
-    """What has a bundle of now, which may be another one later."""
+class BundleSource(Protocol):
+    """Provides the active bundle, which may change over time."""
 
     @property
     def bundle(self) -> Bundle:
-        """The bundle of now."""
+        """The active bundle."""
 
 
-class Watched(Protocol):
-    """What is told of each batch: how many faces it had and how many seconds it took."""
+class BatchObserver(Protocol):
+    """Called after each batch with its number of faces and its seconds."""
 
     def __call__(self, faces: int, seconds: float) -> None:
-        """Count it."""
+        """Count the batch."""
 
 
-class Witness(Protocol):
-    """What is told, after the answers are out, of faces ``(n, s, s, 1)`` and what was said."""
+class AnswerObserver(Protocol):
+    """Called with faces ``(n, s, s, 1)`` and their answers, after these were returned."""
 
     def __call__(self, bundle: Bundle, images: NDArray[np.uint8], answers: Answers) -> None:
-        """Count them; nothing of them may be kept."""
+        """Count them; no face or answer may be stored."""
 
 
 _FAILED = "the model failed on these faces"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Probabilities ``(n, classes)`` of some faces, and the bundle that gave them."""
+class Predictions:
+    """Probabilities ``(n, classes)`` of some faces, and the bundle that computed them."""
 
     bundle: Bundle
     probabilities: NDArray[np.float32]
@@ -64,59 +64,67 @@ class Asked:
 @dataclass(frozen=True)
 class _Item:
     faces: Sequence[Pixels]
-    answer: asyncio.Future[Asked]
+    answer: asyncio.Future[Predictions]
     loop: asyncio.AbstractEventLoop
     watched: bool
 
 
 class Batcher:
-    """The thread that asks the model, and the faces that wait for it.
+    """The inference thread and the queue of faces that wait for it.
 
-    Nothing here bounds how many wait: the turnstile does, before a face is found.
+    The queue is unbounded: ``AdmissionQueue`` limits the pictures before their faces are detected.
     """
 
-    def __init__(self, live: Current, watched: Watched, looked: Witness | None = None) -> None:
-        """Start to answer with whatever bundle ``live`` has at the time."""
-        self._live = live
-        self._watched = watched
-        self._looked = looked
+    def __init__(
+        self,
+        source: BundleSource,
+        observe_batch: BatchObserver,
+        observe_answers: AnswerObserver | None = None,
+    ) -> None:
+        """Start the thread; each batch uses the bundle that ``source`` has at that time."""
+        self._source = source
+        self._observe_batch = observe_batch
+        self._observe_answers = observe_answers
         self._waiting: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
-        """Whether there is a thread that answers."""
+        """Whether the inference thread runs."""
         return self._thread.is_alive()
 
     @property
     def image_size(self) -> int:
-        """The side of the faces it had best be asked about, in pixels."""
-        return self._live.bundle.image_size
+        """The side of the model's input, in pixels; faces of other sizes are resized."""
+        return self._source.bundle.image_size
 
-    async def ask(self, faces: Sequence[Pixels], *, watched: bool = True) -> Asked:
-        """Wait for the probabilities of faces, gray of any size; the model's error is raised.
+    async def predict(self, faces: Sequence[Pixels], *, watched: bool = True) -> Predictions:
+        """Return the probabilities of faces, gray ``(h, w)`` of any size.
 
-        Drift is not measured on those that are not ``watched``.
+        Drift is only measured on faces that are ``watched``.
+
+        Raises:
+            ModelFailed: if the model failed or did not answer within ``TIMEOUT`` seconds.
         """
         loop = asyncio.get_running_loop()
         item = _Item(faces, loop.create_future(), loop, watched)
         self._waiting.put(item)
         try:
-            async with asyncio.timeout(SLOWEST):
+            async with asyncio.timeout(TIMEOUT):
                 return await item.answer
         except TimeoutError:
             raise ModelFailed("the model did not answer in time") from None
 
     def close(self) -> None:
-        """Answer those that wait, then end the thread."""
+        """Answer the waiting requests, then end the thread."""
         self._waiting.put(None)
         self._thread.join()
 
     def _work(self) -> None:
         while first := self._waiting.get():
             items, count = [first], len(first.faces)
-            while count < LARGEST and not self._waiting.empty():
+            while count < MAX_BATCH and not self._waiting.empty():
                 another = self._waiting.get()
                 if another is None:
                     self._waiting.put(None)
@@ -126,48 +134,48 @@ class Batcher:
             self._answer(items)
 
     def _answer(self, items: list[_Item]) -> None:
-        began, bundle = time.perf_counter(), self._live.bundle
+        began, bundle = time.perf_counter(), self._source.bundle
         try:
             images = _images(bundle, [face for item in items for face in item.faces])
             answers = bundle.answers(images)
-            self._watched(len(images), time.perf_counter() - began)
+            self._observe_batch(len(images), time.perf_counter() - began)
         except Exception as error:
             print(f"unveil: the model failed: {error}", file=sys.stderr, flush=True)
             for item in items:
-                _tell(item, ModelFailed(_FAILED))
+                _resolve(item, ModelFailed(_FAILED))
             return
         start, chosen = 0, np.zeros(len(images), bool)
         for item in items:
             end = start + len(item.faces)
             rows = answers.probabilities[start:end]
             finite = bool(np.isfinite(rows).all())
-            _tell(item, Asked(bundle, rows) if finite else ModelFailed(_FAILED))
+            _resolve(item, Predictions(bundle, rows) if finite else ModelFailed(_FAILED))
             chosen[start:end] = finite and item.watched
             start = end
-        self._look(bundle, images[chosen], _of(answers, chosen))
+        self._observe(bundle, images[chosen], _selected(answers, chosen))
 
-    def _look(self, bundle: Bundle, images: NDArray[np.uint8], answers: Answers) -> None:
-        if self._looked is None or not len(images):
+    def _observe(self, bundle: Bundle, images: NDArray[np.uint8], answers: Answers) -> None:
+        if self._observe_answers is None or not len(images):
             return
         try:
-            self._looked(bundle, images, answers)
-        except Exception as error:  # who only watches may not end the thread that answers
+            self._observe_answers(bundle, images, answers)
+        except Exception as error:  # an observer must not end the inference thread
             print(f"unveil: drift is not measured: {error}", file=sys.stderr, flush=True)
 
 
 def _images(bundle: Bundle, faces: Sequence[Pixels]) -> NDArray[np.uint8]:
-    # Resized here and not before: between the two another bundle may have come, of another size.
+    # Resized only now: a new bundle with another input size may have become active meanwhile.
     return np.stack([resize(face, bundle.image_size) for face in faces])[..., np.newaxis]
 
 
-def _of(answers: Answers, chosen: NDArray[np.bool_]) -> Answers:
+def _selected(answers: Answers, chosen: NDArray[np.bool_]) -> Answers:
     embeddings = answers.embeddings
     return Answers(
         answers.probabilities[chosen], None if embeddings is None else embeddings[chosen]
     )
 
 
-def _tell(item: _Item, outcome: Asked | Exception) -> None:
+def _resolve(item: _Item, outcome: Predictions | Exception) -> None:
     def settle() -> None:
         if item.answer.done():
             return
@@ -179,5 +187,5 @@ def _tell(item: _Item, outcome: Asked | Exception) -> None:
     try:
         item.loop.call_soon_threadsafe(settle)
     except RuntimeError:
-        # The loop is closed: nobody waits any more.
+        # The event loop is closed: no client is waiting.
         return

@@ -1,7 +1,7 @@
-"""What a device needs to answer by itself, so that its pictures never leave it (private mode).
+"""Private mode: the files a device needs to classify faces itself, so that no picture leaves it.
 
-Gives the bundle's card and network, and the cascade that finds faces; takes nothing. Refused where
-the server was started with ``--no-private``.
+Serves the bundle's card, its network and the cascade for face detection. Refused if the server was
+started with ``--no-private``.
 """
 
 import asyncio
@@ -13,73 +13,73 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
-from unveil import detect, lineage
-from unveil.answer import bound
-from unveil.bundle import Bundle
-from unveil.bundle_folder import FILES
-from unveil.files import sha256
-from unveil.serving.refusal import Refused, documented
+from unveil.common.files import sha256
+from unveil.inference import face_detector, model_choice
+from unveil.inference.bundle import Bundle
+from unveil.inference.bundle_files import FILES
+from unveil.inference.decision import effective_threshold
+from unveil.serving.decoder_worker import MAX_FACES
+from unveil.serving.refusal import Refused, error_responses
 from unveil.serving.state import State, state_of
-from unveil.serving.worker import MOST
 
 NETWORK = FILES["float32"]
-_REFUSED = documented(401, 404, 503)
+_REFUSED = error_responses(401, 404, 503)
 
 router = APIRouter(prefix="/v1/device", responses=_REFUSED)
 
 
-@router.get("", summary="What a device is to know to answer by itself")
+@router.get("", summary="Configuration for private mode")
 async def card(request: Request) -> dict[str, Any]:
-    """Say what the network takes and means, and how faces are looked for."""
-    bundle = _served(request).live.bundle
-    told = bundle.card
+    """Describe the network's input and output, and the settings of face detection."""
+    bundle = _private_state(request).model_slot.bundle
+    content = bundle.card
     return {
-        "classes": told.classes,
-        "image_size": told.image_size,
-        "abstain_below": bound(told.abstain_below),
-        "architecture": told.architecture,
-        "model": lineage.described(bundle),
-        "digest": told.digests[NETWORK],
-        "cascade_digest": detect.CASCADE,
-        "face_side": detect.FACE_SIDE,
-        "most": MOST,
-        "still": asdict(detect.STILL),
-        "moving": asdict(detect.MOVING),
+        "classes": content.classes,
+        "image_size": content.image_size,
+        "abstain_below": effective_threshold(content.abstain_below),
+        "architecture": content.architecture,
+        "model": model_choice.describe(bundle),
+        "digest": content.digests[NETWORK],
+        "cascade_digest": face_detector.CASCADE,
+        "face_side": face_detector.FACE_SIDE,
+        "most": MAX_FACES,
+        "still": asdict(face_detector.STILL),
+        "moving": asdict(face_detector.MOVING),
     }
 
 
-@router.get("/model.onnx", summary="The network that answers now", response_class=Response)
+@router.get("/model.onnx", summary="The active network", response_class=Response)
 async def network(request: Request) -> Response:
-    """Give the network's file; who names its digest in ``If-None-Match`` gets it but once."""
-    state = _served(request)
-    bundle = state.live.bundle
+    """Return the network's file, or 304 if ``If-None-Match`` has its digest."""
+    state = _private_state(request)
+    bundle = state.model_slot.bundle
     headers = {"etag": f'"{bundle.card.digests[NETWORK]}"'}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     file = await asyncio.to_thread(_file, bundle, state.settings.keep)
-    # In pieces: a slow reader of a large network holds none of it.
+    # Streamed from disk: a slow reader of a large network occupies no memory.
     return FileResponse(file, media_type="application/octet-stream", headers=headers)
 
 
-@router.get("/cascade.xml", summary="What finds faces", response_class=Response)
+@router.get("/cascade.xml", summary="The face detector", response_class=Response)
 async def cascade(request: Request) -> Response:
-    """Give OpenCV's cascade as OpenCV wrote it, licence included."""
-    _served(request)
-    return FileResponse(detect.cascade_file(), media_type="application/xml")
+    """Return OpenCV's cascade file unchanged, licence included."""
+    _private_state(request)
+    return FileResponse(face_detector.cascade_file(), media_type="application/xml")
 
 
-def _served(request: Request) -> State:
+def _private_state(request: Request) -> State:
     state = state_of(request)
     if not state.settings.private:
-        raise Refused(404, "this server gives its network to nobody: --no-private")
+        raise Refused(404, "private mode is disabled on this server: --no-private")
     return state
 
 
 def _file(bundle: Bundle, keep: Path) -> Path:
-    # The folder may have a newer bundle, or a broken one, while another answers.
+    # The folder may hold a newer or broken bundle while another one is active.
     for folder in (bundle.folder, keep):
         path = folder / NETWORK
         with suppress(OSError):
             if sha256(path) == bundle.card.digests[NETWORK]:
                 return path
-    raise Refused(503, "the network's file is away", retry_after="1")
+    raise Refused(503, "the network's file is missing", retry_after="1")

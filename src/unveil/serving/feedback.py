@@ -1,8 +1,8 @@
-"""What people say about an answer, where the operator wants to know: off unless a folder is named.
+"""User feedback about answers: disabled unless the operator names a folder.
 
-Takes a label and, where people consent and the operator allows it, the picture it is about. Keeps
-lines and gray faces (`unveil.feedback`); the face is what the model would see, cut out of the
-picture, and the picture itself is dropped.
+Takes a label and, with consent and if the operator allows it, a picture. Stores entries and gray
+faces (`unveil.data.feedback_store`). The face is cropped as the model sees it; the picture itself
+is discarded.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from unveil.errors import UserError
-from unveil.feedback import Entry, Filled, encoded
-from unveil.serving.live import digest
-from unveil.serving.messages import Encoded, asked, decoded, described
-from unveil.serving.refusal import Refused, documented
+from unveil.common.errors import UserError
+from unveil.data.feedback_store import FeedbackEntry, FeedbackFull, encode_png
+from unveil.serving.model_slot import digest
+from unveil.serving.refusal import Refused, error_responses
+from unveil.serving.schemas import Encoded, base64_bytes, json_body, request_body
 from unveil.serving.state import State, state_of
 
 DAY = 86_400
@@ -25,21 +25,23 @@ _VALUES = 20
 _EXAMPLE: dict[str, Any] = {"emotion": "sad", "answered": "neutral"}
 
 
-class Said(BaseModel):
-    """What an expression is, by somebody who should know, and what was answered."""
+class FeedbackRequest(BaseModel):
+    """The correct class of an expression according to a person, and the model's answer."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
-    emotion: str = Field(description="The class it is.")
-    answered: str | None = Field(None, description="The class that was answered; null for unsure.")
-    picture: Encoded | None = Field(None, description="Of one face, base64; with consent only.")
-    # Strict: nothing but `true` is a consent, no 1 and no "yes".
+    emotion: str = Field(description="The correct class.")
+    answered: str | None = Field(None, description="The model's answer; null for unsure.")
+    picture: Encoded | None = Field(
+        None, description="A picture of one face, base64; only with consent."
+    )
+    # Strict: only `true` is consent, neither 1 nor "yes".
     consent: bool = Field(
-        False, strict=True, description="Whether who is pictured agreed that it is kept."
+        False, strict=True, description="Whether the person in the picture agreed to its storage."
     )
 
 
-class Kept(BaseModel):
-    """What is kept now; ``picture`` is the name by which it can be taken back."""
+class FeedbackReceipt(BaseModel):
+    """The stored feedback; ``picture`` is the name needed to withdraw it."""
 
     picture: str | None
 
@@ -49,41 +51,41 @@ router = APIRouter()
 
 @router.post(
     "/v1/feedback",
-    summary="What an expression is",
-    response_model=Kept,
-    openapi_extra=described(Said),
-    responses=documented(400, 401, 408, 413, 415, 422, 429, 503),
+    summary="Submit the correct class of an expression",
+    response_model=FeedbackReceipt,
+    openapi_extra=request_body(FeedbackRequest),
+    responses=error_responses(400, 401, 408, 413, 415, 422, 429, 503),
 )
 async def feedback(request: Request) -> JSONResponse:
-    """Keep what somebody says an expression is, and the face where they consent."""
+    """Store a label and, with consent, the face."""
     state = state_of(request)
-    said = await asked(request, Said, most=_VALUES)
-    _check(said, state)
-    name, content = await _face(said.picture, state) if said.picture is not None else (None, None)
-    day, bundle = datetime.now(UTC).date().isoformat(), state.live.bundle
-    entry = Entry(day, said.emotion, said.answered, digest(bundle), name)
+    sent = await json_body(request, FeedbackRequest, most=_VALUES)
+    _check(sent, state)
+    name, content = await _face(sent.picture, state) if sent.picture is not None else (None, None)
+    day, bundle = datetime.now(UTC).date().isoformat(), state.model_slot.bundle
+    entry = FeedbackEntry(day, sent.emotion, sent.answered, digest(bundle), name)
     assert state.feedback is not None
     try:
         await asyncio.to_thread(state.feedback.keep, entry, content)
-    except Filled:
-        full = "as much feedback is kept as may be; nothing of this was"
+    except FeedbackFull:
+        full = "the feedback storage is full; this feedback was not stored"
         raise Refused(429, full, retry_after=str(DAY)) from None
     except UserError:
-        raise Refused(503, "feedback cannot be kept now") from None
+        raise Refused(503, "feedback cannot be stored now") from None
     return JSONResponse({"picture": name})
 
 
-def _check(said: Said, state: State) -> None:
-    classes = state.live.bundle.classes
-    if said.emotion not in classes or said.answered not in (None, *classes):
-        raise Refused(422, f"emotion and answered are to be of {', '.join(classes)}")
-    if said.picture is None:
+def _check(sent: FeedbackRequest, state: State) -> None:
+    classes = state.model_slot.bundle.classes
+    if sent.emotion not in classes or sent.answered not in (None, *classes):
+        raise Refused(422, f"emotion and answered must be one of {', '.join(classes)}")
+    if sent.picture is None:
         return
     if not state.settings.feedback_pictures:
-        raise Refused(422, "no pictures are kept here; send the label alone")
-    if not said.consent:
-        raise Refused(422, "a picture is kept with consent only: send consent true, or no picture")
+        raise Refused(422, "this server stores no pictures; send only the label")
+    if not sent.consent:
+        raise Refused(422, "a picture needs consent: send consent true, or no picture")
 
 
 async def _face(picture: str, state: State) -> tuple[str, bytes]:
-    return encoded(await state.pipeline.face(decoded(picture)))
+    return encode_png(await state.pipeline.face(base64_bytes(picture)))

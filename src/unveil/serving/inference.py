@@ -1,6 +1,6 @@
-"""Version 2 of the Open Inference Protocol, for clients that speak it already.
+"""Version 2 of the Open Inference Protocol, for existing clients of it.
 
-Faces go in as they are packed, ``(n, size, size, 1)`` in 0..255; probabilities come out. Source:
+Input: face crops ``(n, size, size, 1)`` in 0..255. Output: probabilities. Source:
 https://github.com/kserve/open-inference-protocol, specification of REST.
 """
 
@@ -11,18 +11,18 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from unveil.answer import answer
-from unveil.images import Pixels
-from unveil.serving.live import digest
-from unveil.serving.messages import asked, described
-from unveil.serving.refusal import Refused, documented
+from unveil.data.decoding import Pixels
+from unveil.inference.decision import answer
+from unveil.serving.model_slot import digest
+from unveil.serving.refusal import Refused, error_responses
+from unveil.serving.schemas import json_body, request_body
 from unveil.serving.state import state_of
 
 NAME = "facial-emotion"
 MOST = 64
-"""Faces in one request: to read the JSON of more would hold up all others."""
+"""The most faces in one request: parsing more JSON would delay all other requests."""
 _BESIDES = 20
-"""Values of a request that are no pixels."""
+"""Values of a request besides the pixels."""
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -30,7 +30,7 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class Tensor(BaseModel):
-    """Faces: gray, square, of the model's size."""
+    """Face crops: gray, square, of the model's input size."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -47,7 +47,7 @@ class Tensor(BaseModel):
     name: Literal["faces"]
     shape: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=4, max_length=4)]
     datatype: Literal["UINT8"]
-    data: list[Byte] = Field(description="Row by row, flat.")
+    data: list[Byte] = Field(description="The pixels in row-major order, flat.")
 
 
 class Inference(BaseModel):
@@ -57,30 +57,30 @@ class Inference(BaseModel):
     inputs: Annotated[list[Tensor], Field(min_length=1, max_length=1)]
 
 
-@router.get("/health/live", summary="Whether the server runs")
+@router.get("/health/live", summary="Liveness")
 async def live() -> dict[str, bool]:
-    """Say that it does."""
+    """Liveness of the server."""
     return {"live": True}
 
 
-@router.get("/health/ready", summary="Whether the server answers", responses=documented(503))
+@router.get("/health/ready", summary="Readiness", responses=error_responses(503))
 async def ready(request: Request) -> dict[str, bool]:
-    """Say whether it does."""
+    """Readiness of the server; 503 if it does not accept requests."""
     if not state_of(request).is_ready:
         raise Refused(503, "not ready")
     return {"ready": True}
 
 
-@router.get("", summary="What the server is", responses=documented(400, 401))
+@router.get("", summary="Server metadata", responses=error_responses(400, 401))
 async def server() -> dict[str, Any]:
-    """Name the server."""
+    """Return name, version and extensions of the server."""
     return {"name": "unveil", "version": "1", "extensions": []}
 
 
-@router.get(f"/models/{NAME}", summary="What the model is", responses=documented(400, 401))
+@router.get(f"/models/{NAME}", summary="Model metadata", responses=error_responses(400, 401))
 async def model(request: Request) -> dict[str, Any]:
-    """Describe inputs and outputs of the model of now."""
-    bundle = state_of(request).live.bundle
+    """Describe the inputs and outputs of the active model."""
+    bundle = state_of(request).model_slot.bundle
     size = bundle.image_size
     return {
         "name": NAME,
@@ -100,46 +100,46 @@ async def model(request: Request) -> dict[str, Any]:
 
 @router.get(
     f"/models/{NAME}/ready",
-    summary="Whether the model answers",
-    responses=documented(400, 401, 503),
+    summary="Model readiness",
+    responses=error_responses(400, 401, 503),
 )
 async def model_ready(request: Request) -> dict[str, Any]:
-    """Say whether it does."""
+    """Readiness of the model; 503 if the server does not accept requests."""
     await ready(request)
     return {"name": NAME, "ready": True}
 
 
 @router.post(
     f"/models/{NAME}/infer",
-    summary="Probabilities of faces",
-    openapi_extra=described(Inference),
-    responses=documented(400, 401, 408, 413, 415, 422, 429, 503),
+    summary="Classify face crops",
+    openapi_extra=request_body(Inference),
+    responses=error_responses(400, 401, 408, 413, 415, 422, 429, 503),
 )
 async def infer(request: Request) -> JSONResponse:
-    """Answer for faces that were cut out already."""
+    """Return the class probabilities of face crops."""
     state = state_of(request)
-    size = state.live.bundle.image_size
-    wanted = await asked(request, Inference, most=MOST * size * size + _BESIDES)
-    faces = _faces(wanted.inputs[0], size)
-    with state.pipeline.gates.light.passed(len(faces)):
-        answered = await state.pipeline.batcher.ask(faces)
-    bundle = answered.bundle
-    for row in answered.probabilities:
+    size = state.model_slot.bundle.image_size
+    sent = await json_body(request, Inference, most=MOST * size * size + _BESIDES)
+    faces = _faces(sent.inputs[0], size)
+    with state.pipeline.queues.light.admit(len(faces)):
+        predictions = await state.pipeline.batcher.predict(faces)
+    bundle = predictions.bundle
+    for row in predictions.probabilities:
         state.metrics.face(answer(row, bundle.classes, bundle.abstain_below).emotion or "unsure")
     output = {
         "name": "probabilities",
         "datatype": "FP32",
-        "shape": list(answered.probabilities.shape),
-        "data": answered.probabilities.ravel().tolist(),
+        "shape": list(predictions.probabilities.shape),
+        "data": predictions.probabilities.ravel().tolist(),
     }
-    told = {"model_name": NAME, "model_version": digest(bundle), "outputs": [output]}
-    return JSONResponse(told if wanted.id is None else {**told, "id": wanted.id})
+    content = {"model_name": NAME, "model_version": digest(bundle), "outputs": [output]}
+    return JSONResponse(content if sent.id is None else {**content, "id": sent.id})
 
 
 def _faces(tensor: Tensor, size: int) -> list[Pixels]:
     count = tensor.shape[0]
     if tensor.shape[1:] != [size, size, 1] or count > MOST:
-        raise Refused(422, f"shape is to be [n, {size}, {size}, 1], n at most {MOST}")
+        raise Refused(422, f"shape must be [n, {size}, {size}, 1], n at most {MOST}")
     if len(tensor.data) != count * size * size:
         raise Refused(422, f"{len(tensor.data)} bytes do not fill the shape")
     return list(np.array(tensor.data, np.uint8).reshape(count, size, size))

@@ -1,4 +1,4 @@
-"""What a client that gets no answer is told: one line of JSON, and when to come back."""
+"""Error responses: one line of JSON, and a Retry-After header where a retry makes sense."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from starlette.responses import JSONResponse
 
 
 class Refusal(BaseModel):
-    """Why there is no answer, in one line."""
+    """The body of an error response: the reason in one line."""
 
     error: str
 
 
 class Refused(Exception):
-    """A request that gets no answer, with its HTTP status and one line."""
+    """A request is refused, with an HTTP status and a reason in one line."""
 
     def __init__(self, status: int, error: str, **headers: str) -> None:
-        """Say why; underscores in the names of headers are dashes."""
+        """Set status, reason and headers; underscores in header names become dashes."""
         super().__init__(error)
         self.status = status
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -24,28 +24,29 @@ class Refused(Exception):
 
 REASONS = {
     400: "The Host header names no host of this server.",
-    401: "No token, or one that is not known.",
-    403: "Pages of that origin may not ask.",
-    404: "This server does not give that away.",
+    401: "The token is missing or invalid.",
+    403: "This origin is not allowed.",
+    404: "This resource is not available on this server.",
     408: "The body did not arrive in time.",
-    413: "The body is larger than this server takes.",
-    415: "Not a type of content that is taken here.",
-    422: "The content cannot be read; the line says why.",
-    429: "More is asked than can be answered in time; come back after Retry-After seconds.",
+    413: "The body is larger than this server's limit.",
+    415: "The content type is not supported.",
+    422: "The content is invalid; the error line gives the reason.",
+    429: "Too many requests to answer in time; retry after Retry-After seconds.",
     503: "The picture took too long, the model failed on its faces, or is not ready.",
 }
-"""Statuses other than 200, and what they say in the OpenAPI document."""
+"""Descriptions of the error statuses in the OpenAPI document."""
 
 
-def refuse(error: Refused) -> JSONResponse:
-    """Make the response."""
+def error_response(error: Refused) -> JSONResponse:
+    """Create the JSON response of a refused request."""
     return JSONResponse({"error": str(error)}, error.status, error.headers)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe refusals of a route for its OpenAPI document."""
-    said = {status: {"description": REASONS[status]} for status in statuses}
-    # 400 is Starlette's own answer, plain text.
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the error responses of a route for the OpenAPI document."""
+    described = {status: {"description": REASONS[status]} for status in statuses}
+    # 400 is Starlette's own response, plain text.
     return {
-        status: {**one, "model": Refusal} if status > 400 else one for status, one in said.items()
+        status: {**one, "model": Refusal} if status > 400 else one
+        for status, one in described.items()
     }

@@ -1,37 +1,37 @@
-"""What the routes share: made once when the server starts."""
+"""The state shared by all routes, created once when the server starts."""
 
 from dataclasses import dataclass
 
 from fastapi import Request, WebSocket
 
-from unveil.feedback import Folder
-from unveil.serving.live import Live
-from unveil.serving.metrics import Metrics
-from unveil.serving.pipeline import Pipeline
-from unveil.serving.purpose import Purpose
+from unveil.data.feedback_store import FeedbackFolder
+from unveil.serving.declared_purpose import Purpose
+from unveil.serving.model_slot import ModelSlot
+from unveil.serving.prediction_pipeline import Pipeline
+from unveil.serving.prometheus_metrics import Metrics
 from unveil.serving.settings import Settings
 
 
 @dataclass
 class State:
-    """The parts of one server, and whether it is about to stop."""
+    """The components of one server, and whether it is shutting down."""
 
     settings: Settings
     purpose: Purpose
     metrics: Metrics
-    live: Live
+    model_slot: ModelSlot
     pipeline: Pipeline
     draining: bool = False
     streams: int = 0
-    feedback: Folder | None = None
+    feedback: FeedbackFolder | None = None
 
     @property
     def is_ready(self) -> bool:
-        """Whether a request would be answered."""
+        """Whether the server accepts requests."""
         return self.pipeline.batcher.is_alive and not self.draining
 
 
 def state_of(request: Request | WebSocket) -> State:
-    """Give the state of the server that was asked."""
+    """Return the state of the server that handles a request."""
     state: State = request.app.state.unveil
     return state

@@ -1,12 +1,12 @@
-"""Video: frames come in over a WebSocket, answers go out, and a frame that is stale is dropped.
+"""Video over a WebSocket: frames in, answers out; outdated frames are dropped.
 
-A client sends each frame as one binary message, an image file's bytes, and need not wait. While a
-frame is looked at the newest one waits and replaces any that waited before it. Each answer is a
-text message, JSON of a ``Picture`` with the number of its frame (from 0) and how many were dropped:
-``{"frame", "dropped", "faces", "reason"}``. Where the server has too much to do the frame is one of
-these, and the reason is ``busy``; ``{"frame", "dropped", "error"}`` says that it cannot be read,
-took too long or that the model failed. Only a frame that was replaced has no answer, but the newer
-one has.
+A client sends each frame as one binary message, the bytes of an image file, without waiting for
+the answer. While a frame is processed, the newest one waits and replaces any older waiting frame.
+Each answer is a text message: the JSON of a ``Picture`` with the number of its frame (from 0) and
+the number of dropped frames, ``{"frame", "dropped", "faces", "reason"}``. If the server is
+overloaded, the frame is dropped and its reason is ``busy``. ``{"frame", "dropped", "error"}`` means
+that the frame cannot be read, took too long, or that the model failed. Only a replaced frame gets
+no answer.
 """
 
 import asyncio
@@ -18,56 +18,56 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from unveil.images import UnreadableImage
+from unveil.data.decoding import UnreadableImage
+from unveil.serving.admission_queue import QueueFull
 from unveil.serving.batching import ModelFailed
-from unveil.serving.guard import WELCOME
-from unveil.serving.messages import told
-from unveil.serving.pipeline import Looked
-from unveil.serving.pool import GivenUp
-from unveil.serving.refusal import Refused, refuse
+from unveil.serving.decoder_pool import DecodingFailed
+from unveil.serving.middleware import TOKEN_CHECK
+from unveil.serving.prediction_pipeline import PictureResult
+from unveil.serving.refusal import Refused, error_response
+from unveil.serving.schemas import picture_json
 from unveil.serving.state import State, state_of
-from unveil.serving.turnstile import Full
 
-WATCHED = 1.0
-"""Seconds between two frames on which drift is measured: neighbours show the same face."""
+DRIFT_INTERVAL = 1.0
+"""Seconds between two frames on which drift is measured: neighbouring frames are alike."""
 
 BUSY = "busy"
-"""The reason of a frame that was not looked at since the server is full."""
-IDLE = 60.0
+"""The reason of a frame that was dropped because the server is overloaded."""
+IDLE_TIMEOUT = 60.0
 """Seconds without a frame after which a stream is closed."""
 PAUSE = 0.1
-"""Seconds in which a server that is full takes no frame: a client may send the next at once."""
-AGAIN = 1.0
-"""Seconds after which a stream is asked again whether its token still is one."""
+"""Seconds to wait after a ``busy`` answer, since a client may send its next frame at once."""
+TOKEN_CHECK_INTERVAL = 1.0
+"""Seconds between two checks of a stream's token."""
 
 router = APIRouter()
 
 
-class Newest:
-    """One frame that waits: a newer one takes its place."""
+class LatestFrame:
+    """Holds at most one waiting frame; a newer frame replaces it."""
 
     def __init__(self) -> None:
-        """Hold none."""
+        """Create an empty holder."""
         self.dropped = 0
-        self._said = 0
+        self._reported = 0
         self._count = 0
         self._held: tuple[int, bytes] | None = None
         self._there = asyncio.Event()
 
     def put(self, frame: bytes) -> None:
-        """Hold the next frame, and drop the one that was held."""
+        """Store the next frame; a frame that still waits is dropped."""
         self.dropped += self._held is not None
         self._held = (self._count, frame)
         self._count += 1
         self._there.set()
 
     def newly_dropped(self) -> int:
-        """How many were dropped since this was last asked."""
-        new, self._said = self.dropped - self._said, self.dropped
+        """Return the number of frames dropped since the last call."""
+        new, self._reported = self.dropped - self._reported, self.dropped
         return new
 
     async def take(self) -> tuple[int, bytes]:
-        """Wait for a frame; gives its number, too."""
+        """Wait for a frame; returns its number and bytes."""
         await self._there.wait()
         self._there.clear()
         assert self._held is not None
@@ -77,10 +77,10 @@ class Newest:
 
 @router.websocket("/v1/stream")
 async def stream(socket: WebSocket) -> None:
-    """Answer the frames of one video until its client is gone."""
+    """Classify the frames of one video until the client disconnects."""
     state = state_of(socket)
     if state.streams >= state.settings.streams:
-        busy = refuse(Refused(429, "too many streams", retry_after="1"))
+        busy = error_response(Refused(429, "too many streams", retry_after="1"))
         await socket.send_denial_response(busy)
         return
     state.streams += 1
@@ -93,11 +93,11 @@ async def stream(socket: WebSocket) -> None:
 
 
 async def _serve(socket: WebSocket, state: State) -> None:
-    newest = Newest()
+    newest = LatestFrame()
     reading = asyncio.ensure_future(_read(socket, newest))
     answering = asyncio.ensure_future(_answer(socket, state, newest))
-    judging = asyncio.ensure_future(_judge(socket.scope.get(WELCOME, lambda: True)))
-    tasks = (reading, answering, judging)
+    checking = asyncio.ensure_future(_watch_token(socket.scope.get(TOKEN_CHECK, lambda: True)))
+    tasks = (reading, answering, checking)
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
@@ -108,11 +108,11 @@ async def _serve(socket: WebSocket, state: State) -> None:
         await socket.close(code)
 
 
-async def _read(socket: WebSocket, newest: Newest) -> int:
-    """Take frames until there are no more; gives the code to close with."""
+async def _read(socket: WebSocket, newest: LatestFrame) -> int:
+    """Receive frames until the stream ends; returns the WebSocket close code."""
     while True:
         try:
-            message = await asyncio.wait_for(socket.receive(), IDLE)
+            message = await asyncio.wait_for(socket.receive(), IDLE_TIMEOUT)
         except TimeoutError:
             return 1000
         if message["type"] == "websocket.disconnect":
@@ -123,40 +123,42 @@ async def _read(socket: WebSocket, newest: Newest) -> int:
         newest.put(frame)
 
 
-async def _judge(is_welcome: Callable[[], bool]) -> int:
-    """Wait until the client's token is taken back; gives the code to close with."""
-    while is_welcome():
-        await asyncio.sleep(AGAIN)
+async def _watch_token(is_valid: Callable[[], bool]) -> int:
+    """Wait until the client's token is revoked; returns the WebSocket close code."""
+    while is_valid():
+        await asyncio.sleep(TOKEN_CHECK_INTERVAL)
     return 1008
 
 
-async def _answer(socket: WebSocket, state: State, newest: Newest) -> None:
+async def _answer(socket: WebSocket, state: State, newest: LatestFrame) -> None:
     due = 0.0
     while True:
         number, frame = await newest.take()
         watched = (now := time.monotonic()) >= due
-        due = now + WATCHED if watched else due
-        answer = await _looked(state, newest, frame, watched=watched)
+        due = now + DRIFT_INTERVAL if watched else due
+        answer = await _predict(state, newest, frame, watched=watched)
         state.metrics.frame("dropped", newest.newly_dropped())
         line = json.dumps({"frame": number, "dropped": newest.dropped, **answer})
-        # Who does not read is not waited for.
-        await asyncio.wait_for(socket.send_text(line), IDLE)
+        # A client that does not read is disconnected.
+        await asyncio.wait_for(socket.send_text(line), IDLE_TIMEOUT)
         if answer.get("reason") == BUSY:
             await asyncio.sleep(PAUSE)
 
 
-async def _looked(state: State, newest: Newest, frame: bytes, *, watched: bool) -> dict[str, Any]:
+async def _predict(
+    state: State, newest: LatestFrame, frame: bytes, *, watched: bool
+) -> dict[str, Any]:
     try:
-        looked = await state.pipeline.look_at_frame(frame, watched=watched)
-    except Full:
+        result = await state.pipeline.predict_frame(frame, watched=watched)
+    except QueueFull:
         newest.dropped += 1
-        return told(Looked(reason=BUSY))
-    except (ModelFailed, GivenUp) as error:
+        return picture_json(PictureResult(reason=BUSY))
+    except (ModelFailed, DecodingFailed) as error:
         newest.dropped += 1
         return {"error": str(error)}
     except UnreadableImage as error:
         state.metrics.frame("unreadable")
         return {"error": str(error)}
     state.metrics.frame("answered")
-    state.metrics.looked(looked)
-    return told(looked)
+    state.metrics.picture(result)
+    return picture_json(result)

@@ -1,7 +1,7 @@
-"""Who may ask: names with the hash of a token each, in a file of mode 600.
+"""Access tokens: a file of mode 600 with a name and the SHA-256 of each token.
 
-A token is 256 random bits, so that a plain SHA-256 of it is enough at rest. Command:
-``unveil token NAME`` prints one, once.
+A token is 256 random bits, so a plain SHA-256 is enough to store it. Command:
+``unveil token NAME`` prints a new token, once.
 """
 
 import hashlib
@@ -13,62 +13,62 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from unveil.errors import UserError, unknown
-from unveil.files import replacing
-from unveil.locks import held
+from unveil.common.errors import UserError, unknown_choice
+from unveil.common.files import atomic_write
+from unveil.common.locks import file_lock
 
 Tokens = Mapping[str, str]
-"""The SHA-256 of each token, by the name of who has it."""
+"""The SHA-256 of each token by its owner's name."""
 
 
 def load(path: Path) -> Tokens:
-    """Read the file; ``UserError`` where it is absent, not ours or open to others."""
+    """Read the token file; ``UserError`` if it is missing, malformed or readable by others."""
     try:
         if path.stat().st_mode & 0o077:
-            raise UserError(f"{path} is open to others; chmod 600 {path}")
+            raise UserError(f"{path} is readable by others; chmod 600 {path}")
         content = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path} is not there; `unveil token NAME` makes it") from None
+        raise UserError(f"{path} does not exist; `unveil token NAME` creates it") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no token file: {error}") from None
+        raise UserError(f"{path} is not a token file: {error}") from None
     if not isinstance(content, dict) or not all(map(_is_digest, content.values())):
-        raise UserError(f"{path} is no token file: names with a SHA-256 each")
+        raise UserError(f"{path} is not a token file: names with a SHA-256 each")
     return content
 
 
 def issue(path: Path, name: str) -> str:
-    """Make a token for ``name``, keep its hash and give it: nobody can read it again.
+    """Create a token for ``name``, store its hash and return it; it cannot be shown again.
 
-    ``UserError`` where the name has one: whoever asks by it would be shut out.
+    Raises ``UserError`` if the name has a token: replacing it would lock out its owner.
     """
     if not re.fullmatch(r"[\w.-]{1,40}", name):
         raise UserError(f"name {name!r} is not of letters, digits, '-', '_' and '.', at most 40")
     token = secrets.token_urlsafe(32)
-    with held(path):
+    with file_lock(path):
         kept = load(path) if path.exists() else {}
         if name in kept:
             raise UserError(
-                f"{name} has a token in {path}, which stays valid; `unveil token {name} --revoke` "
-                "takes it back, then make a new one"
+                f"{name} already has a token in {path}, which stays valid; run `unveil token "
+                f"{name} --revoke` before you create a new one"
             )
         _write(path, {**kept, name: _digest(token)})
     return token
 
 
 def revoke(path: Path, name: str) -> None:
-    """Forget a token; a server that runs notices within a second."""
+    """Remove a token; a running server applies it within a second."""
     if not path.exists():
         load(path)
-    with held(path):
+    with file_lock(path):
         kept = dict(load(path))
         if name not in kept:
-            raise unknown("token", name, kept or ["none"])
+            raise unknown_choice("token", name, kept or ["none"])
         del kept[name]
         _write(path, kept)
 
 
 def owner(tokens: Tokens, presented: str) -> str | None:
-    """Name who has this token; takes as long for a wrong one as for a right one."""
+    """Return the owner of a token, or ``None``; the comparison takes constant time."""
     digest, found = _digest(presented), None
     for name, kept in tokens.items():
         if hmac.compare_digest(kept, digest):
@@ -85,8 +85,8 @@ def _is_digest(value: object) -> bool:
 
 
 def _write(path: Path, tokens: Tokens) -> None:
-    with replacing(path) as made:
-        # Never readable by others, not even for a moment.
-        file = os.open(made, os.O_WRONLY | os.O_CREAT, 0o600)
+    with atomic_write(path) as temporary:
+        # Created with mode 600, so that it is never readable by others.
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(file, "w") as opened:
             opened.write(json.dumps(dict(tokens), indent=2, sort_keys=True) + "\n")

@@ -1,11 +1,12 @@
-"""The only door to S3: buckets that versions of the faces may lie in.
+"""S3 buckets as DVC remotes; the only package that talks to S3.
 
-Takes ``s3://bucket/prefix`` and credentials from where boto3 or DVC keep them; makes the bucket, or
-brings up what it lacks, and proves that it can be used. ``unveil remote create``.
+Creates or configures the bucket of ``s3://bucket/prefix`` and verifies that it can be used, with
+credentials from DVC or boto3. Command: ``unveil remote create``.
+May import: common.
 """
 
 from unveil.storage.bucket import create
-from unveil.storage.place import Place, place
+from unveil.storage.location import StorageLocation, parse_location
 from unveil.storage.settings import RETENTION_DAYS
 
-__all__ = ["RETENTION_DAYS", "Place", "create", "place"]
+__all__ = ["RETENTION_DAYS", "StorageLocation", "create", "parse_location"]

@@ -1,4 +1,4 @@
-"""A client of S3 that gives up within seconds, and says in one line what S3 will not do."""
+"""An S3 client with short timeouts, and one-line error messages."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,11 @@ import boto3
 from botocore import exceptions as known
 from botocore.config import Config
 
-from unveil.errors import UserError
-from unveil.storage.place import Place
+from unveil.common.errors import UserError
+from unveil.storage.location import StorageLocation
 
 CONNECT, READ, ATTEMPTS = 5, 10, 2
-"""Seconds to reach a server and to wait for its answer, and how often it is asked."""
+"""Connect and read timeouts in seconds, and the number of attempts."""
 REFUSED = {
     "InvalidAccessKeyId": "the access key is not known there",
     "SignatureDoesNotMatch": "the secret key is not the one of this access key",
@@ -26,51 +26,53 @@ REFUSED = {
 }
 
 
-def client(place: Place, keys: Mapping[str, str]) -> Any:
-    """Make a client, with the credentials DVC would take.
+def client(location: StorageLocation, keys: Mapping[str, str]) -> Any:
+    """Create an S3 client with the credentials that DVC would use.
 
     Args:
-        place: Where.
-        keys: What DVC's configuration has of the remote; what it lacks boto3 looks for.
+        location: The bucket and its server.
+        keys: DVC's configuration of the remote; missing credentials are looked up by boto3.
     """
-    # Checksums as DVC has them, by default: a probe by other rules would prove nothing.
+    # Default checksums, as DVC uses: a probe with other settings would prove nothing.
     patience = {"total_max_attempts": ATTEMPTS, "mode": "standard"}
-    with told(place, "use it"):
+    with s3_errors(location, "use it"):
         session = boto3.Session(
             aws_access_key_id=keys.get("access_key_id"),
             aws_secret_access_key=keys.get("secret_access_key"),
             aws_session_token=keys.get("session_token"),
             profile_name=keys.get("profile"),
-            region_name=place.region,
+            region_name=location.region,
         )
         config = Config(connect_timeout=CONNECT, read_timeout=READ, retries=patience)
-        return session.client("s3", endpoint_url=place.endpoint, config=config)
+        return session.client("s3", endpoint_url=location.endpoint, config=config)
 
 
-def code(error: known.ClientError) -> str:
-    """Give the word S3 refused with."""
+def error_code(error: known.ClientError) -> str:
+    """Return the error code of S3, such as ``NoSuchBucket``."""
     word = str(error.response.get("Error", {}).get("Code", ""))
     return re.sub(r"\W", "", word, flags=re.ASCII)[:60] or "unknown"
 
 
 @contextmanager
-def told(place: Place, act: str) -> Iterator[None]:
-    """Turn what S3 refuses into one line that says what these credentials may not.
+def s3_errors(location: StorageLocation, act: str) -> Iterator[None]:
+    """Turn S3 errors into a one-line ``UserError``; ``act`` completes "these credentials may not".
 
-    An answer's own words are not repeated, and the cause is cut off: with it a traceback would
-    show a request, whose headers name the key.
+    The server's own text is not repeated, and the cause is dropped: a traceback would show the
+    request, whose headers contain the access key.
     """
     try:
         yield
     except known.ClientError as error:
-        name = code(error)
+        name = error_code(error)
         reason = REFUSED.get("AccessDenied" if name == "403" else name, "could not {act}")
-        raise UserError(f"{place.url}: {reason.format(act=act)} ({name})") from None
+        raise UserError(f"{location.url}: {reason.format(act=act)} ({name})") from None
     except (known.BotoCoreError, ValueError) as error:
-        raise UserError(f"{place.url}: {_unreached(error, place.endpoint or 'S3')}") from None
+        raise UserError(
+            f"{location.url}: {_connection_error(error, location.endpoint or 'S3')}"
+        ) from None
 
 
-def _unreached(error: Exception, server: str) -> str:
+def _connection_error(error: Exception, server: str) -> str:
     match error:
         case known.NoCredentialsError():
             return "no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"

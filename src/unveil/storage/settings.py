@@ -1,7 +1,7 @@
-"""What a bucket for faces has set, and how it comes to be so.
+"""Settings of a bucket for faces: private, encrypted, versioned, with an expiry of deleted objects.
 
-Takes a bucket that is there; makes it private, encrypted and versioned, and lets it forget what
-was deleted. What somebody has set otherwise is left as it is, and said.
+Missing settings are applied to an existing bucket. Settings that differ are reported and left
+unchanged.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +11,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from unveil.errors import UserError
-from unveil.storage.client import code
-from unveil.storage.place import Place
+from unveil.common.errors import UserError
+from unveil.storage.client import error_code
+from unveil.storage.location import StorageLocation
 
 RETENTION_DAYS = 90
 ABORT_DAYS = 7
@@ -21,44 +21,44 @@ NOT_OFFERED = {"NotImplemented", "MethodNotAllowed", "NotSupported", "Unsupporte
 FORBIDDEN = {"AccessDenied", "403"}
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
-Found = Mapping[str, Any]
+Configuration = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One setting of a bucket, by the names boto3 has for it."""
+class BucketSetting:
+    """One setting of a bucket, with its boto3 operation and argument."""
 
     name: str
     operation: str
     argument: str
-    wanted: Found
-    otherwise: Callable[[Found], str]
-    """What somebody has set otherwise than wanted; empty where it is right."""
+    wanted: Configuration
+    otherwise: Callable[[Configuration], str]
+    """Returns how the current value differs from the wanted one; empty if it does not."""
     needed: bool = False
-    """Whether faces may lie nowhere where it is otherwise."""
+    """Whether a bucket with another value is refused."""
 
 
-def _open_blocks(found: Found) -> str:
+def _open_blocks(found: Configuration) -> str:
     lacking = [name for name in BLOCKS if not found.get(name)]
     return f"{', '.join(lacking)} off" if lacking else ""
 
 
-def _ownership(found: Found) -> str:
+def _ownership(found: Configuration) -> str:
     rule = str(found["Rules"][0].get("ObjectOwnership"))
     return "" if rule == "BucketOwnerEnforced" else rule
 
 
-def _encryption(_: Found) -> str:
-    return ""  # whatever is set encrypts
+def _encryption(_: Configuration) -> str:
+    return ""  # any value means encrypted
 
 
-def _versioning(found: Found) -> str:
+def _versioning(found: Configuration) -> str:
     return "" if found.get("Status") == "Enabled" else str(found.get("Status"))
 
 
 AES256 = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 SETTINGS = (
-    Setting(
+    BucketSetting(
         "public access blocked",
         "public_access_block",
         "PublicAccessBlockConfiguration",
@@ -66,21 +66,21 @@ SETTINGS = (
         _open_blocks,
         needed=True,
     ),
-    Setting(
+    BucketSetting(
         "objects owned by the bucket's owner",
         "bucket_ownership_controls",
         "OwnershipControls",
         {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
         _ownership,
     ),
-    Setting(
+    BucketSetting(
         "encrypted",
         "bucket_encryption",
         "ServerSideEncryptionConfiguration",
         {"Rules": [AES256]},
         _encryption,
     ),
-    Setting(
+    BucketSetting(
         "versions kept",
         "bucket_versioning",
         "VersioningConfiguration",
@@ -90,27 +90,29 @@ SETTINGS = (
 )
 
 
-def bring_up(client: Any, place: Place, retention_days: int | None) -> Iterator[str]:
-    """Set what a bucket lacks; yields one line for each setting.
+def apply_settings(
+    client: Any, location: StorageLocation, retention_days: int | None
+) -> Iterator[str]:
+    """Apply the missing settings of a bucket; yields one line for each setting.
 
     Args:
-        client: Of S3.
-        place: The bucket; what is deleted below its prefix is forgotten after a while.
-        retention_days: Days until then; ``None`` keeps what is set, else 90.
+        client: An S3 client.
+        location: The bucket; deleted objects below its prefix expire.
+        retention_days: Days until they expire; ``None`` keeps the current value, or sets 90.
 
     Raises:
-        UserError: somebody has opened the bucket to the public.
+        UserError: the bucket is open to the public.
     """
     for setting in SETTINGS:
-        yield f"{setting.name}: {_tried(partial(_bring_up, client, place, setting))}"
-    yield f"retention: {_tried(partial(_retain, client, place, retention_days))}"
+        yield f"{setting.name}: {_status(partial(_apply, client, location, setting))}"
+    yield f"retention: {_status(partial(_apply_retention, client, location, retention_days))}"
 
 
-def _tried(act: Callable[[], str]) -> str:
+def _status(act: Callable[[], str]) -> str:
     try:
         return act()
     except ClientError as error:
-        name = code(error)
+        name = error_code(error)
         if name in NOT_OFFERED:
             return f"NOT SET, this server does not offer it ({name})"
         if name in FORBIDDEN:
@@ -118,75 +120,86 @@ def _tried(act: Callable[[], str]) -> str:
         return f"NOT SET, refused ({name})"
 
 
-def _bring_up(client: Any, place: Place, setting: Setting) -> str:
-    found = _read(client, place, setting.operation, setting.argument)
+def _apply(client: Any, location: StorageLocation, setting: BucketSetting) -> str:
+    found = _read(client, location, setting.operation, setting.argument)
     if found:
         differs = setting.otherwise(found)
         if differs and setting.needed:
-            raise UserError(f"{place.url}: {differs}; block public access, or take another bucket")
+            raise UserError(
+                f"{location.url}: {differs}; block public access, or take another bucket"
+            )
         return f"DIFFERS, left as it is: {differs}" if differs else "yes, as before"
     write = getattr(client, f"put_{setting.operation}")
-    write(Bucket=place.bucket, **{setting.argument: setting.wanted})
-    # Some servers say yes to what they do not know.
-    kept = _read(client, place, setting.operation, setting.argument)
+    write(Bucket=location.bucket, **{setting.argument: setting.wanted})
+    # Some servers accept settings that they do not support.
+    kept = _read(client, location, setting.operation, setting.argument)
     return "yes, set now" if kept else "NOT SET, this server accepts it and forgets it"
 
 
-def _read(client: Any, place: Place, operation: str, argument: str) -> Found:
-    """Give a setting, empty where there is none."""
+def _read(client: Any, location: StorageLocation, operation: str, argument: str) -> Configuration:
+    """Return the current value of a setting, empty if not set."""
     try:
-        answer = getattr(client, f"get_{operation}")(Bucket=place.bucket)
+        answer = getattr(client, f"get_{operation}")(Bucket=location.bucket)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         return {}
-    found: Found = answer.get(argument, answer)
+    found: Configuration = answer.get(argument, answer)
     beside = ("ResponseMetadata", "MFADelete")
     return {name: value for name, value in found.items() if name not in beside and value != []}
 
 
-def _retain(client: Any, place: Place, days: int | None) -> str:
-    answer = dict(_read(client, place, "bucket_lifecycle_configuration", ""))
+def _apply_retention(client: Any, location: StorageLocation, days: int | None) -> str:
+    answer = dict(_read(client, location, "bucket_lifecycle_configuration", ""))
     rules = answer.pop("Rules", [])
-    ours = _rule(place, days or RETENTION_DAYS)
+    ours = _rule(location, days or RETENTION_DAYS)
     before = [rule for rule in rules if rule.get("ID") == ours["ID"]]
     others = [rule for rule in rules if rule.get("ID") != ours["ID"]]
     kept = before and _days(before[0])
     if not kept or (days and days != kept):
-        # One document for the whole bucket: what others wrote into it goes along.
+        # The lifecycle of a bucket is one document: the rules of others are kept.
         document = {"Rules": [*others, ours]}
         client.put_bucket_lifecycle_configuration(
-            Bucket=place.bucket, LifecycleConfiguration=document, **answer
+            Bucket=location.bucket, LifecycleConfiguration=document, **answer
         )
         kept = _days(ours)
-    said = f"versions expire {kept} days after they are deleted or replaced"
-    return "; ".join([said, *(_deletes(rule, place) for rule in others if _deletes(rule, place))])
+    line = f"versions expire {kept} days after they are deleted or replaced"
+    return "; ".join(
+        [
+            line,
+            *(
+                _deletion_warning(rule, location)
+                for rule in others
+                if _deletion_warning(rule, location)
+            ),
+        ]
+    )
 
 
-def _rule(place: Place, days: int) -> dict[str, Any]:
+def _rule(location: StorageLocation, days: int) -> dict[str, Any]:
     return {
-        "ID": f"unveil {place.below or '/'}"[:255],
+        "ID": f"unveil {location.key_prefix or '/'}"[:255],
         "Status": "Enabled",
-        "Filter": {"Prefix": place.below},
+        "Filter": {"Prefix": location.key_prefix},
         "NoncurrentVersionExpiration": {"NoncurrentDays": days},
         "Expiration": {"ExpiredObjectDeleteMarker": True},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_DAYS},
     }
 
 
-def _days(rule: Found) -> int | None:
+def _days(rule: Configuration) -> int | None:
     if rule.get("Status") != "Enabled":
         return None
     found: int | None = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")
     return found
 
 
-def _deletes(rule: Found, place: Place) -> str:
-    """Say where another's rule deletes versions that somebody may still need."""
+def _deletion_warning(rule: Configuration, location: StorageLocation) -> str:
+    """Return a warning if another lifecycle rule deletes objects in use, else an empty text."""
     chosen = rule.get("Filter", {})
     chosen = chosen.get("And", chosen)
     prefix = str(chosen.get("Prefix", rule.get("Prefix", "")))
-    meets = prefix.startswith(place.below) or place.below.startswith(prefix)
+    meets = prefix.startswith(location.key_prefix) or location.key_prefix.startswith(prefix)
     tagged = {"Tag", "Tags"} & set(chosen)  # DVC's objects have no tags
     expires = {"Days", "Date"} & set(rule.get("Expiration", {}))
     if rule.get("Status") != "Enabled" or tagged or not (meets and expires):

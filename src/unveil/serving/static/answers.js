@@ -1,6 +1,6 @@
-/** Answers, the same whoever gave them, and why there is none. */
+/** The form of answers, the same from device and server, and the error class. */
 
-/** The server, or what stands for it, would not answer; `status` is that of HTTP, where known. */
+/** The server or the device gives no answer; `status` is the HTTP status, if known. */
 export class Refused extends Error {
   constructor(message, status) {
     super(message);
@@ -8,7 +8,7 @@ export class Refused extends Error {
   }
 }
 
-/** Put boxes and rows of probabilities into the form in which the server answers. */
+/** Convert boxes and rows of probabilities to an answer as the server gives it. */
 export function answered(boxes, rows, { classes, abstain_below: least }) {
   const faces = boxes.map((box, at) => {
     const probabilities = Object.fromEntries(classes.map((name, place) => [name, rows[at][place]]));

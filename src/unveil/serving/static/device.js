@@ -1,10 +1,10 @@
-/** Private mode: the server's own network, asked on this device; no pixel is sent anywhere. */
+/** Private mode: the server's network runs on this device; no pixel is sent anywhere. */
 
 import { answered, Refused } from "./answers.js";
 
-const PART = 8; // faces the network is asked about at once
+const PART = 8; // faces per call of the network
 
-/** Start it: fetches the network (some 20 MB the first time). Gives `{look, ask, close, ...}`. */
+/** Start private mode; fetches about 20 MB the first time. Returns `{look, ask, close, ...}`. */
 export async function onDevice({ url, token }) {
   const thread = worker();
   const card = await thread.run("start", { url: `${url}/v1/device`, token }).catch((error) => {
@@ -21,7 +21,7 @@ export async function onDevice({ url, token }) {
     },
     async ask(faces) {
       const rows = [];
-      // In parts, so that frames of a video do not wait for all of them.
+      // In parts, so that video frames do not wait for all faces.
       for (let at = 0; at < faces.length; at += PART) {
         rows.push(...(await thread.run("ask", { faces: faces.slice(at, at + PART) })));
       }
@@ -32,7 +32,7 @@ export async function onDevice({ url, token }) {
 }
 
 function worker() {
-  const { made, forget } = opened(new URL("./worker.js", import.meta.url));
+  const { thread, release } = startWorker(new URL("./worker.js", import.meta.url));
   const waiting = new Map();
   let [count, over] = [0, null];
   const end = (error) => {
@@ -40,36 +40,37 @@ function worker() {
     waiting.forEach(({ reject }) => reject(error));
     waiting.clear();
   };
-  made.addEventListener("message", ({ data }) => {
+  thread.addEventListener("message", ({ data }) => {
     const { resolve, reject } = waiting.get(data.id) ?? {};
     waiting.delete(data.id);
     if (data.error === undefined) resolve?.(data.result);
     else reject?.(new Refused(data.error, data.status));
   });
-  made.addEventListener("error", () => end(new Error("private mode does not run here")));
+  thread.addEventListener("error", () => end(new Error("private mode does not work here")));
   return {
     run(task, values) {
       const id = count++;
       return new Promise((resolve, reject) => {
         if (over) throw over;
         waiting.set(id, { resolve, reject });
-        made.postMessage({ id, task, ...values });
+        thread.postMessage({ id, task, ...values });
       });
     },
     close() {
-      made.terminate();
-      forget();
+      thread.terminate();
+      release();
       end(new Error("stopped"));
     },
   };
 }
 
-function opened(url) {
+function startWorker(url) {
   if (url.origin === location.origin) {
-    return { made: new Worker(url, { type: "module" }), forget() {} };
+    return { thread: new Worker(url, { type: "module" }), release() {} };
   }
-  // Browsers start no worker of another origin, but one that imports from there.
+  // Browsers start no worker from another origin, but a local one may import from there.
   const blob = new Blob([`import ${JSON.stringify(url.href)};`], { type: "text/javascript" });
-  const near = URL.createObjectURL(blob);
-  return { made: new Worker(near, { type: "module" }), forget: () => URL.revokeObjectURL(near) };
+  const local = URL.createObjectURL(blob);
+  const thread = new Worker(local, { type: "module" });
+  return { thread, release: () => URL.revokeObjectURL(local) };
 }

@@ -1,4 +1,4 @@
-/** Draws over a picture: boxes with a word each, and a map of what an answer leans on. */
+/** Draws over a picture: labelled boxes, and the saliency map of an answer. */
 
 import { GRID } from "./unveil.js";
 
@@ -10,7 +10,7 @@ const COLOURS = {
   cold: [47, 123, 255],
 };
 
-/** Make a canvas as large as the frame of an answer, and empty. */
+/** Clear a canvas and give it the size of an answer's frame; returns its 2D context. */
 export function cleared(canvas, { width, height }) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
@@ -18,7 +18,7 @@ export function cleared(canvas, { width, height }) {
   return context;
 }
 
-/** Draw the box of each face and what it looks like; `isMirrored` as a person sees a mirror. */
+/** Draw the box and label of each face; `isMirrored` flips them horizontally, as in a mirror. */
 export function outline(context, { faces, width }, isMirrored) {
   const line = Math.max(2, width / 240);
   for (const { box, emotion } of faces) {
@@ -32,7 +32,7 @@ export function outline(context, { faces, width }, isMirrored) {
   }
 }
 
-/** Lay the map over a face: red where the answer leans, blue where it would be surer without. */
+/** Draw the saliency map over a face: red supports the answer, blue contradicts it. */
 export function heat(context, map, box, width, isMirrored) {
   const most = Math.max(...map.map(Math.abs), 1e-6);
   const image = new ImageData(GRID, GRID);

@@ -1,4 +1,4 @@
-/** The example: the own camera stands for the video of a call. */
+/** The example: the user's camera stands in for the video of a call. */
 
 import { cleared, outline } from "./draw.js";
 import { watch } from "./unveil.js";
@@ -11,7 +11,7 @@ let last = 0;
 
 start.addEventListener("click", async () => {
   if (stop) return end("The camera is off.");
-  // While the browser asks the person, a second click would start a second camera.
+  // While the browser asks for permission, a second click would start a second camera.
   start.disabled = true;
   try {
     video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true, audio: false });
@@ -22,27 +22,27 @@ start.addEventListener("click", async () => {
     start.disabled = false;
   }
   start.textContent = "Stop";
-  word.textContent = "Loading the network…";
+  word.textContent = "Loading the model…";
   const onError = (error) => end(`No answer: ${error.message}`);
   stop = watch(video, { token: token.value.trim(), onAnswer, onError });
 });
 
 function onAnswer(answer) {
   outline(cleared(over, answer), answer, false);
-  // Who listens to the page is not to be flooded.
+  // Do not flood screen readers.
   if (Date.now() - last < 2000) return;
   last = Date.now();
   const [face] = answer.faces;
-  if (face) word.textContent = `Looks ${face.emotion ?? "like nothing in particular"}.`;
+  if (face) word.textContent = `Looks ${face.emotion ?? "unsure"}.`;
   else word.textContent = answer.reason === "no_face" ? "No face." : `No answer: ${answer.reason}.`;
 }
 
-function end(said) {
+function end(message) {
   stop?.();
   stop = null;
   video.srcObject?.getTracks().forEach((track) => track.stop());
   video.srcObject = null;
   cleared(over, over);
   start.textContent = "Start";
-  word.textContent = said;
+  word.textContent = message;
 }

@@ -1,91 +1,92 @@
-/** The page: camera or picture in, box and probabilities out; asks as any other page would. */
+/** The page: camera or picture in, boxes and probabilities out; uses the public module unveil.js. */
 
 import { cleared, heat, outline } from "./draw.js";
-import { leansOn, look, open, watch } from "./unveil.js";
-import { classes, facts, fail, forget, say, show, wantToken } from "./words.js";
+import { look, open, saliencyMap, watch } from "./unveil.js";
+import { classes, facts, fail, forget, say, show, wantToken } from "./page_texts.js";
 
-const LEAN_EVERY = 1500; // milliseconds between two maps of a video
-const KEPT = "The network runs in this browser; no pixel is sent.";
-const SENT = "Pictures are sent to this server, which looks at them and keeps none.";
+const MAP_INTERVAL = 1500; // milliseconds between two saliency maps of a video
+const ON_DEVICE = "The model runs in this browser; no pixel is sent.";
+const ON_SERVER = "Pictures are sent to this server, which processes them and stores none.";
 const at = (id) => document.getElementById(id);
 
-/** There is nothing to look at, whoever would look. */
-class Unseen extends Error {}
+/** The camera or file is unusable; processing on the server would not help. */
+class NoPicture extends Error {}
 
 const [video, picture, overlay, stage] = ["video", "picture", "overlay", "stage"].map(at);
 
 let source = null; // "camera", a picture, or nothing
 let asker = null;
 let stop = () => {};
-let map = null; // of what the answer leans on
+let map = null; // the saliency map of the answer
 let latest = null; // {answer, frame}
-let leaningSince = 0; // when the map that is being made was begun
-let leanNext = 0; // not before then is another one made
-let turn = 0; // counts what was begun, so that what is late is seen to be
+let mapStart = 0; // the time at which the current map was started; 0 for none
+let nextMap = 0; // the earliest time for the next map
+let session = 0; // counts the started sources, to detect outdated results
 
-async function asking() {
-  const mine = turn;
+/** Open the asker for the chosen mode; false if another source was started meanwhile. */
+async function ready() {
+  const mine = session;
   const isPrivate = at("private").checked;
   if (asker?.isPrivate !== isPrivate) {
     asker?.close();
     asker = null;
-    facts({ where: isPrivate ? "loading the network…" : "asking the server…" });
+    facts({ where: isPrivate ? "loading the model…" : "connecting to the server…" });
     const token = at("token").value || undefined;
     const opened = await open({ private: isPrivate, token });
-    if (mine !== turn) return opened.close();
+    if (mine !== session) return opened.close();
     asker = opened;
     at("access").hidden = true;
   }
   facts({ where: isPrivate ? "this device" : "the server" });
-  return mine === turn;
+  return mine === session;
 }
 
-/** Begin with a source; what was looked at before is left. */
+/** Start a source; the current one is stopped. */
 async function begin(next) {
   end();
   source = next;
-  const mine = turn;
+  const mine = session;
   try {
     if (source === "camera") await camera();
     else if (source) await still(source);
   } catch (error) {
-    if (mine === turn) failed(error);
+    if (mine === session) failed(error);
   }
 }
 
 async function camera() {
-  const wanted = { video: { width: { ideal: 640 }, facingMode: "user" }, audio: false };
-  if (!navigator.mediaDevices) throw new Unseen("a camera needs https, or localhost");
-  const mine = turn;
+  const constraints = { video: { width: { ideal: 640 }, facingMode: "user" }, audio: false };
+  if (!navigator.mediaDevices) throw new NoPicture("the camera needs https or localhost");
+  const mine = session;
   at("camera").textContent = "Stop camera";
-  const stream = await navigator.mediaDevices.getUserMedia(wanted).catch(refusedCamera);
-  if (mine !== turn) return stopTracks(stream);
-  const gone = new Unseen("the camera went away");
-  stream.getVideoTracks()[0].onended = () => mine === turn && failed(gone);
+  const stream = await navigator.mediaDevices.getUserMedia(constraints).catch(refusedCamera);
+  if (mine !== session) return stopTracks(stream);
+  const gone = new NoPicture("the camera was disconnected");
+  stream.getVideoTracks()[0].onended = () => mine === session && failed(gone);
   video.srcObject = stream;
   [video.hidden, at("empty").hidden] = [false, true];
   video.classList.add("mirrored");
   await video.play().catch(refusedCamera);
   fit(video.videoWidth, video.videoHeight);
-  if (await asking()) stop = watch(video, { asker, onAnswer: answered, onError: failed });
+  if (await ready()) stop = watch(video, { asker, onAnswer: answered, onError: failed });
 }
 
 async function still(file) {
-  const mine = turn;
+  const mine = session;
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" }).catch(() => {
-    throw new Unseen("this file is no picture a browser can read");
+    throw new NoPicture("the browser cannot read this file as a picture");
   });
-  if (mine !== turn) return;
+  if (mine !== session) return;
   cleared(picture, bitmap).drawImage(bitmap, 0, 0);
   [picture.hidden, at("empty").hidden] = [false, true];
   fit(bitmap.width, bitmap.height);
-  if (!(await asking())) return;
+  if (!(await ready())) return;
   const { answer, frame } = await look(bitmap, asker);
-  if (mine === turn) answered(answer, frame);
+  if (mine === session) answered(answer, frame);
 }
 
 function end() {
-  turn++;
+  session++;
   stop();
   stop = () => {};
   stopTracks(video.srcObject);
@@ -102,7 +103,7 @@ function answered(answer, frame) {
   if (!answer.faces.length) map = null;
   redraw();
   show(answer, source === "camera");
-  if (source !== "camera") lean();
+  if (source !== "camera") explain();
 }
 
 function redraw() {
@@ -110,32 +111,32 @@ function redraw() {
   const isMirrored = source === "camera";
   const context = cleared(overlay, latest.answer);
   const [face] = latest.answer.faces;
-  // A face that moved takes its map along.
-  if (map && face && isLeaning()) heat(context, map, face.box, latest.answer.width, isMirrored);
+  // The map moves along with the face.
+  if (map && face && isExplaining()) heat(context, map, face.box, latest.answer.width, isMirrored);
   outline(context, latest.answer, isMirrored);
 }
 
-const isLeaning = () => at("lean").getAttribute("aria-pressed") === "true";
+const isExplaining = () => at("explain").getAttribute("aria-pressed") === "true";
 
-async function lean() {
-  const [mine, seen] = [turn, latest];
-  const face = seen?.answer.faces[0];
-  if (!isLeaning() || !face || !asker || leaningSince) return;
-  leaningSince = performance.now();
+async function explain() {
+  const [mine, explained] = [session, latest];
+  const face = explained?.answer.faces[0];
+  if (!isExplaining() || !face || !asker || mapStart) return;
+  mapStart = performance.now();
   try {
-    const made = await leansOn(seen.frame, face.box, asker);
-    if (mine !== turn) return;
-    map = made;
+    const computed = await saliencyMap(explained.frame, face.box, asker);
+    if (mine !== session) return;
+    map = computed;
     redraw();
   } catch (error) {
-    if (mine === turn) failed(error);
+    if (mine === session) failed(error);
   } finally {
-    // A map is fifty questions: where they take long, frames come first.
-    const took = performance.now() - leaningSince;
-    leanNext = performance.now() + Math.max(LEAN_EVERY, 3 * took);
-    leaningSince = 0;
-    // What was begun meanwhile waits for its map.
-    if (mine !== turn && source !== "camera") lean();
+    // A map takes fifty predictions: if they are slow, frames have priority.
+    const took = performance.now() - mapStart;
+    nextMap = performance.now() + Math.max(MAP_INTERVAL, 3 * took);
+    mapStart = 0;
+    // A picture that was chosen meanwhile still needs its map.
+    if (mine !== session && source !== "camera") explain();
   }
 }
 
@@ -145,12 +146,12 @@ function failed(error) {
   asker?.close();
   asker = null;
   if (isToken) wantToken();
-  else fail(error, at("private").checked && !(error instanceof Unseen));
+  else fail(error, at("private").checked && !(error instanceof NoPicture));
 }
 
 function refusedCamera(error) {
-  const reasons = { NotAllowedError: "it was not allowed", NotFoundError: "there is none" };
-  throw new Unseen(`the camera cannot be used: ${reasons[error.name] ?? error.message}`);
+  const reasons = { NotAllowedError: "permission was denied", NotFoundError: "no camera found" };
+  throw new NoPicture(`the camera cannot be used: ${reasons[error.name] ?? error.message}`);
 }
 
 const stopTracks = (stream) => stream?.getTracks().forEach((track) => track.stop());
@@ -166,20 +167,21 @@ at("file").addEventListener("change", ({ target }) => {
   target.value = "";
 });
 async function offerPrivate() {
-  const told = await fetch("/v1/device", { credentials: "omit" }).catch(() => null);
-  const isMissing = told?.status === 404 || !globalThis.crypto?.subtle || !globalThis.WebAssembly;
+  const response = await fetch("/v1/device", { credentials: "omit" }).catch(() => null);
+  const isMissing =
+    response?.status === 404 || !globalThis.crypto?.subtle || !globalThis.WebAssembly;
   if (isMissing) {
     [at("private").checked, at("private").disabled] = [false, true];
-    at("private-said").textContent = `Not to be had here. ${SENT}`;
+    at("private-said").textContent = `Private mode is not available here. ${ON_SERVER}`;
   }
-  if (told?.ok) classes((await told.json()).classes);
+  if (response?.ok) classes((await response.json()).classes);
 }
 
-/** Say which model answers, and what it learned from. */
+/** Show the active model and its kind of training data. */
 async function nameModel() {
-  const told = await fetch("/v1/model", { credentials: "omit" }).catch(() => null);
-  if (!told?.ok) return;
-  const { architecture, version, trained_on: faces } = await told.json();
+  const response = await fetch("/v1/model", { credentials: "omit" }).catch(() => null);
+  if (!response?.ok) return;
+  const { architecture, version, trained_on: faces } = await response.json();
   const which = version === null ? architecture : `${architecture}, version ${version}`;
   at("model").textContent = `Model: ${which}, trained on: ${faces}.`;
 }
@@ -188,22 +190,22 @@ offerPrivate();
 nameModel();
 at("private").addEventListener("change", () => {
   const isPrivate = at("private").checked;
-  at("private-said").textContent = isPrivate ? KEPT : SENT;
+  at("private-said").textContent = isPrivate ? ON_DEVICE : ON_SERVER;
   say(`Private mode ${isPrivate ? "on" : "off"}.`);
   if (source) begin(source);
 });
-at("lean").addEventListener("click", ({ currentTarget }) => {
-  currentTarget.setAttribute("aria-pressed", String(!isLeaning()));
-  at("legend").hidden = !isLeaning();
+at("explain").addEventListener("click", ({ currentTarget }) => {
+  currentTarget.setAttribute("aria-pressed", String(!isExplaining()));
+  at("legend").hidden = !isExplaining();
   map = null;
   redraw();
-  lean();
+  explain();
 });
-setInterval(() => source === "camera" && performance.now() > leanNext && lean(), 250);
+setInterval(() => source === "camera" && performance.now() > nextMap && explain(), 250);
 at("access").addEventListener("submit", (event) => {
   event.preventDefault();
   fail(null);
-  say("The token is used from now on. Start the camera or choose a picture.");
+  say("The token is set. Start the camera or choose a picture.");
   at("access").hidden = true;
 });
 for (const kind of ["dragover", "dragleave", "drop"]) {

@@ -1,17 +1,17 @@
 /**
- * Pixels of a picture as the server has them, so that both cut the same face out of it: gray as
- * Pillow weighs colours, reduced as OpenCV's INTER_AREA, cut and resized as Pillow's BILINEAR.
+ * Image operations with the same results as on the server, so that both crop the same face: gray
+ * conversion as in Pillow, reduction as OpenCV's INTER_AREA, crop and resize as Pillow's BILINEAR.
  *
  * A picture is `{pixels, width, height}`, a byte of gray for each pixel, row by row.
  */
 
-/** Round halves to the even number, as Python and OpenCV do. */
+/** Round half to even, as Python and OpenCV do. */
 export function even(value) {
   const up = Math.round(value);
   return up - value === 0.5 && up % 2 ? up - 1 : up;
 }
 
-/** Make the RGBA bytes of an `ImageData` gray. */
+/** Convert the RGBA bytes of an `ImageData` to gray. */
 export function gray({ data, width, height }) {
   const pixels = new Uint8Array(width * height);
   for (let at = 0, from = 0; at < pixels.length; at++, from += 4) {
@@ -20,19 +20,19 @@ export function gray({ data, width, height }) {
   return { pixels, width, height };
 }
 
-/** Make a picture `scale` times as small; each new pixel is the mean of what it covers. */
+/** Downscale a picture by the factor `scale`; each new pixel is the mean of those it covers. */
 export function reduced(picture, scale) {
   if (scale === 1) return picture;
   const width = Math.max(1, even(picture.width / scale));
   const height = Math.max(1, even(picture.height / scale));
   const [columns, rows] = [covered(picture.width, width), covered(picture.height, height)];
-  const made = resampled(picture, columns, rows, false);
+  const resized = resampled(picture, columns, rows, false);
   const isQuartered = picture.width === 2 * width && picture.height === 2 * height;
-  // OpenCV rounds the mean of four pixels up, and all others to the even number.
-  return rounded(made, isQuartered ? Math.round : even, { width, height });
+  // OpenCV rounds the mean of four pixels half up, and all other means half to even.
+  return rounded(resized, isQuartered ? Math.round : even, { width, height });
 }
 
-/** Stretch a picture to a size, between its pixels in steps of 1/256 (INTER_LINEAR_EXACT). */
+/** Resize a picture by linear interpolation with weights of 1/256 (INTER_LINEAR_EXACT). */
 export function stretched(picture, width, height) {
   const [columns, rows] = [between(picture.width, width), between(picture.height, height)];
   const narrow = new Int32Array(width * picture.height);
@@ -54,7 +54,7 @@ export function stretched(picture, width, height) {
   return { pixels, width, height };
 }
 
-/** Cut a square of `size` pixels out of the middle of a box `[left, top, width, height]`. */
+/** Crop a centred square from a box `[left, top, width, height]` and resize it to `size` pixels. */
 export function cut(picture, [left, top, width, height], size) {
   const piece = part(picture, left, top, width, height);
   if (width === size && height === size) return piece.pixels;
@@ -73,27 +73,27 @@ function part({ pixels, width: stride }, left, top, width, height) {
   return { pixels: taken, width, height };
 }
 
-/** For each new pixel: the first old one it is made of, and the weights of it and the next. */
+/** For each new pixel: the first source pixel and the weights of it and the following ones. */
 function taps(target, most) {
   return { first: new Int32Array(target), weights: new Float64Array(target * most), most, target };
 }
 
 function covered(source, target) {
   const scale = source / target;
-  const made = taps(target, Math.ceil(scale) + 2);
+  const result = taps(target, Math.ceil(scale) + 2);
   for (let at = 0; at < target; at++) {
     const [start, end] = [at * scale, Math.min((at + 1) * scale, source)];
     const first = Math.floor(start + 1e-3);
-    made.first[at] = first;
+    result.first[at] = first;
     for (let from = first; from < end - 1e-3; from++) {
       const share = Math.min(from + 1, end) - Math.max(from, start);
-      made.weights[at * made.most + from - first] = share / (end - start);
+      result.weights[at * result.most + from - first] = share / (end - start);
     }
   }
-  return made;
+  return result;
 }
 
-/** For each new pixel: the old one before it, and 256 times the weight of the next one. */
+/** For each new pixel: the source pixel before it, and 256 times the weight of the next one. */
 function between(source, target) {
   const [first, second] = [new Int32Array(target), new Int32Array(target)];
   for (let at = 0; at < target; at++) {
@@ -108,7 +108,7 @@ function between(source, target) {
 function weighed(source, start, length, target) {
   const scale = length / target;
   const reach = Math.max(scale, 1);
-  const made = taps(target, Math.ceil(reach) * 2 + 2);
+  const result = taps(target, Math.ceil(reach) * 2 + 2);
   for (let at = 0; at < target; at++) {
     const centre = start + (at + 0.5) * scale;
     const first = Math.max(0, Math.floor(centre - reach + 0.5));
@@ -118,13 +118,13 @@ function weighed(source, start, length, target) {
       shares.push(Math.max(0, 1 - Math.abs(from - centre + 0.5) / reach));
     }
     const sum = shares.reduce((one, other) => one + other, 0);
-    made.first[at] = first;
-    made.weights.set(shares.map((share) => share / sum), at * made.most);
+    result.first[at] = first;
+    result.weights.set(shares.map((share) => share / sum), at * result.most);
   }
-  return made;
+  return result;
 }
 
-/** Sum up first along rows, then along columns; Pillow has bytes in between. */
+/** Convolve along rows, then along columns; like Pillow with bytes in between. */
 function resampled({ pixels, width, height }, columns, rows, areBytes) {
   const narrow = new Float64Array(columns.target * height);
   for (let row = 0, at = 0; row < height; row++) {
@@ -132,24 +132,24 @@ function resampled({ pixels, width, height }, columns, rows, areBytes) {
       const from = row * width + columns.first[column];
       let sum = 0;
       for (let tap = 0, of = column * columns.most; tap < columns.most; tap++, of++) {
-        // What lies past the last pixel has no weight, and is no number.
+        // Pixels past the last one have no weight, and are not numbers.
         sum += columns.weights[of] * (pixels[from + tap] | 0);
       }
       narrow[at] = areBytes ? Math.round(sum) : sum;
     }
   }
-  const made = new Float64Array(columns.target * rows.target);
+  const result = new Float64Array(columns.target * rows.target);
   for (let row = 0; row < rows.target; row++) {
     for (let tap = 0; tap < rows.most; tap++) {
       const weight = rows.weights[row * rows.most + tap];
       if (!weight) continue;
       const [to, from] = [row * columns.target, (rows.first[row] + tap) * columns.target];
       for (let column = 0; column < columns.target; column++) {
-        made[to + column] += weight * narrow[from + column];
+        result[to + column] += weight * narrow[from + column];
       }
     }
   }
-  return made;
+  return result;
 }
 
 function rounded(values, round, size) {

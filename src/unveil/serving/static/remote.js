@@ -1,19 +1,19 @@
-/** The server is asked: frames go over a WebSocket, pictures and covered faces over HTTP. */
+/** Processing on the server: video frames go over a WebSocket, pictures over HTTP. */
 
 import { Refused } from "./answers.js";
 
-const LATE = 3000; // milliseconds after which a frame counts as dropped
-const PATIENCE = 5; // times to come back to a server that is busy
-const FACE_SIDE = 64; // pixels: a picture that is not larger is a face already; as in detect.py
+const TIMEOUT = 3000; // milliseconds after which a frame counts as dropped
+const RETRIES = 5; // requests that are repeated if the server is busy
+const FACE_SIDE = 64; // pixels: a picture up to this size is a face; as in face_detector.py
 const QUALITY = 0.85; // of the JPEG of a frame
 
-/** Ask whether the server answers; gives `{look, ask, close, ...}`. */
+/** Connect to the server; returns `{look, ask, close, ...}`. */
 export async function onServer({ url, token }) {
-  const model = await asked(`${url}/v2/models/facial-emotion`, token);
+  const model = await request(`${url}/v2/models/facial-emotion`, token);
   const stream = streaming({ url, token });
   return {
     isPrivate: false,
-    // What is larger would not be taken for a face, but looked through for one.
+    // A larger picture would not be treated as a face: the server would search it for faces.
     imageSize: Math.min(model.inputs[0].shape[1], FACE_SIDE),
     async look(frame, { isMoving }) {
       if (isMoving) return stream.look(await encoded(frame.canvas, "image/jpeg"));
@@ -21,10 +21,10 @@ export async function onServer({ url, token }) {
     },
     async ask(faces) {
       const pictures = faces.map(base64);
-      // Covered faces are no faces of anybody: they are not to count as such.
+      // Occluded faces must not count in metrics and drift.
       const body = new Blob([JSON.stringify({ pictures, watched: false })], { type: "application/json" });
-      const told = await posted(`${url}/v1/predict/batch`, token, body);
-      return told.pictures.map(({ faces: [face], reason }) => {
+      const answer = await posted(`${url}/v1/predict/batch`, token, body);
+      return answer.pictures.map(({ faces: [face], reason }) => {
         if (!face) throw new Refused(`the server cannot read a covered face: ${reason}`);
         return Object.values(face.probabilities);
       });
@@ -34,8 +34,8 @@ export async function onServer({ url, token }) {
 }
 
 /**
- * One frame or two are under way at a time. A newer answer tells that older ones were dropped, one
- * whose reason is `busy` that its own was; `look` gives null for these.
+ * One or two frames are pending at a time. An answer to a newer frame means that older ones were
+ * dropped, the reason `busy` that its own was; `look` returns null for dropped frames.
  */
 function streaming({ url, token }) {
   const address = `${url.replace(/^http/, "ws")}/v1/stream`;
@@ -46,14 +46,14 @@ function streaming({ url, token }) {
   const opened = () =>
     new Promise((resolve, reject) => {
       sent = 0;
-      const made = new WebSocket(address, offered);
-      made.onopen = () => resolve(made);
-      made.onclose = () => {
-        reject(new Refused("the server does not take the stream"));
+      const opening = new WebSocket(address, offered);
+      opening.onopen = () => resolve(opening);
+      opening.onclose = () => {
+        reject(new Refused("the server refused the stream"));
         socket = null;
         waiting.forEach(({ fail }) => fail(new Refused("the server closed the stream")));
       };
-      made.onmessage = ({ data }) => settle(JSON.parse(data));
+      opening.onmessage = ({ data }) => settle(JSON.parse(data));
     });
 
   const settle = ({ frame, dropped: _, error, ...answer }) => {
@@ -61,14 +61,14 @@ function streaming({ url, token }) {
     for (const [number, { give }] of [...waiting]) {
       if (number > frame) continue;
       if (number < frame || isDropped) give(null);
-      // The next frame may well be answered.
+      // An error of one frame does not end the stream.
       else give(error ? { faces: [], reason: error } : answer);
     }
   };
 
   return {
     async look(picture) {
-      // It may have been closed while the frame was made a file of.
+      // It may have been closed while the frame was encoded.
       if (isClosed) return null;
       socket ??= opened();
       const open = await socket;
@@ -83,7 +83,7 @@ function streaming({ url, token }) {
           waiting.delete(number);
           done(value);
         };
-        const timer = setTimeout(() => end(resolve)(null), LATE);
+        const timer = setTimeout(() => end(resolve)(null), TIMEOUT);
         waiting.set(number, { give: end(resolve), fail: end(reject) });
         open.send(picture);
       });
@@ -107,24 +107,24 @@ function base64(face) {
 
 function encoded(canvas, type) {
   return new Promise((resolve, reject) => {
-    const made = (file) => (file ? resolve(file) : reject(new Refused("no picture can be made of it")));
-    canvas.toBlob(made, type, QUALITY);
+    const done = (file) => (file ? resolve(file) : reject(new Refused("the picture cannot be encoded")));
+    canvas.toBlob(done, type, QUALITY);
   });
 }
 
 const posted = (url, token, body) =>
-  asked(url, token, { method: "POST", body, headers: { "content-type": body.type } });
+  request(url, token, { method: "POST", body, headers: { "content-type": body.type } });
 
-async function asked(url, token, { headers, ...options } = {}) {
-  const known = token ? { authorization: `Bearer ${token}` } : {};
-  const asking = { ...options, headers: { ...headers, ...known }, credentials: "omit" };
-  let answer = await fetch(url, asking);
-  for (let again = 0; answer.status === 429 && again < PATIENCE; again++) {
-    const seconds = Number(answer.headers.get("retry-after")) || 1;
+async function request(url, token, { headers, ...options } = {}) {
+  const access = token ? { authorization: `Bearer ${token}` } : {};
+  const init = { ...options, headers: { ...headers, ...access }, credentials: "omit" };
+  let response = await fetch(url, init);
+  for (let retry = 0; response.status === 429 && retry < RETRIES; retry++) {
+    const seconds = Number(response.headers.get("retry-after")) || 1;
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-    answer = await fetch(url, asking);
+    response = await fetch(url, init);
   }
-  const told = await answer.json();
-  if (!answer.ok) throw new Refused(told.error ?? `${answer.status}`, answer.status);
-  return told;
+  const content = await response.json();
+  if (!response.ok) throw new Refused(content.error ?? `${response.status}`, response.status);
+  return content;
 }

@@ -1,15 +1,15 @@
 /**
- * The thread of private mode: finds faces and asks the network, on this device.
+ * The worker thread of private mode: detects faces and runs the network on this device.
  *
  * Takes `{id, task, ...}` and answers `{id, result}` or `{id, error}`. It fetches the bundle's card,
- * the network and the cascade once and sends nothing anywhere.
+ * the network and the cascade once, and sends no data to any server.
  */
 
-import { detector } from "./cascade.js";
+import { detector } from "./face_cascade.js";
 import { cut, gray } from "./pixels.js";
 import * as ort from "./vendor/onnxruntime-web/ort.wasm.min.mjs";
 
-// More threads need headers of the page that embeds this, and the network is small.
+// More threads would need special headers on the embedding page, and the network is small.
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = new URL("./vendor/onnxruntime-web/", import.meta.url).href;
 
@@ -22,8 +22,8 @@ const tasks = {
       fetched(`${url}/model.onnx`, token).then((answer) => answer.arrayBuffer()),
       fetched(`${url}/cascade.xml`, token).then((answer) => answer.arrayBuffer()),
     ]);
-    await refuseOther("network", network, card.digest);
-    await refuseOther("cascade", cascade, card.cascade_digest);
+    await checkDigest("network", network, card.digest);
+    await checkDigest("cascade", cascade, card.cascade_digest);
     detect = detector(new TextDecoder().decode(cascade));
     session = await ort.InferenceSession.create(new Uint8Array(network), {
       executionProviders: ["wasm"],
@@ -38,13 +38,13 @@ const tasks = {
       ? [[0, 0, picture.width, picture.height]]
       : detect(picture, isMoving ? card.moving : card.still).slice(0, card.most);
     const faces = boxes.map((box) => cut(picture, box, card.image_size));
-    return { boxes, rows: await asked(faces) };
+    return { boxes, rows: await predicted(faces) };
   },
 
-  ask: ({ faces }) => asked(faces),
+  ask: ({ faces }) => predicted(faces),
 };
 
-async function asked(faces) {
+async function predicted(faces) {
   if (!faces.length) return [];
   const size = card.image_size;
   const input = new Uint8Array(faces.length * size * size);
@@ -59,19 +59,19 @@ async function fetched(url, token) {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const answer = await fetch(url, { headers, credentials: "omit" });
   if (!answer.ok) {
-    const said = await answer.json().catch(() => ({}));
-    throw Object.assign(new Error(said.error ?? `${answer.status}`), { status: answer.status });
+    const content = await answer.json().catch(() => ({}));
+    throw Object.assign(new Error(content.error ?? `${answer.status}`), { status: answer.status });
   }
   return answer;
 }
 
-async function refuseOther(what, content, digest) {
+async function checkDigest(name, content, digest) {
   const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
   const own = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (own !== digest) throw new Error(`the ${what} is not the one the server answers with`);
+  if (own !== digest) throw new Error(`the ${name} has another SHA-256 than the server states`);
 }
 
-// One after the other: the network of ONNX Runtime is asked about one thing at a time.
+// One task after the other: an ONNX Runtime session handles one call at a time.
 let last = Promise.resolve();
 self.addEventListener("message", ({ data }) => {
   last = last.then(async () => {

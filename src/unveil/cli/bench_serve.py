@@ -1,0 +1,29 @@
+"""unveil bench serve: measure inference latency and throughput."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command("serve")
+def bench_serve(
+    calls: Annotated[
+        int, typer.Option(min=2, help="Number of single faces to time; a third as many frames.")
+    ] = 1000,
+    requests: Annotated[
+        int,
+        typer.Option(min=10, help="Number of requests to the server before measuring its memory."),
+    ] = 2000,
+) -> None:
+    """Measure inference latency and throughput.
+
+    Uses the bundle of `unveil predict`, in this process and behind `unveil serve`.
+    """
+    from unveil.benchmarks import inference, serving
+    from unveil.inference import model_choice
+
+    folder = model_choice.choose_bundle(None)
+    print(inference.table(inference.measure(folder, calls=calls)))
+    print(f"\n{serving.table(serving.server(folder, requests=requests))}")

@@ -1,0 +1,227 @@
+"""Pictures, folders or a video -> the apparent expression of every face.
+
+Takes image files, or frames of `video`. Command: ``unveil predict PATHS...``, ``--video FILE`` or
+``--camera N``. A picture without a face gives ``no_face``; a picture of at most 64 pixels per side
+is treated as a cropped face.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, count, islice
+from pathlib import Path
+
+import numpy as np
+
+from unveil.common.errors import UserError
+from unveil.data.decoding import SUFFIXES, Limits, Pixels, UnreadableImage, decode
+from unveil.inference import face_detector, tracking
+from unveil.inference.annotate import annotate
+from unveil.inference.bundle import Bundle
+from unveil.inference.decision import NO_FACE, Answer, answer
+from unveil.inference.face_detector import Detect, Detection
+from unveil.inference.tracking import Box, Track
+from unveil.inference.video import Frame
+
+BATCH_SIZE = 16
+"""Pictures per task of the thread pool."""
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """Bundle, detector and options; ``annotated`` is the folder for annotated pictures.
+
+    With ``faces`` every picture is treated as a cropped face.
+    """
+
+    bundle: Bundle
+    detect: Detect
+    faces: bool = False
+    limits: Limits = field(default_factory=Limits)
+    annotated: Path | None = None
+
+
+@dataclass(frozen=True)
+class FacePrediction:
+    """The prediction for one face; ``face`` is its number in the picture, or its track in a video.
+
+    ``time``, in seconds, is set for videos. Without ``box`` the whole picture is the face; without
+    ``face`` and ``box`` there was none.
+    """
+
+    source: str
+    answer: Answer
+    face: int | None = None
+    box: Box | None = None
+    time: float | None = None
+
+
+def image_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files as they are, and all image files below folders, sorted by path.
+
+    Raises ``UserError`` if a folder contains no image file.
+    """
+    for path in paths:
+        if path.is_dir():
+            found = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
+            files = sorted(one for one in found if one.is_file())
+            if not files:
+                suffixes = ", ".join(sorted(SUFFIXES))
+                raise UserError(f"{path} contains no image file; supported suffixes: {suffixes}")
+            yield from files
+        else:
+            yield path
+
+
+def predict(
+    paths: Iterable[Path], settings: PredictionSettings
+) -> Iterator[FacePrediction | UserError]:
+    """Predict every face of the given files and folders, in order, on all cores.
+
+    A picture that cannot be read yields a ``UserError``. The bundle should use one thread.
+    """
+    cores = len(os.sched_getaffinity(0))
+    waiting: deque[Future[list[FacePrediction | UserError]]] = deque()
+    names = _with_names(paths)
+    if settings.annotated:
+        names = iter(_refuse_overwriting(list(names), settings.annotated))
+    with ThreadPoolExecutor(cores) as pool:
+        while batch := list(islice(names, BATCH_SIZE)):
+            waiting.append(pool.submit(_predict_batch, batch, settings))
+            # A limited queue: a folder may hold more than fits into memory.
+            if len(waiting) > 2 * cores:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def predict_video(
+    frames: Iterable[Frame], source: str, settings: PredictionSettings
+) -> Iterator[list[FacePrediction]]:
+    """Predict every face of each frame, with probabilities smoothed over its track."""
+    known: list[Track] = []
+    next_number = 0
+    for frame in frames:
+        found = _detect(frame.pixels, settings)
+        probabilities = settings.bundle.probabilities(_crops(frame.pixels, found, settings))
+        boxes = [one.box for one in found]
+        known = tracking.update_tracks(
+            known, boxes, probabilities, now=frame.time, next_number=next_number
+        )
+        next_number = max([next_number, *(track.number + 1 for track in known)])
+        seen = [
+            FacePrediction(
+                source, _decide(track.probabilities, settings), track.number, track.box, frame.time
+            )
+            for track in known[: len(found)]
+        ] or [FacePrediction(source, NO_FACE, time=frame.time)]
+        _annotate(frame.pixels, seen, f"{Path(source).stem}_{frame.number:06d}.png", settings)
+        yield seen
+
+
+def _predict_batch(
+    named: Sequence[tuple[Path, str]], settings: PredictionSettings
+) -> list[FacePrediction | UserError]:
+    read = [(path, _read(path, settings.limits)) for path, _ in named]
+    found = [[] if isinstance(one, UserError) else _detect(one, settings) for _, one in read]
+    cuts = [
+        _crops(one, faces, settings)
+        for (_, one), faces in zip(read, found, strict=True)
+        if not isinstance(one, UserError)
+    ]
+    probabilities = iter(settings.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
+    results: list[FacePrediction | UserError] = []
+    for (path, name), (_, picture), faces in zip(named, read, found, strict=True):
+        if isinstance(picture, UserError):
+            results.append(picture)
+            continue
+        seen = [
+            FacePrediction(
+                str(path), _decide(next(probabilities), settings), place, _box(one, picture)
+            )
+            for place, one in enumerate(faces)
+        ] or [FacePrediction(str(path), NO_FACE)]
+        _annotate(picture, seen, name, settings)
+        results += seen
+    return results
+
+
+def _read(path: Path, limits: Limits) -> Pixels | UserError:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limits.max_bytes + 1)
+        return decode(content, limits).pixels
+    except OSError as error:
+        return UserError(f"{path}: {str(error.strerror).lower()}")
+    except UnreadableImage as error:
+        return UserError(f"{path}: {error}")
+
+
+def _detect(picture: Pixels, settings: PredictionSettings) -> list[Detection]:
+    if settings.faces or face_detector.is_face(picture):
+        return [face_detector.whole(picture)]
+    return settings.detect(picture)
+
+
+def _crops(picture: Pixels, found: Sequence[Detection], settings: PredictionSettings) -> Pixels:
+    size = settings.bundle.image_size
+    faces = np.empty((len(found), size, size, 1), np.uint8)
+    for place, one in enumerate(found):
+        faces[place, :, :, 0] = face_detector.cut(picture, one, size)
+    return faces
+
+
+def _decide(probabilities: tracking.Probabilities, settings: PredictionSettings) -> Answer:
+    return answer(probabilities, settings.bundle.classes, settings.bundle.abstain_below)
+
+
+def _box(found: Detection, picture: Pixels) -> Box | None:
+    return None if found == face_detector.whole(picture) else found.box
+
+
+def _with_names(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield each image file with a unique name for its annotated picture."""
+    taken: set[str] = set()
+    for path in image_files(paths):
+        # Made of the whole path: two folders may contain files of the same name.
+        stem = "_".join(part for part in path.parts if part not in ("/", "..")).removesuffix(".png")
+        # a/b.png and a_b.png would still collide.
+        others = (f"{stem}-{number}.png" for number in count(2))
+        name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
+        taken.add(name)
+        yield path, name
+
+
+def _refuse_overwriting(named: list[tuple[Path, str]], folder: Path) -> list[tuple[Path, str]]:
+    """Return the named pictures; ``UserError`` if an annotated copy would overwrite a picture."""
+    sources = {found: path for path, _ in named if (found := _file_identity(path))}
+    for _, name in named:
+        if source := sources.get(_file_identity(folder / name) or (0, 0)):
+            raise UserError(
+                f"the annotated copy would overwrite {source}; name another folder than {folder} "
+                "with --annotated"
+            )
+    return named
+
+
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _annotate(
+    picture: Pixels, seen: Sequence[FacePrediction], name: str, settings: PredictionSettings
+) -> None:
+    if settings.annotated:
+        height, width = picture.shape
+        labels = [
+            (one.box or (0, 0, width, height), str(one.answer).split("  ")[0])
+            for one in seen
+            if one.face is not None
+        ]
+        annotate(picture, labels, settings.annotated / name)

@@ -1,0 +1,191 @@
+"""Limits the number of connections and the time a client has to send its request.
+
+Uvicorn has no timeout for the head of a request. Here a connection without a complete head within
+some seconds is closed, whether it is silent, slow, or still sends a body that was refused. The same
+applies to a client that does not read its response or does not finish its TLS handshake. Between
+two requests a connection may be idle for longer (``KEEP_ALIVE``). Connections beyond the limit get
+status 429.
+"""
+
+import asyncio
+import resource
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+KEEP_ALIVE = 30
+"""Seconds between two requests of a client; a shorter time could cut off one in transit."""
+
+_BUSY = (
+    b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-type: application/json\r\ncontent-length: 32\r\n\r\n"
+    b'{"error":"too many connections"}'
+)
+_LINGER = 1.0
+"""Seconds for a rejected client to read the response, or to shut TLS down."""
+_FILES = 32
+"""Open files besides connections: for the page, the bundle, feedback."""
+_MINUTE = 60.0
+
+
+class Connection(H11Protocol):
+    """Uvicorn's connection with timeouts; ``limited_connection`` sets the limits."""
+
+    most: ClassVar[int]
+    seconds: ClassVar[float]
+    rejected: ClassVar[set["Connection"]]
+    handshaking: ClassVar[set["Connection"]]
+    """Connections whose TLS handshake is not finished."""
+    context: ClassVar[ssl.SSLContext | None]
+
+    _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _handshake: asyncio.Task[None] | None = None
+    _early: bytearray
+    """Data that arrived after the handshake but before ``start_tls`` returned."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the connection, after a handshake if TLS is used, or reject it."""
+        self.transport, self._early = transport, bytearray()
+        is_full = len(self.connections) + len(self.handshaking) >= self.most
+        if is_full and len(self.rejected) >= self.most:
+            transport.abort()
+            return
+        (self.rejected if is_full else self.handshaking).add(self)
+        if self.context is None:
+            self._begin()
+        else:
+            self._handshake = self.loop.create_task(self._start_tls(transport, self.context))
+
+    async def _start_tls(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        # asyncio's own server would not count a connection before its handshake, up to a minute.
+        try:
+            secured = await self.loop.start_tls(
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=self.seconds if self in self.handshaking else _LINGER,
+                ssl_shutdown_timeout=_LINGER,
+            )
+        except OSError:
+            self._discard()
+            return
+        finally:
+            self._handshake = None
+        # A connection that was lost meanwhile is no longer in either set.
+        if secured and (self in self.handshaking or self in self.rejected):
+            self.transport = secured
+            self._begin()
+            if self._early:
+                self.data_received(bytes(self._early))
+
+    def _begin(self) -> None:
+        if self in self.handshaking:
+            self.handshaking.discard(self)
+            super().connection_made(self.transport)
+            self._update_deadline()
+        else:
+            self.transport.write(_BUSY)
+            self._deadline = self.loop.call_later(_LINGER, self.transport.abort)
+
+    def _discard(self) -> None:
+        self.handshaking.discard(self)
+        self.rejected.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Process received data, unless the client was rejected."""
+        if self in self.handshaking:
+            self._early += data
+        elif self.flow is not None:
+            super().data_received(data)
+            self._update_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the timers and stop counting the connection."""
+        self._cancel_deadline()
+        self._cancel_unread()
+        self._discard()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Start the timeout for a client that does not read its response."""
+        super().pause_writing()
+        self._cancel_unread()
+        self._unread = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Cancel that timeout: the client reads again."""
+        super().resume_writing()
+        self._cancel_unread()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; the rest of a refused body has a timeout."""
+        unread = self.cycle.more_body
+        super().on_response_complete()
+        if unread:
+            self._update_deadline()
+
+    def _update_deadline(self) -> None:
+        # A WebSocket has taken over the transport, or a request is being answered.
+        is_taken_over = self.transport.get_protocol() is not self
+        if is_taken_over or not (self.cycle is None or self.cycle.response_complete):
+            self._cancel_deadline()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(self.seconds, self.transport.abort)
+
+    def _cancel_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def limited_connection(most: int, seconds: float) -> type[Connection]:
+    """Create a connection class with at most ``most`` connections, without TLS.
+
+    ``seconds`` is the timeout for a request's head, for a handshake and for reading a response.
+    """
+    shared: dict[str, Any] = {"rejected": set(), "handshaking": set(), "context": None}
+    return type("Limited", (Connection,), {"most": most, "seconds": seconds, **shared})
+
+
+def connection_limit(most: int) -> int:
+    """Return how many connections, up to ``most``, the limit of open files allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    others = _FILES + len([*Path("/proc/self/fd").iterdir()])
+    # Rejected connections need as many files again.
+    wanted = others + 2 * most
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    allowed = min(most, max(1, (soft - others) // 2))
+    if allowed < most:
+        line = f"{soft} open files are allowed: {allowed} connections instead of {most}"
+        print(f"unveil: {line}; raise it with `ulimit -n {wanted}`", file=sys.stderr, flush=True)
+    return allowed
+
+
+class EventLoopErrors:
+    """Exception handler of the event loop: "too many open files" is one line per minute."""
+
+    def __init__(self) -> None:
+        """Create a handler that has reported nothing yet."""
+        self._reported = -_MINUTE
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Report an error; asyncio retries accept thousands of times and would log each one."""
+        if "out of system resource" not in context["message"]:
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._reported >= _MINUTE:
+            self._reported = time.monotonic()
+            line = "no client can connect, too many files are open; `ulimit -n` allows more"
+            print(f"unveil: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,155 @@
+"""A pool of processes that decode pictures and detect faces; a slow one is killed and replaced.
+
+A thread cannot stop a busy decoder, and Python runs no signal handler while native code is busy
+(pebble and concurrent.futures end their processes by SIGTERM, or not at all). Expensive pictures
+may use all processes but one, so that the other pictures never wait for them.
+"""
+
+import asyncio
+import json
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from unveil.data.decoding import UnreadableImage
+from unveil.serving.decoder_worker import Box, DecodeOptions, FoundFaces, WorkerConfig
+
+STARTING = 60.0
+"""Seconds that a process may take to import its modules."""
+
+
+class DecodingFailed(Exception):
+    """A picture exceeded its time limit, or the process that decoded it ended."""
+
+    retry_after = 5
+
+
+class DecoderPool:
+    """Decodes pictures and detects faces in processes of its own."""
+
+    def __init__(self, config: WorkerConfig, *, cores: int, seconds: float) -> None:
+        """Start ``cores + 1`` processes; each picture may take ``seconds``."""
+        self._light = ThreadPoolExecutor(cores + 1, thread_name_prefix="picture")
+        self._heavy = ThreadPoolExecutor(cores, thread_name_prefix="heavy")
+        self._workers = [_Worker(config, seconds) for _ in range(cores + 1)]
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    async def find(self, picture: bytes, options: DecodeOptions, *, heavy: bool) -> FoundFaces:
+        """Detect a picture's faces; raises ``UnreadableImage`` or ``DecodingFailed``."""
+        threads = self._heavy if heavy else self._light
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads, self._find, picture, options)
+
+    def close(self) -> None:
+        """Abort the pictures in progress and end all processes."""
+        for worker in self._workers:
+            worker.close()
+        for threads in (self._light, self._heavy):
+            threads.shutdown(cancel_futures=True)
+
+    def _find(self, picture: bytes, options: DecodeOptions) -> FoundFaces:
+        worker = self._idle.get()
+        try:
+            answer, faces = worker.decode(picture, options)
+        finally:
+            self._idle.put(worker)
+        if "failed" in answer:
+            raise DecodingFailed(f"the picture cannot be processed: {answer['failed']}")
+        if "reason" in answer:
+            raise UnreadableImage(answer["reason"])
+        size = answer["size"]
+        cuts = np.frombuffer(faces, np.uint8).reshape(-1, size, size)
+        return [(_box(box), cut) for box, cut in zip(answer["boxes"], cuts, strict=True)]
+
+
+class _Worker:
+    """One process, used by one thread at a time."""
+
+    def __init__(self, config: WorkerConfig, seconds: float) -> None:
+        self._config, self._seconds = config, seconds
+        self._closed, self._ready, self._lock = False, False, threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        # If it cannot start now, `decode` tries again.
+        with suppress(OSError):
+            self._start()
+
+    def decode(self, picture: bytes, options: DecodeOptions) -> tuple[dict[str, Any], bytes]:
+        """Process one picture; after ``DecodingFailed`` the process is replaced."""
+        try:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+            if not self._ready:
+                self._ready = bool(self._wait(STARTING, "the start of a decoder process"))
+            self._connection.send_bytes(json.dumps(asdict(options)).encode())
+            self._connection.send_bytes(picture)
+            answer = json.loads(self._wait(self._seconds, "the picture"))
+            return answer, self._connection.recv_bytes()
+        except TimeoutError as error:
+            self._end()
+            raise DecodingFailed(str(error)) from None
+        except (OSError, EOFError, ValueError):
+            self._end()
+            raise DecodingFailed("the process that decoded the picture ended") from None
+
+    def close(self) -> None:
+        """End the process for good."""
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+
+    def _wait(self, seconds: float, what: str) -> bytes:
+        if not self._connection.poll(seconds):
+            raise TimeoutError(f"{what} took more than {seconds:g} seconds")
+        return self._connection.recv_bytes()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock, _signals_blocked():
+            if self._closed:
+                ours.close()
+                raise OSError("the pool is closed")
+            self._connection, self._ready = Connection(ours.detach()), False
+            descriptor = theirs.fileno()
+            # -P: do not import modules from the server's working folder.
+            command = [sys.executable, "-P", "-m", "unveil.serving.decoder_worker", str(descriptor)]
+            self._process = subprocess.Popen(
+                command, pass_fds=[descriptor], stdin=subprocess.DEVNULL
+            )
+        self._connection.send_bytes(self._config.to_json())
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._connection.close()
+            self._process = None
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Block signals for a process started here until it ignores them itself."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _box(box: list[int]) -> Box:
+    left, top, width, height = box
+    return left, top, width, height

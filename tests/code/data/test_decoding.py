@@ -1,0 +1,99 @@
+"""The image decoder: accepted images are upright and gray, all others have a reason."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from tests.support.invalid_images import INVALID_IMAGES, RAMP, encoded
+
+from unveil.data.decoding import Limits, UnreadableImage, decode, resize
+
+
+def test_gray_pixels_come_back_as_they_were():
+    decoded = decode(encoded(Image.fromarray(RAMP)))
+    assert decoded.mode == "L"
+    assert np.array_equal(decoded.pixels, RAMP)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "LA", "1", "CMYK"])
+def test_every_mode_becomes_gray(mode):
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    decoded = decode(encoded(Image.fromarray(RAMP).convert(mode), kind))
+    assert decoded.mode == mode
+    assert decoded.pixels.shape == (48, 48)
+    assert decoded.pixels.dtype == np.uint8
+    if mode not in ("P", "1"):
+        assert np.abs(decoded.pixels.astype(int) - RAMP).max() <= 2
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    deep = Image.fromarray(RAMP.astype(np.uint16) * 257)
+    assert np.array_equal(decode(encoded(deep)).pixels, RAMP)
+
+
+def test_transparency_is_composited_on_black():
+    clear = Image.new("RGBA", (48, 48), (255, 255, 255, 0))
+    assert decode(encoded(clear)).pixels.max() == 0
+
+
+def test_exif_rotation_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    turned = decode(encoded(Image.fromarray(RAMP), "PNG", exif=exif)).pixels
+    assert np.array_equal(turned, RAMP[::-1, ::-1])
+
+
+@pytest.mark.parametrize(("content", "reason"), INVALID_IMAGES.values(), ids=INVALID_IMAGES)
+def test_refused_images_have_a_reason(content, reason):
+    with pytest.raises(UnreadableImage, match=reason):
+        decode(content)
+
+
+def test_a_file_over_the_byte_limit_is_refused_unread():
+    with pytest.raises(UnreadableImage, match="2000 bytes, more than 1000"):
+        decode(b"\0" * 2000, Limits(max_bytes=1000))
+
+
+def test_resize_keeps_the_centre():
+    wide = np.zeros((48, 96), np.uint8)
+    wide[:, 24:72] = 200
+    assert resize(wide, 24)[:, 1:-1].min() == 200
+    assert resize(RAMP, 48) is RAMP
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300), st.integers(0, 200))
+def test_no_bytes_break_the_decoder(noise, start):
+    plain = encoded(Image.fromarray(RAMP), "JPEG")
+    for content in (noise, plain[:start] + noise, plain[:start] + noise + plain[start:]):
+        try:
+            assert decode(content).pixels.ndim == 2
+        except UnreadableImage as error:
+            assert str(error)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_exif_orientation_is_applied_as_by_pillow(turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    uneven = Image.fromarray(np.triu(RAMP)[:40])
+    content = encoded(uneven, "PNG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    assert np.array_equal(decode(content).pixels, np.asarray(expected))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(12, 90), st.binary(min_size=1, max_size=12))
+def test_unusual_exif_does_not_break_the_decoder(place, noise):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x010E] = 6, 72.0, "a face"
+    content = bytearray(encoded(Image.fromarray(RAMP), "JPEG", exif=exif))
+    start = content.index(b"Exif") + place
+    content[start : start + len(noise)] = noise
+    try:
+        assert decode(bytes(content)).pixels.ndim == 2
+    except UnreadableImage as error:
+        assert str(error)

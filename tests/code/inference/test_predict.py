@@ -1,0 +1,279 @@
+"""`unveil predict`: one line per face, and no emotion without a face."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from tests.support import bundles, scenes
+
+from unveil.common.errors import UserError
+from unveil.common.paths import BUNDLE, STARTER
+from unveil.data.decoding import Limits
+from unveil.inference import bundle, face_detector, predict, video, writers
+from unveil.inference.predict import FacePrediction, PredictionSettings
+
+HEAVY = ("keras", "tensorflow", "mlflow", "pandas", "sklearn", "prefect", "dvc", "onnx")
+
+
+@pytest.fixture
+def settings(place) -> PredictionSettings:
+    bundles.made(BUNDLE)
+    return PredictionSettings(
+        bundle=bundle.load(BUNDLE, threads=1), detect=face_detector.detector()
+    )
+
+
+def saved(name: str, picture: np.ndarray) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+    return path
+
+
+def test_a_cropped_face_is_predicted_unchanged(settings):
+    for place, name in enumerate(bundles.CLASSES):
+        (seen,) = predict.predict([saved("face.png", bundles.quarter(place))], settings)
+        assert (seen.answer.emotion, seen.face, seen.box) == (name, 0, None)
+
+
+def test_every_face_of_a_picture_is_predicted_with_its_box(settings):
+    path = saved("two.png", scenes.scene((40, 40, 140), (340, 60, 240)))
+    seen = list(predict.predict([path], settings))
+    assert [one.face for one in seen] == [0, 1]
+    assert all(one.answer.emotion in bundles.CLASSES for one in seen)
+    assert seen[0].box[2] > seen[1].box[2] > 100
+
+
+def test_no_face_is_an_answer_never_an_emotion(settings):
+    (seen,) = predict.predict([saved("none.png", np.full((200, 300), 99, np.uint8))], settings)
+    assert (seen.answer.emotion, seen.answer.reason) == (None, "no_face")
+    assert (seen.face, seen.box) == (None, None)
+
+
+def test_with_faces_a_large_picture_is_one_face(settings):
+    import dataclasses
+
+    path = saved("large.png", bundles.quarter(2, 300))
+    (seen,) = predict.predict([path], dataclasses.replace(settings, faces=True))
+    assert seen.answer.emotion == "sad"
+
+
+def test_an_unsure_network_names_no_class(place):
+    bundles.made(BUNDLE, abstain_below=0.9)
+    settings = PredictionSettings(bundle=bundle.load(BUNDLE), detect=face_detector.detector())
+    (seen,) = predict.predict([saved("gray.png", np.full((48, 48), 99, np.uint8))], settings)
+    assert (seen.answer.emotion, seen.answer.reason) == (None, "unsure")
+    assert sum(seen.answer.probabilities.values()) == pytest.approx(1)
+
+
+def test_folders_are_read_in_order_and_unreadable_files_are_named(settings):
+    for number in range(40):
+        saved(f"many/{number % 3}/{number:02d}.png", bundles.quarter(number % 4))
+    (Path("many/1") / "text.jpg").write_text("no face")
+    (Path("many/1") / "notes.txt").write_text("no picture")
+    answers = list(predict.predict([Path("many"), Path("nowhere.png")], settings))
+    wrong = [str(one) for one in answers if isinstance(one, UserError)]
+    assert wrong == ["many/1/text.jpg: not an image", "nowhere.png: no such file or directory"]
+    predictions = [one for one in answers if isinstance(one, FacePrediction)]
+    assert [one.source for one in predictions] == sorted(one.source for one in predictions)
+    assert len(predictions) == 40
+    for one in predictions:
+        assert one.answer.emotion == bundles.CLASSES[int(Path(one.source).stem) % 4]
+
+
+def test_annotated_pictures_have_a_box_where_the_face_is(settings):
+    import dataclasses
+
+    path = saved("a/one.png", scenes.scene((60, 40, 200)))
+    marked = dataclasses.replace(settings, annotated=Path("shown"))
+    (seen,) = predict.predict([path], marked)
+    with Image.open("shown/a_one.png") as image:
+        pixels = np.asarray(image)
+    x, y, width, _ = seen.box
+    assert pixels.shape == (480, 640, 3)
+    assert tuple(pixels[y, x + width // 2]) == (255, 210, 0)
+    assert path.exists()
+
+
+def test_a_cropped_face_is_labelled_too_and_a_picture_without_a_face_is_not(settings):
+    import dataclasses
+
+    face, wall = bundles.quarter(3), np.full((200, 300), 99, np.uint8)
+    marked = dataclasses.replace(settings, annotated=Path("shown"))
+    list(predict.predict([saved("face.png", face), saved("wall.png", wall)], marked))
+    for name, inks in (("face", 2), ("wall", 0)):
+        with Image.open(f"shown/{name}.png") as image:
+            pixels = np.asarray(image)
+        assert (pixels == (255, 210, 0)).all(2).sum(1)[20] == 2 * inks
+
+
+def test_no_annotated_picture_overwrites_another(settings):
+    import dataclasses
+
+    names = ("a/b.png", "a_b.png", "a_b-2.png", "a_b.jpg", "a_b.jpg.png")
+    paths = [saved(name, bundles.quarter(place % 4)) for place, name in enumerate(names)]
+    marked = dataclasses.replace(settings, annotated=Path("shown"))
+    list(predict.predict([*paths, Path("../") / Path.cwd().name / "a_b.png"], marked))
+    assert len(list(Path("shown").iterdir())) == 6
+
+
+@pytest.mark.parametrize("folder", [".", "a", "../{place}"])
+def test_an_annotated_copy_never_overwrites_a_picture(settings, place, folder):
+    import dataclasses
+
+    names = ("face.png", "other.png", "a/face.png", "a/a_face.png")
+    paths = [saved(name, bundles.quarter(number)) for number, name in enumerate(names)]
+    before = {path: path.read_bytes() for path in paths}
+    changed = dataclasses.replace(settings, annotated=Path(folder.format(place=place.name)))
+    with pytest.raises(UserError, match=r"the annotated copy would overwrite .*; name another"):
+        list(predict.predict(paths, changed))
+    assert {path: path.read_bytes() for path in paths} == before
+    assert sorted(Path().rglob("*.png")) == sorted(paths)
+
+
+def test_frames_outside_the_size_limits_are_refused(place):
+    path = scenes.film(Path("film.avi"), [np.zeros((48, 64), np.uint8)] * 2)
+    for limits, message in (
+        (Limits(max_pixels=3000), "more than 3000"),
+        (Limits(min_side=50), "side"),
+    ):
+        with (
+            pytest.raises(UserError, match=rf"film\.avi: frames of 64x48 pixels.*{message}"),
+            video.opened(path, limits) as frames,
+        ):
+            list(frames)
+    with video.opened(path, Limits(max_pixels=64 * 48)) as frames:
+        assert len(list(frames)) == 2
+
+
+def moving() -> list[np.ndarray]:
+    return [scenes.scene((40 + 6 * step, 100, 200)) for step in range(12)]
+
+
+def test_a_face_in_a_video_keeps_its_number_in_every_frame(settings):
+    path = scenes.film(Path("film.avi"), [*moving(), np.full((480, 640), 99, np.uint8)])
+    with video.opened(path) as frames:
+        seen = [one for some in predict.predict_video(frames, "film.avi", settings) for one in some]
+    assert [round(one.time, 2) for one in seen] == [round(step / 25, 2) for step in range(13)]
+    assert {one.face for one in seen[:-1]} == {0}
+    assert seen[-1].answer.reason == "no_face"
+    assert seen[0].box[0] < seen[11].box[0]
+
+
+def test_an_unreadable_video_is_named(place):
+    (place / "film.avi").write_text("no film")
+    for source, message in (
+        (Path("film.avi"), "cannot be opened"),
+        (Path("gone.avi"), "not there"),
+    ):
+        with pytest.raises(UserError, match=message), video.opened(source):
+            raise AssertionError
+    with pytest.raises(UserError, match="camera 97 cannot be opened"), video.opened(97):
+        raise AssertionError
+
+
+def test_csv_and_json_lines_agree(settings):
+    paths = [saved("two.png", scenes.scene((40, 40, 140), (340, 60, 240)))]
+    paths += [saved("none.png", np.full((200, 300), 99, np.uint8))]
+    seen, classes = list(predict.predict(paths, settings)), bundles.CLASSES
+    objects = [json.loads(writers.line(one, "jsonl", classes)) for one in seen]
+    text = "\n".join(
+        [writers.header("csv", classes), *(writers.line(one, "csv", classes) for one in seen)]
+    )
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == len(objects) == 3
+    for row, record in zip(rows, objects, strict=True):
+        assert row["source"] == record["source"]
+        assert row["emotion"] == (record["emotion"] or "")
+        assert row["reason"] == (record["reason"] or "")
+        assert [row[name] for name in ("x", "y", "width", "height")] == [
+            str(value) for value in record["box"] or [""] * 4
+        ]
+        for name, value in record["probabilities"].items():
+            assert float(row[f"p_{name}"]) == pytest.approx(value)
+
+
+def unveil(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "unveil", "predict", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_predicts_pictures_and_exits_with_2_if_one_is_unreadable(place):
+    bundles.made(STARTER)
+    saved("face.png", bundles.quarter(3))
+    (place / "text.jpg").write_text("no face")
+    completed = unveil("face.png", "text.jpg")
+    assert completed.stdout.startswith("face.png: surprise  (happy 0.000")
+    bundle_line, unreadable = completed.stderr.splitlines()
+    assert bundle_line.startswith("unveil: uses models/starter: quarters, trained on: real faces")
+    assert unreadable == "text.jpg: not an image"
+    assert completed.returncode == 2
+
+
+def test_a_folder_without_an_image_file_is_an_error(place):
+    bundles.made(STARTER)
+    Path("empty").mkdir()
+    Path("empty/notes.txt").touch()
+    completed = unveil("empty")
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert completed.stderr.startswith("unveil: empty contains no image file; supported suffixes: ")
+    assert len(completed.stderr.splitlines()) == 1
+
+
+def test_the_command_predicts_a_video(place):
+    bundles.made(BUNDLE)
+    scenes.film(Path("film.avi"), moving()[:3])
+    completed = unveil("--video", "film.avi", "--format", "jsonl", "--annotated", "shown")
+    assert completed.returncode == 0, completed.stderr
+    assert [json.loads(line)["face"] for line in completed.stdout.splitlines()] == [0, 0, 0]
+    assert len(list(Path("shown").iterdir())) == 3
+    assert len(completed.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "choose one input: PATHS, --video FILE or --camera N"),
+        (["a.png", "--camera", "0"], "choose one input"),
+        (["--camera", "97"], "camera 97 cannot be opened"),
+        (["--video", "gone.avi"], "gone.avi is not there"),
+        (["a.png", "--detector", "gone.onnx"], "gone.onnx is not there"),
+    ],
+)
+def test_a_mistake_is_one_line(place, arguments, named):
+    bundles.made(BUNDLE)
+    completed = unveil(*arguments)
+    assert completed.returncode == 2
+    assert completed.stderr.startswith("unveil: ") and named in completed.stderr
+    assert len(completed.stderr.splitlines()) == 1
+
+
+def test_predicting_loads_no_training(place):
+    bundles.made(BUNDLE)
+    saved("face.png", scenes.scene((60, 40, 200)))
+    code = (
+        "import sys; from unveil.cli import app\n"
+        "try: app(['predict', 'face.png'])\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert completed.stdout.splitlines()[-1] == "[]", completed.stderr
+
+
+def test_the_frames_of_a_video_are_gray_whatever_its_colours(place):
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[..., 1] = 200
+    writer = cv2.VideoWriter("c.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    writer.write(frame)
+    writer.release()
+    with video.opened(Path("c.avi")) as frames:
+        (one,) = frames
+    assert (one.number, one.time, one.pixels.shape) == (0, 0.0, (48, 64))
+    assert abs(int(one.pixels.mean()) - 117) < 4
