@@ -39,13 +39,13 @@ worker: install ## Serve the pool gpu with one GPU, or cores (GPU=0, CORES=4); P
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile \
-		--no-loadscope-reorder --ignore tests/faults tests/e2e tests
+		--no-loadscope-reorder --ignore tests/faults tests
 
 test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow
 
 test-faults: install ## Run the tests that kill workers and servers and wait until it is noticed
-	.venv/bin/python -m pytest --numprocesses 3 --dist worksteal tests/faults
+	.venv/bin/python -m pytest --numprocesses 2 --dist worksteal tests/faults
 
 check: install ## Run formatter, linter and type checker
 	.venv/bin/ruff format --check .

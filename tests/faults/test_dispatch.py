@@ -4,6 +4,7 @@ Real processes and signals; trainings are slow counters that go on from where th
 """
 
 import itertools
+import json
 import shutil
 import signal
 import time
@@ -58,7 +59,7 @@ stages:
       outs:
         - data/05_reports/${key}
   compare:
-    cmd: date > data/05_reports/comparison.md
+    cmd: date > data/05_reports/comparison.md && cp ranking.json data/05_reports/comparison.json
     deps: [data/04_models]
     outs: [data/05_reports/comparison.md]
 """
@@ -88,6 +89,8 @@ def toy(content: dict) -> None:
 def lay_out(project: Path) -> None:
     (project / "dvc.yaml").write_text(PIPELINE)
     (project / "counter.py").write_text(COUNTER)
+    ranking = {"ranking": KEYS, "reports": {key: {} for key in KEYS}}
+    (project / "ranking.json").write_text(json.dumps(ranking))
     (project / "data/01_raw").mkdir(exist_ok=True)
     (project / "data/01_raw/faces.zip").write_bytes(b"faces")
     content = yaml.safe_load((project / "params.yaml").read_text())

@@ -16,8 +16,9 @@ PROMISED = 5
 """Seconds from the signal to the end of all processes."""
 
 COMMAND = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from flows.signals import exit_on_signals
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has the tests, and all they start, ignore it
 with exit_on_signals("a command"):
     child = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"
     quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
