@@ -115,7 +115,24 @@ def _fault(request: pytest.FixtureRequest, record_property) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the matrix of faults: how often each was injected, and survived."""
+    """Print what the tests counted: the layout, and the faults injected and survived."""
+    print_layout(terminalreporter)
+    print_faults(terminalreporter)
+
+
+def print_layout(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many modules, files and functions break the rules of the layout."""
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)]
+    properties = [pair for one in reports if one.when == "call" for pair in one.user_properties]
+    counts = [value for name, value in properties if name == "layout"]
+    if counts:
+        terminalreporter.section("layout")
+    for name, count in counts:
+        terminalreporter.line(f"{count:4}  {name}")
+
+
+def print_faults(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how often each fault was injected, and survived."""
     injected, survived = Counter(), Counter()
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.getreports(outcome):
