@@ -80,15 +80,6 @@ def test_with_nothing_to_do_it_ends_within_a_minute_and_dispatches_nothing(place
     assert len(place.trainings()) == before
 
 
-def test_what_is_up_to_date_is_not_dispatched(place, first):
-    before = len(place.trainings())
-    place.edit(lambda content: content["architectures"]["cnn3"].update(dropout=0.25))
-    run = place.ended(place.start("--concurrency", "1"), seconds=600)
-    assert run["state"]["type"] in ("COMPLETED", "FAILED"), place.logs(run["id"])
-    dispatched = [run["parameters"]["architecture"] for run in place.trainings()[before:]]
-    assert dispatched == ["cnn3"]
-
-
 def test_a_core_has_one_owner_and_is_free_when_the_owner_dies(place):
     result = place.call(sys.executable, "-m", "flows.worker", "--cores", "1")
     assert result.returncode == 2
@@ -142,10 +133,12 @@ def test_deploying_again_changes_nothing_and_keeps_active_schedules(place):
 
 
 def test_it_can_be_started_with_arguments(place):
-    output = place.done("prefect", "deployment", "run", "train-all/train-all")
+    options = ("--param", "concurrency=1")
+    output = place.done("prefect", "deployment", "run", "train-all/train-all", *options)
     identity = output.split("UUID:")[1].split()[0]
     within(300, lambda: place.run(identity)["state"]["type"] != "SCHEDULED")
-    place.ended(identity, seconds=600)
+    run = place.ended(identity, seconds=600)
+    assert run["parameters"]["concurrency"] == 1
 
 
 @pytest.mark.parametrize(
@@ -182,7 +175,7 @@ def test_a_worker_without_a_server_is_one_line(place, arguments):
     assert result.stderr.splitlines()[-1].endswith("start it, or change PREFECT_API_URL")
 
 
-def test_a_resumed_schedule_plans_starts_and_finishes_a_run(place, first):
+def test_a_resumed_schedule_starts_a_run_that_trains_only_what_is_outdated(place, first):
     place.edit(lambda content: content["architectures"]["cnn3"].update(dropout=0.35))
     deployment = place.ask("deployments/name/train-all/train-all")
     (schedule,) = deployment["schedules"]
