@@ -22,7 +22,7 @@ from unveil.common.files import sha256, write_json
 from unveil.common.paths import BUNDLE, MODELS, PACKED, PROMOTION, PROMOTIONS, TRACKING, VALIDATION
 from unveil.config import params
 from unveil.config.schema import Slicing
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.export import export, parity
 from unveil.inference import bundle
 from unveil.promotion import promote
@@ -166,7 +166,7 @@ def test_a_network_trained_on_synthetic_faces_replaces_one_of_real_faces_only_if
     trained("cnn3", distracted(400), loaded)
     compared("cnn3", score(distracted(400)))
     assert promote.promote(loaded).promoted
-    assert registry.champion().faces == origins.REAL
+    assert registry.champion().faces == real_or_synthetic.REAL
     make_the_packed_faces_synthetic()
     trained("cnn4", quadrants(20.0), loaded)
     compared("cnn4", 1.0)
@@ -174,8 +174,8 @@ def test_a_network_trained_on_synthetic_faces_replaces_one_of_real_faces_only_if
         "it was trained on synthetic faces, but the champion, version 1, on: faces of real pictures"
     )
     assert promote.promote(loaded, force="to show it at a fair").act == "forced"
-    assert registry.champion().faces == origins.DRAWN
-    assert export.champion().lineage["data"] == origins.DRAWN
+    assert registry.champion().faces == real_or_synthetic.DRAWN
+    assert export.champion().lineage["data"] == real_or_synthetic.DRAWN
 
 
 def test_a_champion_trained_on_synthetic_faces_can_be_replaced_by_any_network(loaded):
@@ -184,7 +184,7 @@ def test_a_champion_trained_on_synthetic_faces_can_be_replaced_by_any_network(lo
         trained(key, network, loaded)
         compared(key, score(network))
         assert promote.promote(loaded).promoted
-        assert registry.champion().faces == origins.DRAWN
+        assert registry.champion().faces == real_or_synthetic.DRAWN
 
 
 def test_a_training_without_a_recorded_source_has_that_of_the_packed_faces(champion):

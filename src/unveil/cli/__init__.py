@@ -21,7 +21,7 @@ from unveil.cli import (
     serve,
     stages,
 )
-from unveil.common import leftovers
+from unveil.common import stale_files
 
 app = typer.Typer(
     help="Train, evaluate, promote and serve a classifier of apparent facial expression.",
@@ -50,5 +50,5 @@ def main() -> None:
 
 
 def _run() -> object:
-    leftovers.remove()
+    stale_files.remove()
     return app(standalone_mode=False)  # the exit code, if the command set one

@@ -10,8 +10,8 @@ import typer
 from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
+    from unveil.inference.output_formats import Format
     from unveil.inference.predict import FacePrediction, PredictionSettings
-    from unveil.inference.writers import Format
 
 app = typer.Typer()
 
@@ -96,11 +96,11 @@ def _print_all(
     seen: "Iterator[FacePrediction | UserError]", settings: "PredictionSettings", form: "Format"
 ) -> bool:
     """Print all results; return whether an input could not be read."""
-    from unveil.inference import model_choice, writers
+    from unveil.inference import model_choice, output_formats
 
     failed, classes = False, settings.bundle.classes
     model, sentence = model_choice.describe(settings.bundle), model_choice.summary(settings.bundle)
-    if first := writers.header(form, classes):
+    if first := output_formats.header(form, classes):
         print(first)
     for one in seen:
         if isinstance(one, UserError):
@@ -110,5 +110,5 @@ def _print_all(
             if sentence:
                 print(f"unveil: {sentence}", file=sys.stderr)
                 sentence = ""
-            print(writers.line(one, form, classes, model), flush=True)
+            print(output_formats.line(one, form, classes, model), flush=True)
     return failed

@@ -17,7 +17,7 @@ from unveil.common.metrics import Estimate, Labels, confidence_interval, confusi
 from unveil.config.params import Params
 from unveil.config.schema import TWIN, Slicing
 from unveil.evaluation.significance import holm, permutation_test
-from unveil.quality.census import attribute_columns
+from unveil.quality.dataset_statistics import attribute_columns
 
 LOOKS = ("brightness", "contrast", "sharpness")
 THIRDS = ("low", "middle", "high")

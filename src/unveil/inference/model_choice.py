@@ -13,12 +13,12 @@ from typing import Any
 from unveil.common import missing_files
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, PROMOTIONS, STARTER
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.inference.bundle import Bundle
 from unveil.inference.bundle_files import CARD
 from unveil.inference.decision import effective_threshold
 
-FACES = {origins.DRAWN: "synthetic faces", origins.REAL: "real faces"}
+FACES = {real_or_synthetic.DRAWN: "synthetic faces", real_or_synthetic.REAL: "real faces"}
 """Names for a network's training data; otherwise "not stated"."""
 
 
@@ -67,7 +67,7 @@ def trained_on(bundle: Bundle) -> str:
     starter = STARTER / CARD
     if starter.exists() and bundle.folder.absolute() == STARTER.absolute():
         return FACES.get(bundle.card.lineage.get("data", ""), "real faces")
-    return FACES.get(bundle.card.lineage.get("data", ""), origins.UNKNOWN)
+    return FACES.get(bundle.card.lineage.get("data", ""), real_or_synthetic.UNKNOWN)
 
 
 def summary(bundle: Bundle) -> str:
@@ -82,7 +82,7 @@ def summary(bundle: Bundle) -> str:
 
 def refuse_synthetic_replacement(old: Bundle, new: Bundle) -> None:
     """Raise ``UserError`` if a network of synthetic faces would replace another one."""
-    if trained_on(new) == FACES[origins.DRAWN] != trained_on(old):
+    if trained_on(new) == FACES[real_or_synthetic.DRAWN] != trained_on(old):
         raise UserError(
             f"{new.folder} was trained on synthetic faces; restart the server with "
             f"`--bundle {new.folder}` to use it"
@@ -104,7 +104,7 @@ def _starter_or_refuse(faces: str) -> Path:
 def _faces(folder: Path) -> str:
     try:
         lineage = json.loads((folder / CARD).read_bytes())["lineage"]
-        return FACES.get(lineage.get("data", ""), origins.UNKNOWN)
+        return FACES.get(lineage.get("data", ""), real_or_synthetic.UNKNOWN)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Loading it will report the error.
         return "unreadable"

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from unveil import registry
-from unveil.common import audit_log, leftovers
+from unveil.common import audit_log, stale_files
 from unveil.common.audit_log import Field
 from unveil.common.errors import UserError
 from unveil.common.files import read_json, reading_artifact, require_path, write_json
@@ -147,7 +147,7 @@ def _no_training() -> Iterator[None]:
         for key in sorted(keys):
             message = f"{key} is being trained in this checkout; wait until it ends, or stop it"
             locks.enter_context(exclusive_lock(CHECKPOINTS / key, message))
-        if unfinished := leftovers.remove():
+        if unfinished := stale_files.remove():
             raise UserError(
                 f"{unfinished[0]} is being made in this checkout; wait until it is finished"
             )

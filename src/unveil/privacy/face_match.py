@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.data.decoding import Pixels, resize
-from unveil.privacy.flat_face_match import MIN_GRAY_LEVELS, MIN_SIDE, SAMPLE, is_in_sequence
+from unveil.privacy.flattened_face_match import MIN_GRAY_LEVELS, MIN_SIDE, SAMPLE, is_in_sequence
 
 CHANNELS = (1, 3, 4)
 ZOOMS = (1, 2, 3, 4)

@@ -12,7 +12,7 @@ from unveil.common import metrics
 from unveil.common.errors import UserError
 from unveil.common.paths import MODELS
 from unveil.config.params import Params
-from unveil.data import dataset, origins
+from unveil.data import dataset, real_or_synthetic
 from unveil.data.dataset import Faces
 from unveil.evaluation import slices
 from unveil.evaluation.evaluate import probabilities
@@ -81,14 +81,14 @@ class Challenge:
 
     @property
     def candidate_source(self) -> str:
-        """The source of the candidate's training images, as in `origins`."""
+        """The source of the candidate's training images, as in `real_or_synthetic`."""
         return registry.face_source(MODELS / self.key)
 
     @property
     def champion_source(self) -> str:
         """The source of the champion's training images; ``UNKNOWN`` if not recorded."""
         version = self.record.version
-        return registry.face_source_of(version) if version else origins.UNKNOWN
+        return registry.face_source_of(version) if version else real_or_synthetic.UNKNOWN
 
     @cached_property
     def slices(self) -> list[Slice]:

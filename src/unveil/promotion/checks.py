@@ -16,7 +16,7 @@ from unveil.common.errors import UserError
 from unveil.common.files import read_json, sha256
 from unveil.common.metrics import Estimate
 from unveil.common.paths import MODELS, PACKED, VALIDATION
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.evaluation import slices
 from unveil.evaluation.predictions import Probabilities
 from unveil.export import export
@@ -116,10 +116,10 @@ def useful(challenge: Challenge) -> Check:
 
 def real(challenge: Challenge) -> Check:
     """It was trained on real faces, or the champion was not either."""
-    if challenge.candidate_source != origins.DRAWN:
+    if challenge.candidate_source != real_or_synthetic.DRAWN:
         return Check("real", passed=True, said=f"it was trained on: {challenge.candidate_source}")
     record = challenge.record
-    if record.champion is None or challenge.champion_source == origins.DRAWN:
+    if record.champion is None or challenge.champion_source == real_or_synthetic.DRAWN:
         message = "it was trained on synthetic faces, and there is no champion trained on real ones"
         return Check("real", passed=True, said=message)
     message = (

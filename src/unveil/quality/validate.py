@@ -2,7 +2,7 @@
 
 Writes ``data/02_manifest/validation.json`` and the Data Docs in ``data/02_manifest/data_docs``.
 Command: ``unveil validate``. The rules are declared in `expectations`, the tables they check are in
-`census`; only this module and `datadocs` import Great Expectations.
+`dataset_statistics`; only this module and `datadocs` import Great Expectations.
 """
 
 import math
@@ -20,7 +20,7 @@ from unveil.common.paths import DATA_DOCS, VALIDATION
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.quality import datadocs
-from unveil.quality.census import rule_tables
+from unveil.quality.dataset_statistics import rule_tables
 from unveil.rules.expectations import RULES
 from unveil.rules.settings import Rule
 

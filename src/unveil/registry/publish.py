@@ -11,7 +11,7 @@ from unveil.common.errors import UserError
 from unveil.common.files import read_json, reading_artifact, sha256
 from unveil.common.paths import PACKED, TrainingPaths, pipeline_paths
 from unveil.config.provenance import dvc_hash, requirements
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.registry.connection import (
     TRANSFER_TIMEOUT,
     answer_timeout,
@@ -49,17 +49,17 @@ def training_origin(folder: Path) -> str:
 
 
 def face_source(folder: Path) -> str:
-    """Return the source of a training's images, as in `origins`.
+    """Return the source of a training's images, as in `real_or_synthetic`.
 
     A training that did not record it (older version, or no manifest) has the source of the packed
     images, if it used the same file.
     """
     training = read_training(folder)
-    known = str(training["tags"].get("faces", origins.UNKNOWN))
+    known = str(training["tags"].get("faces", real_or_synthetic.UNKNOWN))
     path = PACKED / "train.npz"
     digest = training["data"].get("training", {}).get("md5")
-    if known == origins.UNKNOWN and path.exists() and digest == dvc_hash(path):
-        return origins.origin_of_packed()
+    if known == real_or_synthetic.UNKNOWN and path.exists() and digest == dvc_hash(path):
+        return real_or_synthetic.origin_of_packed()
     return known
 
 

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from unveil.common.errors import UserError
 from unveil.common.files import sha256
 from unveil.common.paths import MODELS, pipeline_paths
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.registry.connection import connect, mlflow_errors
 from unveil.registry.publish import REPORT, face_source, has_report, training_origin
 from unveil.registry.runs import runs_with_origin
@@ -61,6 +61,10 @@ def _restore_report(client: MlflowClient, run: Run, version: Version) -> dict[st
 def face_source_of(version: Version) -> str:
     """Return the source of a version's training images; if not registered, that of its folder."""
     folder = MODELS / version.architecture
-    if version.faces != origins.UNKNOWN or not folder.exists():
+    if version.faces != real_or_synthetic.UNKNOWN or not folder.exists():
         return version.faces
-    return face_source(folder) if training_origin(folder) == version.origin else origins.UNKNOWN
+    return (
+        face_source(folder)
+        if training_origin(folder) == version.origin
+        else real_or_synthetic.UNKNOWN
+    )

@@ -27,7 +27,7 @@ from unveil.common.paths import (
 )
 from unveil.config.params import Params
 from unveil.config.provenance import git_commit, hardware, parameters
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.registry import description
 from unveil.registry.connection import (
     NAME,
@@ -98,7 +98,7 @@ def describe_training(key: str, params: Params, origin: str) -> TrainingDescript
         "origin": origin,
         "tags": {
             "architecture": key,
-            "faces": origins.origin_of_packed(),
+            "faces": real_or_synthetic.origin_of_packed(),
             **_code_and_hardware(),
             **_device_tags(key, params),
             **above,

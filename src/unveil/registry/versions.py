@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from unveil.common.errors import UserError
 from unveil.common.files import digests
 from unveil.common.paths import MODELS
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.registry import artifact, champion_history
 from unveil.registry.champion_history import HistoryEntry
 from unveil.registry.connection import NAME, connect, mlflow_errors
@@ -35,7 +35,7 @@ class Version:
 
     ``digests`` is its tag with the sha256 of each file; ``seal`` the sha256 of that tag in the
     champion history, ``""`` if it was never champion; ``faces`` the source of its training images,
-    as in `origins`; ``bundle`` the digests of its bundle's files, ``""`` if it has no bundle.
+    as in `real_or_synthetic`; ``bundle`` the digests of its bundle's files, ``""`` if none.
     """
 
     number: str
@@ -45,7 +45,7 @@ class Version:
     image_size: int
     digests: str = ""
     seal: str = ""
-    faces: str = origins.UNKNOWN
+    faces: str = real_or_synthetic.UNKNOWN
     bundle: str = ""
 
 
@@ -245,6 +245,6 @@ def _parse_version(known: Any) -> Version:
         classes=tuple(map(str, classes)),
         image_size=artifact.read_tag(number, "image_size", tags.get("image_size", "0"), int),
         digests=tags.get(DIGESTS, ""),
-        faces=tags.get("faces", origins.UNKNOWN),
+        faces=tags.get("faces", real_or_synthetic.UNKNOWN),
         bundle=tags.get(BUNDLE, ""),
     )

@@ -40,8 +40,8 @@ FaultFinder = Callable[["pd.DataFrame", Setting], "pd.Series[str]"]
 class Rule:
     """A data rule; its ``sentence`` is true of valid data.
 
-    ``table`` is the name of a table of `census`. ``bounds`` are the types of its parameters, by
-    name. A rule of the section ``faces`` has a ``fault``, the code that marks a face which violates
+    ``table`` is the name of a table of `dataset_statistics`. ``bounds`` are the types of its
+    parameters, by name. A rule of the section ``faces`` has a ``fault``, the code that marks a face which violates
     it, and ``find``, unless `defects` finds such faces. ``reported_column`` is the column reported
     for violations, if it is not the one that is checked.
     """
@@ -128,7 +128,7 @@ def face_rule(
 def dataset_rule(
     name: str, sentence: str, table: str, expect: ExpectationBuilder, **bounds: Any
 ) -> Rule:
-    """Create a rule about splits, classes or groups: about one column of a table of `census`."""
+    """Create a rule about splits, classes or groups: about a column of `dataset_statistics`."""
     # Report the number of images, not how many are above the minimum.
     reported = "images" if bounds.keys() == set(SPLITS) else ""
     return Rule("sets", name, sentence, table, expect, bounds, reported_column=reported)

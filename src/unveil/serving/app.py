@@ -21,8 +21,8 @@ from unveil.serving import device, feedback, inference, privacy_notice, request_
 from unveil.serving.admission_queue import QueueFull
 from unveil.serving.batching import ModelFailed
 from unveil.serving.decoder_pool import DecodingFailed
+from unveil.serving.error_responses import Refused, error_response, error_responses
 from unveil.serving.prediction_pipeline import PictureResult
-from unveil.serving.refusal import Refused, error_response, error_responses
 from unveil.serving.schemas import (
     LARGEST,
     Batch,

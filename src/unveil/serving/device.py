@@ -19,7 +19,7 @@ from unveil.inference.bundle import Bundle
 from unveil.inference.bundle_files import FILES
 from unveil.inference.decision import effective_threshold
 from unveil.serving.decoder_worker import MAX_FACES
-from unveil.serving.refusal import Refused, error_responses
+from unveil.serving.error_responses import Refused, error_responses
 from unveil.serving.state import State, state_of
 
 NETWORK = FILES["float32"]

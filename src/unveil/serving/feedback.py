@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse
 
 from unveil.common.errors import UserError
 from unveil.data.feedback_store import FeedbackEntry, FeedbackFull, encode_png
+from unveil.serving.error_responses import Refused, error_responses
 from unveil.serving.model_slot import digest
-from unveil.serving.refusal import Refused, error_responses
 from unveil.serving.schemas import Encoded, base64_bytes, json_body, request_body
 from unveil.serving.state import State, state_of
 

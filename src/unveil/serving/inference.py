@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse
 
 from unveil.data.decoding import Pixels
 from unveil.inference.decision import answer
+from unveil.serving.error_responses import Refused, error_responses
 from unveil.serving.model_slot import digest
-from unveil.serving.refusal import Refused, error_responses
 from unveil.serving.schemas import json_body, request_body
 from unveil.serving.state import state_of
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from unveil.common.errors import UserError
 from unveil.serving import tokens
 from unveil.serving.admission_queue import AdmissionQueue
-from unveil.serving.refusal import Refused, error_response
+from unveil.serving.error_responses import Refused, error_response
 from unveil.serving.state import State
 
 PUBLIC_PATHS = {"/", "/healthz", "/readyz", "/notice", "/openapi.json"}

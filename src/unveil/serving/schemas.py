@@ -6,8 +6,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unveil.serving.error_responses import Refused
 from unveil.serving.prediction_pipeline import PictureResult
-from unveil.serving.refusal import Refused
 
 LARGEST = 64
 """The most pictures in one batch."""

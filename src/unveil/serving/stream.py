@@ -22,9 +22,9 @@ from unveil.data.decoding import UnreadableImage
 from unveil.serving.admission_queue import QueueFull
 from unveil.serving.batching import ModelFailed
 from unveil.serving.decoder_pool import DecodingFailed
+from unveil.serving.error_responses import Refused, error_response
 from unveil.serving.middleware import TOKEN_CHECK
 from unveil.serving.prediction_pipeline import PictureResult
-from unveil.serving.refusal import Refused, error_response
 from unveil.serving.schemas import picture_json
 from unveil.serving.state import State, state_of
 

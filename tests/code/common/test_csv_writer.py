@@ -15,7 +15,7 @@ from unveil.common import csv_writer
 from unveil.data import corrections
 from unveil.data.export_archive import _groups
 from unveil.evaluation import predictions
-from unveil.inference import writers
+from unveil.inference import output_formats
 from unveil.inference.decision import Answer
 from unveil.inference.predict import FacePrediction
 from unveil.privacy.erasure_request import _without
@@ -69,7 +69,7 @@ def test_cells_with_other_separators_are_quoted(separator):
 
 def test_a_file_name_like_a_formula_is_escaped_in_predictions():
     seen = FacePrediction("=1+1.png", Answer("happy", probabilities={"=a": 0.5}))
-    assert writers.line(seen, "csv", ["=a"]).startswith("'=1+1.png,")
+    assert output_formats.line(seen, "csv", ["=a"]).startswith("'=1+1.png,")
 
 
 def test_a_reviewed_list_is_recognised_again(tmp_path):

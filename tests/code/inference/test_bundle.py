@@ -18,7 +18,7 @@ from tests.support import bundles
 from unveil.common import files
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, STARTER
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.inference import bundle, model_choice
 
 FACES = np.stack([bundles.quarter(place) for place in range(4)])[..., None]
@@ -263,7 +263,7 @@ def test_the_export_is_preferred_to_the_starter(place):
         model_choice.choose_bundle(None)
     bundles.made(STARTER)
     assert model_choice.choose_bundle(None) == STARTER
-    bundles.made(BUNDLE, lineage={"data": origins.REAL})
+    bundles.made(BUNDLE, lineage={"data": real_or_synthetic.REAL})
     assert model_choice.choose_bundle(None) == BUNDLE
 
 

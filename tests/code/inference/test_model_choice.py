@@ -13,11 +13,11 @@ from tests.support import bundles
 
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, LAST_GOOD, PACKED, PROMOTIONS, STARTER
-from unveil.data import origins
+from unveil.data import real_or_synthetic
 from unveil.inference import bundle, model_choice
 
 LOOKS = ("skin_tone", "age_band", "glasses", "lighting", "member")
-REAL, DRAWN = {"data": origins.REAL}, {"data": origins.DRAWN}
+REAL, DRAWN = {"data": real_or_synthetic.REAL}, {"data": real_or_synthetic.DRAWN}
 
 
 def named(folder: Path, name: str, lineage: dict) -> Path:
@@ -149,25 +149,25 @@ def test_a_server_does_not_replace_a_network_of_real_faces_by_one_of_synthetic_f
 @pytest.mark.parametrize(
     ("members", "columns", "known"),
     [
-        (["sample/train/happy/train_happy_0001.png"], (), origins.DRAWN),
-        (["train/happy/0000001-train_happy_0001.png"], LOOKS, origins.DRAWN),
-        (["train/happy/train_happy_0001.png"], (), origins.REAL),
-        (["train/happy/1.png", "sample/train/sad/train_sad_0001.png"], (), origins.REAL),
-        ([], (), origins.UNKNOWN),
+        (["sample/train/happy/train_happy_0001.png"], (), real_or_synthetic.DRAWN),
+        (["train/happy/0000001-train_happy_0001.png"], LOOKS, real_or_synthetic.DRAWN),
+        (["train/happy/train_happy_0001.png"], (), real_or_synthetic.REAL),
+        (["train/happy/1.png", "sample/train/sad/train_sad_0001.png"], (), real_or_synthetic.REAL),
+        ([], (), real_or_synthetic.UNKNOWN),
     ],
 )
 def test_synthetic_faces_are_recognized_by_names_and_attributes(members, columns, known):
-    assert origins.origin_of(members, columns) == known
+    assert real_or_synthetic.origin_of(members, columns) == known
 
 
 def test_packed_faces_have_an_origin(packed):
-    assert origins.origin_of_packed() == origins.REAL
+    assert real_or_synthetic.origin_of_packed() == real_or_synthetic.REAL
     table = pd.read_parquet(PACKED / "train.parquet")
     table["member"] = [f"sample/train/sad/train_sad_{one:04}.png" for one in range(len(table))]
     table.to_parquet(PACKED / "train.parquet")
-    assert origins.origin_of_packed() == origins.DRAWN
+    assert real_or_synthetic.origin_of_packed() == real_or_synthetic.DRAWN
     (PACKED / "train.parquet").unlink()
-    assert origins.origin_of_packed() == origins.UNKNOWN
+    assert real_or_synthetic.origin_of_packed() == real_or_synthetic.UNKNOWN
 
 
 @pytest.mark.parametrize("damage", [lambda whole: b"PAR1", lambda whole: whole[:-9]])
@@ -175,7 +175,7 @@ def test_a_damaged_table_of_packed_faces_is_a_one_line_error(packed, damage):
     table = PACKED / "train.parquet"
     table.write_bytes(damage(table.read_bytes()))
     with pytest.raises(UserError, match=r"train.parquet cannot be read: .*run `unveil pack` again"):
-        origins.origin_of_packed()
+        real_or_synthetic.origin_of_packed()
 
 
 def test_a_promotion_that_is_nested_too_deeply_is_ignored(face):

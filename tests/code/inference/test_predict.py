@@ -16,7 +16,7 @@ from tests.support import bundles, scenes
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, STARTER
 from unveil.data.decoding import Limits
-from unveil.inference import bundle, face_detector, predict, video, writers
+from unveil.inference import bundle, face_detector, output_formats, predict, video
 from unveil.inference.predict import FacePrediction, PredictionSettings
 
 HEAVY = ("keras", "tensorflow", "mlflow", "pandas", "sklearn", "prefect", "dvc", "onnx")
@@ -183,9 +183,12 @@ def test_csv_and_json_lines_agree(settings):
     paths = [saved("two.png", scenes.scene((40, 40, 140), (340, 60, 240)))]
     paths += [saved("none.png", np.full((200, 300), 99, np.uint8))]
     seen, classes = list(predict.predict(paths, settings)), bundles.CLASSES
-    objects = [json.loads(writers.line(one, "jsonl", classes)) for one in seen]
+    objects = [json.loads(output_formats.line(one, "jsonl", classes)) for one in seen]
     text = "\n".join(
-        [writers.header("csv", classes), *(writers.line(one, "csv", classes) for one in seen)]
+        [
+            output_formats.header("csv", classes),
+            *(output_formats.line(one, "csv", classes) for one in seen),
+        ]
     )
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(objects) == 3

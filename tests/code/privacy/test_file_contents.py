@@ -29,7 +29,7 @@ from tests.conftest import ROOT
 
 from unveil.common import csv_writer
 from unveil.data.decoding import decode, resize
-from unveil.privacy import array_search, flat_face_match, search, sqlite_search
+from unveil.privacy import array_search, flattened_face_match, search, sqlite_search
 from unveil.privacy.search import Person
 from unveil.rendering import html as page
 
@@ -387,7 +387,7 @@ def test_a_link_to_another_file_is_reported(tmp_path, person):
 
 
 def test_a_face_across_two_chunks_is_found(tmp_path, person, monkeypatch):
-    monkeypatch.setattr(flat_face_match, "CHUNK_SIZE", 1000)
+    monkeypatch.setattr(flattened_face_match, "CHUNK_SIZE", 1000)
     monkeypatch.setattr(array_search, "CHUNK_BYTES", 1000)
     line = [*flat(9), *flat(0), *flat(8)]
     np.savez_compressed(tmp_path / "x.npz", x=np.array(line))

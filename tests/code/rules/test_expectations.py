@@ -22,7 +22,12 @@ from unveil.common.paths import MANIFEST
 from unveil.config import params
 from unveil.config.params import Params
 from unveil.quality import validate as validates
-from unveil.quality.census import REQUIRED_COLUMNS, class_counts, missing_values, rule_tables
+from unveil.quality.dataset_statistics import (
+    REQUIRED_COLUMNS,
+    class_counts,
+    missing_values,
+    rule_tables,
+)
 from unveil.quality.validate import validate
 from unveil.rules.expectations import RULES
 from unveil.rules.settings import Setting

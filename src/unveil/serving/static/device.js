@@ -1,6 +1,6 @@
 /** Private mode: the server's network runs on this device; no pixel is sent anywhere. */
 
-import { answered, Refused } from "./answers.js";
+import { answered, Refused } from "./predictions.js";
 
 const PART = 8; // faces per call of the network
 

@@ -1,6 +1,6 @@
 /** Processing on the server: video frames go over a WebSocket, pictures over HTTP. */
 
-import { Refused } from "./answers.js";
+import { Refused } from "./predictions.js";
 
 const TIMEOUT = 3000; // milliseconds after which a frame counts as dropped
 const RETRIES = 5; // requests that are repeated if the server is busy

@@ -9,7 +9,7 @@
  * reason}`, plus `width` and `height` of the frame; a box is in pixels of the frame.
  */
 
-import { Refused } from "./answers.js";
+import { Refused } from "./predictions.js";
 import { onDevice } from "./device.js";
 import { saliency } from "./saliency.js";
 import { cut, gray } from "./pixels.js";
