@@ -1,6 +1,7 @@
 """Which file and which package of unveil imports which, read from the source."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -9,15 +10,21 @@ SOURCE = ROOT / "src/unveil"
 CHECKED_ONLY = ("config", "rules")
 
 
-def imported(path: Path) -> set[str]:
+def imported(path: Path) -> frozenset[str]:
+    """Name the modules that a file imports, and what it imports from them."""
+    return _imported(path.read_text())
+
+
+@cache
+def _imported(source: str) -> frozenset[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def package(path: Path) -> str:
@@ -43,6 +50,7 @@ def file_of(name: str) -> Path | None:
     return None
 
 
+@cache
 def graph() -> dict[Path, set[Path]]:
     """Give the files that each file imports."""
     found = {}

@@ -41,9 +41,9 @@ class Rule:
     """A data rule; its ``sentence`` is true of valid data.
 
     ``table`` is the name of a table of `dataset_statistics`. ``bounds`` are the types of its
-    parameters, by name. A rule of the section ``faces`` has a ``fault``, the code that marks a face which violates
-    it, and ``find``, unless `defects` finds such faces. ``reported_column`` is the column reported
-    for violations, if it is not the one that is checked.
+    parameters, by name. A rule of the section ``faces`` has a ``fault``, the code that marks a
+    face which violates it, and ``find``, unless `defects` finds such faces. ``reported_column``
+    is the column reported for violations, if it is not the one that is checked.
     """
 
     section: Section
