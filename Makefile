@@ -13,7 +13,7 @@ $(if $(MISSPELT),$(error unknown variable '$(firstword $(MISSPELT))'; choose fro
 .DEFAULT_GOAL := help
 .PHONY: help install train-all deploy worker test test-slow test-faults check ui ui-flows clean
 
-help: ## List what can be made
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=cpu, gpu or jax)
@@ -30,10 +30,10 @@ train-all: install ## Run the main job: check, train, compare, promote (SOURCE=,
 	exec .venv/bin/python -m flows $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") \
 		$(if $(ARCHITECTURES),--architectures "$(ARCHITECTURES)") $(if $(FORCE),--force)
 
-deploy: install ## Make pools and deployments on the server PREFECT_API_URL names (KIND=process, docker, kubernetes)
+deploy: install ## Create work pools and deployments on the server in PREFECT_API_URL (KIND=process, docker, kubernetes)
 	.venv/bin/python -m flows.deploy $(if $(KIND),--kind "$(KIND)")
 
-worker: install ## Serve the pool gpu with one GPU, or cores (GPU=0, CORES=4); POOL=control runs train-all
+worker: install ## Start a Prefect worker on one GPU or on CPU cores (GPU=0, CORES=4); with POOL=control it runs train-all
 	exec .venv/bin/python -m flows.worker $(if $(POOL),--pool "$(POOL)") $(if $(GPU),--gpu "$(GPU)") \
 		$(if $(CORES),--cores "$(CORES)")
 
@@ -44,7 +44,7 @@ test: install ## Run the tests
 test-slow: install ## Run the tests that take long or need real faces
 	.venv/bin/python -m pytest -m slow
 
-test-faults: install ## Run the tests that kill workers and servers and wait until it is noticed
+test-faults: install ## Run the tests that kill workers and servers and wait until the failure is detected
 	.venv/bin/python -m pytest --numprocesses 2 --dist worksteal tests/faults
 
 check: install ## Run formatter, linter and type checker
@@ -65,5 +65,5 @@ GENERATED := data/02_manifest data/03_packed data/04_models data/06_audit/suspec
 	$(addprefix data/05_reports/,architectures comparison.json comparison.md data_card data_card.md \
 	explanations hardware.md report.html) $(addprefix data/06_audit/,features folds)
 
-clean: ## Remove what is made again; raw data, decisions, suspects.csv, bundles, extra seeds, journals, MLflow stay
+clean: ## Remove generated files; keep raw data, decisions, suspects.csv, bundles, extra seeds, journals and MLflow
 	rm -rf $(GENERATED) .pytest_cache .mypy_cache .ruff_cache

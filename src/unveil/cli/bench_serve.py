@@ -10,7 +10,10 @@ app = typer.Typer()
 @app.command("serve")
 def bench_serve(
     calls: Annotated[
-        int, typer.Option(min=2, help="Number of single faces to time; a third as many frames.")
+        int,
+        typer.Option(
+            min=2, help="Number of single faces to time, and three times the number of frames."
+        ),
     ] = 1000,
     requests: Annotated[
         int,

@@ -99,10 +99,10 @@ def manifest() -> None:
     summary = read_json(SUMMARY, made_by="unveil manifest")
     print(f"{MANIFEST}: {summary['images']} faces, quarantined {summary['quarantined'] or 'none'}")
     for kind in ("exact", "near"):
-        twins = summary[f"{kind}_twins"]
+        found = summary[f"{kind}_twins"]
         print(
-            f"{kind} twins: {twins['groups']} groups, {twins['across_splits']} across splits, "
-            f"{twins['with_two_labels']} with two labels"
+            f"{kind} duplicates: {found['groups']} groups, {found['across_splits']} across splits, "
+            f"{found['with_two_labels']} with two labels"
         )
 
 
@@ -164,10 +164,10 @@ def train(
 
     With --seeds N the architecture is trained, evaluated and logged to MLflow N times. The seeds
     are training.seed of the recipe and the next N - 1 numbers. The first run is the pipeline's
-    model, data/04_models/ARCH. It is trained again only if params.yaml, data, code or processor
-    have changed. The other runs are written to data/09_seeds/ARCH/SEED, which is not an output of
-    dvc.yaml, and reused under the same condition. data/05_reports/seeds/ARCH.json has the mean and
-    standard deviation of the test macro-F1, and the macro-F1 of the averaged predictions.
+    model, data/04_models/ARCH. The other runs are written to data/09_seeds/ARCH/SEED, which is not
+    the output of a DVC stage. A run is repeated only if params.yaml, the data, the code or the
+    processor has changed. data/05_reports/seeds/ARCH.json has the mean and standard deviation of
+    the test macro-F1, and the macro-F1 of the averaged predictions.
     """
     loaded = _ready_for(architecture)
 

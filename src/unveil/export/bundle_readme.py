@@ -21,8 +21,8 @@ statement about what a person feels, wants or is.
 
 - Data: {data}
 - {calibration} {threshold}
-- Training faces: see the data sheet of the project that made it. On faces unlike these (other
-  ages, skin tones, poses, light, cameras, cultures) it may be confidently wrong.
+- Training faces: see the data sheet of the project that trained this network. On faces unlike these
+  (other ages, skin tones, poses, light, cameras, cultures) it may be confidently wrong.
 - Not for decisions about people; not at work or in education (Regulation (EU) 2024/1689, Art.
   5(1)(f)).
 

@@ -79,7 +79,7 @@ class Settings:
     picture_seconds: Annotated[float, "Timeout for decoding an image, in seconds."] = 5.0
     batch_seconds: Annotated[float, "Timeout for decoding a batch, in seconds."] = 20.0
     body_seconds: Annotated[float, "Timeout for receiving a request, in seconds."] = 10.0
-    waiting: Annotated[int, "Maximum number of images processed at once."] = 64
+    waiting: Annotated[int, "Maximum number of images queued or in progress."] = 64
     patience: Annotated[
         float, "Maximum expected wait per image, in seconds; above it the server returns 429."
     ] = 0.05
