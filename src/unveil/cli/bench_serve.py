@@ -12,7 +12,7 @@ def bench_serve(
     calls: Annotated[
         int,
         typer.Option(
-            min=2, help="Number of single faces to time, and three times the number of frames."
+            min=2, help="Number of single faces to time; a third as many frames are also timed."
         ),
     ] = 1000,
     requests: Annotated[

@@ -54,7 +54,10 @@ class Settings:
         "float32"
     )
     detector: Annotated[Path | None, "A YuNet file to detect faces, instead of the cascade."] = None
-    detector_digest: Annotated[str | None, "The sha256 of a different YuNet file."] = None
+    detector_digest: Annotated[
+        str | None,
+        "The sha256 of the --detector file, if it is not the YuNet version that unveil knows.",
+    ] = None
     host: Annotated[str, "The address to listen on."] = "127.0.0.1"
     port: Annotated[int, "The port to listen on."] = 8000
     token_file: Annotated[
