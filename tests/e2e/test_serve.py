@@ -676,7 +676,7 @@ def test_an_exception_is_logged_with_its_reason(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({}, "is not what bundle.json says"),
+        ({}, "does not match bundle.json"),
         ({"bundle": Path("nowhere")}, "nowhere"),
         ({"purpose": "mood of employees today"}, "prohibited"),
         ({"host": "0.0.0.0"}, "--token-file"),

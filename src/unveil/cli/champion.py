@@ -174,7 +174,7 @@ def _check_stored_bundle(version: "Version") -> None:
     from unveil import registry
 
     if not version.bundle:
-        print("MLflow has no copy of the bundle for a rollback; `unveil export` makes one")
+        print("MLflow has no copy of the bundle for a rollback; run `unveil export`")
         return
     with registry.stored_bundle(version):
         print("MLflow has a copy of the bundle")

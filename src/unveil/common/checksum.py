@@ -29,7 +29,7 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read: {str(error.strerror).lower()}; `unveil export` makes it"
+            f"{path} cannot be read: {str(error.strerror).lower()}; run `unveil export`"
         ) from None
 
 
@@ -41,8 +41,8 @@ def verify(path: Path, content: bytes) -> str:
     expected, actual = _expected(path), hashlib.sha256(content).hexdigest()
     if expected != actual:
         raise UserError(
-            f"{path} is not what {checksum_path(path).name} says: its sha256 differs; "
-            "export it again"
+            f"{path} does not match {checksum_path(path).name}: its sha256 differs; "
+            "run `unveil export`"
         )
     return actual
 
@@ -50,7 +50,7 @@ def verify(path: Path, content: bytes) -> str:
 def _expected(path: Path) -> str:
     file = checksum_path(path)
     remedy = (
-        f"`unveil export` makes it, or, where you trust {path.name}, "
+        f"run `unveil export`, or, if you trust {path.name}, "
         f"`cd {path.parent} && sha256sum {path.name} > {file.name}`"
     )
     try:

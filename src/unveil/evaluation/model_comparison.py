@@ -91,7 +91,7 @@ def _reports(params: Params) -> list[dict[str, Any]]:
         if path.exists()
     }
     if not found:
-        raise UserError("nothing to compare; `unveil evaluate ARCH` makes a report")
+        raise UserError("nothing to compare; run `unveil evaluate ARCH`")
     test = sha256(require_path(PACKED / "test.npz", made_by="unveil pack"))
     return [
         report

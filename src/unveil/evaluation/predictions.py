@@ -80,7 +80,7 @@ def read(report: Path, classes: tuple[str, ...], *, made_by: str) -> Predictions
     columns = [f"p_{name}" for name in classes]
     if columns != [name for name in found if name.startswith("p_")]:
         known = ", ".join(name.removeprefix("p_") for name in found if name.startswith("p_"))
-        raise UserError(f"{report / FILE} is of the classes {known}; `{made_by}` makes it anew")
+        raise UserError(f"{report / FILE} has the classes {known}; run `{made_by}` again")
     places = {name: place for place, name in enumerate(classes)}
     probabilities = found[columns].to_numpy(np.float32)
     return Predictions(found["actual"].map(places).to_numpy(), probabilities)

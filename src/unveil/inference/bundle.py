@@ -168,7 +168,7 @@ def _content(path: Path, card: Card) -> bytes:
         raise UserError(f"{path.parent / CARD} has no {path.name}; it has {known}")
     read = checksum.read(path)
     if hashlib.sha256(read).hexdigest() != card.digests[path.name]:
-        raise UserError(f"{path} is not what {CARD} says: its sha256 differs; export it again")
+        raise UserError(f"{path} does not match {CARD}: its sha256 differs; run `unveil export`")
     return read
 
 
@@ -206,7 +206,7 @@ def _refuse_other_metadata(session: Any, card: Card, path: Path) -> None:
     for name, expected in metadata(card).items():
         if found.get(name, expected) != expected:
             raise UserError(
-                f"{path} says {name} is {found[name]}, {CARD} {expected}; export it again"
+                f"{path} says {name} is {found[name]}, {CARD} {expected}; run `unveil export`"
             )
 
 

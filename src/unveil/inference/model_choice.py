@@ -36,7 +36,7 @@ def choose_bundle(named: Path | None) -> Path:
         return _starter_or_refuse(faces)
     if promoted := last_promotion():
         raise UserError(
-            f"{promoted} was promoted, but {BUNDLE} is gone; `unveil export` makes it again, "
+            f"{promoted} was promoted, but {BUNDLE} is gone; `unveil export` restores it, "
             f"`--bundle {STARTER}` selects the network of the repository"
         )
     if (STARTER / CARD).exists():

@@ -65,8 +65,8 @@ def test_help_imports_nothing_heavy(arguments):
         (["export", "--architecture", "cnn3"], "model.keras not found; run `unveil train cnn3`"),
         (["promote", "--force"], "--force needs --reason TEXT"),
         (["promote", "--reason", "so"], "--reason needs --force"),
-        (["rollback"], "no previous champion; found is nothing to roll back to"),
-        (["ingest", "nowhere.zip"], "nowhere.zip is not there; a source is a zip"),
+        (["rollback"], "no previous champion; there is nothing to roll back to"),
+        (["ingest", "nowhere.zip"], "nowhere.zip not found; a source is a zip"),
     ],
 )
 def test_a_user_error_is_one_line_and_exit_code_2(place, arguments, named):

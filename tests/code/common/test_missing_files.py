@@ -204,4 +204,4 @@ def test_without_faces_and_without_a_dvc_file_the_sample_is_drawn(place):
     from unveil.data import ingest_checks
 
     ingest_checks.refuse_to_replace_with_synthetic()
-    assert "`unveil ingest SOURCE` or `unveil sample` makes it" in refused("manifest")
+    assert "run `unveil ingest SOURCE` or `unveil sample`" in refused("manifest")

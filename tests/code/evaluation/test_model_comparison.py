@@ -165,7 +165,7 @@ def test_the_table_does_not_mention_missing_reports_if_there_are_none():
 
 
 def test_no_report_is_an_error_of_one_line():
-    with pytest.raises(UserError, match=r"^nothing to compare; `unveil evaluate ARCH` makes a"):
+    with pytest.raises(UserError, match=r"^nothing to compare; run `unveil evaluate ARCH`$"):
         compare(PARAMS)
 
 
@@ -202,7 +202,7 @@ def test_predictions_of_other_classes_name_theirs_and_the_command():
     report("cnn3", answered(0.2))
     report("cnn4", answered(0.1))
     other = replace(PARAMS, classes=("joy", *PARAMS.classes[1:]))
-    line = r"of the classes happy, neutral, sad, surprise; `unveil evaluate cnn4` makes it anew$"
+    line = r"has the classes happy, neutral, sad, surprise; run `unveil evaluate cnn4` again$"
     with pytest.raises(UserError, match=line):
         compare(other)
 

@@ -61,7 +61,7 @@ def test_one_altered_byte_is_refused_before_the_network_is_loaded(folder):
     content = bytearray((folder / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "model.onnx").write_bytes(content)
-    with pytest.raises(UserError, match=r"model\.onnx is not what bundle\.json says"):
+    with pytest.raises(UserError, match=r"model\.onnx does not match bundle\.json"):
         bundle.load(folder)
 
 
@@ -119,7 +119,7 @@ def test_an_altered_card_is_refused(starter, alter):
     before = (starter / "bundle.json").read_text()
     (starter / "bundle.json").write_text(alter(before))
     assert (starter / "bundle.json").read_text() != before
-    message = r"starter/bundle\.json is not what bundle\.json\.sha256 says: its sha256 differs"
+    message = r"starter/bundle\.json does not match bundle\.json\.sha256: its sha256 differs"
     with pytest.raises(UserError, match=message) as raised:
         bundle.load(starter)
     assert "\n" not in str(raised.value)
@@ -128,8 +128,8 @@ def test_an_altered_card_is_refused(starter, alter):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read: no such file or directory; `unveil export` makes it, or, where"),
-        (b"", "is not the line `SHA256  bundle.json`; `unveil export` makes it"),
+        (None, "cannot be read: no such file or directory; run `unveil export`, or, if you trust"),
+        (b"", "is not the line `SHA256  bundle.json`; run `unveil export`"),
         (b"\xff\xfe", "is not the line"),
         (b"0" * 64 + b"  other.json\n", "is not the line"),
         (b"0" * 63 + b"  bundle.json\n", "is not the line"),
@@ -175,7 +175,9 @@ def test_a_network_whose_metadata_differs_from_the_card_is_refused(folder):
     replaced(folder, model.SerializeToString())
     bundle.load(folder)
     rewritten(folder, classes=[*reversed(bundles.CLASSES)])
-    with pytest.raises(UserError, match=r'says unveil\.classes is \["happy", .*export it again'):
+    with pytest.raises(
+        UserError, match=r'says unveil\.classes is \["happy", .*run `unveil export`'
+    ):
         bundle.load(folder)
     rewritten(folder, classes=[*bundles.CLASSES], abstain_below=0.1)
     with pytest.raises(UserError, match=r"says unveil\.abstain_below is 0\.0, bundle\.json 0\.1"):

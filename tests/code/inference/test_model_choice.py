@@ -106,7 +106,7 @@ def test_a_missing_promoted_bundle_is_never_replaced_silently(face):
         assert completed.returncode == 2
         assert line == (
             "unveil: version 4, cnn3, was promoted, but data/07_bundle is gone; `unveil export` "
-            "makes it again, `--bundle models/starter` selects the network of the repository"
+            "restores it, `--bundle models/starter` selects the network of the repository"
         )
     assert unveil("predict", face, "--bundle", STARTER).returncode == 0
 

@@ -274,7 +274,7 @@ def test_a_dry_run_changes_nothing(two_versions):
 
 STEPS = {
     "the archive is written": (erase, "rewrite_without"),
-    "DVC knows it": (ingest, "track"),
+    "DVC knows it": (ingest, "track_with_dvc"),
     "the workspace is clean": (erase, "clean_workspace"),
     "one store is clean": (dvc_objects.Store, "delete"),
     "all stores are clean": (erase, "_delete"),

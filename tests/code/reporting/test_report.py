@@ -147,7 +147,7 @@ def test_an_explanation_of_another_network_is_left_out(compared):
 
 
 def test_a_missing_comparison_names_the_command_that_makes_it(place):
-    with pytest.raises(UserError, match="`unveil compare` makes it"):
+    with pytest.raises(UserError, match="run `unveil compare`"):
         report.make(params.load())
 
 
