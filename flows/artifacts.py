@@ -26,7 +26,6 @@ from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, reading_artifact, require_path
 from unveil.common.paths import PARAMS
 from unveil.config.provenance import dvc_hash
-from unveil.privacy.dvc_objects import S3_TIMEOUTS
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -208,6 +207,8 @@ def _remote() -> "Iterator[Repo | None]":
     """Open the DVC repository if it has a remote, else None; errors of the remote are one line."""
     from dvc.repo import Repo
 
+    from unveil.storage.client import DVC_TIMEOUTS
+
     with Repo() as repo:
         name = repo.config["core"].get("remote")
         own = repo.config["remote"].get(name, {})
@@ -215,7 +216,7 @@ def _remote() -> "Iterator[Repo | None]":
         yield None
         return
     # Without `verify` DVC stores a damaged object under the hash it should have.
-    patience = S3_TIMEOUTS if own.get("url", "").startswith("s3:") else {}
+    patience = DVC_TIMEOUTS if own.get("url", "").startswith("s3:") else {}
     config = {**patience, **own, "verify": True}
     # s3fs has its own retries; with botocore's five for each, a silent server took 380 s.
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")

@@ -21,11 +21,11 @@ OFFLINE = {
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "1",  # as `unveil.backend` has it
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # as `unveil.common.backend` sets it
 }
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 os.environ.update(OFFLINE)
-# The same examples every time: a change that did no harm must not be refused for another's luck.
+# The same examples every time, so that a test does not fail at random.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 # A shell that starts us in the background has us, and all we start, ignore Ctrl-C.

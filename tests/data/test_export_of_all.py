@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 from tests.support.training import spread_answers
 
 from unveil.config import params
-from unveil.data import dataset
+from unveil.dataset import arrays
 from unveil.export import export, parity
 from unveil.networks import Transfer
 
@@ -25,7 +25,7 @@ def network(key: str, loaded: params.Params) -> keras.Model:
         entry = replace(entry, weights="none")
     made = entry.build(loaded.data.image_size, len(loaded.classes))
     made.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy")
-    faces = dataset.subset(dataset.load("train"), LEARNED, seed=0)
+    faces = arrays.subset(arrays.load("train"), LEARNED, seed=0)
     made.fit(faces.images, faces.labels, batch_size=32, epochs=2, verbose=0)
     spread_answers(made, faces.images)
     return made
@@ -45,7 +45,7 @@ def test_it_answers_alike_on_the_whole_test_split(real, key):
     made = export.export(source, real / key)
     print(f"\n{export.summary(made)}")
     exact, rough = (made.card.parity[precision] for precision in ("float32", "int8"))
-    assert exact["images"] == rough["images"] == len(dataset.load("test")) == 1281
-    assert len(set(made.probabilities(dataset.load("test").images).argmax(1))) > 1
+    assert exact["images"] == rough["images"] == len(arrays.load("test")) == 1281
+    assert len(set(made.probabilities(arrays.load("test").images).argmax(1))) > 1
     assert exact["max_difference"] < parity.TOLERANCE
     assert exact["changed_labels"] <= 1

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageFilter
 from tests.conftest import ROOT
 
-from unveil.common import metrics
-from unveil.data import dataset
+from unveil.dataset import arrays
+from unveil.evaluation import metrics
 from unveil.inference import bundle
 
 pytestmark = pytest.mark.slow
@@ -54,7 +54,7 @@ CHANGES = {
 
 
 def test_light_alone_costs_little(real):
-    test, starter = dataset.load("test"), bundle.load(ROOT / "models/starter")
+    test, starter = arrays.load("test"), bundle.load(ROOT / "models/starter")
     faces = [Image.fromarray(image[..., 0]) for image in test.images]
     equalised = np.stack([cv2.equalizeHist(image[..., 0]) for image in test.images])
     apart = np.abs(equalised.astype(int) - test.images[..., 0]).mean()

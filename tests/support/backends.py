@@ -26,7 +26,7 @@ from tests.support.training import toy  # noqa: E402
 
 from unveil.config import params  # noqa: E402
 from unveil.config.schema import STILL  # noqa: E402
-from unveil.data import dataset  # noqa: E402
+from unveil.dataset import arrays  # noqa: E402
 from unveil.evaluation import evaluate  # noqa: E402
 from unveil.networks import Cnn, Transfer  # noqa: E402
 from unveil.training import checkpoint, devices, train  # noqa: E402
@@ -75,7 +75,7 @@ def run(key: str, folder: Path, precision: str = "float32") -> dict:
         kept.remove()
     train.save(trained, folder)
     again = train.load(folder / "model.keras")
-    answers = evaluate.probabilities(again, dataset.load("validation").images)
+    answers = evaluate.probabilities(again, arrays.load("validation").images)
     return {
         "devices": devices.visible_devices(),
         "rows": [{name: row[name] for name in row if name not in CLOCK} for row in rows],

@@ -28,7 +28,7 @@ SETTINGS = (
 
 
 def founder(bucket: str) -> dict:
-    """Allow to make a bucket and set it up, and to use it below the prefix ``unveil``."""
+    """Allow creating and configuring a bucket, and using it below the prefix ``unveil``."""
     here = f"arn:aws:s3:::{bucket}"
     setting = [f"s3:{verb}{name}" for name in SETTINGS for verb in ("Get", "Put")]
     making = ["s3:CreateBucket", "s3:ListBucket", *setting]

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from unveil.common import checksum
 from unveil.common.files import write_json
+from unveil.inference import checksum
 from unveil.inference.bundle import Card
 from unveil.inference.bundle_files import CARD, FILES
 

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pandas as pd
 
-from unveil.common import metrics
 from unveil.common.files import sha256, write_json
 from unveil.common.paths import COMPARISON, MODELS, PACKED
 from unveil.config import params
-from unveil.data import dataset
+from unveil.dataset import arrays
+from unveil.evaluation import metrics
 from unveil.registry import runs
 
 
@@ -44,7 +44,7 @@ def distracted(weight: float, *, at: tuple[int, int] = (23, 23)) -> keras.Model:
 
 def score(network: keras.Model) -> float:
     """Its macro-F1 on the packed test faces."""
-    test = dataset.load("test")
+    test = arrays.load("test")
     answers = network.predict(test.images, verbose=0).argmax(1)
     return float(metrics.macro_f1(metrics.confusion_matrix(test.labels, answers, 4)))
 

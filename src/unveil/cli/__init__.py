@@ -1,4 +1,4 @@
-"""The command line: one command per pipeline stage. User errors are one line and exit code 2.
+"""The command line: one command for each step. User errors are one line and exit code 2.
 
 May import: benchmarks, common, config, data, evaluation, experiments, export, inference, privacy,
 promotion, quality, registry, reporting, serving, storage.

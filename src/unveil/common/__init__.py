@@ -1,5 +1,5 @@
-"""Shared utilities: errors, atomic file writes, locks, paths, CSV tables, statistics, metrics.
+"""Shared utilities: errors, atomic file writes, locks, paths, CSV tables, statistics.
 
-Independent of faces, networks and servers.
+Also the choice of the Keras backend and the settings of the memory allocator.
 May import: nothing.
 """

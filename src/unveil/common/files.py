@@ -63,7 +63,7 @@ def _workspace(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(name: str, parent: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary folder in ``place`` (default: the system's) and remove it at the end.
+    """Yield a temporary folder in ``parent`` (default: the system's) and remove it at the end.
 
     It is locked while the process lives: `remove_stale` removes those of killed processes.
     """
@@ -91,7 +91,7 @@ def _locked_folder(name: str, parent: Path) -> tuple[Path, int]:
 
 
 def remove_stale(parent: Path) -> list[Path]:
-    """Remove temporary folders of killed processes in ``place``; return those still in use."""
+    """Remove temporary folders of killed processes in ``parent``; return those still in use."""
     ours = (
         folder
         for folder in parent.glob(f"{TEMPORARY_PREFIX}*")

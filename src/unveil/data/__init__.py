@@ -3,5 +3,5 @@
 Ingests an archive, a folder or a CSV into ``faces.zip``, writes one row per face to
 ``manifest.parquet`` and one uint8 array per split, with near duplicates, defects, splits and
 corrections applied.
-May import: common, config, rules.
+May import: common, config, dataset, rules.
 """

@@ -20,9 +20,9 @@ from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.config.schema import TWIN
 from unveil.data import archive as archives
-from unveil.data import dataset
 from unveil.data.decoding import Limits, Pixels, decode, resize
 from unveil.data.manifest import decoding_limits, used_faces
+from unveil.dataset import arrays
 
 
 def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> dict[str, int]:
@@ -39,7 +39,7 @@ def make(source: Path, manifest: Path, params: Params, *, validation: Path) -> d
             images = _images(archive, packed["member"], params)
             labels = _labels(packed["label"], params.classes)
             with atomic_write(PACKED / f"{name}.npz") as path:
-                dataset.save(path, images, labels, size=params.data.image_size)
+                arrays.save(path, images, labels, size=params.data.image_size)
             with atomic_write(PACKED / f"{name}.parquet") as path:
                 packed.to_parquet(path, index=False)
             counts[name] = len(packed)

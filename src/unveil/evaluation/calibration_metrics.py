@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.common.metrics import DRAWS, Estimate, Labels
+from unveil.evaluation.metrics import DRAWS, Estimate, Labels
 
 Numbers = NDArray[np.float64]
 Weights = NDArray[np.int64]

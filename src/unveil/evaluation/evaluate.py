@@ -19,7 +19,7 @@ from unveil.common.files import atomic_write, reading_artifact, require_path, sh
 from unveil.common.paths import PACKED, TrainingPaths, pipeline_paths
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
-from unveil.data import dataset
+from unveil.dataset import arrays
 from unveil.evaluation import charts, predictions, report_sections
 from unveil.evaluation.predictions import Predictions, Probabilities
 from unveil.rendering import plots
@@ -35,7 +35,7 @@ def evaluate(key: str, params: Params, place: TrainingPaths | None = None) -> di
     place = place or pipeline_paths(params.require_architecture(key))
     path = require_path(place.model / "model.keras", made_by=f"unveil train {key}")
     network = train.load(path)
-    splits = {name: dataset.load(name) for name in SPLITS}
+    splits = {name: arrays.load(name) for name in SPLITS}
     answers = {
         name: Predictions(faces.labels, probabilities(network, faces.images))
         for name, faces in splits.items()
@@ -61,10 +61,10 @@ def prediction_sections(
     key: str, answers: dict[str, Predictions], params: Params
 ) -> dict[str, Any]:
     """Return the sections of a report that depend on the predictions for the packed splits."""
-    train, test = (dataset.load_metadata(name) for name in ("train", "test"))
+    train, test = (arrays.load_metadata(name) for name in ("train", "test"))
     count, seed = params.schedules[key].train_images, params.training.seed
     learned = answers["train"].subset(
-        dataset.stratified_indices(answers["train"].truth, count, seed=seed)
+        arrays.stratified_indices(answers["train"].truth, count, seed=seed)
     )
     return {
         **{name: report_sections.scores(answers[name], params.classes) for name in SPLITS},

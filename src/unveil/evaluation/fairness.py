@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.common.metrics import Labels
 from unveil.config.schema import Slicing
+from unveil.evaluation.metrics import Labels
 from unveil.evaluation.significance import holm, range_permutation_test
 from unveil.evaluation.slices import Slice
 

@@ -9,10 +9,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from unveil.common.files import read_json
-from unveil.common.metrics import Estimate, paired_difference
 from unveil.common.paths import MODELS, REPORTS
 from unveil.config.params import Params
 from unveil.evaluation import predictions
+from unveil.evaluation.metrics import Estimate, paired_difference
 from unveil.networks import Cnn, Transfer
 
 Pair = dict[str, Any]

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil.common import csv_writer, metrics
+from unveil.common import csv_writer
 from unveil.common.errors import UserError
 from unveil.common.files import reading_artifact
-from unveil.common.metrics import Counts, Labels
+from unveil.evaluation import metrics
+from unveil.evaluation.metrics import Counts, Labels
 
 Probabilities = NDArray[np.float32]
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from unveil.common import metrics
-from unveil.common.metrics import Labels
 from unveil.config.params import Params
 from unveil.config.schema import TWIN
-from unveil.evaluation import calibration_metrics, slices, temperature_scaling
+from unveil.evaluation import calibration_metrics, metrics, slices, temperature_scaling
 from unveil.evaluation.fairness import disparities
+from unveil.evaluation.metrics import Labels
 from unveil.evaluation.predictions import Predictions, average
 
 Section = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.common.metrics import Counts, Measure
+from unveil.evaluation.metrics import Counts, Measure
 
 DRAWS = 2000
 

@@ -13,11 +13,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unveil.common.metrics import Estimate, Labels, confidence_interval, confusion_matrix, macro_f1
 from unveil.config.params import Params
 from unveil.config.schema import TWIN, Slicing
+from unveil.dataset.attribute_columns import count_groups
+from unveil.evaluation.metrics import (
+    Estimate,
+    Labels,
+    confidence_interval,
+    confusion_matrix,
+    macro_f1,
+)
 from unveil.evaluation.significance import holm, permutation_test
-from unveil.quality.dataset_statistics import attribute_columns
 
 LOOKS = ("brightness", "contrast", "sharpness")
 THIRDS = ("low", "middle", "high")
@@ -109,9 +115,8 @@ def _enough(matrix: NDArray[np.int64], setting: Slicing) -> bool:
 
 def _groups(rows: pd.DataFrame, params: Params) -> dict[str, pd.Series]:
     setting = params.rules["attributes_are_groups"]
-    columns = attribute_columns(rows.drop(columns=TWIN, errors="ignore"), setting)
-    names = columns.loc[columns["groups"] <= setting["max_groups"], "member"]
-    return {name: rows[name] for name in names}
+    counts = count_groups(rows, leave_out=[*setting["leave_out"], TWIN])
+    return {name: rows[name] for name, groups in counts.items() if groups <= setting["max_groups"]}
 
 
 def _thirds(rows: pd.DataFrame, train: pd.DataFrame) -> dict[str, pd.Series]:

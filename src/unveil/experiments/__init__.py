@@ -1,5 +1,5 @@
 """Tracked trainings: one architecture, several seeds, learning curves, hardware comparison.
 
 Takes parameters; trains, evaluates and publishes runs to MLflow; returns summaries over the runs.
-May import: common, config, data, evaluation, registry, training.
+May import: common, config, dataset, evaluation, registry, training.
 """

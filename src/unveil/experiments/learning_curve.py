@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from unveil.common import metrics
 from unveil.common.files import atomic_write, read_json, write_json
 from unveil.common.paths import LEARNING_CURVES, MODELS
 from unveil.config.params import Params
-from unveil.data import dataset
-from unveil.data.dataset import Faces
-from unveil.evaluation import charts
+from unveil.dataset import arrays
+from unveil.dataset.arrays import Faces
+from unveil.evaluation import charts, metrics
 from unveil.evaluation.evaluate import probabilities
 from unveil.training import checkpoint
 from unveil.training import train as trains
@@ -31,7 +30,7 @@ def learning_curve(
     key: str, params: Params, shares: Sequence[float] = SHARES
 ) -> list[dict[str, Any]]:
     """Train on each share, with the recipe's schedule, and score train and validation."""
-    schedule, train = params.schedules[params.require_architecture(key)], dataset.load("train")
+    schedule, train = params.schedules[params.require_architecture(key)], arrays.load("train")
     whole = min(schedule.train_images or len(train), len(train))
     parts = {
         share: params if share == 1 else _with_images(key, params, round(share * whole))
@@ -70,11 +69,11 @@ def _with_images(key: str, params: Params, count: int) -> Params:
 def _point(key: str, params: Params, train: Faces) -> dict[str, Any]:
     network = _network(key, params)
     count = params.schedules[key].train_images
-    learned = dataset.subset(train, count, seed=params.training.seed)
+    learned = arrays.subset(train, count, seed=params.training.seed)
     return {
         "images": len(learned),
         "train": _scores(network, learned),
-        "validation": _scores(network, dataset.load("validation")),
+        "validation": _scores(network, arrays.load("validation")),
     }
 
 

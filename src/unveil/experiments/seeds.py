@@ -14,12 +14,12 @@ import numpy as np
 
 from unveil.common.errors import UserError
 from unveil.common.files import read_json, sha256, write_json
-from unveil.common.metrics import Estimate, confidence_interval, macro_f1, paired_difference
 from unveil.common.paths import PACKED, SEED_REPORTS, TrainingPaths, pipeline_paths, seed_paths
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.config.schema import SEEDS
 from unveil.evaluation import predictions
+from unveil.evaluation.metrics import Estimate, confidence_interval, macro_f1, paired_difference
 from unveil.evaluation.paired_comparison import format_signed
 from unveil.experiments import tracked_training
 from unveil.training import checkpoint

@@ -3,7 +3,7 @@
 A bundle is used without the project, so it contains its own documentation.
 """
 
-from unveil.common.metrics import Estimate
+from unveil.evaluation.metrics import Estimate
 from unveil.inference.bundle import Card
 from unveil.inference.decision import effective_threshold
 

@@ -14,18 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil import registry
-from unveil.common import checksum
-from unveil.common import metrics as measures
 from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, read_json, require_path, sha256, write_json
 from unveil.common.paths import BUNDLE, MODELS, PACKED, REPORTS, STARTER
 from unveil.config.params import Params
-from unveil.data import dataset
+from unveil.dataset import arrays
+from unveil.evaluation import metrics as measures
 from unveil.evaluation.evaluate import probabilities
 from unveil.evaluation.temperature_scaling import apply_temperature
 from unveil.export import onnx_conversion, parity
 from unveil.export.bundle_readme import is_calibrated, render, score
-from unveil.inference import bundle, drift_reference
+from unveil.inference import bundle, checksum, drift_reference
 from unveil.inference.bundle import FORMAT, Bundle, Card
 from unveil.inference.bundle_files import CARD, FILES, README, refuse_other_content
 from unveil.inference.decision import effective_threshold
@@ -116,8 +115,8 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
     """
     refuse_other_content(target)
     test, shown = (
-        dataset.load("test"),
-        dataset.subset(dataset.load("train"), QUANTIZATION_FACES, seed=0),
+        arrays.load("test"),
+        arrays.subset(arrays.load("train"), QUANTIZATION_FACES, seed=0),
     )
     _refuse_other_images(source, test.images)
     card = _card(source)
@@ -197,14 +196,14 @@ def summary(made: Bundle) -> str:
 
 
 def _reference(made: Bundle) -> drift_reference.Reference:
-    train, validation = dataset.load("train"), dataset.load("validation")
+    train, validation = arrays.load("train"), arrays.load("validation")
     predicted = made.answers(validation.images)
-    shown = dataset.subset(train, REFERENCE_FACES, seed=0).images
+    shown = arrays.subset(train, REFERENCE_FACES, seed=0).images
     return drift_reference.build_reference(shown, predicted.probabilities, predicted.embeddings)
 
 
 def _evaluate(
-    folder: Path, test: dataset.Faces, expected: NDArray[np.floating]
+    folder: Path, test: arrays.Faces, expected: NDArray[np.floating]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     scores, compared = {}, {}
     for precision in FILES:

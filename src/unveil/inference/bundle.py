@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from unveil.common import checksum
 from unveil.common.errors import UserError
+from unveil.inference import checksum
 from unveil.inference.bundle_files import CARD, FILES, Precision, refuse_unknown
 from unveil.inference.drift_reference import Reference
 

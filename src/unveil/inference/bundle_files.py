@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from unveil.common import checksum
 from unveil.common.errors import UserError
+from unveil.inference import checksum
 
 Precision = Literal["float32", "int8"]
 

@@ -2,5 +2,5 @@
 
 Searches every type of file that may contain a face, deletes what it finds, and reports the files
 that it could not search.
-May import: common, config, data, registry.
+May import: common, config, data, registry, storage.
 """

@@ -15,8 +15,6 @@ from typing import Any
 from unveil.common.errors import UserError, mask_secrets, reason
 from unveil.common.files import temporary_folder
 
-S3_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 20}
-"""Timeouts in seconds; each request is tried six times."""
 PAGE_SIZE = 1000
 """Versions of an object per response; the maximum of S3."""
 
@@ -148,12 +146,14 @@ def open_stores() -> Iterator[list[Store]]:
     """Open the cache and all remotes under DVC's lock; ``UserError`` names one that fails."""
     from dvc.repo import Repo, lock_repo
 
+    from unveil.storage.client import DVC_TIMEOUTS
+
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
     place = "this folder"
     try:
         with Repo() as plain:
             patience = {
-                name: S3_TIMEOUTS
+                name: DVC_TIMEOUTS
                 for name, own in plain.config["remote"].items()
                 if str(own.get("url", "")).startswith("s3:")
             }

@@ -64,7 +64,7 @@ def _list_folder(folder: Path, unsearched: list[str]) -> list[Path]:
         return []
     found = [path for path in found if path.name not in SKIPPED_FOLDERS]
     broken = [path for path in found if _is_broken(path)]
-    unsearched.extend(f"{one}: is a broken link, or must not be read" for one in broken)
+    unsearched.extend(f"{one}: is a broken link, or permission is denied" for one in broken)
     return [path for path in found if path not in broken]
 
 

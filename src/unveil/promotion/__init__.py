@@ -2,5 +2,6 @@
 
 Input: the best evaluated model and the current champion. Output: ``promotion.json``, the alias
 ``champion`` in the registry, and the bundle in ``data/07_bundle``.
-May import: common, config, data, evaluation, export, inference, registry, training.
+May import: common, config, data, dataset, evaluation, export, inference, registry,
+training.
 """

@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import Any
 
 from unveil import registry
-from unveil.common import metrics
 from unveil.common.errors import UserError
 from unveil.common.paths import MODELS
 from unveil.config.params import Params
-from unveil.data import dataset, real_or_synthetic
-from unveil.data.dataset import Faces
-from unveil.evaluation import slices
+from unveil.data import real_or_synthetic
+from unveil.dataset import arrays
+from unveil.dataset.arrays import Faces
+from unveil.evaluation import metrics, slices
 from unveil.evaluation.evaluate import probabilities
 from unveil.evaluation.predictions import Probabilities
 from unveil.evaluation.slices import Slice
@@ -50,7 +50,7 @@ class Challenge:
     @cached_property
     def test(self) -> Faces:
         """The test images and labels."""
-        return dataset.load("test")
+        return arrays.load("test")
 
     @cached_property
     def candidate_probabilities(self) -> Probabilities:
@@ -94,7 +94,7 @@ class Challenge:
     def slices(self) -> list[Slice]:
         """The subsets of the test images that are evaluated separately."""
         return slices.make_slices(
-            dataset.load_metadata("test"), dataset.load_metadata("train"), self.params
+            arrays.load_metadata("test"), arrays.load_metadata("train"), self.params
         )
 
     def macro_f1(self, predicted: Probabilities) -> float:

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unveil.common import metrics
 from unveil.common.errors import UserError
 from unveil.common.files import read_json, sha256
-from unveil.common.metrics import Estimate
 from unveil.common.paths import MODELS, PACKED, VALIDATION
 from unveil.data import real_or_synthetic
-from unveil.evaluation import slices
+from unveil.evaluation import metrics, slices
+from unveil.evaluation.metrics import Estimate
 from unveil.evaluation.predictions import Probabilities
 from unveil.export import export
 from unveil.inference import bundle

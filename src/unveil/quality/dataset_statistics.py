@@ -22,7 +22,8 @@ from unveil.common.statistics import (
 )
 from unveil.common.types import SPLITS
 from unveil.config.params import Params
-from unveil.config.schema import COLUMNS, QUALITIES
+from unveil.config.schema import QUALITIES
+from unveil.dataset.attribute_columns import count_groups
 from unveil.rules.settings import Setting
 
 REQUIRED_COLUMNS = ("member", "split", "label", "sha256", "width", "height", "fault", "quarantine")
@@ -114,10 +115,8 @@ def _reference(params: Params) -> NDArray[np.float64]:
 
 def attribute_columns(faces: pd.DataFrame, setting: Setting) -> pd.DataFrame:
     """Return the user's columns with their number of groups, without those in ``leave_out``."""
-    own = {*COLUMNS, "quarantine", *setting["leave_out"]}
-    names = sorted(name for name in faces.columns if name not in own)
-    rows = [{"member": name, "groups": faces[name].nunique()} for name in names]
-    return _table(rows, groups=int)
+    counts = count_groups(faces, leave_out=setting["leave_out"])
+    return _table([{"member": name, "groups": n} for name, n in counts.items()], groups=int)
 
 
 def group_counts(faces: pd.DataFrame, column: str, params: Params) -> pd.DataFrame:

@@ -5,7 +5,7 @@ One experiment and one registered model, both named ``facial-emotion``: one pare
 train-all, one child run per training. One run per promotion decision in the experiment
 ``facial-emotion-promotions``. A metric has the same name in every run. A training never waits for
 MLflow: a background thread logs it, and ``publish`` later logs from files what a server lacks.
-May import: common, config, data, evaluation, training.
+May import: common, config, data, evaluation, inference, training.
 """
 
 from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle

@@ -17,11 +17,10 @@ from mlflow.exceptions import MlflowException
 
 from unveil.common.errors import UserError, reason
 from unveil.common.files import digests
+from unveil.inference.bundle_files import CARD
 from unveil.registry import artifact
 from unveil.registry.connection import NAME, TRANSFER_TIMEOUT, connect, mlflow_errors, with_timeout
 from unveil.registry.versions import BUNDLE, Version
-
-CARD = "bundle.json"
 
 
 def store_bundle(version: Version, folder: Path) -> Version:

@@ -26,7 +26,7 @@ Gray = Annotated[float, Field(ge=0, le=255)]
 RULES = (
     manifest_rule(
         "complete",
-        "Every row has a name, split, label, digest, size, brightness, fault and quarantine.",
+        "Every row has a name, split, label, digest, size, brightness, and its faults, if any.",
         "archive",
         constant_expectation("ToBeInSet", "absent", value_set=[""]),
     ),

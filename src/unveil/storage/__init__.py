@@ -1,4 +1,4 @@
-"""S3 buckets as DVC remotes; the only package that talks to S3.
+"""S3 buckets as DVC remotes; the only package that imports boto3.
 
 Creates or configures the bucket of ``s3://bucket/prefix`` and verifies that it can be used, with
 credentials from DVC or boto3. Command: ``unveil remote create``.

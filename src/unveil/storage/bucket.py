@@ -31,19 +31,15 @@ def create(
         UserError: S3 refuses a step or cannot be reached; the message has no credentials.
     """
     s3 = client(location, keys)
-    with s3_errors(location, "look into it"):
+    with s3_errors(location, "read the bucket"):
         there = _is_there(s3, location)
     if not there:
-        with s3_errors(location, "make a bucket, and there is none of this name"):
+        with s3_errors(location, "create the bucket, which does not exist"):
             _create_bucket(s3, location)
     yield f"bucket {location.bucket}: {'exists' if there else 'created'}"
-    with s3_errors(location, "set it up"):
+    with s3_errors(location, "configure the bucket"):
         yield from apply_settings(s3, location, retention_days)
     yield f"probe: {_probe(s3, location)}"
-
-
-def _versions(page: Mapping[str, Any]) -> list[Any]:
-    return [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
 
 
 def _is_there(s3: Any, location: StorageLocation) -> bool:

@@ -14,6 +14,8 @@ from unveil.storage.location import StorageLocation
 
 CONNECT, READ, ATTEMPTS = 5, 10, 2
 """Connect and read timeouts in seconds, and the number of attempts."""
+DVC_TIMEOUTS = {"connect_timeout": 10, "read_timeout": 20}
+"""Timeouts of DVC's transfers in seconds; each request is tried six times."""
 REFUSED = {
     "InvalidAccessKeyId": "the access key is not known there",
     "SignatureDoesNotMatch": "the secret key is not the one of this access key",

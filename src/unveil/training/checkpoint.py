@@ -33,7 +33,7 @@ from unveil.common.paths import PACKED, pipeline_paths
 from unveil.config.params import Params
 from unveil.training.devices import precision
 
-CODE = ("common", "config", "data", "networks", "training")
+CODE = ("common", "config", "dataset", "networks", "training")
 """The packages whose code is part of a run's identity: those of its stage in dvc.yaml."""
 
 KEEP_LAST = 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unveil.common.errors import unknown_choice
 from unveil.config.schema import Stage, Training
-from unveil.data.dataset import Faces
+from unveil.dataset.arrays import Faces
 from unveil.training.augmentation import augmentation
 from unveil.training.batches import Batches, ValidationBatches, one_hot
 from unveil.training.callbacks import (

@@ -21,7 +21,7 @@ from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, reading_artifact
 from unveil.config.params import Params
 from unveil.config.schema import Stage
-from unveil.data import dataset
+from unveil.dataset import arrays
 from unveil.training import devices
 from unveil.training.callbacks import BestWeights, EpochHistory, Record
 from unveil.training.checkpoint import Checkpoints, Diverged
@@ -106,11 +106,11 @@ def _training_loop(
     keras.utils.set_random_seed(training.seed)
     network = _build(key, params)
     devices.synchronize_batch_norm(network)
-    faces = dataset.subset(dataset.load("train"), schedule.train_images, seed=training.seed)
+    faces = arrays.subset(arrays.load("train"), schedule.train_images, seed=training.seed)
     return TrainingLoop(
         network=network,
-        faces=dataset.truncate_to_multiple(faces, device_count),
-        validation=dataset.truncate_to_multiple(dataset.load("validation"), device_count),
+        faces=arrays.truncate_to_multiple(faces, device_count),
+        validation=arrays.truncate_to_multiple(arrays.load("validation"), device_count),
         training=training,
         frozen_norm=params.architectures[key].pretrained,
         best=BestWeights(network),

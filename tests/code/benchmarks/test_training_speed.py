@@ -12,7 +12,7 @@ from unveil.benchmarks.training import alternating_runs, report, temporary_proje
 from unveil.common.errors import UserError
 from unveil.config import params
 from unveil.config.schema import STILL, Augmentation
-from unveil.data import dataset as packs
+from unveil.dataset import arrays as packs
 
 
 def test_the_project_has_synthetic_faces_packed_and_as_pictures(place, tmp_path):

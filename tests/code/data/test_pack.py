@@ -20,9 +20,10 @@ from unveil.common.files import sha256
 from unveil.common.types import SPLITS
 from unveil.config import params
 from unveil.config.schema import TWIN
-from unveil.data import dataset, manifest, pack
-from unveil.data.dataset import Faces, subset
+from unveil.data import manifest, pack
 from unveil.data.decoding import resize
+from unveil.dataset import arrays
+from unveil.dataset.arrays import Faces, subset
 from unveil.privacy import search
 
 PARAMS = params.load(ROOT / "params.yaml")
@@ -67,21 +68,21 @@ def judged(faces: pd.DataFrame, *, passed: bool) -> None:
 def made(faces: pd.DataFrame, parameters: params.Params = PARAMS) -> dict[str, Faces]:
     judged(faces, passed=True)
     counts = pack.make(ARCHIVE, MANIFEST, parameters, validation=VERDICT)
-    assert counts == {name: len(dataset.load(name)) for name in SPLITS}
-    return {name: dataset.load(name) for name in SPLITS}
+    assert counts == {name: len(arrays.load(name)) for name in SPLITS}
+    return {name: arrays.load(name) for name in SPLITS}
 
 
 def test_the_arrays_are_the_rows_in_use_in_their_order(faces):
-    arrays = made(faces.sample(frac=1, random_state=1))
+    packs = made(faces.sample(frac=1, random_state=1))
     for name in SPLITS:
         rows = manifest.used_faces(faces, name)
-        images, labels = arrays[name].images, arrays[name].labels
+        images, labels = packs[name].images, packs[name].labels
         assert (images.shape, images.dtype) == ((len(rows), 48, 48, 1), np.uint8)
         assert (labels.shape, labels.dtype) == ((len(rows),), np.int64)
         assert [PARAMS.classes[label] for label in labels] == list(rows["label"])
         for image, member in zip(images, rows["member"], strict=True):
             assert np.array_equal(image[:, :, 0], resize(PIXELS[member], 48))
-    assert {name: len(arrays[name]) for name in SPLITS} == {
+    assert {name: len(packs[name]) for name in SPLITS} == {
         "train": 14,
         "validation": 12,
         "test": 12,
@@ -97,9 +98,9 @@ def test_only_a_file_of_two_arrays_is_written(faces):
 
 
 def test_the_rows_of_the_manifest_are_kept_in_the_order_of_the_arrays(faces):
-    arrays = made(faces.assign(glasses="no").sample(frac=1, random_state=1))
+    packs = made(faces.assign(glasses="no").sample(frac=1, random_state=1))
     for name in SPLITS:
-        rows, labels = dataset.load_metadata(name), arrays[name].labels
+        rows, labels = arrays.load_metadata(name), packs[name].labels
         assert list(rows["label"]) == [PARAMS.classes[label] for label in labels]
         assert list(rows["member"]) == sorted(rows["member"])
         assert {*faces.columns, "glasses"} == {*rows.columns} - {TWIN}
@@ -119,10 +120,10 @@ def test_a_row_with_the_duplicate_of_an_erased_face_is_found(faces, tmp_path, co
     made(faces)
     person = search.Person(frozenset({"train/sad/theirs.png"}), {"d" * 64: encoded(noise(7))})
     table = tmp_path / "rows.parquet"
-    dataset.load_metadata("test").to_parquet(table)
+    arrays.load_metadata("test").to_parquet(table)
     assert not search.contains(table, person)
     words = {"fault": "near twin: train has train/sad/theirs.png", "twins": "d" * 64}
-    dataset.load_metadata("test").assign(**{column: words[column]}).to_parquet(table)
+    arrays.load_metadata("test").assign(**{column: words[column]}).to_parquet(table)
     assert search.contains(table, person)
 
 
@@ -154,7 +155,7 @@ def test_a_result_about_another_manifest_is_refused(faces):
 
 def test_a_split_that_is_not_packed_names_the_command(faces):
     with pytest.raises(UserError, match=r"train\.npz not found; run `unveil pack`"):
-        dataset.load("train")
+        arrays.load("train")
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
@@ -166,7 +167,7 @@ def test_an_interrupted_pack_keeps_the_old_arrays(faces, monkeypatch, stop):
         file.write(array.tobytes()[:1])
         raise stop
 
-    monkeypatch.setattr(dataset.npy, "write_array", interrupted)
+    monkeypatch.setattr(arrays.npy, "write_array", interrupted)
     with pytest.raises(stop):
         made(faces)
     assert {path: path.read_bytes() for path in Path("data/03_packed").iterdir()} == before

@@ -11,11 +11,10 @@ import pytest
 from tests.conftest import ROOT, pack
 from tests.support.training import spread_answers, toy
 
-from unveil.common import metrics
 from unveil.common.errors import UserError
 from unveil.common.paths import MODELS, REPORTS
-from unveil.data import dataset
-from unveil.evaluation import evaluate
+from unveil.dataset import arrays
+from unveil.evaluation import evaluate, metrics
 from unveil.training import train
 
 KEY = "cnn3_gray"
@@ -40,7 +39,7 @@ def place(tmp_path_factory) -> Path:
         loaded = toy(KEY)
         keras.utils.set_random_seed(0)
         network = loaded.architectures[KEY].build(48, 4)
-        spread_answers(network, dataset.load("test").images)
+        spread_answers(network, arrays.load("test").images)
         train.save(train.TrainingResult(network, HISTORY), MODELS / KEY)
         evaluate.evaluate(KEY, loaded)
     return folder
@@ -65,7 +64,7 @@ def test_a_report_is_complete():
 def test_the_predictions_match_the_metrics():
     table = pd.read_csv(REPORTS / KEY / "predictions.csv")
     names = [column.removeprefix("p_") for column in table if column.startswith("p_")]
-    assert list(dataset.load_metadata("test")["label"]) == list(table["actual"])
+    assert list(arrays.load_metadata("test")["label"]) == list(table["actual"])
     truth, predicted = (table[name].map(names.index).to_numpy() for name in ("actual", "predicted"))
     matrix = metrics.confusion_matrix(truth, predicted, 4)
     assert report()["test"]["confusion"] == matrix.tolist()
@@ -103,7 +102,7 @@ def test_the_report_has_slices_fairness_and_overfitting():
 
 
 def test_the_flip_averaged_score_averages_face_and_mirror_image():
-    network, test = train.load(MODELS / KEY / "model.keras"), dataset.load("test")
+    network, test = train.load(MODELS / KEY / "model.keras"), arrays.load("test")
     both = sum(
         network.predict(images, verbose=0) for images in (test.images, np.flip(test.images, axis=2))
     )

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tests.conftest import ROOT
 
-from unveil.common import metrics as measures
 from unveil.common.errors import UserError
 from unveil.common.files import sha256, write_json
 from unveil.common.paths import COMPARISON, LEADERBOARD, MODELS, PACKED, REPORTS
 from unveil.common.types import SPLITS
 from unveil.config import params
+from unveil.evaluation import metrics as measures
 from unveil.evaluation import predictions
 from unveil.evaluation.model_comparison import compare
 from unveil.evaluation.predictions import Predictions

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from unveil.common.metrics import accuracy, macro_f1
+from unveil.evaluation.metrics import accuracy, macro_f1
 from unveil.evaluation.significance import DRAWS, holm, permutation_test, range_permutation_test
 
 GOOD = np.array([[40, 4, 4, 2], [5, 30, 10, 5], [5, 10, 30, 5], [2, 2, 1, 20]])

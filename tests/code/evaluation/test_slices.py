@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from tests.conftest import ROOT
 
-from unveil.common.metrics import confidence_interval, confusion_matrix, macro_f1
 from unveil.config import params
 from unveil.config.schema import Slicing
 from unveil.evaluation import slices
+from unveil.evaluation.metrics import confidence_interval, confusion_matrix, macro_f1
 
 PARAMS = params.load(ROOT / "params.yaml")
 SETTING = Slicing(min_images=30, min_class_images=5)

@@ -54,3 +54,15 @@ def test_a_waiting_command_ends_with_its_parent(waiting, tmp_path: Path):
     assert guard.wait(timeout=30) == 1
     fcntl.flock(held, fcntl.LOCK_UN)
     assert not (tmp_path / "done").exists()
+
+
+def test_the_former_name_works_for_workers_that_an_upgrade_overtook(tmp_path: Path):
+    command = [sys.executable, "-m", "flows.guard", "/usr/bin/touch", "done"]
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT}/src"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as guard:
+        assert guard.wait(timeout=60) == 0
+        said = guard.stderr.read().decode()
+    assert said == "flows.guard is now flows.child_process; restart this worker\n"
+    assert (tmp_path / "done").exists()

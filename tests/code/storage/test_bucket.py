@@ -218,7 +218,12 @@ def refused(*words: str, secrets=()):
             "s3://faces/unveil",
             "s3://faces/unveil: these credentials may not write to it",
         ),
-        ("stranger", {}, "s3://faces/unveil", "these credentials may not look into it, or it bel"),
+        (
+            "stranger",
+            {},
+            "s3://faces/unveil",
+            "these credentials may not read the bucket",
+        ),
         ("owner", {}, "s3://taken/unveil", "it belongs to someone else (AccessDenied)"),
     ],
 )
@@ -264,7 +269,7 @@ def test_a_missing_bucket_without_permission_is_a_one_line_error(tmp_path, monke
     policies = {"lister": {"Version": "2012-10-17", "Statement": [listing]}}
     with servers.guarded_s3_server(tmp_path, policies) as (endpoint, keys):
         use(monkeypatch, keys["lister"])
-        with refused("may not make a bucket, and there is none of this name", "(AccessDenied)"):
+        with refused("may not create the bucket, which does not exist", "(AccessDenied)"):
             create("s3://absent/unveil", endpoint)
 
 
@@ -316,7 +321,7 @@ def test_an_unreachable_server_is_a_one_line_error_within_seconds():
 def test_a_server_that_is_not_s3_is_a_one_line_error(endpoint):
     with (
         buckets.in_front_of(endpoint, lambda *_: (200, "<h1>Welcome")) as other,
-        refused("s3://faces/unveil: could not look into it (500)"),
+        refused("s3://faces/unveil: could not read the bucket (500)"),
     ):
         create("s3://faces/unveil", other)
 

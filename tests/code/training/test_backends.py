@@ -16,7 +16,7 @@ from tests.support.training import toy
 
 from unveil.common.errors import UserError
 from unveil.config import params
-from unveil.data import dataset
+from unveil.dataset import arrays
 from unveil.training import devices
 
 CNN, TRANSFER = "cnn3_gray", "vgg16"
@@ -119,14 +119,14 @@ from unveil.common import backend
 backend.load()
 from tests.support.training import toy
 from unveil import registry
-from unveil.data import dataset
+from unveil.dataset import arrays
 from unveil.evaluation import evaluate
 from unveil.experiments import tracked_training
 loaded = toy("{CNN}")
 tracked_training.train("{CNN}", loaded)
 tracked_training.evaluate("{CNN}", loaded)
 network = registry.load(registry.register("{CNN}"))
-print(len(evaluate.probabilities(network, dataset.load("test").images)))
+print(len(evaluate.probabilities(network, arrays.load("test").images)))
 print("tensorflow" in sys.modules)
 """
 
@@ -153,10 +153,10 @@ def test_a_batch_that_cannot_be_split_among_the_devices_is_refused():
 
 
 def test_faces_are_reduced_to_a_multiple_of_the_devices():
-    faces = dataset.Faces(np.zeros((10, 2, 2, 1), np.uint8), np.arange(10))
-    assert dataset.truncate_to_multiple(faces, 1) is faces
-    assert dataset.truncate_to_multiple(faces, 5) is faces
-    assert dataset.truncate_to_multiple(faces, 4).labels.tolist() == list(range(8))
+    faces = arrays.Faces(np.zeros((10, 2, 2, 1), np.uint8), np.arange(10))
+    assert arrays.truncate_to_multiple(faces, 1) is faces
+    assert arrays.truncate_to_multiple(faces, 5) is faces
+    assert arrays.truncate_to_multiple(faces, 4).labels.tolist() == list(range(8))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.support import training
 from unveil.common.errors import UserError
 from unveil.config import params
 from unveil.config.schema import STILL, Stage
-from unveil.data import dataset as packs
+from unveil.dataset import arrays as packs
 from unveil.training import checkpoint, loop, train
 from unveil.training.batches import Batches, ValidationBatches, one_hot
 from unveil.training.callbacks import BestWeights, Patience, RecalibrateBatchNorm, Row

@@ -10,9 +10,10 @@ from unveil.common.errors import UserError
 from unveil.common.paths import PACKED, PARAMS
 from unveil.config import params
 from unveil.config.params import Params
-from unveil.data import dataset, synthetic
-from unveil.data.dataset import Faces
+from unveil.data import synthetic
 from unveil.data.decoding import resize
+from unveil.dataset import arrays
+from unveil.dataset.arrays import Faces
 
 PICTURES = Path("pictures")
 """Folder of the same faces as JPEG, by split and class."""
@@ -44,7 +45,7 @@ def repeat(folder: Path, times: int) -> Path:
     larger.mkdir()
     shutil.copy(folder / PARAMS, larger)
     for name, repeated in (("train", times), ("validation", 1)):
-        _save(larger, name, dataset.load(name, folder / PACKED), repeated)
+        _save(larger, name, arrays.load(name, folder / PACKED), repeated)
     return larger
 
 
@@ -52,7 +53,7 @@ def _save(folder: Path, name: str, faces: Faces, times: int = 1) -> None:
     path = folder / PACKED / f"{name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     images = (image for _ in range(times) for image in faces.images)
-    dataset.save(path, images, np.tile(faces.labels, times), size=faces.images.shape[1])
+    arrays.save(path, images, np.tile(faces.labels, times), size=faces.images.shape[1])
 
 
 def _drawn(count: int, params: Params, name: str) -> Faces:
@@ -69,10 +70,10 @@ def _drawn(count: int, params: Params, name: str) -> Faces:
 
 
 def _some(count: int, name: str) -> Faces:
-    faces = dataset.load(name)
+    faces = arrays.load(name)
     if count > len(faces):
         raise UserError(f"{count} faces of {name} are requested, {PACKED} has {len(faces)}")
-    return dataset.subset(faces, count, seed=0)
+    return arrays.subset(faces, count, seed=0)
 
 
 def _write(folder: Path, faces: Faces, classes: tuple[str, ...]) -> None:

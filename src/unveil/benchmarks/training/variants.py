@@ -21,7 +21,7 @@ from unveil.benchmarks.training.networks import build_network, stage, with_train
 from unveil.benchmarks.training.progress import EpochReporter, write_line
 from unveil.config.params import Params
 from unveil.config.schema import STILL, Precision, Stage
-from unveil.data import dataset
+from unveil.dataset import arrays
 from unveil.training import devices
 from unveil.training import train as trains
 from unveil.training.callbacks import BestWeights, EpochHistory, Record, Row
@@ -136,8 +136,8 @@ def _training_loop(
         network = build_network(params, key)
         yield kind(
             network=network,
-            faces=dataset.load("train"),
-            validation=dataset.load("validation"),
+            faces=arrays.load("train"),
+            validation=arrays.load("validation"),
             training=params.training,
             frozen_norm=params.architectures[key].pretrained,
             best=BestWeights(network),

@@ -16,8 +16,8 @@ from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, read_json, require_path, sha256, write_json
 from unveil.common.paths import EXPLANATIONS, MODELS, REPORTS
 from unveil.config.params import Params
-from unveil.data import dataset
-from unveil.data.dataset import Faces
+from unveil.dataset import arrays
+from unveil.dataset.arrays import Faces
 from unveil.evaluation import predictions
 from unveil.evaluation.evaluate import probabilities
 from unveil.evaluation.explain import faithfulness, pictures, saliency, sheets
@@ -32,7 +32,7 @@ def explain(key: str, params: Params) -> dict[str, Any]:
     )
     digest = sha256(path)
     answers = _answers(key, digest)
-    network, test = train.load(path), dataset.load("test")
+    network, test = train.load(path), arrays.load("test")
     with atomic_write(EXPLANATIONS / key) as folder:
         folder.mkdir(parents=True)
         faithful = _maps(folder, network, test, params)
@@ -52,11 +52,11 @@ def _answers(key: str, digest: str) -> pd.DataFrame:
         message = f"the report of {key} belongs to another network"
         raise UserError(f"{message}; `unveil evaluate {key}` writes a new one")
     answers = predictions.rows(REPORTS / key, made_by=f"unveil evaluate {key}")
-    return answers.assign(member=dataset.load_metadata("test")["member"])
+    return answers.assign(member=arrays.load_metadata("test")["member"])
 
 
 def _maps(folder: Path, network: Any, test: Faces, params: Params) -> dict[str, Any]:
-    some = dataset.subset(test, params.report.explained, seed=params.data.seed)
+    some = arrays.subset(test, params.report.explained, seed=params.data.seed)
     predict = partial(probabilities, network)
     predicted = predict(some.images).argmax(1)
     drawn = {

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from unveil.common.metrics import Estimate
 from unveil.evaluation.explain.saliency import MIN_CELLS, Faces, Indices, Maps, Predict
+from unveil.evaluation.metrics import Estimate
 
 STEPS = 12
 """Number of steps in which all pixels are deleted or inserted."""

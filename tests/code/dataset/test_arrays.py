@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unveil.common.errors import UserError
-from unveil.data import dataset
+from unveil.dataset import arrays
 
 
-def drawn(count: int, size: int = 5, seed: int = 0) -> dataset.Faces:
+def drawn(count: int, size: int = 5, seed: int = 0) -> arrays.Faces:
     generator = np.random.default_rng(seed)
     images = generator.integers(0, 256, (count, size, size, 1), dtype=np.uint8)
-    return dataset.Faces(images=images, labels=generator.integers(0, 4, count))
+    return arrays.Faces(images=images, labels=generator.integers(0, 4, count))
 
 
-def saved(folder: Path, faces: dataset.Faces) -> Path:
+def saved(folder: Path, faces: arrays.Faces) -> Path:
     path = folder / "train.npz"
-    dataset.save(path, iter(faces.images), faces.labels, size=faces.images.shape[1])
+    arrays.save(path, iter(faces.images), faces.labels, size=faces.images.shape[1])
     return path
 
 
-def same(first: dataset.Faces, second: dataset.Faces) -> bool:
+def same(first: arrays.Faces, second: arrays.Faces) -> bool:
     return all(
         np.array_equal(one, other) and one.dtype == other.dtype
         for one, other in ((first.images, second.images), (first.labels, second.labels))
@@ -39,7 +39,7 @@ def test_what_is_saved_is_loaded(count, size, seed):
     faces = drawn(count, size, seed)
     with tempfile.TemporaryDirectory() as folder:
         saved(Path(folder), faces)
-        assert same(dataset.load("train", Path(folder)), faces)
+        assert same(arrays.load("train", Path(folder)), faces)
 
 
 def test_the_file_is_the_one_that_numpy_writes(tmp_path):
@@ -50,7 +50,7 @@ def test_the_file_is_the_one_that_numpy_writes(tmp_path):
 
 def test_images_are_memory_mapped(tmp_path):
     saved(tmp_path, drawn(7))
-    images = dataset.load("train", tmp_path).images
+    images = arrays.load("train", tmp_path).images
     assert type(images) is np.ndarray
     assert not images.flags.writeable
     while isinstance(images, np.ndarray):
@@ -61,11 +61,11 @@ def test_images_are_memory_mapped(tmp_path):
 def test_a_memory_map_survives_the_replacement_of_its_file(tmp_path):
     faces = drawn(7)
     saved(tmp_path, faces)
-    before = dataset.load("train", tmp_path)
+    before = arrays.load("train", tmp_path)
     other = saved(tmp_path / "..", drawn(7, seed=1))
     other.rename(tmp_path / "train.npz")
     assert same(before, faces)
-    assert not same(dataset.load("train", tmp_path), faces)
+    assert not same(arrays.load("train", tmp_path), faces)
 
 
 @pytest.mark.fault("packed file damaged", 4)
@@ -82,7 +82,7 @@ def test_a_damaged_file_is_named(tmp_path):
     for said, content in damages.items():
         path.write_bytes(content)
         with pytest.raises(UserError, match=rf"train\.npz is damaged .*{said}.*`unveil pack`"):
-            dataset.load("train", tmp_path)
+            arrays.load("train", tmp_path)
 
 
 def test_images_in_another_format_are_refused(tmp_path):
@@ -90,10 +90,10 @@ def test_images_in_another_format_are_refused(tmp_path):
     other = {"images": faces.images.astype(np.float32), "labels": faces.labels}
     np.savez(tmp_path / "train.npz", **other)
     with pytest.raises(UserError, match="not in the packed format"):
-        dataset.load("train", tmp_path)
+        arrays.load("train", tmp_path)
     np.savez_compressed(tmp_path / "train.npz", images=faces.images, labels=faces.labels)
     with pytest.raises(UserError, match="not in the packed format"):
-        dataset.load("train", tmp_path)
+        arrays.load("train", tmp_path)
 
 
 def test_a_file_with_a_prefix_is_mapped_at_the_right_offset(tmp_path):
@@ -102,4 +102,4 @@ def test_a_file_with_a_prefix_is_mapped_at_the_right_offset(tmp_path):
     path = saved(tmp_path, faces)
     path.write_bytes(b"before" + path.read_bytes())
     assert zipfile.is_zipfile(path)
-    assert same(dataset.load("train", tmp_path), faces)
+    assert same(arrays.load("train", tmp_path), faces)

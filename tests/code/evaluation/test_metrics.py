@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from unveil.common import metrics as measures
-from unveil.common.metrics import Estimate, confidence_interval, confusion_matrix, paired_difference
+from unveil.evaluation import metrics as measures
+from unveil.evaluation.metrics import (
+    Estimate,
+    confidence_interval,
+    confusion_matrix,
+    paired_difference,
+)
 
 CLASSES = 4
 answers = st.lists(
