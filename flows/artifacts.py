@@ -20,7 +20,6 @@ import yaml
 from prefect.artifacts import Artifact, create_markdown_artifact
 
 from flows import code_version
-from flows.code_version import LOCK
 from flows.stages import stages_of
 from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, reading_artifact, require_path
@@ -185,10 +184,10 @@ def _locked(stages: Sequence[str]) -> dict[str, Any]:
 
 
 def _lock_content() -> dict[str, Any]:
-    if not LOCK.exists():
+    if not code_version.LOCK.exists():
         return {"schema": "2.0", "stages": {}}
-    with reading_artifact(LOCK, made_by="git checkout -- dvc.lock"):
-        content = yaml.safe_load(LOCK.read_text()) or {}
+    with reading_artifact(code_version.LOCK, made_by="git checkout -- dvc.lock"):
+        content = yaml.safe_load(code_version.LOCK.read_text()) or {}
         return {"schema": "2.0", **content, "stages": {**content.get("stages", {})}}
 
 
@@ -198,7 +197,7 @@ def _lock(repo: "Repo", entries: dict[str, Any]) -> None:
         content = _lock_content()
         merged = {**content["stages"], **entries}
         content["stages"] = {name: entry for name, entry in merged.items() if entry}
-        with atomic_write(LOCK) as path:
+        with atomic_write(code_version.LOCK) as path:
             path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 

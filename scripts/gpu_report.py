@@ -25,7 +25,7 @@ backend.load()
 from unveil.common.errors import UserError  # noqa: E402
 from unveil.common.files import atomic_write, read_json, sha256, write_json  # noqa: E402
 from unveil.config import params, provenance  # noqa: E402
-from unveil.dataset import packed  # noqa: E402
+from unveil.dataset import arrays  # noqa: E402
 from unveil.evaluation import evaluate, report_sections  # noqa: E402
 from unveil.evaluation.paired_comparison import percent  # noqa: E402
 from unveil.evaluation.predictions import Predictions  # noqa: E402
@@ -142,7 +142,7 @@ def _measured(
     key: str, loaded: params.Params, trained: train.TrainingResult, folder: Path
 ) -> dict[str, Any]:
     path = folder / "model.keras"
-    test = packed.load("test")
+    test = arrays.load("test")
     answers = evaluate.probabilities(trained.network, test.images)
     entry = loaded.architectures[key]
     count, seed = loaded.schedules[key].train_images, loaded.training.seed
@@ -152,7 +152,7 @@ def _measured(
         "weights": getattr(entry, "weights", "none"),
         "precision": devices.precision(key, loaded),
         "machine": provenance.device_name(provenance.hardware(), on_gpu=on_gpu),
-        "images": len(packed.subset(packed.load("train"), count, seed=seed)),
+        "images": len(arrays.subset(arrays.load("train"), count, seed=seed)),
         "validation_macro_f1": float(trained.history["val_macro_f1"].max()),
         "test": report_sections.scores(Predictions(test.labels, answers), loaded.classes),
         "model_digest": sha256(path),

@@ -112,7 +112,7 @@ def test_choosing_a_recipe_changes_one_line_and_keeps_the_comments(tmp_path):
             "    clas_balance:",
             "unknown rule in .*rules.sets 'clas_balance'; choose from every_class_in_every_split",
         ),
-        ("  sets: # about", "  set: # about", "rules.set: unknown key"),
+        ("  sets: # rules about", "  set: # rules about", "rules.set: unknown key"),
     ],
 )
 def test_an_error_is_one_line_with_the_key_and_the_value(tmp_path, old, new, said):
