@@ -22,6 +22,24 @@ FACES = {real_or_synthetic.DRAWN: "synthetic faces", real_or_synthetic.REAL: "re
 """Names for a network's training data; otherwise "not stated"."""
 
 
+NAMES = {"starter": STARTER, "champion": BUNDLE}
+"""Bundles that can be selected by name."""
+
+
+def find_bundle(name: str | Path | None) -> Path:
+    """Return the folder of a bundle: by name, the folder itself, or as ``choose_bundle``.
+
+    Raises ``UserError`` with the choices if there is no such bundle.
+    """
+    if name is None:
+        return choose_bundle(None)
+    folder = NAMES.get(str(name), Path(name))
+    if not folder.is_dir():
+        choices = f"{', '.join(NAMES)}, or the folder of a bundle"
+        raise UserError(f"no bundle {str(name)!r}; choose from {choices}")
+    return folder
+
+
 def choose_bundle(named: Path | None) -> Path:
     """Choose a bundle: the named one, the export if trained on real faces, or the starter.
 
