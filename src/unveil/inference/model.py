@@ -7,7 +7,7 @@ from typing import Any, overload
 from unveil.inference import bundle, face_detector, model_choice
 from unveil.inference.inputs import Picture, describe, to_pixels
 from unveil.inference.predict import PredictionSettings, predict_pictures
-from unveil.inference.results import Result, face_of
+from unveil.inference.results import Face, Result
 
 Pictures = list[Any] | tuple[Picture, ...]
 
@@ -64,7 +64,7 @@ class Model:
         pixels = to_pixels(picture, self._settings.limits)
         settings = replace(self._settings, faces=faces)
         (answers,) = predict_pictures([pixels], settings)
-        found = tuple(face_of(answer, box) for answer, box in answers)
+        found = tuple(Face(answer, box) for answer, box in answers)
         return Result(source=describe(picture), faces=found, model=self.info, pixels=pixels)
 
     def __repr__(self) -> str:

@@ -34,7 +34,8 @@ BATCH_SIZE = 16
 class PredictionSettings:
     """Bundle, detector and options; ``annotated`` is the folder for annotated pictures.
 
-    With ``faces`` every picture is treated as a cropped face.
+    With ``faces`` every picture is treated as a cropped face. ``threshold`` replaces that of the
+    bundle: the probability below which no class is named.
     """
 
     bundle: Bundle
@@ -42,6 +43,12 @@ class PredictionSettings:
     faces: bool = False
     limits: Limits = field(default_factory=Limits)
     annotated: Path | None = None
+    threshold: float | None = None
+
+    @property
+    def abstain_below(self) -> float | None:
+        """The threshold in use."""
+        return self.bundle.abstain_below if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True)
@@ -181,7 +188,7 @@ def _crops(picture: Pixels, found: Sequence[Detection], settings: PredictionSett
 
 
 def _decide(probabilities: tracking.Probabilities, settings: PredictionSettings) -> Answer:
-    return answer(probabilities, settings.bundle.classes, settings.bundle.abstain_below)
+    return answer(probabilities, settings.bundle.classes, settings.abstain_below)
 
 
 def _box(found: Detection, picture: Pixels) -> Box | None:
@@ -227,7 +234,7 @@ def _annotate(
     if settings.annotated:
         height, width = picture.shape
         labels = [
-            (one.box or (0, 0, width, height), str(one.answer).split("  ")[0])
+            (one.box or (0, 0, width, height), one.answer.label)
             for one in seen
             if one.face is not None
         ]

@@ -19,23 +19,31 @@ if TYPE_CHECKING:
 class Face:
     """The apparent expression of one face.
 
-    ``emotion`` is a class, or ``None`` if the network is unsure; ``probabilities`` of all classes
-    sum to 1. ``box`` is x, y, width, height in pixels; ``None`` if the picture is the face.
+    ``box`` is x, y, width, height in pixels; ``None`` if the picture is the face.
     """
 
-    emotion: str | None
-    probabilities: dict[str, float]
+    answer: Answer
     box: Box | None = None
 
     @property
-    def top(self) -> str:
-        """The most probable class, also if the network is unsure."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
+    def emotion(self) -> str | None:
+        """The class, or ``None`` if the network is unsure."""
+        return self.answer.emotion
 
     @property
-    def confidence(self) -> float:
+    def probabilities(self) -> dict[str, float]:
+        """The probabilities of all classes; their sum is 1."""
+        return self.answer.probabilities
+
+    @property
+    def top(self) -> str | None:
+        """The most probable class, also if the network is unsure."""
+        return self.answer.top
+
+    @property
+    def confidence(self) -> float | None:
         """The probability of the most probable class, 0 to 1."""
-        return self.probabilities[self.top]
+        return self.answer.confidence
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as a dictionary that can be written as JSON."""
@@ -48,8 +56,8 @@ class Face:
         }
 
     def __str__(self) -> str:
-        label = self.emotion or f"unsure, perhaps {self.top}"
-        return f"{label} {self.confidence:.2f}"
+        """Return the class with its probability."""
+        return self.answer.label
 
 
 @dataclass(frozen=True)
@@ -110,8 +118,3 @@ class Result(Sequence[Face]):
             rows.append({"source": self.source, "face": number, **place, **named, **shares})
         table: pd.DataFrame = pandas.DataFrame(rows)
         return table
-
-
-def face_of(answer: Answer, box: Box | None) -> Face:
-    """Return the face of an answer that has probabilities."""
-    return Face(emotion=answer.emotion, probabilities=answer.probabilities, box=box)
