@@ -148,7 +148,9 @@ def test_a_cycle_a_long_file_and_a_long_function_are_found(tmp_path):
 def test_the_source_is_packages_and_three_files():
     there = {path.name for path in SOURCE.iterdir()} - {"__pycache__"}
     assert {name for name in there if (SOURCE / name).is_file()} <= LOOSE
-    assert {name for name in there if (SOURCE / name).is_dir()} == set(sources())
+    # An update by git leaves folders of former packages behind that hold compiled Python alone.
+    packages = {name for name in there if [*(SOURCE / name).rglob("*.py")]}
+    assert packages == set(sources())
 
 
 def test_an_upward_import_is_found(tmp_path):

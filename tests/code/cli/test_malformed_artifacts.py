@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from flows import artifacts
+from flows import artifacts, code_version
 from flows.report import report
 
 from unveil.common.errors import UserError
@@ -60,10 +60,10 @@ def test_a_missing_key_of_an_optional_file_is_named(place):
 
 @pytest.mark.parametrize("text", ["- a\n", "stages: []\n", "stages:\n", "a: [\n", "7\n"])
 def test_a_dvc_lock_of_another_structure_is_named(text):
-    artifacts.LOCK.write_text(text)
+    code_version.LOCK.write_text(text)
     with pytest.raises(UserError, match=r"^dvc.lock cannot be read: .*`git checkout -- dvc.lock`"):
         artifacts._lock_content()
-    artifacts.LOCK.write_text("")
+    code_version.LOCK.write_text("")
     assert artifacts._lock_content()["stages"] == {}
-    artifacts.LOCK.write_text(json.dumps({"stages": {"a": {}}}))
+    code_version.LOCK.write_text(json.dumps({"stages": {"a": {}}}))
     assert artifacts._lock_content()["stages"] == {"a": {}}

@@ -38,7 +38,7 @@ def test_a_broken_link_and_one_to_a_parent_folder_are_listed(checkout):
     unsearched: list[str] = []
     assert [str(path) for path in workspace.files(unsearched=unsearched)] == ["data/own.txt"]
     assert unsearched == [
-        "gone: is a broken link, or must not be read",
+        "gone: is a broken link, or permission is denied",
         f"up: links to {checkout}, which contains this checkout",
     ]
 

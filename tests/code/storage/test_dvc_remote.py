@@ -155,5 +155,7 @@ def test_a_refused_command_does_not_change_the_remote(guarded, monkeypatch):
     said = unveil("s3://taken/unveil")
     assert said.returncode == 2
     assert said.stderr.count("\n") == 1
-    assert said.stderr.startswith("unveil: s3://taken/unveil: these credentials may not look into")
+    assert said.stderr.startswith(
+        "unveil: s3://taken/unveil: these credentials may not read the bucket"
+    )
     assert CONFIG.read_bytes() == before
