@@ -178,14 +178,14 @@ class Client:
 
 
 def _exchange(connection: HTTPConnection, request: Any, results: SimpleQueue[Any]) -> None:
-    try:
-        with closing(connection):
+    try:  # the thread that waits reports a timeout
+        with suppress(TimeoutError), closing(connection):
             connection.request(*request)
             with connection.getresponse() as answer:
                 content, delay = answer.read(_MAX_BYTES + 1), answer.headers.get("retry-after", "")
-        if len(content) > _MAX_BYTES or answer.length:
-            raise HTTPException(f"the answer is cut off, or larger than {_MAX_BYTES} bytes")
-        results.put((answer.status, content, float(delay) if delay.isdecimal() else 1.0))
+            if len(content) > _MAX_BYTES or answer.length:
+                raise HTTPException(f"the answer is cut off, or larger than {_MAX_BYTES} bytes")
+            results.put((answer.status, content, float(delay) if delay.isdecimal() else 1.0))
     except Exception as error:  # raised by the thread that waits
         results.put(error)
 

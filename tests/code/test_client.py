@@ -302,7 +302,7 @@ def test_the_timeout_includes_the_handshake_and_the_request():
     with slow_server(chain([start], repeat(b"\0")), every=0.02) as url:
         client = Client(url.replace("http:", "https:"), timeout=0.3, trust=trust)
         began = time.monotonic()
-        with pytest.raises(ServerError, match=r"not complete within 0\.3 seconds|timed out"):
+        with pytest.raises(ServerError, match=r"not complete within 0\.3 seconds"):
             client.predict(b"face" * 1_000_000)
         assert time.monotonic() - began < 20
     with (
