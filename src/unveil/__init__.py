@@ -10,10 +10,46 @@ One command for each artifact, in the order of the pipeline:
     unveil evaluate ARCH    metrics.json        metrics with 95 % confidence intervals
     unveil compare          comparison.md       the leaderboard; ties are marked
     unveil promote          alias champion      if all promotion checks pass
+
+From Python:
+
+    import unveil
+    model = unveil.load("starter")
+    result = model("photo.jpg")
+    result[0].emotion, result[0].probabilities, result[0].box
 """
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unveil.common.errors import UserError
+    from unveil.inference.model import Model, load
+    from unveil.inference.results import Face, Result
+
+__all__ = ["Face", "Model", "Result", "UserError", "load"]
 
 # Otherwise ONNX Runtime writes an identifier into the user's home folder and, unless this is set
 # before the import, reports every session to Microsoft (its Privacy.md, 1.32).
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+_HOMES = {
+    "Face": "unveil.inference.results",
+    "Model": "unveil.inference.model",
+    "Result": "unveil.inference.results",
+    "UserError": "unveil.common.errors",
+    "load": "unveil.inference.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported at first use: `import unveil` takes milliseconds, and every command begins with it.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unveil' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,9 @@ May import: benchmarks, common, config, data, evaluation, experiments, export, i
 promotion, quality, registry, reporting, serving, storage.
 """
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from unveil.cli import (
@@ -24,8 +27,8 @@ from unveil.cli import (
 from unveil.common import stale_files
 
 app = typer.Typer(
-    help="Train, evaluate, promote and serve a classifier of apparent facial expression.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -42,6 +45,27 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(remote.app, name="remote")
 app.add_typer(data.app, name="data")
 app.add_typer(serve.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"unveil {metadata.version('unveil')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Train, evaluate, promote and serve a classifier of apparent facial expression."""
 
 
 def main() -> None:

@@ -27,6 +27,6 @@ def bench_serve(
     from unveil.benchmarks import inference, serving
     from unveil.inference import model_choice
 
-    folder = model_choice.choose_bundle(None)
+    folder = model_choice.choose_bundle()
     print(inference.table(inference.measure(folder, calls=calls)))
     print(f"\n{serving.table(serving.server(folder, requests=requests))}")

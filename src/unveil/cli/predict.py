@@ -1,5 +1,6 @@
 """unveil predict: classify the faces in images, a video or a camera stream."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ Detector = Annotated[
 @app.command()
 def predict(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Image files and folders of images.")
+        list[str] | None, typer.Argument(help="Image files and folders of images.")
     ] = None,
     watched: Stream = None,
     form: Annotated[
@@ -48,8 +49,19 @@ def predict(
         bool, typer.Option("--faces", help="Skip face detection: each image is one face.")
     ] = False,
     detector: Detector = None,
-    folder: Annotated[
-        Path | None, typer.Option("--bundle", metavar="DIR", help="The model bundle to use.")
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Name a class only above this probability, instead of the model's."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--bundle",
+            metavar="NAME|DIR",
+            help="The model: starter, champion, or the folder of a bundle.",
+        ),
     ] = None,
 ) -> None:
     """Classify the apparent expression of every face.
@@ -60,21 +72,29 @@ def predict(
     """
     if bool(paths) == (watched is not None):
         raise UserError("choose one input: PATHS, --video FILE or --camera N")
+    files = [_local(path) for path in paths or []]
 
     from unveil.inference import bundle, face_detector, model_choice
     from unveil.inference.predict import PredictionSettings
 
     settings = PredictionSettings(
         # Several images run in parallel, one core each; a stream uses all cores for each frame.
-        bundle=bundle.load(model_choice.choose_bundle(folder), threads=1 if paths else 0),
+        bundle=bundle.load(model_choice.find_bundle(name), threads=1 if paths else 0),
         detect=face_detector.from_option(
             detector, settings=face_detector.STILL if paths else face_detector.MOVING
         ),
         faces=faces,
         annotated=annotated,
+        threshold=threshold,
     )
-    if _print_all(_predictions(settings, paths or [], watched), settings, form):
+    if _print_all(_predictions(settings, files, watched), settings, form):
         raise typer.Exit(2)
+
+
+def _local(path: str) -> Path:
+    if re.match(r"[a-z][a-z0-9+.-]+://", path):
+        raise UserError(f"{path} is a URL; download the file and give its path")
+    return Path(path)
 
 
 def _predictions(
@@ -99,7 +119,8 @@ def _print_all(
     from unveil.inference import model_choice, output_formats
 
     failed, classes = False, settings.bundle.classes
-    model, sentence = model_choice.describe(settings.bundle), model_choice.summary(settings.bundle)
+    model = model_choice.describe(settings.bundle)
+    sentence = model_choice.summary(settings.bundle, threshold=settings.threshold)
     if first := output_formats.header(form, classes):
         print(first)
     for one in seen:

@@ -91,9 +91,8 @@ def decode(content: bytes, limits: Limits = Limits()) -> DecodedImage:
     """
     _check_structure(content, limits)
     with _unreadable_errors(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        _check_header(image, limits)
         mode = image.mode
-        return DecodedImage(pixels=_gray(_upright(image)), mode=mode)
+        return DecodedImage(pixels=from_image(image, limits), mode=mode)
 
 
 def inspect(content: bytes, limits: Limits = Limits()) -> ImageInfo:
@@ -102,6 +101,13 @@ def inspect(content: bytes, limits: Limits = Limits()) -> ImageInfo:
     with _unreadable_errors(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         _check_header(image, limits)
         return ImageInfo(*image.size, scans=counts.scans, content=len(content))
+
+
+def from_image(image: Image.Image, limits: Limits = Limits()) -> Pixels:
+    """Return the upright gray pixels of an open image; raises ``UnreadableImage`` as ``decode``."""
+    with _unreadable_errors(limits):
+        _check_header(image, limits)
+        return _gray(_upright(image))
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from unveil.common.files import atomic_write
 from unveil.data.decoding import Pixels
@@ -13,14 +13,28 @@ COLOUR = (255, 210, 0)
 BACKGROUND = (0, 0, 0)
 
 
-def annotate(picture: Pixels, labels: Iterable[tuple[Box, str]], target: Path) -> None:
-    """Write a PNG with a box and a label for each face, in gray as the network sees it."""
+LABEL_SHARE = 1 / 24
+"""Height of a label as a share of the shorter side of the picture."""
+MIN_LABEL, MAX_LABEL = 10, 64
+"""Range of this height in pixels."""
+
+
+def draw(picture: Pixels, labels: Iterable[tuple[Box, str]]) -> Image.Image:
+    """Return the picture with a box and a label for each face, in gray as the network sees it."""
     image = Image.fromarray(picture).convert("RGB")
     pen = ImageDraw.Draw(image)
-    for (x, y, width, height), label in labels:
-        pen.rectangle((x, y, x + width - 1, y + height - 1), outline=COLOUR, width=2)
-        place = (x + 2, max(0, y - 14))
-        pen.rectangle(pen.textbbox(place, label), fill=BACKGROUND)
-        pen.text(place, label, fill=COLOUR)
+    height = min(MAX_LABEL, max(MIN_LABEL, round(min(picture.shape) * LABEL_SHARE)))
+    font, line = ImageFont.load_default(height), max(2, height // 8)
+    for (x, y, wide, high), label in labels:
+        pen.rectangle((x, y, x + wide - 1, y + high - 1), outline=COLOUR, width=line)
+        place = (x + line, max(0, y - round(height * 1.4)))
+        pen.rectangle(pen.textbbox(place, label, font), fill=BACKGROUND)
+        pen.text(place, label, COLOUR, font)
+    return image
+
+
+def annotate(picture: Pixels, labels: Iterable[tuple[Box, str]], target: Path) -> None:
+    """Write the picture of ``draw`` as a PNG."""
+    image = draw(picture, labels)
     with atomic_write(target) as path:
         image.save(path, "PNG")

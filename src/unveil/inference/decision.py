@@ -25,10 +25,30 @@ class Answer:
     reason: Reason | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def top(self) -> str | None:
+        """The most probable class, also if it is not named; ``None`` if there is no face."""
+        return max(self.probabilities, key=self.probabilities.__getitem__, default=None)
+
+    @property
+    def confidence(self) -> float | None:
+        """The probability of the most probable class; ``None`` if there is no face."""
+        return max(self.probabilities.values(), default=None)
+
+    @property
+    def name(self) -> str:
+        """The class, or why none is named, with the most probable class."""
+        why = (self.reason or "").replace("_", " ")
+        return self.emotion or (f"{why}, perhaps {self.top}" if self.top else why)
+
+    @property
+    def label(self) -> str:
+        """The name and the probability, for a picture."""
+        return self.name if self.confidence is None else f"{self.name} {self.confidence:.2f}"
+
     def __str__(self) -> str:
         shares = "  ".join(f"{name} {value:.3f}" for name, value in self.probabilities.items())
-        label = self.emotion or (self.reason or "").replace("_", " ")
-        return f"{label}  ({shares})" if shares else label
+        return f"{self.name}  ({shares})" if shares else self.name
 
 
 NEVER_BELOW = 0.5

@@ -22,13 +22,29 @@ FACES = {real_or_synthetic.DRAWN: "synthetic faces", real_or_synthetic.REAL: "re
 """Names for a network's training data; otherwise "not stated"."""
 
 
-def choose_bundle(named: Path | None) -> Path:
-    """Choose a bundle: the named one, the export if trained on real faces, or the starter.
+NAMES = {"starter": STARTER, "champion": BUNDLE}
+"""Bundles that can be selected by name."""
+
+
+def find_bundle(name: str | Path | None) -> Path:
+    """Return the folder of a bundle: by name, the folder itself, or as ``choose_bundle``.
+
+    Raises ``UserError`` with the choices if there is no such bundle.
+    """
+    if name is None:
+        return choose_bundle()
+    folder = NAMES.get(str(name), Path(name))
+    if not folder.is_dir():
+        choices = f"{', '.join(NAMES)}, or the folder of a bundle"
+        raise UserError(f"no bundle {str(name)!r}; choose from {choices}")
+    return folder
+
+
+def choose_bundle() -> Path:
+    """Choose a bundle: the export if it was trained on real faces, otherwise the starter.
 
     Raises ``UserError`` if there is none; reports on stderr if the export is skipped, and why.
     """
-    if named is not None:
-        return named
     if BUNDLE.exists():
         faces = _faces(BUNDLE)
         if faces in ("real faces", "unreadable"):
@@ -70,13 +86,14 @@ def trained_on(bundle: Bundle) -> str:
     return FACES.get(bundle.card.lineage.get("data", ""), real_or_synthetic.UNKNOWN)
 
 
-def summary(bundle: Bundle) -> str:
-    """Describe a model for people, in one line."""
+def summary(bundle: Bundle, *, threshold: float | None = None) -> str:
+    """Describe a model for people, in one line; ``threshold`` if it replaces the model's."""
+    chosen = bundle.abstain_below if threshold is None else threshold
     model = describe(bundle)
     version = "" if model["version"] is None else f"version {model['version']}, "
     return (
         f"uses {bundle.folder}: {model['architecture']}, {version}trained on: "
-        f"{model['trained_on']}; unsure below {effective_threshold(bundle.abstain_below):.3f}"
+        f"{model['trained_on']}; unsure below {effective_threshold(chosen):.3f}"
     )
 
 

@@ -10,14 +10,18 @@ from unveil.inference.predict import FacePrediction
 Format = Literal["text", "jsonl", "csv"]
 
 COLUMNS = ("source", "time", "face", "x", "y", "width", "height", "emotion", "reason")
-"""Columns of the CSV; followed by the probabilities as ``p_CLASS``, then ``MODEL``."""
+"""Columns of the CSV; followed by the probabilities as ``p_CLASS``, ``MODEL`` and ``TOP``."""
+TOP = ("top", "confidence")
+"""Its last columns: the most probable class, also if unsure."""
+DIGITS = 6
+"""Digits of probabilities in CSV."""
 MODEL = ("model_architecture", "model_version", "model_trained_on", "model_digest")
 
 
 def header(kind: Format, classes: Sequence[str]) -> str | None:
     """Return the header line, or ``None`` if the format has none."""
     named = [f"p_{name}" for name in classes]
-    return _row([*COLUMNS, *named, *MODEL]) if kind == "csv" else None
+    return _row([*COLUMNS, *named, *MODEL, *TOP]) if kind == "csv" else None
 
 
 def line(
@@ -30,12 +34,15 @@ def line(
     model = model or {}
     if kind == "csv":
         box = seen.box or ("",) * 4
-        shares = (seen.answer.probabilities.get(name, "") for name in classes)
+        known = seen.answer.probabilities
+        shares = (round(known[name], DIGITS) if name in known else "" for name in classes)
         when = "" if seen.time is None else round(seen.time, 3)
         decided = (seen.answer.emotion or "", seen.answer.reason or "")
         face = "" if seen.face is None else seen.face
         named = [model.get(name.removeprefix("model_")) or "" for name in MODEL]
-        return _row([seen.source, when, face, *box, *decided, *shares, *named])
+        certainty = seen.answer.confidence
+        top = (seen.answer.top, None if certainty is None else round(certainty, DIGITS))
+        return _row([seen.source, when, face, *box, *decided, *shares, *named, *top])
     if kind == "jsonl":
         return json.dumps(
             {
@@ -45,6 +52,8 @@ def line(
                 "box": seen.box,
                 "emotion": seen.answer.emotion,
                 "reason": seen.answer.reason,
+                "top": seen.answer.top,
+                "confidence": seen.answer.confidence,
                 "probabilities": seen.answer.probabilities,
                 "model": model,
             }

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from unveil.common.errors import UserError
-from unveil.data.decoding import SUFFIXES, Limits, Pixels, UnreadableImage, decode
+from unveil.data.decoding import SUFFIXES, Limits, Pixels
 from unveil.inference import face_detector, tracking
 from unveil.inference.annotate import annotate
 from unveil.inference.bundle import Bundle
 from unveil.inference.decision import NO_FACE, Answer, answer
 from unveil.inference.face_detector import Detect, Detection
+from unveil.inference.inputs import read
 from unveil.inference.tracking import Box, Track
 from unveil.inference.video import Frame
 
@@ -33,7 +34,8 @@ BATCH_SIZE = 16
 class PredictionSettings:
     """Bundle, detector and options; ``annotated`` is the folder for annotated pictures.
 
-    With ``faces`` every picture is treated as a cropped face.
+    With ``faces`` every picture is treated as a cropped face. ``threshold`` replaces that of the
+    bundle: the probability below which no class is named.
     """
 
     bundle: Bundle
@@ -41,6 +43,12 @@ class PredictionSettings:
     faces: bool = False
     limits: Limits = field(default_factory=Limits)
     annotated: Path | None = None
+    threshold: float | None = None
+
+    @property
+    def abstain_below(self) -> float | None:
+        """The threshold in use."""
+        return self.bundle.abstain_below if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True)
@@ -124,39 +132,45 @@ def predict_video(
 def _predict_batch(
     named: Sequence[tuple[Path, str]], settings: PredictionSettings
 ) -> list[FacePrediction | UserError]:
-    read = [(path, _read(path, settings.limits)) for path, _ in named]
-    found = [[] if isinstance(one, UserError) else _detect(one, settings) for _, one in read]
-    cuts = [
-        _crops(one, faces, settings)
-        for (_, one), faces in zip(read, found, strict=True)
-        if not isinstance(one, UserError)
-    ]
-    probabilities = iter(settings.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
+    pictures = [(path, _read(path, settings.limits)) for path, _ in named]
+    readable = [one for _, one in pictures if not isinstance(one, UserError)]
+    answers = iter(predict_pictures(readable, settings))
     results: list[FacePrediction | UserError] = []
-    for (path, name), (_, picture), faces in zip(named, read, found, strict=True):
+    for (path, name), (_, picture) in zip(named, pictures, strict=True):
         if isinstance(picture, UserError):
             results.append(picture)
             continue
         seen = [
-            FacePrediction(
-                str(path), _decide(next(probabilities), settings), place, _box(one, picture)
-            )
-            for place, one in enumerate(faces)
+            FacePrediction(str(path), answer, place, box)
+            for place, (answer, box) in enumerate(next(answers))
         ] or [FacePrediction(str(path), NO_FACE)]
         _annotate(picture, seen, name, settings)
         results += seen
     return results
 
 
+def predict_pictures(
+    pictures: Sequence[Pixels], settings: PredictionSettings
+) -> list[list[tuple[Answer, Box | None]]]:
+    """Predict every face of gray pictures ``(height, width)``, as one batch.
+
+    Returns the answers of each picture with their boxes, largest face first; a box is ``None`` if
+    the picture is the face.
+    """
+    found = [_detect(one, settings) for one in pictures]
+    cuts = [_crops(one, faces, settings) for one, faces in zip(pictures, found, strict=True)]
+    probabilities = iter(settings.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
+    return [
+        [(_decide(next(probabilities), settings), _box(one, picture)) for one in faces]
+        for picture, faces in zip(pictures, found, strict=True)
+    ]
+
+
 def _read(path: Path, limits: Limits) -> Pixels | UserError:
     try:
-        with path.open("rb") as file:
-            content = file.read(limits.max_bytes + 1)
-        return decode(content, limits).pixels
-    except OSError as error:
-        return UserError(f"{path}: {str(error.strerror).lower()}")
-    except UnreadableImage as error:
-        return UserError(f"{path}: {error}")
+        return read(path, limits)
+    except UserError as error:
+        return error
 
 
 def _detect(picture: Pixels, settings: PredictionSettings) -> list[Detection]:
@@ -174,7 +188,7 @@ def _crops(picture: Pixels, found: Sequence[Detection], settings: PredictionSett
 
 
 def _decide(probabilities: tracking.Probabilities, settings: PredictionSettings) -> Answer:
-    return answer(probabilities, settings.bundle.classes, settings.bundle.abstain_below)
+    return answer(probabilities, settings.bundle.classes, settings.abstain_below)
 
 
 def _box(found: Detection, picture: Pixels) -> Box | None:
@@ -220,7 +234,7 @@ def _annotate(
     if settings.annotated:
         height, width = picture.shape
         labels = [
-            (one.box or (0, 0, width, height), str(one.answer).split("  ")[0])
+            (one.box or (0, 0, width, height), one.answer.label)
             for one in seen
             if one.face is not None
         ]

@@ -97,4 +97,4 @@ def _folder(settings: Settings) -> Path:
         and model_choice.can_fall_back_to(settings.keep)
     ):
         return BUNDLE
-    return model_choice.choose_bundle(settings.bundle)
+    return model_choice.find_bundle(settings.bundle)

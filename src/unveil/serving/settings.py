@@ -47,8 +47,8 @@ class Settings:
     contact: Annotated[str, "The operator and how to reach them; shown in /notice."] = ""
     bundle: Annotated[
         Path | None,
-        "The bundle folder; default: data/07_bundle or models/starter. Reloaded automatically when "
-        "its contents change.",
+        "The model: starter, champion, or a bundle folder; default: data/07_bundle or "
+        "models/starter. Reloaded automatically when its contents change.",
     ] = None
     precision: Annotated[Precision, "int8 uses the smaller and faster network of the bundle."] = (
         "float32"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -21,6 +22,17 @@ def test_help_lists_every_command():
     result = unveil("--help")
     assert result.returncode == 0
     assert [verb for verb in VERBS if f" {verb} " not in result.stdout] == []
+
+
+def test_the_version_is_that_of_the_package():
+    result = unveil("--version")
+    assert (result.returncode, result.stdout) == (0, f"unveil {metadata.version('unveil')}\n")
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["train", "-h"], ["data", "audit", "-h"]])
+def test_help_has_a_short_option(arguments):
+    result = unveil(*arguments)
+    assert (result.returncode, result.stdout.startswith("Usage: ")) == (0, True)
 
 
 @pytest.mark.parametrize(

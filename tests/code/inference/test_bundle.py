@@ -262,11 +262,11 @@ def test_any_card_content_gives_a_user_error_or_none(tmp_path_factory, content):
 
 def test_the_export_is_preferred_to_the_starter(place):
     with pytest.raises(UserError, match="no bundle in data/07_bundle or models/starter; `unveil"):
-        model_choice.choose_bundle(None)
+        model_choice.choose_bundle()
     bundles.made(STARTER)
-    assert model_choice.choose_bundle(None) == STARTER
+    assert model_choice.choose_bundle() == STARTER
     bundles.made(BUNDLE, lineage={"data": real_or_synthetic.REAL})
-    assert model_choice.choose_bundle(None) == BUNDLE
+    assert model_choice.choose_bundle() == BUNDLE
 
 
 def test_predicting_with_a_bundle_loads_no_training_and_unpickles_nothing(folder):

@@ -25,7 +25,7 @@ def test_below_the_threshold_it_is_unsure_and_names_no_class():
     decided = answer(shares(1, 2, 6, 1), CLASSES, 0.7)
     assert (decided.emotion, decided.reason) == (None, "unsure")
     assert decided.probabilities["sad"] == pytest.approx(0.6)
-    assert str(decided).startswith("unsure  (")
+    assert str(decided).startswith("unsure, perhaps ")
 
 
 def test_without_a_threshold_the_default_is_one_half():

@@ -200,7 +200,7 @@ def test_csv_and_json_lines_agree(settings):
             str(value) for value in record["box"] or [""] * 4
         ]
         for name, value in record["probabilities"].items():
-            assert float(row[f"p_{name}"]) == pytest.approx(value)
+            assert float(row[f"p_{name}"]) == pytest.approx(value, abs=1e-6)
 
 
 def unveil(*arguments: str) -> subprocess.CompletedProcess:

@@ -1,0 +1,89 @@
+"""A loaded bundle that is called like a function: the Python interface of predictions."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, overload
+
+from unveil.inference import bundle, face_detector, model_choice
+from unveil.inference.inputs import Picture, describe, to_pixels
+from unveil.inference.predict import PredictionSettings, predict_pictures
+from unveil.inference.results import Face, Result
+
+Pictures = list[Any] | tuple[Picture, ...]
+
+
+class Model:
+    """A network with a face detector; thread-safe.
+
+    ``model(picture)`` is ``model.predict(picture)``. Make one with `unveil.load`.
+    """
+
+    def __init__(self, settings: PredictionSettings) -> None:
+        """Use a loaded bundle and a detector."""
+        self._settings = settings
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        return self._settings.bundle.classes
+
+    @property
+    def info(self) -> dict[str, str | None]:
+        """Architecture, version, kind of training faces, and digest."""
+        return model_choice.describe(self._settings.bundle)
+
+    @overload
+    def predict(self, pictures: Picture, *, faces: bool = False) -> Result: ...
+
+    @overload
+    def predict(self, pictures: Pictures, *, faces: bool = False) -> list[Result]: ...
+
+    def predict(
+        self, pictures: Picture | Pictures, *, faces: bool = False
+    ) -> Result | list[Result]:
+        """Predict the apparent expression of every face.
+
+        Args:
+            pictures: One picture, or a list of them. See `unveil.inference.inputs.Picture` for the
+                kinds, shapes and ranges.
+            faces: Whether each picture is a face that was cut out, so that none is searched for.
+
+        Returns:
+            A `Result` for one picture, a list of them for a list.
+
+        Raises:
+            UserError: A picture cannot be read, or an array has another shape, type or range.
+        """
+        if isinstance(pictures, list | tuple):
+            return [self._predict(one, faces) for one in pictures]
+        return self._predict(pictures, faces)
+
+    __call__ = predict
+
+    def _predict(self, picture: Picture, faces: bool) -> Result:
+        pixels = to_pixels(picture, self._settings.limits)
+        settings = replace(self._settings, faces=faces)
+        (answers,) = predict_pictures([pixels], settings)
+        found = tuple(Face(answer, box) for answer, box in answers)
+        return Result(source=describe(picture), faces=found, model=self.info, pixels=pixels)
+
+    def __repr__(self) -> str:
+        """Name the network and its classes."""
+        return f"Model({self._settings.bundle}; {', '.join(self.classes)})"
+
+
+def load(name: str | Path | None = None, *, threads: int = 0) -> Model:
+    """Load a bundle.
+
+    Args:
+        name: ``"starter"``, ``"champion"`` (``data/07_bundle``) or a folder with a bundle. By
+            default as `unveil predict` chooses: the champion if it was trained on real faces,
+            otherwise the starter.
+        threads: Threads for one picture; 0 is one for each core.
+
+    Raises:
+        UserError: There is no such bundle, or one of its files was altered.
+    """
+    folder = model_choice.find_bundle(name)
+    loaded = bundle.load(folder, threads=threads)
+    return Model(PredictionSettings(bundle=loaded, detect=face_detector.detector()))
