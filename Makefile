@@ -2,13 +2,19 @@
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 # What is installed stays: a worker on a GPU machine must not fall back to the CPU's TensorFlow.
-EXTRA ?= $(or $(patsubst .venv/installed-%,%,$(firstword $(wildcard .venv/installed-*))),cpu)
+EXTRA ?= $(or $(patsubst .venv/installed-%,%,$(firstword $(wildcard .venv/installed-*))),train)
+EXTRAS := train gpu jax
 export DO_NOT_TRACK := 1
 
 # A misspelt variable would be passed over in silence, after hours.
 VARIABLES := SOURCE RECIPE ARCHITECTURES FORCE EXTRA KIND POOL GPU CORES UV
 MISSPELT := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 $(if $(MISSPELT),$(error unknown variable '$(firstword $(MISSPELT))'; choose from $(VARIABLES)))
+ifeq ($(EXTRA),cpu)
+$(warning EXTRA=cpu is now EXTRA=train; the old name works for one version)
+override EXTRA := train
+endif
+$(if $(filter $(EXTRA),$(EXTRAS)),,$(error unknown EXTRA '$(EXTRA)'; choose from $(EXTRAS)))
 
 .DEFAULT_GOAL := help
 .PHONY: help install train-all deploy worker test test-slow test-faults check ui ui-flows clean
@@ -16,7 +22,7 @@ $(if $(MISSPELT),$(error unknown variable '$(firstword $(MISSPELT))'; choose fro
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=cpu, gpu or jax)
+install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=train, gpu or jax)
 
 .venv/installed-$(EXTRA): uv.lock pyproject.toml | $(UV)
 	$(UV) sync --locked --compile-bytecode --extra $(EXTRA)

@@ -25,6 +25,17 @@ def test_make_refuses_a_misspelt_variable():
     assert "unknown variable 'ARCHITECTURE'; choose from SOURCE RECIPE ARCHITECTURES" in said.stderr
 
 
+def test_make_refuses_an_unknown_extra_and_takes_the_old_name_of_train():
+    command = ["make", "--dry-run", "install"]
+    said = subprocess.run([*command, "EXTRA=tpu"], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 2
+    assert "unknown EXTRA 'tpu'; choose from train gpu jax" in said.stderr
+    said = subprocess.run([*command, "EXTRA=cpu"], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 0
+    assert "EXTRA=cpu is now EXTRA=train" in said.stderr
+    assert "extra cpu" not in said.stdout
+
+
 def test_make_clean_removes_only_what_is_made_again(tmp_path):
     from unveil.common import paths
 

@@ -36,7 +36,7 @@ def place(project: Path) -> Path:
     for path in Path(sys.prefix).iterdir():
         if not path.name.startswith("installed-"):
             (project / ".venv" / path.name).symlink_to(path)
-    (project / ".venv/installed-cpu").touch()
+    (project / ".venv/installed-train").touch()
     if (ROOT / ".tools").exists():  # where no uv is on the path
         (project / ".tools").symlink_to(ROOT / ".tools")
     return project
