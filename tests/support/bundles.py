@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from unveil.common.files import write_json
+from unveil.data import real_or_synthetic
 from unveil.inference import checksum
 from unveil.inference.bundle import Card
 from unveil.inference.bundle_files import CARD, FILES
@@ -39,7 +40,7 @@ def made(
         digests=dict.fromkeys(FILES.values(), digest),
         architecture="quarters",
         numbers={"images": 0, "macro_f1": {"value": 1.0, "low": 1.0, "high": 1.0}},
-        lineage={},
+        lineage={"data": real_or_synthetic.REAL},
     )
     told(folder, {**asdict(card), **changes})
     return folder

@@ -18,6 +18,7 @@ from typer import Abort
 from typer._click.exceptions import ClickException
 
 from unveil.common.errors import UserError, mask_secrets, reason
+from unveil.common.optional import missing_extra
 
 DEBUG = "UNVEIL_DEBUG"
 ERROR, INTERRUPTED, CLOSED = 2, 130, 141
@@ -73,6 +74,8 @@ def _print_error(error: BaseException) -> int:
 
 def error_line(error: BaseException, trace: str) -> str:
     """Describe an exception in one line; ``trace`` is saved to a file if it is unexpected."""
+    if isinstance(error, ModuleNotFoundError):
+        error = missing_extra(error) or error
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno in errno.errorcode:

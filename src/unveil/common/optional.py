@@ -1,16 +1,26 @@
-"""Packages that not every installation has."""
+"""The extras of the package: which one installs a module that is missing."""
 
 import importlib
 from types import ModuleType
 
 from unveil.common.errors import UserError
 
+SERVE = {"fastapi", "prometheus_client", "psutil", "starlette", "uvicorn", "websockets"}
+"""Modules of the extra `serve`; all others that the base lacks are in `train`."""
 
-def import_optional(name: str, *, extra: str) -> ModuleType:
-    """Import a package; raises ``UserError`` that names the ``extra`` to install without it."""
+
+def import_optional(name: str) -> ModuleType:
+    """Import a module; raises ``UserError`` that names the extra to install without it."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name.partition(".")[0]:
-            raise
-        raise UserError(f"{name} is not installed; run `pip install 'unveil[{extra}]'`") from None
+        raise missing_extra(error) or error from None
+
+
+def missing_extra(error: ModuleNotFoundError) -> UserError | None:
+    """Describe a missing module by the extra that installs it; ``None`` if it is our own."""
+    module = (error.name or "").partition(".")[0]
+    if module in {"", "unveil", "flows"}:
+        return None
+    extra = "serve" if module in SERVE else "train"
+    return UserError(f"{module} is not installed; run `pip install 'unveil[{extra}]'`")

@@ -1,10 +1,9 @@
 """A bundle folder -> calibrated probabilities, without Keras or MLflow.
 
 Takes ``bundle.json`` and ``model.onnx`` or ``model.int8.onnx``, as `unveil export` writes them:
-``data/07_bundle``, or ``models/starter`` of the repository if nothing was exported. Everything that
-affects a prediction has a sha256: ``bundle.json.sha256`` that of ``bundle.json``, and
-``bundle.json`` those of the networks. Files that differ are rejected before ONNX Runtime reads
-them.
+``data/07_bundle``, or the starter if nothing was exported. Everything that affects a prediction has
+a sha256: ``bundle.json.sha256`` that of ``bundle.json``, and ``bundle.json`` those of the networks.
+Files that differ are rejected before ONNX Runtime reads them.
 """
 
 import hashlib

@@ -1,8 +1,9 @@
 """Selection of the bundle that predicts and serves, and its description.
 
-Takes ``data/07_bundle``, ``models/starter``, ``data/promotions.jsonl`` and the option ``--bundle``.
-A network trained on synthetic faces is used only when selected explicitly. A missing promoted
-bundle is an error, never replaced silently.
+Takes ``data/07_bundle``, the starter, ``data/promotions.jsonl`` and the option ``--bundle``. The
+starter is ``models/starter`` of the project, otherwise the copy in the installed package. A network
+trained on synthetic faces is used only when selected explicitly. A missing promoted bundle is an
+error, never replaced silently.
 """
 
 import json
@@ -22,8 +23,11 @@ FACES = {real_or_synthetic.DRAWN: "synthetic faces", real_or_synthetic.REAL: "re
 """Names for a network's training data; otherwise "not stated"."""
 
 
-NAMES = {"starter": STARTER, "champion": BUNDLE}
+NAMES = ("starter", "champion")
 """Bundles that can be selected by name."""
+INSTALLED = Path(__file__).parents[1] / "starter"
+"""The starter in the installed package; in a checkout, ``models/starter`` is its source."""
+CHECKOUT = Path(__file__).parents[3] / STARTER
 
 
 def find_bundle(name: str | Path | None) -> Path:
@@ -33,39 +37,51 @@ def find_bundle(name: str | Path | None) -> Path:
     """
     if name is None:
         return choose_bundle()
-    folder = NAMES.get(str(name), Path(name))
+    if str(name) == "starter":
+        return starter()
+    folder = BUNDLE if str(name) == "champion" else Path(name)
     if not folder.is_dir():
         choices = f"{', '.join(NAMES)}, or the folder of a bundle"
         raise UserError(f"no bundle {str(name)!r}; choose from {choices}")
     return folder
 
 
+def starter() -> Path:
+    """Return the folder of the network that comes with unveil."""
+    return next((one for one in (STARTER, INSTALLED) if (one / CARD).exists()), CHECKOUT)
+
+
+def is_starter(folder: Path) -> bool:
+    """Whether a folder is that of the starter."""
+    return folder.absolute() in {one.absolute() for one in (STARTER, INSTALLED, CHECKOUT)}
+
+
 def choose_bundle() -> Path:
     """Choose a bundle: the export if it was trained on real faces, otherwise the starter.
 
-    Raises ``UserError`` if there is none; reports on stderr if the export is skipped, and why.
+    Reports on stderr if the export is skipped, and why. Raises ``UserError`` if a network was
+    promoted and its export is gone.
     """
     if BUNDLE.exists():
         faces = _faces(BUNDLE)
         if faces in ("real faces", "unreadable"):
             return BUNDLE
-        return _starter_or_refuse(faces)
+        _warn(f"{BUNDLE} is not used, trained on: {faces}; `--bundle champion` selects it")
+        return starter()
     if promoted := last_promotion():
         raise UserError(
             f"{promoted} was promoted, but {BUNDLE} is gone; `unveil export` restores it, "
-            f"`--bundle {STARTER}` selects the network of the repository"
+            "`--bundle starter` selects the network that comes with unveil"
         )
-    if (STARTER / CARD).exists():
-        return STARTER
-    raise UserError(f"no bundle in {BUNDLE} or {STARTER}; `unveil export` exports the champion")
+    return starter()
 
 
 def can_fall_back_to(keep: Path) -> bool:
     """Whether a server may use its copy of the last good bundle while the bundle is missing."""
-    card, starter = keep / CARD, STARTER / CARD
+    card, shipped = keep / CARD, starter() / CARD
     if not card.exists() or _faces(keep) == "synthetic faces":
         return False
-    return not starter.exists() or card.read_bytes() != starter.read_bytes()
+    return not shipped.exists() or card.read_bytes() != shipped.read_bytes()
 
 
 def describe(bundle: Bundle) -> dict[str, str | None]:
@@ -80,10 +96,8 @@ def describe(bundle: Bundle) -> dict[str, str | None]:
 
 def trained_on(bundle: Bundle) -> str:
     """Return the training data: ``real faces``, ``synthetic faces`` or ``not stated``."""
-    starter = STARTER / CARD
-    if starter.exists() and bundle.folder.absolute() == STARTER.absolute():
-        return FACES.get(bundle.card.lineage.get("data", ""), "real faces")
-    return FACES.get(bundle.card.lineage.get("data", ""), real_or_synthetic.UNKNOWN)
+    unstated = "real faces" if is_starter(bundle.folder) else real_or_synthetic.UNKNOWN
+    return FACES.get(bundle.card.lineage.get("data", ""), unstated)
 
 
 def summary(bundle: Bundle, *, threshold: float | None = None) -> str:
@@ -91,8 +105,9 @@ def summary(bundle: Bundle, *, threshold: float | None = None) -> str:
     chosen = bundle.abstain_below if threshold is None else threshold
     model = describe(bundle)
     version = "" if model["version"] is None else f"version {model['version']}, "
+    name = "the starter" if bundle.folder in (INSTALLED, CHECKOUT) else bundle.folder
     return (
-        f"uses {bundle.folder}: {model['architecture']}, {version}trained on: "
+        f"uses {name}: {model['architecture']}, {version}trained on: "
         f"{model['trained_on']}; unsure below {effective_threshold(chosen):.3f}"
     )
 
@@ -104,18 +119,6 @@ def refuse_synthetic_replacement(old: Bundle, new: Bundle) -> None:
             f"{new.folder} was trained on synthetic faces; restart the server with "
             f"`--bundle {new.folder}` to use it"
         )
-
-
-def _starter_or_refuse(faces: str) -> Path:
-    if (STARTER / CARD).exists():
-        _warn(f"{BUNDLE} is not used, trained on: {faces}; `--bundle {BUNDLE}` selects it")
-        return STARTER
-    if faces == "synthetic faces":
-        raise UserError(
-            f"{BUNDLE}, the only bundle, was trained on synthetic faces; `--bundle {BUNDLE}` "
-            "selects it"
-        )
-    return BUNDLE
 
 
 def _faces(folder: Path) -> str:

@@ -108,7 +108,7 @@ class Result(Sequence[Face]):
         """
         from unveil.common.optional import import_optional
 
-        pandas = import_optional("pandas", extra="train")
+        pandas = import_optional("pandas")
         rows = []
         for number, face in enumerate(self.faces):
             x, y, width, height = face.box or (None,) * 4

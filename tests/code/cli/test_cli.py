@@ -72,7 +72,7 @@ def test_help_imports_nothing_heavy(arguments):
         (["data", "audit"], "faces.zip not found; run `unveil ingest SOURCE` or `unveil sample`"),
         (["data", "review", "a.csv"], "manifest.parquet not found; run `unveil manifest`"),
         (["promote"], "comparison.json not found; run `unveil compare`"),
-        (["predict", "face.jpg"], "no bundle in data/07_bundle or models/starter; `unveil export`"),
+        (["predict", "face.jpg", "--bundle", "it"], "no bundle 'it'; choose from starter, champion"),
         (["export", "--architecture", "vgg61"], "unknown architecture 'vgg61'"),
         (["export", "--architecture", "cnn3"], "model.keras not found; run `unveil train cnn3`"),
         (["promote", "--force"], "--force needs --reason TEXT"),

@@ -261,8 +261,7 @@ def test_any_card_content_gives_a_user_error_or_none(tmp_path_factory, content):
 
 
 def test_the_export_is_preferred_to_the_starter(place):
-    with pytest.raises(UserError, match="no bundle in data/07_bundle or models/starter; `unveil"):
-        model_choice.choose_bundle()
+    assert model_choice.choose_bundle() == ROOT / STARTER
     bundles.made(STARTER)
     assert model_choice.choose_bundle() == STARTER
     bundles.made(BUNDLE, lineage={"data": real_or_synthetic.REAL})

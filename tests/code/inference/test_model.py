@@ -96,7 +96,7 @@ def test_a_result_is_written_as_json_table_and_picture(model):
     result = model(picture)
     written = json.loads(json.dumps(result.to_dict()))
     assert written["faces"][0]["emotion"] == result[0].emotion
-    assert written["model"]["trained_on"] == "not stated"
+    assert written["model"]["trained_on"] == "real faces"
     (row,) = result.to_pandas().to_dict("records")
     assert (row["x"], row["emotion"]) == (result[0].box[0], result[0].emotion)
     assert row[f"p_{result[0].top}"] == result[0].confidence

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from tests.conftest import ROOT
 from tests.support import bundles
 
 from unveil.common.errors import UserError
@@ -50,8 +51,8 @@ def test_a_network_of_synthetic_faces_is_never_preferred_to_one_of_real_faces(fa
     completed = unveil("predict", face)
     first, second = completed.stderr.splitlines()
     assert first == (
-        "unveil: data/07_bundle is not used, trained on: synthetic faces; `--bundle "
-        "data/07_bundle` selects it"
+        "unveil: data/07_bundle is not used, trained on: synthetic faces; `--bundle champion` "
+        "selects it"
     )
     assert second.startswith(
         "unveil: uses models/starter: came_along, trained on: real faces; unsure below"
@@ -82,7 +83,7 @@ def test_a_champion_of_real_faces_is_preferred_to_the_starter(face):
 
 def test_a_bundle_of_unknown_training_data_is_not_preferred_to_the_starter(place):
     named(BUNDLE, "older", {})
-    assert model_choice.choose_bundle() == BUNDLE
+    assert model_choice.choose_bundle() == ROOT / STARTER
     assert model_choice.trained_on(bundle.load(BUNDLE)) == "not stated"
     named(STARTER, "came_along", {})
     assert model_choice.choose_bundle() == STARTER
@@ -90,10 +91,7 @@ def test_a_bundle_of_unknown_training_data_is_not_preferred_to_the_starter(place
 
 def test_a_bundle_of_synthetic_faces_must_be_named(place):
     named(BUNDLE, "of_drawings", DRAWN)
-    with pytest.raises(
-        UserError, match="trained on synthetic faces; `--bundle data/07_bundle` selects"
-    ):
-        model_choice.choose_bundle()
+    assert model_choice.choose_bundle() == ROOT / STARTER
     assert model_choice.find_bundle(BUNDLE) == BUNDLE
 
 
@@ -106,7 +104,7 @@ def test_a_missing_promoted_bundle_is_never_replaced_silently(face):
         assert completed.returncode == 2
         assert line == (
             "unveil: version 4, cnn3, was promoted, but data/07_bundle is gone; `unveil export` "
-            "restores it, `--bundle models/starter` selects the network of the repository"
+            "restores it, `--bundle starter` selects the network that comes with unveil"
         )
     assert unveil("predict", face, "--bundle", STARTER).returncode == 0
 
