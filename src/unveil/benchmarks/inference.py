@@ -26,7 +26,8 @@ from unveil.data.decoding import Pixels
 from unveil.inference import bundle, face_detector, predict
 from unveil.inference.bundle_files import FILES
 from unveil.inference.predict import PredictionSettings
-from unveil.inference.video import Frame
+from unveil.inference.predict_video import predict_video
+from unveil.inference.video import Frame, Stream
 
 SIZE = (480, 640)
 BATCH = 64
@@ -142,7 +143,7 @@ def _frames(made: bundle.Bundle, frames: list[Pixels]) -> Latency:
         bundle=made, detect=face_detector.detector(settings=face_detector.MOVING)
     )
     film = (Frame(place, place / 30, pixels) for place, pixels in enumerate(frames))
-    predictions, seconds, found = predict.predict_video(film, "bench", settings), [], 0
+    predictions, seconds, found = predict_video(Stream(30, film), "bench", settings), [], 0
     for _ in frames:
         began = time.perf_counter()
         seen = next(predictions)

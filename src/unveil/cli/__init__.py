@@ -24,27 +24,25 @@ from unveil.cli import (
     serve,
     stages,
 )
+from unveil.cli.commands import App, arrange
 from unveil.common import stale_files
 
-app = typer.Typer(
+app = App(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="markdown",
 )
-app.add_typer(stages.app)
-app.add_typer(compare.app)
-app.add_typer(report.app)
-app.add_typer(champion.app)
-app.add_typer(export.app)
-app.add_typer(predict.app)
-app.add_typer(learning_curve.app)
-app.add_typer(flows.app)
-app.add_typer(bench.app, name="bench")
-app.add_typer(remote.app, name="remote")
-app.add_typer(data.app, name="data")
-app.add_typer(serve.app)
+arrange(
+    app,
+    [
+        *(predict.app, serve.app, stages.app, flows.app, compare.app, learning_curve.app),
+        *(report.app, champion.app, export.app),
+    ],
+)
+app.add_typer(data.app, name="data", rich_help_panel="Data")
+app.add_typer(bench.app, name="bench", rich_help_panel="Machine and storage")
+app.add_typer(remote.app, name="remote", rich_help_panel="Machine and storage")
 
 
 def _print_version(wanted: bool) -> None:

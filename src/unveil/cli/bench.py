@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from unveil.cli import bench_serve, bench_train
+from unveil.cli.commands import App
 
-app = typer.Typer(help="Measure speed and memory on this machine.", no_args_is_help=True)
+app = App(help="Measure speed and memory on this machine.", no_args_is_help=True)
 app.add_typer(bench_train.app)
 app.add_typer(bench_serve.app)
 

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+from unveil.cli.commands import App
+
+app = App()
 
 
 @app.command("train")

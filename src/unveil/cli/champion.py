@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unveil.cli.commands import App
 from unveil.common import backend
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from unveil.promotion.promote import Decision
     from unveil.registry import Version
 
-app = typer.Typer()
+app = App()
 
 REFUSED, NOT_EXPORTED = 1, 3
 """Exit codes: the champion is unchanged; or servers use a model that is not the champion."""

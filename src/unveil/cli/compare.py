@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from unveil.cli.commands import App
 from unveil.common.errors import UserError, unknown_choice
 
-app = typer.Typer()
+app = App()
 
 
 @app.command()

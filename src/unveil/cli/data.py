@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from unveil.cli import data_export, erase, feedback
+from unveil.cli.commands import App
 
-app = typer.Typer(help="Inspect, correct, export and erase images.", no_args_is_help=True)
+app = App(help="Inspect, correct, export and erase images.", no_args_is_help=True)
 app.add_typer(erase.app)
 app.add_typer(data_export.app)
 app.add_typer(feedback.app)

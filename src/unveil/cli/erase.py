@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unveil.cli.commands import App
+
 if TYPE_CHECKING:
     from unveil.privacy.erase import ErasurePlan
     from unveil.privacy.search_results import SearchResults
 
-app = typer.Typer()
+app = App()
 
 NOT_PROVED = 3
 """Exit code: some files could not be searched, or may not be deleted by unveil."""

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from unveil.cli.commands import App
 from unveil.common import backend
 from unveil.common.paths import BUNDLE
 
-app = typer.Typer()
+app = App()
 
 
 @app.command()

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+from unveil.cli.commands import App
+
+app = App()
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -1,11 +1,10 @@
 """unveil learning-curve: measure the benefit of more training images."""
 
-import typer
-
+from unveil.cli.commands import App
 from unveil.cli.stages import Architecture
 from unveil.common import backend
 
-app = typer.Typer()
+app = App()
 
 
 @app.command("learning-curve")

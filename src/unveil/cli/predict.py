@@ -1,6 +1,5 @@
-"""unveil predict: classify the faces in images, a video or a camera stream."""
+"""unveil predict: classify the faces in images, videos or a camera stream."""
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from unveil.cli.commands import App
 from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
     from unveil.inference.output_formats import Format
     from unveil.inference.predict import FacePrediction, PredictionSettings
 
-app = typer.Typer()
+app = App()
 
 Stream = Annotated[
     str | None,
@@ -34,7 +34,11 @@ Detector = Annotated[
 @app.command()
 def predict(
     paths: Annotated[
-        list[str] | None, typer.Argument(help="Image files and folders of images.")
+        list[str] | None,
+        typer.Argument(
+            metavar="PATHS",
+            help="Images, folders of images, patterns, or videos; - is an image on stdin.",
+        ),
     ] = None,
     watched: Stream = None,
     form: Annotated[
@@ -43,7 +47,10 @@ def predict(
     ] = "text",
     annotated: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Save images with bounding boxes and labels to DIR."),
+        typer.Option(
+            metavar="DIR",
+            help="Save images, or videos as mp4, with bounding boxes and labels to DIR.",
+        ),
     ] = None,
     faces: Annotated[
         bool, typer.Option("--faces", help="Skip face detection: each image is one face.")
@@ -67,49 +74,47 @@ def predict(
     """Classify the apparent expression of every face.
 
     The result is a class, `unsure`, or `no face`. An image of at most 64 pixels per side counts as
-    one face. The default bundle is data/07_bundle if its model was trained on real faces, otherwise
-    models/starter. The bundle that is used is printed to stderr.
+    one face. The default model is the champion in data/07_bundle if it was trained on real faces,
+    otherwise the starter. The model that is used is printed to stderr.
     """
     if bool(paths) == (watched is not None):
         raise UserError("choose one input: PATHS, --video FILE or --camera N")
-    files = [_local(path) for path in paths or []]
 
-    from unveil.inference import bundle, face_detector, model_choice
+    from unveil.inference import bundle, face_detector, model_choice, sources
     from unveil.inference.predict import PredictionSettings
 
+    files = sources.expand(paths or [])
+    streams: list[Path | int] = [one for one in files if sources.is_video(one)]
+    if watched is not None:
+        streams = [int(watched) if watched.isdecimal() else Path(watched)]
     settings = PredictionSettings(
         # Several images run in parallel, one core each; a stream uses all cores for each frame.
-        bundle=bundle.load(model_choice.find_bundle(name), threads=1 if paths else 0),
+        bundle=bundle.load(model_choice.find_bundle(name), threads=0 if streams else 1),
         detect=face_detector.from_option(
-            detector, settings=face_detector.STILL if paths else face_detector.MOVING
+            detector, settings=face_detector.MOVING if streams else face_detector.STILL
         ),
         faces=faces,
         annotated=annotated,
         threshold=threshold,
     )
-    if _print_all(_predictions(settings, files, watched), settings, form):
+    if _print_all(_predictions(settings, files, streams), settings, form):
         raise typer.Exit(2)
 
 
-def _local(path: str) -> Path:
-    if re.match(r"[a-z][a-z0-9+.-]+://", path):
-        raise UserError(f"{path} is a URL; download the file and give its path")
-    return Path(path)
-
-
 def _predictions(
-    settings: "PredictionSettings", paths: list[Path], watched: str | None
+    settings: "PredictionSettings", files: list[Path], streams: list[Path | int]
 ) -> "Iterator[FacePrediction | UserError]":
     from unveil.inference import predict as predicts
+    from unveil.inference import predict_video as predicts_video
     from unveil.inference import video
 
-    if watched is None:
-        yield from predicts.predict(paths, settings)
-        return
-    source = int(watched) if watched.isdecimal() else Path(watched)
-    with video.opened(source, settings.limits) as frames:
-        for seen in predicts.predict_video(frames, watched, settings):
-            yield from seen
+    if not streams:
+        yield from predicts.predict(files, settings)
+    for source in streams:
+        with video.opened(source, settings.limits) as stream:
+            name = f"camera {source}" if isinstance(source, int) else str(source)
+            for seen in predicts_video.predict_video(stream, name, settings):
+                yield from seen
 
 
 def _print_all(

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Set up an S3 bucket as the DVC remote.", no_args_is_help=True)
+from unveil.cli.commands import App
+
+app = App(help="Set up an S3 bucket as the DVC remote.", no_args_is_help=True)
 
 
 @app.command()

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from unveil.cli.commands import App
 from unveil.common import backend
 
-app = typer.Typer()
+app = App()
 
 
 @app.command()

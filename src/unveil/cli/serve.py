@@ -8,9 +8,10 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from unveil.cli.commands import App
 from unveil.serving.settings import Settings
 
-app = typer.Typer()
+app = App()
 
 
 def _options(command: Callable[[Settings], None]) -> Callable[..., None]:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unveil.cli.commands import App
 from unveil.common import backend
 from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
     from unveil.config.params import Params
 
-app = typer.Typer()
+app = App()
 
 Architecture = Annotated[str, typer.Argument(help="A key of `architectures` in params.yaml.")]
 

@@ -8,6 +8,7 @@ secret, wherever they appear.
 import os
 import re
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from urllib.parse import unquote
 
 MASK = "***"
@@ -76,8 +77,11 @@ class UserError(Exception):
 
 
 def unknown_choice(kind: str, value: object, choices: Iterable[str]) -> UserError:
-    """Return the error for an unknown ``value`` of a ``kind``, listing the choices."""
-    return UserError(f"unknown {kind} {str(value)!r}; choose from {', '.join(choices)}")
+    """Return the error for an unknown ``value`` of a ``kind``: the choices, and the nearest one."""
+    known = list(choices)
+    near = get_close_matches(str(value), known, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return UserError(f"unknown {kind} {str(value)!r}; choose from {', '.join(known)}{meant}")
 
 
 def reason(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
+from unveil.common.errors import UserError
 from unveil.inference import bundle, face_detector, model_choice
 from unveil.inference.inputs import Picture, describe, to_pixels
 from unveil.inference.predict import PredictionSettings, predict_pictures
@@ -52,9 +53,12 @@ class Model:
             A `Result` for one picture, a list of them for a list.
 
         Raises:
-            UserError: A picture cannot be read, or an array has another shape, type or range.
+            UserError: A picture cannot be read, an array has another shape, type or range, or the
+                list is empty.
         """
         if isinstance(pictures, list | tuple):
+            if not pictures:
+                raise UserError("the list of pictures is empty; give at least one picture")
             return [self._predict(one, faces) for one in pictures]
         return self._predict(pictures, faces)
 

@@ -1,8 +1,7 @@
-"""Pictures, folders or a video -> the apparent expression of every face.
+"""Image files -> the apparent expression of every face. Command: ``unveil predict PATHS...``.
 
-Takes image files, or frames of `video`. Command: ``unveil predict PATHS...``, ``--video FILE`` or
-``--camera N``. A picture without a face gives ``no_face``; a picture of at most 64 pixels per side
-is treated as a cropped face.
+A picture without a face gives ``no_face``; a picture of at most 64 pixels per side is treated as a
+cropped face.
 """
 
 import os
@@ -16,15 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from unveil.common.errors import UserError
-from unveil.data.decoding import SUFFIXES, Limits, Pixels
+from unveil.data.decoding import Limits, Pixels
 from unveil.inference import face_detector, tracking
 from unveil.inference.annotate import annotate
 from unveil.inference.bundle import Bundle
 from unveil.inference.decision import NO_FACE, Answer, answer
 from unveil.inference.face_detector import Detect, Detection
-from unveil.inference.inputs import read
-from unveil.inference.tracking import Box, Track
-from unveil.inference.video import Frame
+from unveil.inference.inputs import read, to_pixels
+from unveil.inference.sources import STDIN, image_files, read_stdin
+from unveil.inference.tracking import Box
 
 BATCH_SIZE = 16
 """Pictures per task of the thread pool."""
@@ -66,23 +65,6 @@ class FacePrediction:
     time: float | None = None
 
 
-def image_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield files as they are, and all image files below folders, sorted by path.
-
-    Raises ``UserError`` if a folder contains no image file.
-    """
-    for path in paths:
-        if path.is_dir():
-            found = (one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
-            files = sorted(one for one in found if one.is_file())
-            if not files:
-                suffixes = ", ".join(sorted(SUFFIXES))
-                raise UserError(f"{path} contains no image file; supported suffixes: {suffixes}")
-            yield from files
-        else:
-            yield path
-
-
 def predict(
     paths: Iterable[Path], settings: PredictionSettings
 ) -> Iterator[FacePrediction | UserError]:
@@ -103,30 +85,6 @@ def predict(
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
-
-
-def predict_video(
-    frames: Iterable[Frame], source: str, settings: PredictionSettings
-) -> Iterator[list[FacePrediction]]:
-    """Predict every face of each frame, with probabilities smoothed over its track."""
-    known: list[Track] = []
-    next_number = 0
-    for frame in frames:
-        found = _detect(frame.pixels, settings)
-        probabilities = settings.bundle.probabilities(_crops(frame.pixels, found, settings))
-        boxes = [one.box for one in found]
-        known = tracking.update_tracks(
-            known, boxes, probabilities, now=frame.time, next_number=next_number
-        )
-        next_number = max([next_number, *(track.number + 1 for track in known)])
-        seen = [
-            FacePrediction(
-                source, _decide(track.probabilities, settings), track.number, track.box, frame.time
-            )
-            for track in known[: len(found)]
-        ] or [FacePrediction(source, NO_FACE, time=frame.time)]
-        _annotate(frame.pixels, seen, f"{Path(source).stem}_{frame.number:06d}.png", settings)
-        yield seen
 
 
 def _predict_batch(
@@ -157,29 +115,33 @@ def predict_pictures(
     Returns the answers of each picture with their boxes, largest face first; a box is ``None`` if
     the picture is the face.
     """
-    found = [_detect(one, settings) for one in pictures]
-    cuts = [_crops(one, faces, settings) for one, faces in zip(pictures, found, strict=True)]
+    found = [detect_faces(one, settings) for one in pictures]
+    cuts = [crop_faces(one, faces, settings) for one, faces in zip(pictures, found, strict=True)]
     probabilities = iter(settings.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
     return [
-        [(_decide(next(probabilities), settings), _box(one, picture)) for one in faces]
+        [(decide(next(probabilities), settings), _box(one, picture)) for one in faces]
         for picture, faces in zip(pictures, found, strict=True)
     ]
 
 
 def _read(path: Path, limits: Limits) -> Pixels | UserError:
     try:
+        if path == STDIN:
+            return to_pixels(read_stdin(limits.max_bytes + 1), limits)
         return read(path, limits)
     except UserError as error:
         return error
 
 
-def _detect(picture: Pixels, settings: PredictionSettings) -> list[Detection]:
+def detect_faces(picture: Pixels, settings: PredictionSettings) -> list[Detection]:
+    """Return the faces of a gray picture ``(height, width)``, largest first."""
     if settings.faces or face_detector.is_face(picture):
         return [face_detector.whole(picture)]
     return settings.detect(picture)
 
 
-def _crops(picture: Pixels, found: Sequence[Detection], settings: PredictionSettings) -> Pixels:
+def crop_faces(picture: Pixels, found: Sequence[Detection], settings: PredictionSettings) -> Pixels:
+    """Return the faces ``(n, side, side, 1)`` as the network takes them."""
     size = settings.bundle.image_size
     faces = np.empty((len(found), size, size, 1), np.uint8)
     for place, one in enumerate(found):
@@ -187,7 +149,8 @@ def _crops(picture: Pixels, found: Sequence[Detection], settings: PredictionSett
     return faces
 
 
-def _decide(probabilities: tracking.Probabilities, settings: PredictionSettings) -> Answer:
+def decide(probabilities: tracking.Probabilities, settings: PredictionSettings) -> Answer:
+    """Return the answer for the probabilities ``(classes,)`` of one face."""
     return answer(probabilities, settings.bundle.classes, settings.abstain_below)
 
 
@@ -200,7 +163,8 @@ def _with_names(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     taken: set[str] = set()
     for path in image_files(paths):
         # Made of the whole path: two folders may contain files of the same name.
-        stem = "_".join(part for part in path.parts if part not in ("/", "..")).removesuffix(".png")
+        name = Path("stdin") if path == STDIN else path
+        stem = "_".join(part for part in name.parts if part not in ("/", "..")).removesuffix(".png")
         # a/b.png and a_b.png would still collide.
         others = (f"{stem}-{number}.png" for number in count(2))
         name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
@@ -232,10 +196,11 @@ def _annotate(
     picture: Pixels, seen: Sequence[FacePrediction], name: str, settings: PredictionSettings
 ) -> None:
     if settings.annotated:
-        height, width = picture.shape
-        labels = [
-            (one.box or (0, 0, width, height), one.answer.label)
-            for one in seen
-            if one.face is not None
-        ]
-        annotate(picture, labels, settings.annotated / name)
+        annotate(picture, labels(picture, seen), settings.annotated / name)
+
+
+def labels(picture: Pixels, seen: Sequence[FacePrediction]) -> list[tuple[Box, str]]:
+    """Return the box and the label of each face; the box of a whole picture is its frame."""
+    height, width = picture.shape
+    whole = (0, 0, width, height)
+    return [(one.box or whole, one.answer.label) for one in seen if one.face is not None]

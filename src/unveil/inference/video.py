@@ -24,9 +24,17 @@ class Frame:
     pixels: Pixels
 
 
+@dataclass(frozen=True)
+class Stream:
+    """Frames, and how many of them are in a second."""
+
+    rate: float
+    frames: Iterator[Frame]
+
+
 @contextmanager
-def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Iterator[Frame]]:
-    """Open a video file, or a camera by its number, and iterate over its frames.
+def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Stream]:
+    """Open a video file, or a camera by its number.
 
     Raises ``UserError`` if it cannot be opened or a frame's size is outside ``limits``. Releases
     the camera at the end.
@@ -35,7 +43,7 @@ def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Iterator[Fra
 
     name = f"camera {source}" if isinstance(source, int) else str(source)
     if isinstance(source, Path) and not source.is_file():
-        raise UserError(f"{name} is not there; --video takes a video file")
+        raise UserError(f"{name} is not there; name a video file")
     # OpenCV would print its own errors besides ours.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
@@ -47,18 +55,19 @@ def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Iterator[Fra
         width, height = (int(capture.get(side)) for side in sides)
         if width and height:
             refuse_size(width, height, limits)
-        yield _frames(capture, limits, live=isinstance(source, int))
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        rate = rate if 1 <= rate <= 1000 else RATE
+        yield Stream(rate, _frames(capture, limits, rate, live=isinstance(source, int)))
     except UnreadableImage as error:
         raise UserError(f"{name}: frames of {error}") from None
     finally:
         capture.release()
 
 
-def _frames(capture: Any, limits: Limits, *, live: bool) -> Iterator[Frame]:
+def _frames(capture: Any, limits: Limits, rate: float, *, live: bool) -> Iterator[Frame]:
     import cv2
 
-    rate, number, began = capture.get(cv2.CAP_PROP_FPS), 0, time.monotonic()
-    rate = rate if 1 <= rate <= 1000 else RATE
+    number, began = 0, time.monotonic()
     while True:
         there, pixels = capture.read()
         if not there:

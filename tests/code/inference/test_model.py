@@ -64,7 +64,6 @@ def test_a_path_as_text_or_path_is_the_source_of_the_result(model, tmp_path):
 def test_a_list_gives_a_list_in_its_order(model):
     results = model([bundles.quarter(place) for place in (2, 0, 1)])
     assert [one[0].emotion for one in results] == [bundles.CLASSES[place] for place in (2, 0, 1)]
-    assert model([]) == []
 
 
 def test_faces_of_a_scene_have_boxes_and_faces_skips_the_search(model):
@@ -168,3 +167,8 @@ def test_importing_unveil_imports_nothing_heavy():
     command = [sys.executable, "-c", said]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_an_empty_list_is_one_line(model):
+    with pytest.raises(unveil.UserError, match="the list of pictures is empty; give at least one"):
+        model([])

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,8 +14,7 @@ from tests.support import bundles, scenes
 
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, STARTER
-from unveil.data.decoding import Limits
-from unveil.inference import bundle, face_detector, output_formats, predict, video
+from unveil.inference import bundle, face_detector, output_formats, predict
 from unveil.inference.predict import FacePrediction, PredictionSettings
 
 HEAVY = ("keras", "tensorflow", "mlflow", "pandas", "sklearn", "prefect", "dvc", "onnx")
@@ -138,47 +136,6 @@ def test_an_annotated_copy_never_overwrites_a_picture(settings, place, folder):
     assert sorted(Path().rglob("*.png")) == sorted(paths)
 
 
-def test_frames_outside_the_size_limits_are_refused(place):
-    path = scenes.film(Path("film.avi"), [np.zeros((48, 64), np.uint8)] * 2)
-    for limits, message in (
-        (Limits(max_pixels=3000), "more than 3000"),
-        (Limits(min_side=50), "side"),
-    ):
-        with (
-            pytest.raises(UserError, match=rf"film\.avi: frames of 64x48 pixels.*{message}"),
-            video.opened(path, limits) as frames,
-        ):
-            list(frames)
-    with video.opened(path, Limits(max_pixels=64 * 48)) as frames:
-        assert len(list(frames)) == 2
-
-
-def moving() -> list[np.ndarray]:
-    return [scenes.scene((40 + 6 * step, 100, 200)) for step in range(12)]
-
-
-def test_a_face_in_a_video_keeps_its_number_in_every_frame(settings):
-    path = scenes.film(Path("film.avi"), [*moving(), np.full((480, 640), 99, np.uint8)])
-    with video.opened(path) as frames:
-        seen = [one for some in predict.predict_video(frames, "film.avi", settings) for one in some]
-    assert [round(one.time, 2) for one in seen] == [round(step / 25, 2) for step in range(13)]
-    assert {one.face for one in seen[:-1]} == {0}
-    assert seen[-1].answer.reason == "no_face"
-    assert seen[0].box[0] < seen[11].box[0]
-
-
-def test_an_unreadable_video_is_named(place):
-    (place / "film.avi").write_text("no film")
-    for source, message in (
-        (Path("film.avi"), "cannot be opened"),
-        (Path("gone.avi"), "not there"),
-    ):
-        with pytest.raises(UserError, match=message), video.opened(source):
-            raise AssertionError
-    with pytest.raises(UserError, match="camera 97 cannot be opened"), video.opened(97):
-        raise AssertionError
-
-
 def test_csv_and_json_lines_agree(settings):
     paths = [saved("two.png", scenes.scene((40, 40, 140), (340, 60, 240)))]
     paths += [saved("none.png", np.full((200, 300), 99, np.uint8))]
@@ -203,9 +160,12 @@ def test_csv_and_json_lines_agree(settings):
             assert float(row[f"p_{name}"]) == pytest.approx(value, abs=1e-6)
 
 
-def unveil(*arguments: str) -> subprocess.CompletedProcess:
+def unveil(*arguments: str, sent: bytes | None = None) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "unveil", "predict", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, input=sent, timeout=120)
+    return subprocess.CompletedProcess(
+        command, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
 
 
 def test_the_command_predicts_pictures_and_exits_with_2_if_one_is_unreadable(place):
@@ -220,6 +180,44 @@ def test_the_command_predicts_pictures_and_exits_with_2_if_one_is_unreadable(pla
     assert completed.returncode == 2
 
 
+def test_the_command_reads_an_image_from_standard_input(place):
+    bundles.made(BUNDLE)
+    sent = saved("face.png", bundles.quarter(2)).read_bytes()
+    completed = unveil("-", "--annotated", "shown", sent=sent)
+    assert (completed.returncode, completed.stdout[:7]) == (0, "-: sad ")
+    assert [path.name for path in Path("shown").iterdir()] == ["stdin.png"]
+    empty = unveil("-", sent=b"")
+    assert (empty.returncode, empty.stdout) == (2, "")
+    assert "-: standard input is empty; pipe an image into the command" in empty.stderr
+
+
+def test_a_closed_standard_input_is_one_line(place):
+    bundles.made(BUNDLE)
+    command = f"{sys.executable} -m unveil predict - <&-"
+    completed = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert completed.returncode == 2
+    assert completed.stderr == "-: standard input is closed; pipe an image into the command\n"
+
+
+def test_the_command_expands_a_pattern(place):
+    bundles.made(BUNDLE)
+    for name in ("b.png", "a.png", "[c].png", "notes.txt"):
+        saved("face.png", bundles.quarter(0)).rename(name)
+    seen = [line.partition(":")[0] for line in unveil("*.png").stdout.splitlines()]
+    assert seen == ["[c].png", "a.png", "b.png"]
+    assert unveil("[c].png").stdout.startswith("[c].png: happy")
+
+
+def test_an_output_folder_that_cannot_be_written_is_one_line(place):
+    bundles.made(BUNDLE)
+    saved("face.png", bundles.quarter(0))
+    Path("shown").write_text("a file")
+    completed = unveil("face.png", "--annotated", "shown")
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert completed.stderr.splitlines()[-1].startswith("unveil: shown")
+    assert Path("shown").read_text() == "a file"
+
+
 def test_a_folder_without_an_image_file_is_an_error(place):
     bundles.made(STARTER)
     Path("empty").mkdir()
@@ -230,16 +228,6 @@ def test_a_folder_without_an_image_file_is_an_error(place):
     assert len(completed.stderr.splitlines()) == 1
 
 
-def test_the_command_predicts_a_video(place):
-    bundles.made(BUNDLE)
-    scenes.film(Path("film.avi"), moving()[:3])
-    completed = unveil("--video", "film.avi", "--format", "jsonl", "--annotated", "shown")
-    assert completed.returncode == 0, completed.stderr
-    assert [json.loads(line)["face"] for line in completed.stdout.splitlines()] == [0, 0, 0]
-    assert len(list(Path("shown").iterdir())) == 3
-    assert len(completed.stderr.splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -247,6 +235,11 @@ def test_the_command_predicts_a_video(place):
         (["a.png", "--camera", "0"], "choose one input"),
         (["--camera", "97"], "camera 97 cannot be opened"),
         (["--video", "gone.avi"], "gone.avi is not there"),
+        (["gone.mp4"], "gone.mp4 is not there"),
+        (["a.png", "clip.mp4"], "clip.mp4 is a video and a.png is not; predict them one by one"),
+        (["*.jpg"], "no file matches '*.jpg'"),
+        (["-", "-"], "'-' is given twice; standard input is one image"),
+        (["HTTPS://a.example/x.jpg"], "HTTPS://a.example/x.jpg is a URL; download the file"),
         (["a.png", "--detector", "gone.onnx"], "gone.onnx is not there"),
     ],
 )
@@ -268,15 +261,3 @@ def test_predicting_loads_no_training(place):
     )
     completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert completed.stdout.splitlines()[-1] == "[]", completed.stderr
-
-
-def test_the_frames_of_a_video_are_gray_whatever_its_colours(place):
-    frame = np.zeros((48, 64, 3), np.uint8)
-    frame[..., 1] = 200
-    writer = cv2.VideoWriter("c.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
-    writer.write(frame)
-    writer.release()
-    with video.opened(Path("c.avi")) as frames:
-        (one,) = frames
-    assert (one.number, one.time, one.pixels.shape) == (0, 0.0, (48, 64))
-    assert abs(int(one.pixels.mean()) - 117) < 4

@@ -1,0 +1,81 @@
+"""The class of all commands, and how `unveil --help` groups them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+from typer._click import Context
+from typer._click.exceptions import UsageError
+from typer.core import TyperCommand
+
+PANELS = {
+    "Predict and serve": ("predict", "serve", "token"),
+    "Data": ("sample", "ingest", "manifest", "validate", "pack", "data"),
+    "Train and compare": (
+        *("run", "train", "evaluate", "compare", "explain", "learning-curve", "report"),
+        "model-card",
+    ),
+    "Register and release": ("publish", "promote", "rollback", "champion", "export"),
+    "Machine and storage": ("bench", "remote"),
+}
+"""The groups of commands, in the order of the help."""
+EXAMPLES = {
+    "predict": (
+        "unveil predict photo.jpg",
+        "unveil predict 'holiday/*.jpg' --format csv > faces.csv",
+        "unveil predict clip.mp4 --annotated shown",
+        "curl --silent URL | unveil predict -",
+    ),
+    "serve": (
+        "unveil serve --purpose 'sort my own photo album'",
+        "unveil serve --purpose 'sort my own photo album' --bundle starter --port 8080",
+    ),
+    "ingest": ("unveil ingest faces.zip", "unveil ingest faces/ --attributes attributes.csv"),
+    "train": ("unveil train cnn5_gray", "unveil train cnn5_gray --seeds 3"),
+    "compare": ("unveil compare", "unveil compare --by hardware --price laptop=0.10"),
+    "promote": ("unveil promote --dry-run", "unveil promote --force --reason 'agreed on Monday'"),
+    "rollback": ("unveil rollback", "unveil rollback --to 3"),
+    "export": ("unveil export", "unveil export --architecture cnn5_gray --to bundle"),
+    "run": ("unveil run train-all --recipe full --concurrency 4",),
+}
+"""Examples below the help of a command."""
+
+
+class Command(TyperCommand):
+    """A command that refuses an option given twice, instead of using the last one."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the arguments; raises ``UsageError`` for a repeated option."""
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            for option, count in Counter(order).items():
+                if count > 1 and not option.multiple and option.param_type_name == "option":
+                    raise UsageError(f"{option.opts[-1]} is given {count} times; give it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+class App(typer.Typer):
+    """A group of such commands."""
+
+    def command(self, *args: Any, **kwargs: Any) -> Any:
+        """Register a function as a command."""
+        return super().command(*args, **{"cls": Command, **kwargs})
+
+
+def arrange(app: typer.Typer, groups: Iterable[typer.Typer]) -> None:
+    """Add the commands of ``groups`` to ``app``, each in its panel and with its examples."""
+    panels = {name: panel for panel, names in PANELS.items() for name in names}
+    commands = {_name(one): one for group in groups for one in group.registered_commands}
+    for name, panel in panels.items():
+        if name in commands:
+            command = commands[name]
+            command.rich_help_panel = panel
+            command.epilog = (
+                "\n\n".join(["Examples:", *EXAMPLES[name]]) if name in EXAMPLES else None
+            )
+            app.registered_commands.append(command)
+
+
+def _name(command: Any) -> str:
+    return command.name or command.callback.__name__.replace("_", "-")

@@ -1,0 +1,62 @@
+"""Frames of a video or a camera -> the apparent expression of every face, tracked over time."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+from unveil.inference import annotated_video, tracking
+from unveil.inference.annotate import draw
+from unveil.inference.decision import NO_FACE
+from unveil.inference.predict import (
+    FacePrediction,
+    PredictionSettings,
+    crop_faces,
+    decide,
+    detect_faces,
+    labels,
+)
+from unveil.inference.tracking import Track
+from unveil.inference.video import Frame, Stream
+
+
+def predict_video(
+    stream: Stream, source: str, settings: PredictionSettings
+) -> Iterator[list[FacePrediction]]:
+    """Predict every face of each frame, with probabilities smoothed over its track.
+
+    With ``settings.annotated`` the annotated frames become an mp4 file in that folder, named after
+    ``source``.
+    """
+    folder, known, next_number = settings.annotated, list[Track](), 0
+    target = folder / f"{Path(source).stem}.mp4" if folder else None
+    opened = annotated_video.opened(target, stream.rate) if target else nullcontext()
+    with opened as writer:
+        for frame in stream.frames:
+            known, found = _track(frame, known, next_number, settings)
+            next_number = max([next_number, *(track.number + 1 for track in known)])
+            seen = _predictions(known[:found], source, frame.time, settings)
+            if writer:
+                writer.write(draw(frame.pixels, labels(frame.pixels, seen)))
+            yield seen
+
+
+def _track(
+    frame: Frame, known: list[Track], next_number: int, settings: PredictionSettings
+) -> tuple[list[Track], int]:
+    """Return the tracks, those of this frame first, and how many are of this frame."""
+    found = detect_faces(frame.pixels, settings)
+    probabilities = settings.bundle.probabilities(crop_faces(frame.pixels, found, settings))
+    boxes = [one.box for one in found]
+    tracks = tracking.update_tracks(
+        known, boxes, probabilities, now=frame.time, next_number=next_number
+    )
+    return tracks, len(found)
+
+
+def _predictions(
+    tracks: list[Track], source: str, time: float, settings: PredictionSettings
+) -> list[FacePrediction]:
+    return [
+        FacePrediction(source, decide(one.probabilities, settings), one.number, one.box, time)
+        for one in tracks
+    ] or [FacePrediction(source, NO_FACE, time=time)]

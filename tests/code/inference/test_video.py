@@ -1,0 +1,121 @@
+"""Videos: gray frames, tracked faces, and an annotated copy."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tests.support import bundles, scenes
+
+from unveil.common.errors import UserError
+from unveil.common.paths import BUNDLE
+from unveil.data.decoding import Limits
+from unveil.inference import annotated_video, bundle, face_detector, video
+from unveil.inference.predict import PredictionSettings
+from unveil.inference.predict_video import predict_video
+
+
+@pytest.fixture
+def settings(place) -> PredictionSettings:
+    bundles.made(BUNDLE)
+    return PredictionSettings(bundle=bundle.load(BUNDLE), detect=face_detector.detector())
+
+
+def unveil(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "unveil", "predict", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_frames_outside_the_size_limits_are_refused(place):
+    path = scenes.film(Path("film.avi"), [np.zeros((48, 64), np.uint8)] * 2)
+    for limits, message in (
+        (Limits(max_pixels=3000), "more than 3000"),
+        (Limits(min_side=50), "side"),
+    ):
+        with (
+            pytest.raises(UserError, match=rf"film\.avi: frames of 64x48 pixels.*{message}"),
+            video.opened(path, limits) as stream,
+        ):
+            list(stream.frames)
+    with video.opened(path, Limits(max_pixels=64 * 48)) as stream:
+        assert len(list(stream.frames)) == 2
+
+
+def moving() -> list[np.ndarray]:
+    return [scenes.scene((40 + 6 * step, 100, 200)) for step in range(12)]
+
+
+def test_a_face_in_a_video_keeps_its_number_in_every_frame(settings):
+    path = scenes.film(Path("film.avi"), [*moving(), np.full((480, 640), 99, np.uint8)])
+    with video.opened(path) as stream:
+        seen = [one for some in predict_video(stream, "film.avi", settings) for one in some]
+    assert [round(one.time, 2) for one in seen] == [round(step / 25, 2) for step in range(13)]
+    assert {one.face for one in seen[:-1]} == {0}
+    assert seen[-1].answer.reason == "no_face"
+    assert seen[0].box[0] < seen[11].box[0]
+
+
+def test_an_unreadable_video_is_named(place):
+    (place / "film.avi").write_text("no film")
+    for source, message in (
+        (Path("film.avi"), "cannot be opened"),
+        (Path("gone.avi"), "not there"),
+    ):
+        with pytest.raises(UserError, match=message), video.opened(source):
+            raise AssertionError
+    with pytest.raises(UserError, match="camera 97 cannot be opened"), video.opened(97):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("arguments", [["--video", "film.avi"], ["film.avi"]])
+def test_the_command_predicts_a_video_and_annotates_a_copy(place, arguments):
+    bundles.made(BUNDLE)
+    scenes.film(Path("film.avi"), moving()[:3])
+    completed = unveil(*arguments, "--format", "jsonl", "--annotated", "shown")
+    assert completed.returncode == 0, completed.stderr
+    assert [json.loads(line)["face"] for line in completed.stdout.splitlines()] == [0, 0, 0]
+    assert [path.name for path in Path("shown").iterdir()] == ["film.mp4"]
+    capture = cv2.VideoCapture("shown/film.mp4")
+    assert capture.get(cv2.CAP_PROP_FPS) == 25
+    frames = [capture.read() for _ in range(4)]
+    assert [there for there, _ in frames] == [True, True, True, False]
+    # The label and the box are yellow, the film is gray.
+    assert (np.ptp(frames[0][1].astype(int), axis=2) > 100).sum() > 500
+    assert len(completed.stderr.splitlines()) == 1
+
+
+def test_what_was_written_of_an_interrupted_video_is_kept(settings):
+    path = scenes.film(Path("film.avi"), moving()[:4])
+    marked = dataclasses.replace(settings, annotated=Path("shown"))
+    with video.opened(path) as stream:
+        seen = predict_video(stream, "camera 0", marked)
+        next(seen)
+        next(seen)
+        seen.close()
+    capture = cv2.VideoCapture("shown/camera 0.mp4")
+    assert [capture.read()[0] for _ in range(3)] == [True, True, False]
+
+
+def test_a_video_without_a_frame_leaves_no_file(place):
+    with (
+        pytest.raises(UserError, match=r"film\.mp4: the video has no frame"),
+        annotated_video.opened(Path("shown/film.mp4"), 25),
+    ):
+        pass
+    assert not list(Path("shown").iterdir())
+
+
+def test_the_frames_of_a_video_are_gray_whatever_its_colours(place):
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[..., 1] = 200
+    writer = cv2.VideoWriter("c.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    writer.write(frame)
+    writer.release()
+    with video.opened(Path("c.avi")) as stream:
+        (one,) = stream.frames
+    assert (one.number, one.time, one.pixels.shape) == (0, 0.0, (48, 64))
+    assert abs(int(one.pixels.mean()) - 117) < 4
