@@ -17,6 +17,7 @@ From Python:
     model = unveil.load("starter")
     result = model("photo.jpg")
     result[0].emotion, result[0].probabilities, result[0].box
+    unveil.train("faces/", recipe="modest")     what `make train-all` does, in a checkout
 """
 
 import os
@@ -24,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unveil.common.errors import UserError
+    from unveil.experiments.main_job import Training, train
     from unveil.inference.model import Model, load
     from unveil.inference.results import Face, Result
 
-__all__ = ["Face", "Model", "Result", "UserError", "load"]
+__all__ = ["Face", "Model", "Result", "Training", "UserError", "load", "train"]
 
 # Otherwise ONNX Runtime writes an identifier into the user's home folder and, unless this is set
 # before the import, reports every session to Microsoft (its Privacy.md, 1.32).
@@ -37,8 +39,10 @@ _HOMES = {
     "Face": "unveil.inference.results",
     "Model": "unveil.inference.model",
     "Result": "unveil.inference.results",
+    "Training": "unveil.experiments.main_job",
     "UserError": "unveil.common.errors",
     "load": "unveil.inference.model",
+    "train": "unveil.experiments.main_job",
 }
 
 

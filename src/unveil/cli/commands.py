@@ -1,13 +1,14 @@
 """The class of all commands, and how `unveil --help` groups them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import typer
 from typer._click import Context
 from typer._click.exceptions import UsageError
 from typer.core import TyperCommand
+from typer.models import CommandFunctionType
 
 PANELS = {
     "Predict and serve": ("predict", "serve", "token"),
@@ -58,7 +59,9 @@ class Command(TyperCommand):
 class App(typer.Typer):
     """A group of such commands."""
 
-    def command(self, *args: Any, **kwargs: Any) -> Any:
+    def command(
+        self, *args: Any, **kwargs: Any
+    ) -> Callable[[CommandFunctionType], CommandFunctionType]:
         """Register a function as a command."""
         return super().command(*args, **{"cls": Command, **kwargs})
 
@@ -78,4 +81,4 @@ def arrange(app: typer.Typer, groups: Iterable[typer.Typer]) -> None:
 
 
 def _name(command: Any) -> str:
-    return command.name or command.callback.__name__.replace("_", "-")
+    return str(command.name) if command.name else str(command.callback.__name__).replace("_", "-")

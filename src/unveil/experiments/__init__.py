@@ -1,4 +1,4 @@
-"""Tracked trainings: one architecture, several seeds, learning curves, hardware comparison.
+"""Tracked trainings: the main job, one architecture, several seeds, learning curves, hardware.
 
 Takes parameters; trains, evaluates and publishes runs to MLflow; returns summaries over the runs.
 May import: common, config, dataset, evaluation, registry, training.

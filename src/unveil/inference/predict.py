@@ -163,8 +163,10 @@ def _with_names(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     taken: set[str] = set()
     for path in image_files(paths):
         # Made of the whole path: two folders may contain files of the same name.
-        name = Path("stdin") if path == STDIN else path
-        stem = "_".join(part for part in name.parts if part not in ("/", "..")).removesuffix(".png")
+        known = Path("stdin") if path == STDIN else path
+        stem = "_".join(part for part in known.parts if part not in ("/", "..")).removesuffix(
+            ".png"
+        )
         # a/b.png and a_b.png would still collide.
         others = (f"{stem}-{number}.png" for number in count(2))
         name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
