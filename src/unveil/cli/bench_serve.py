@@ -24,7 +24,7 @@ def bench_serve(
 ) -> None:
     """Measure inference latency and throughput.
 
-    Uses the bundle of `unveil predict`, in this process and behind `unveil serve`.
+    Measures the bundle that `unveil predict` uses, in this process and behind `unveil serve`.
     """
     from unveil.benchmarks import inference, serving
     from unveil.inference import model_choice

@@ -35,7 +35,8 @@ def promote(
     """Promote the best candidate if it passes all checks.
 
     The candidate is the first of `unveil compare`. The new champion is registered in MLflow and
-    exported to data/07_bundle. Exit code 1: refused. Exit code 3: promoted, but not exported.
+    exported to data/07_bundle. Exit code 1: refused. Exit code 3: promoted, but data/07_bundle
+    could not be replaced.
     """
     if force != bool(reason.strip()):
         raise UserError("--force needs --reason TEXT, and --reason needs --force")
@@ -123,7 +124,7 @@ def rollback(
 ) -> None:
     """Restore the previous champion and its bundle.
 
-    Exit code 3: rolled back, but not exported.
+    Exit code 3: rolled back, but data/07_bundle could not be replaced.
     """
     backend.load()
 

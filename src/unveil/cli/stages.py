@@ -111,7 +111,7 @@ def manifest() -> None:
 def validate() -> None:
     """Check the manifest against the data quality rules.
 
-    Fails if the data violates a rule whose policy is not `warn`.
+    Fails if the data violates a rule with the policy `stop`.
     """
     from unveil.common.paths import DATA_DOCS, MANIFEST
     from unveil.config import params
