@@ -1,4 +1,4 @@
-"""The examples of docs/integrate.md work unchanged on a running server."""
+"""The examples of docs/how-to/embed.md work unchanged on a running server."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.scenes import film, scene
 
 from unveil.serving import tokens
 
-PAGE = (Path(__file__).parents[2] / "docs/integrate.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/how-to/embed.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 PYTHON = [text for kind, text in BLOCKS if kind == "python" and "prefect" not in text]
 CURL = [text for kind, text in BLOCKS if kind == "sh" and text.startswith("curl")]
