@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 import typer
+from flows import trigger
 from typer.cli import get_docs_for_click
 from typer.core import TyperGroup
 
-from flows import trigger
 from unveil.cli import app
 
 PAGE = Path(__file__).parents[1] / "docs/cli.md"

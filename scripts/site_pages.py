@@ -11,7 +11,7 @@ from posixpath import dirname, join, normpath, relpath
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pymdownx.slugs import slugify
+from pymdownx.slugs import slugify  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
