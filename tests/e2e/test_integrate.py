@@ -21,7 +21,13 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 PYTHON = [text for kind, text in BLOCKS if kind == "python" and "prefect" not in text]
 CURL = [text for kind, text in BLOCKS if kind == "sh" and text.startswith("curl")]
 PREFECT = [text for kind, text in BLOCKS if kind == "python" and "prefect" in text]
-SAID = ("neutral", "['", "{'neutral': 2}", "'surprise': 0.25", "to withdraw the image, give this name: ")
+SAID = (
+    "neutral",
+    "['",
+    "{'neutral': 2}",
+    "'surprise': 0.25",
+    "to withdraw the image, give this name: ",
+)
 
 
 @pytest.fixture(scope="module")
