@@ -17,7 +17,7 @@ endif
 $(if $(filter $(EXTRA),$(EXTRAS)),,$(error unknown EXTRA '$(EXTRA)'; choose from $(EXTRAS)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install train-all deploy worker test test-slow test-faults check ui ui-flows clean
+.PHONY: help install train-all deploy worker test test-slow test-faults check docs ui ui-flows clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ check: install ## Run formatter, linter and type checker
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+docs: install ## Build the documentation site into site/, with its links checked
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
 ui: install ## Open the runs and models in MLflow, http://127.0.0.1:5000
 	.venv/bin/python -m unveil.registry

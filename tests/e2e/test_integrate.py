@@ -1,4 +1,4 @@
-"""The examples of docs/integrate.md work unchanged on a running server."""
+"""The examples of docs/how-to/embed.md work unchanged on a running server."""
 
 import json
 import os
@@ -12,21 +12,29 @@ import pytest
 from PIL import Image
 from tests.support import servers
 from tests.support.bundles import made, quarter
+from tests.support.import_graph import ROOT
 from tests.support.scenes import film, scene
 
 from unveil.serving import tokens
 
-PAGE = (Path(__file__).parents[2] / "docs/integrate.md").read_text()
+PAGE = (ROOT / "docs/how-to/embed.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 PYTHON = [text for kind, text in BLOCKS if kind == "python" and "prefect" not in text]
 CURL = [text for kind, text in BLOCKS if kind == "sh" and text.startswith("curl")]
 PREFECT = [text for kind, text in BLOCKS if kind == "python" and "prefect" in text]
-SAID = ("['", "{'neutral': 2}", "'surprise': 0.25", "to withdraw the image, give this name: ")
+SAID = (
+    " None\n",
+    "['",
+    "{'neutral': 2}",
+    "'surprise': 0.25",
+    "to withdraw the image, give this name: ",
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("integrate")
+    (folder / "models").symlink_to(ROOT / "models")
     Image.fromarray(quarter(1)).save(folder / "face.png")
     film(folder / "video.avi", [scene((200, 120, 200))] * 3)
     return folder

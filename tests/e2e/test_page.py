@@ -463,7 +463,9 @@ def test_the_example_starts_one_camera_and_stops_it(url, opened):
 
 
 def test_the_page_in_the_documentation_works(url, opened):
-    (html,) = re.findall(r"```html\n(.*?)```", (ROOT / "docs/integrate.md").read_text(), re.DOTALL)
+    (html,) = re.findall(
+        r"```html\n(.*?)```", (ROOT / "docs/how-to/embed.md").read_text(), re.DOTALL
+    )
     tab, sent = opened(url)
     tab.route(f"{url}/call", lambda route: route.fulfill(body=html, content_type="text/html"))
     # The starter bundle is unsure about synthetic faces.

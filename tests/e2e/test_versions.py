@@ -1,4 +1,4 @@
-"""Dataset versions on a real S3 server, with the commands of README, real git and DVC."""
+"""Dataset versions on a real S3 server, with the commands of own-faces.md, real git and DVC."""
 
 import itertools
 import subprocess
