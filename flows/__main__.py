@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,16 +45,26 @@ def _prepared(
     try:
         require_valid(source, recipe, architectures)
         with checkout_lock():
-            # Imports that take seconds.
-            from flows.local_server import ensure_server
-            from flows.stages import require_readable_pipeline
+            with _spinner("train-all starts"):
+                # Imports that take seconds.
+                from flows.local_server import ensure_server
+                from flows.stages import require_readable_pipeline
 
-            require_readable_pipeline()
-            ensure_server()
+                require_readable_pipeline()
+                ensure_server()
             yield
     except UserError as error:
         print(f"train-all: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
+
+
+def _spinner(text: str) -> AbstractContextManager[object]:
+    """Show on a terminal that something happens; it leaves no line."""
+    if not sys.stdout.isatty():
+        return nullcontext()
+    from rich.status import Status
+
+    return Status(text)
 
 
 @contextmanager
@@ -65,7 +75,7 @@ def _shown() -> Iterator[str]:
 
     with run_log() as log, ExitStack() as stack:
         view = stack.enter_context(showing(_view(log, stack)))
-        view.log = f"; log: {log.path}"
+        view.log = str(log.path)
         view.say(f"train-all; all output: {log.path}")
         yield str(log.path)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Self, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -57,7 +57,7 @@ class LiveView(View):
     def finish(self, lines: Sequence[str]) -> None:
         """Write the last lines below the state, which stays as it is."""
         self._live.stop()
-        self.say(*lines)
+        super().finish(lines)
 
     def warn(self, line: str) -> None:
         """Write a line above the state; if stderr is redirected, to it."""
@@ -88,7 +88,9 @@ class LiveView(View):
             mark = Text(ASCII[sign] if self.console.options.ascii_only else sign, style)
         dim = "dim" if work.state == "waiting" else ""
         name = Text(f"{indent}{work.name}", dim)
-        table.add_row(mark, name, shown or Text(self._about(work), dim, no_wrap=True))
+        table.add_row(
+            mark, name, shown or Text(self._about(work), dim, no_wrap=True, overflow="ellipsis")
+        )
 
     def _about(self, work: Work) -> str:
         if work.state == "waiting":
@@ -113,7 +115,7 @@ class LiveView(View):
         trainings = self.state.trainings.values()
         if not trainings:
             return None
-        ended = sum(one.state not in ("waiting", "running") for one in trainings)
+        count = sum(one.state not in ("waiting", "running") for one in trainings)
         grid = Table.grid(padding=(0, 1))
-        grid.add_row(ProgressBar(len(trainings), ended, width=24), Text(self.state.position()))
-        return Group(grid)
+        grid.add_row(ProgressBar(len(trainings), count, width=24), Text(self.state.position()))
+        return grid

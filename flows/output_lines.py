@@ -10,6 +10,7 @@ LIBRARIES = re.compile(
     r"unveil: |ERROR: |WARNING: |WARNING:\w|INFO  \[|Traceback \(|\s"
     r"|[IWEF]\d{4} |\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d"
     r"|.+\.py:\d+: \w*Warning: |To enable the following instructions"
+    r"|Successfully registered model |Registered model |Created version "
     r"|Exception ignored|ptxas|Downloading data from "
 )
 

@@ -13,7 +13,7 @@ STEPS = (FACES, "manifest", "validate", "pack", "card")
 LAST_STEPS = ("compare", PROMOTE, REPORT)
 """The steps before and after the trainings; the others have the names of their DVC stages."""
 
-TAIL = 60.0
+TAIL = 90.0
 """Seconds of the last steps on two cores."""
 
 BAR = re.compile(r"(?P<name>[^%|]+?):\s+(?P<share>\d+)%\|")

@@ -68,7 +68,7 @@ def final_lines(message: str) -> list[str]:
         sentence = verdict(comparison).replace("`", "").replace("**", "")
         lines += [*leaderboard(comparison), "", sentence]
     server = "make ui, http://127.0.0.1:5000"
-    if os.environ.get("MLFLOW_TRACKING_URI"):
+    if os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):  # MLflow sets a local one
         server = server_name()
     return [
         *lines,

@@ -38,7 +38,7 @@ class View:
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.state = RunState(clock)
         self.log = ""
-        """Ends each error: where the output of all commands is."""
+        """The file with the output of all commands, which each error names."""
         self._warned: set[str] = set()
 
     def say(self, *lines: str) -> None:
@@ -52,7 +52,10 @@ class View:
 
     def finish(self, lines: Sequence[str]) -> None:
         """Show the last lines of the run."""
-        self.say(*lines)
+        self.say(*lines, *([f"log:     {self.log}"] if self.log else []))
+
+    def _see(self) -> str:
+        return f"; log: {self.log}" if self.log else ""
 
     def refresh(self) -> None:
         """Show that the state has changed, or that time has passed."""
@@ -80,7 +83,7 @@ class View:
         work = self.state.steps[name]
         self.state.end(work, failed=failure is not None, stages=_stages(name))
         if failure and name in OPTIONAL:
-            self.warn(f"{name} failed: {failure}{self.log}")
+            self.warn(f"{name} failed: {failure}{self._see()}")
         self.refresh()
 
     def begin_training(self, key: str) -> None:
@@ -99,7 +102,7 @@ class View:
         """End an architecture that failed, and show the reason."""
         if key in self.state.trainings:
             self.state.end(self.state.trainings[key], failed=True)
-        self.warn(f"{key} {str(state.name).lower()}: {state.message}{self.log}")
+        self.warn(f"{key} {str(state.name).lower()}: {state.message}{self._see()}")
         self.refresh()
 
     def hear(self, line: str, *, error: bool = False) -> None:

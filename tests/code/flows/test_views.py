@@ -33,6 +33,8 @@ ERROR_NOISE = [
     "E0000 00:00:1796046843.229453   27859 cuda_executor.cc:1] no GPU",
     "2026-11-30 12:00:00.1: W external/local_xla/xla/tsl/framework/cpu_allocator_impl.cc:83] x",
     "2026/11/30 12:00:00 WARNING mlflow.utils: something",
+    "Successfully registered model 'facial-emotion'.",
+    "Created version '1' of model 'facial-emotion'.",
     "INFO  [alembic.runtime.migration] Running upgrade",
     "/usr/lib/python3/site-packages/keras/x.py:12: UserWarning: not for you",
     "  warnings.warn(",
@@ -149,7 +151,7 @@ def test_a_warning_is_shown_once(plain):
 
 
 def test_a_failed_architecture_is_shown_with_its_reason_and_the_log(plain, clock):
-    plain.log = "; log: data/10_logs/a.log"
+    plain.log = "data/10_logs/a.log"
     plain.plan(KEYS[:2])
     plain.begin_training("cnn3")
     plain.fail_training("cnn3", Failed(message="stage train@cnn3 failed: no room"))
