@@ -15,6 +15,7 @@ $(warning EXTRA=cpu is now EXTRA=train; the old name works for one version)
 override EXTRA := train
 endif
 $(if $(filter $(EXTRA),$(EXTRAS)),,$(error unknown EXTRA '$(EXTRA)'; choose from $(EXTRAS)))
+$(if $(filter-out 0 1,$(FORCE)),$(error unknown FORCE '$(FORCE)'; choose from 0 1))
 
 .DEFAULT_GOAL := help
 .PHONY: help install train-all deploy worker test test-slow test-faults check docs ui ui-flows clean
@@ -33,8 +34,8 @@ install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=train,
 	.tools/bin/pip install --quiet uv==$(UV_VERSION)
 
 train-all: install ## Run the main job: check, train, compare, promote (SOURCE=, RECIPE=, ARCHITECTURES=, FORCE=1)
-	exec .venv/bin/python -m flows $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") \
-		$(if $(ARCHITECTURES),--architectures "$(ARCHITECTURES)") $(if $(FORCE),--force)
+	@exec .venv/bin/python -m flows $(if $(SOURCE),--source "$(SOURCE)") $(if $(RECIPE),--recipe "$(RECIPE)") \
+		$(if $(ARCHITECTURES),--architectures "$(ARCHITECTURES)") $(if $(filter 1,$(FORCE)),--force)
 
 deploy: install ## Create work pools and deployments on the server in PREFECT_API_URL (KIND=process, docker, kubernetes)
 	.venv/bin/python -m flows.deploy $(if $(KIND),--kind "$(KIND)")

@@ -3,10 +3,10 @@
 import codecs
 import os
 import re
+import selectors
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,7 +15,10 @@ from prefect import runtime
 
 from flows import child_process
 from flows.gpu_slots import MAKES
+from flows.run_state import BAR
+from flows.view import current
 from unveil.common.errors import UserError, mask_secrets
+from unveil.experiments.epoch_lines import EPOCHS
 from unveil.registry import PARENT, open_run
 
 KILLED = re.compile(r"exited with (-\d+|1[2-9]\d)\b")
@@ -71,44 +74,69 @@ def environment() -> dict[str, str]:
 
 
 def run(*command: str, makes: str = "") -> CommandResult:
-    """Run a command that ends with this process, and forward its output as it arrives.
+    """Run a command that ends with this process; print its output line by line as it arrives.
 
+    A local run prints to its log; in a deployment Prefect logs the lines to the server.
     ``makes`` names the architecture or stage it builds; two commands never build the same one.
     """
-    # In a deployment the output is printed line by line, so that Prefect logs it to the server.
-    pipes = {} if not deployed() else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    epochs = {EPOCHS: "1"} if current().listens else {}
     with child_process.start(
         [sys.executable, "-m", *command],
-        env={**environment(), MAKES: makes},
+        env={**environment(), **epochs, MAKES: makes},
         grace=None if deployed() else GRACE,
-        **(pipes or {"stderr": subprocess.PIPE}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         last: deque[str] = deque(maxlen=40)
         try:
-            for line in _lines(process.stdout) if process.stdout else _forwarded(process.stderr):
-                last.append(mask_secrets(line.strip()))
+            _follow(process, last)
             return CommandResult(process.wait(), tuple(filter(None, last)))
         except BaseException:  # interrupted: the command must not outlive this process
             _close(process)
             raise
 
 
-def _lines(stream: IO[bytes]) -> Iterator[str]:
-    for line in stream:
-        print(text := mask_secrets(line.decode(errors="replace").rstrip()))
-        yield text
+class _Reader:
+    """Splits what a stream delivers into lines; of a progress bar only the last state is a line."""
+
+    def __init__(self, stream: IO[bytes], *, error: bool) -> None:
+        self._stream, self.error = stream, error
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def lines(self) -> list[str] | None:
+        """Read what is there: the lines it completes; None at the end of the stream."""
+        if not (chunk := os.read(self._stream.fileno(), 1 << 16)):
+            return None
+        *whole, rest = (self._rest + self._decoder.decode(chunk)).split("\n")
+        self._rest = rest.rpartition("\r")[2]
+        return [mask_secrets(line.rpartition("\r")[2].rstrip()) for line in whole]
+
+    @property
+    def rest(self) -> str:
+        """The beginning of a line, or the state of a progress bar."""
+        return mask_secrets(self._rest.strip())
 
 
-def _forwarded(stream: IO[bytes] | None) -> Iterator[str]:
-    """Copy output to stderr at once, so that progress bars work; yields complete lines."""
-    assert stream is not None
-    text, rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
-    while chunk := os.read(stream.fileno(), 1 << 16):
-        read = text.decode(chunk)
-        print(mask_secrets(read), end="", file=sys.stderr, flush=True)
-        *whole, rest = (rest + read).split("\n")
-        yield from (line.rpartition("\r")[2] for line in whole)
-    yield rest
+def _follow(process: subprocess.Popen[bytes], last: deque[str]) -> None:
+    """Print both streams of a process until their end, show them, and keep the last lines."""
+    assert process.stdout is not None and process.stderr is not None
+    with selectors.DefaultSelector() as streams:
+        for stream, error in ((process.stdout, False), (process.stderr, True)):
+            streams.register(stream, selectors.EVENT_READ, _Reader(stream, error=error))
+        while streams.get_map():
+            for key, _ in streams.select(timeout=1):
+                lines = key.data.lines()
+                if lines is None:
+                    streams.unregister(key.fileobj)
+                    lines = [key.data.rest] if key.data.rest else []
+                elif BAR.match(key.data.rest):
+                    current().hear(key.data.rest)
+                for line in lines:
+                    print(line)
+                    last.append(line.strip())
+                    current().hear(line, error=key.data.error)
+            current().refresh()
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

@@ -5,10 +5,8 @@ because its process or machine died, is started once more and resumes from its c
 that failed is not repeated. The Prefect server may be unavailable for a while.
 """
 
-import csv
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -23,11 +21,13 @@ from prefect.states import Completed, Failed
 from flows import artifacts
 from flows.cancellation import cancel_leftovers
 from flows.command import deployed
+from flows.duration import training_seconds
 from flows.stages import outdated, stages_of
+from flows.summary import result_of
 from flows.train_architecture import train_architecture
+from flows.view import current
 from unveil.common.errors import UserError
 from unveil.common.paths import MODELS
-from unveil.config import params
 from unveil.registry import open_run
 
 DEPLOYMENT = "train-architecture/train-architecture"
@@ -35,9 +35,6 @@ ATTEMPTS = 2
 PATIENCE = 600
 """Seconds to retry when the server does not answer."""
 POLL = 2
-IMAGES = 28_000
-"""The assumed size of the training split for an estimate; only the order of runs depends on it."""
-
 T = TypeVar("T")
 Outcomes = dict[str, State[Any]]
 
@@ -47,11 +44,9 @@ def train_each(keys: Sequence[str], force: bool, concurrency: int | None) -> Out
 
     Returns the final state of each architecture.
     """
+    current().plan(keys)
     if not deployed():
-        return {
-            key: _without_stale_model(key, train_architecture(key, force, return_state=True))
-            for key in keys
-        }
+        return {key: _train_here(key, force) for key in keys}
     stale = outdated()
     due = [key for key in keys if force or not stale.isdisjoint(stages_of(key))]
     ended: Outcomes = {key: Completed(message="up to date") for key in keys if key not in due}
@@ -63,6 +58,16 @@ def train_each(keys: Sequence[str], force: bool, concurrency: int | None) -> Out
     return ended | {key: collected(key, state) for key, state in trained.items()}
 
 
+def _train_here(key: str, force: bool) -> State[Any]:
+    current().begin_training(key)
+    state = _without_stale_model(key, train_architecture(key, force, return_state=True))
+    if state.is_completed():
+        current().end_training(key, result_of(key))
+    else:
+        current().fail_training(key, state)
+    return state
+
+
 def collected(key: str, state: State[Any]) -> State[Any]:
     """Pull a worker's results; if that fails, the state is Failed and the local model removed."""
     try:
@@ -70,6 +75,8 @@ def collected(key: str, state: State[Any]) -> State[Any]:
             artifacts.pull_results(key)
     except UserError as error:
         state = Failed(message=str(error))
+    if not state.is_completed():
+        current().fail_training(key, state)
     return _without_stale_model(key, state)
 
 
@@ -91,9 +98,11 @@ def _dispatch(waiting: list[str], force: bool, *, order: dict[str, Any], at_once
             attempts[key] += 1
             parameters = {"architecture": key, "force": force, "order": order}
             running[key] = _start({**parameters, "parent": open_run()}, attempt=attempts[key])
+            current().say(f"{key} is dispatched, attempt {attempts[key]}")
         time.sleep(POLL)
         for key, state in _final_states(running).items():
             del running[key]
+            current().say(f"{key} has ended: {state.name}; {len(running) + len(waiting)} left")
             if state.is_crashed() and attempts[key] < ATTEMPTS:
                 waiting.insert(0, key)
             else:
@@ -133,19 +142,4 @@ def _with_retries(call: Callable[[], T]) -> T:
 
 
 def _longest_first(keys: Sequence[str]) -> list[str]:
-    return sorted(keys, key=_cost, reverse=True)
-
-
-def _cost(key: str) -> float:
-    """Estimate the seconds of a training; a wrong order only costs time."""
-    history = MODELS / key / "history.csv"
-    # A damaged history is ignored, as a missing one.
-    with suppress(OSError, ValueError, KeyError, TypeError, csv.Error), history.open() as rows:
-        return sum(float(row["seconds"]) for row in csv.DictReader(rows))
-    loaded = params.load()
-    network, schedule = loaded.architectures[key], loaded.schedules[key]
-    size = getattr(network, "input_size", loaded.data.image_size)
-    # A backbone at 48 pixels, or our own network of five blocks, took 20 ms per image on two cores.
-    seconds = 0.02 * (size / 48) ** 2 * (1 if network.builder == "transfer" else 0.5)
-    epochs = sum(stage.epochs for stage in schedule.stages)
-    return seconds * epochs * (schedule.train_images or IMAGES)
+    return sorted(keys, key=training_seconds, reverse=True)

@@ -35,7 +35,6 @@ def ensure_server() -> None:
         connect()
         return
     url = f"http://127.0.0.1:{_free_port()}/api"
-    print(f"temporary Prefect server at {url} until this command ends", file=sys.stderr)
     with tempfile.TemporaryFile() as log:
         server = child_process.start(
             _command(url), grace=GRACE, stdout=log, stderr=log, env=_environment()

@@ -6,7 +6,9 @@ from prefect.states import Completed, Failed
 
 from flows.command import run
 from flows.events import announce
+from flows.run_state import PROMOTE
 from flows.states import fail_on_user_error
+from flows.view import step
 from unveil.cli.champion import NOT_EXPORTED, REFUSED
 from unveil.common.files import read_json
 from unveil.common.paths import COMPARISON, LEADERBOARD, PROMOTION
@@ -14,6 +16,7 @@ from unveil.registry import log_files
 
 
 @task
+@step(PROMOTE)
 @fail_on_user_error
 def promote() -> State:
     """Publish, promote by the rules and export; log the decision to the parent run and Prefect."""

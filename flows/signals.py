@@ -5,14 +5,16 @@ ignored. After LIMIT seconds all child processes are killed and the process exit
 """
 
 import atexit
+import functools
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 import psutil
 
@@ -34,17 +36,20 @@ def exit_on_signals(command: str) -> Iterator[None]:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     leaving: list[int] = []
     atexit.register(_leave, leaving)
-    threading.Thread(target=_end, args=(reader, command, leaving), daemon=True).start()
+    # The block may redirect standard error to a log.
+    error = os.fdopen(os.dup(2), "w", closefd=False)
+    report = functools.partial(_report, error, command)
+    threading.Thread(target=_end, args=(reader, report, leaving), daemon=True).start()
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks for
             signal.signal(number, _first)
     try:
         yield
-    except KeyboardInterrupt as error:
-        number = error.args[0] if error.args else signal.SIGINT
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
         # `_leave` is the last exit handler: Python would take another second to free its memory.
         leaving.append(128 + number)
-        _report(command, number)
+        report(number)
         sys.exit(128 + number)
 
 
@@ -54,12 +59,15 @@ def _first(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-def _report(command: str, number: int) -> None:
+def _report(error: TextIO, command: str, number: int) -> None:
     reason = f"{command}: ended by {signal.Signals(number).name}"
-    print(f"{reason}; results are kept, run it again to resume", file=sys.stderr, flush=True)
+    # A view that could not end has left the terminal without a cursor.
+    cursor = "\x1b[?25h" if error.isatty() else ""
+    line = f"{cursor}{reason}; results are kept, run it again to resume"
+    print(line, file=error, flush=True)
 
 
-def _end(reader: int, command: str, leaving: list[int]) -> None:
+def _end(reader: int, report: Callable[[int], None], leaving: list[int]) -> None:
     numbers = {int(number) for number in SIGNALS}
     while (number := os.read(reader, 1)[0]) not in numbers:
         pass
@@ -68,9 +76,9 @@ def _end(reader: int, command: str, leaving: list[int]) -> None:
         _kill_children()
         if not leaving:
             # In a thread, since writing blocks if the reader of stderr has stopped.
-            report = threading.Thread(target=_report, args=(command, number), daemon=True)
-            report.start()
-            report.join(timeout=0.5)
+            reporting = threading.Thread(target=report, args=(number,), daemon=True)
+            reporting.start()
+            reporting.join(timeout=0.5)
         os._exit(128 + number)
 
 

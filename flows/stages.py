@@ -9,7 +9,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 
 from flows.command import ask_dvc, run
+from flows.run_state import FACES
 from flows.states import fail_on_user_error
+from flows.summary import final_lines
+from flows.view import current, step
 from unveil.common import missing_files
 from unveil.common.errors import UserError
 from unveil.common.paths import (
@@ -17,7 +20,6 @@ from unveil.common.paths import (
     AUDIT_COUNTS,
     COMPARISON,
     CORRECTIONS,
-    LEADERBOARD,
     PROMOTION,
     PROMOTIONS,
 )
@@ -32,14 +34,8 @@ KEPT = (missing_files.LOCK, CORRECTIONS, AUDIT_COUNTS, PROMOTIONS)
 """Records under git; if one is lost, a run would ignore all earlier decisions."""
 
 
-def run_unveil(*arguments: str) -> int:
-    """Run a command of unveil and return its exit code."""
-    return run("unveil", *arguments).status
-
-
-def validate_inputs(recipe: str | None, architectures: Sequence[str] | None) -> None:
-    """Raise `UserError` for an unknown recipe or architecture, or an unreadable pipeline file."""
-    params.require_known(recipe, architectures)
+def require_readable_pipeline() -> None:
+    """Raise `UserError` for a pipeline file that DVC cannot read."""
     try:
         ask_dvc("stage", "list", "--all", "--fail", "--name-only")
     except UserError as error:
@@ -69,6 +65,7 @@ def stages_of(architecture: str) -> tuple[str, ...]:
 
 
 @task(task_run_name="repro {stage}")
+@step()
 @fail_on_user_error
 def repro(stage: str, force: bool = False) -> State | None:
     """Run one stage, unless it is up to date; `force` runs it anyway.
@@ -103,6 +100,7 @@ def fetch(path: Path) -> bool:
 
 
 @task
+@step(FACES)
 @fail_on_user_error
 def prepare(
     source: str | None, recipe: str | None, architectures: Sequence[str] | None
@@ -125,17 +123,12 @@ def prepare(
 
 
 def summarize(trained: Mapping[str, State], promoted: State) -> State:
-    """Print the leaderboard, the champion, the UI commands and the failures; return the state."""
-    lines = [
-        LEADERBOARD.read_text(),
-        str(promoted.message),
-        "runs and models:  make ui        http://127.0.0.1:5000  (MLflow)",
-        "flows:            make ui-flows  http://127.0.0.1:4200  (Prefect)",
-    ]
-    print("\n".join(lines))
+    """Show the leaderboard, the champion and where to look further; return the final state."""
+    # The caller reports the message of the returned state.
+    current().finish(final_lines("" if promoted.is_failed() else str(promoted.message)))
     failed = [key for key, state in trained.items() if not state.is_completed()]
-    for key in failed:
-        print(f"{key} {str(trained[key].name).lower()}: {trained[key].message}")
+    if failed and promoted.is_failed():
+        current().warn(str(promoted.message))
     if failed:
         return Failed(message=f"failed: {', '.join(failed)}; the others were compared")
     if missing := [key for key in trained if key not in read_comparison()["ranking"]]:

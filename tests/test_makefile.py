@@ -36,6 +36,18 @@ def test_make_refuses_an_unknown_extra_and_takes_the_old_name_of_train():
     assert "extra cpu" not in said.stdout
 
 
+def test_force_is_0_or_1(tmp_path):
+    command = ["make", "--dry-run", "train-all"]
+    for value, forced in (("", False), ("0", False), ("1", True)):
+        said = subprocess.run(
+            [*command, f"FORCE={value}"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert ("--force" in said.stdout) == forced, value
+    said = subprocess.run([*command, "FORCE=yes"], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 2
+    assert "unknown FORCE 'yes'; choose from 0 1" in said.stderr
+
+
 def test_make_clean_removes_only_what_is_made_again(tmp_path):
     from unveil.common import paths
 
@@ -47,7 +59,7 @@ def test_make_clean_removes_only_what_is_made_again(tmp_path):
     kept = {
         *("PARAMS", "JOURNAL", "PROMOTIONS", "ARCHIVE", "CORRECTIONS", "AUDIT_COUNTS", "PROMOTION"),
         *("MODEL_CARD", "LEARNING_CURVES", "SUSPECTS", "BUNDLE", "STARTER", "AUDIT_LOG"),
-        *("LAST_GOOD", "TRACKING", "SEEDS", "SEED_REPORTS", "CHECKPOINTS"),
+        *("LAST_GOOD", "TRACKING", "SEEDS", "SEED_REPORTS", "RUN_LOGS", "CHECKPOINTS"),
     }
     named = {name for name, path in vars(paths).items() if isinstance(path, Path)}
     assert named - {"DATA", "AUDIT"} == generated | kept  # a new path has to be added to one

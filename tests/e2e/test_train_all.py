@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from mlflow import MlflowClient
 
 KEYS = ("cnn3", "cnn3_gray")
 BROKEN = "vgg16"
+NOISE = ["Running stage", "git add dvc.lock", "lock file 'dvc.lock'", "Finished in state Completed"]
+NOISE += ["batches/s", "ms/step", "retracing", "Traceback", "temporary Prefect server", "%|"]
 BIN = Path(sys.executable).parent
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@example.org")
 
@@ -103,28 +106,44 @@ def test_it_leaves_a_report_an_explanation_and_the_champions_card(run, client):
     assert version.description.startswith("# Apparent expression of a face")
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--architectures", "vgg61"], "train-all: unknown architecture 'vgg61'; choose from "),
-        (["--recipe", "huge"], "train-all: unknown recipe 'huge'; choose from sample"),
-        (["--source", "nowhere.zip"], "unveil: nowhere.zip not found; a source is a zip"),
-    ],
-)
-def test_a_wrong_argument_is_refused_before_train_all_starts(folder, options, said):
-    answer = call(folder, sys.executable, "-m", "flows", *options)
-    assert answer.returncode == (1 if "--source" in options else 2)
-    assert said in answer.stderr
-    assert "Traceback" not in answer.stderr
-    assert "Running stage" not in answer.stdout
-
-
 def test_it_prints_leaderboard_champion_and_ui_commands(run):
     said = run[1].stdout
-    assert "| architecture | train accuracy | validation accuracy | test macro-F1" in said
+    assert "Leaderboard, 96 test faces, 95 % intervals in brackets" in said
+    assert re.search(r"(?m)^1 +cnn3\w* +0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] +15 ", said), said
     assert "is champion: no previous champion" in said
-    assert "make ui " in said
+    assert "data/05_reports/report.html" in said
+    assert "make ui, http://127.0.0.1:5000; experiment facial-emotion" in said
     assert "make ui-flows" in said
+
+
+def test_its_output_is_short_plain_and_without_noise(run):
+    said = run[1]
+    lines = (said.stdout + said.stderr).splitlines()
+    # Three architectures; with nine there are twelve more, and one for each minute.
+    assert len(lines) <= 50, said.stdout
+    assert not re.search(r"\x1b|\r", said.stdout + said.stderr)
+    for noise in NOISE:
+        assert noise not in said.stdout + said.stderr
+    for key in KEYS:
+        assert said.stdout.count(f"{key} starts; ") == 1
+        shown = rf"(?m)^{key}, \d+ (s|min): 15 epochs, macro-F1 0\.\d+ in validation, "
+        assert len(re.findall(shown, said.stdout)) == 1
+    assert (said.stdout + said.stderr).count("absent.weights.h5") == 1
+
+
+def test_all_other_output_is_in_the_log_that_the_first_line_and_each_error_name(run):
+    folder, said = run
+    name = re.match(r"train-all; all output: (data/10_logs/train-all-[\d-]+\.log)\n", said.stdout)[
+        1
+    ]
+    errors = [line for line in said.stderr.splitlines() if re.match(r"train-all: |vgg16 ", line)]
+    assert len(errors) == 2, said.stderr
+    assert all(line.endswith(f"; log: {name}") for line in errors), said.stderr
+    log = (folder / name).read_text()
+    assert all(noise in log for noise in NOISE[:4])
+    assert re.search(r"cnn3: epoch 1 of 15, stage 1 of 2, validation macro-F1 0\.\d+, ", log)
+    assert not re.search(r"\x1b\[\?25|\r", log)
+    assert "10_logs" not in done(folder, "git", "status", "--porcelain", "--untracked-files=all")
 
 
 def test_the_parent_run_holds_the_verdict_and_one_child_for_each_training(client):
@@ -260,4 +279,5 @@ def test_data_that_breaks_a_rule_stops_the_graph_before_training(folder):
         in answer.stderr
     )
     assert "train-all: stage validate failed" in answer.stderr
-    assert "train@" not in answer.stdout
+    assert answer.stderr.count("In no split is the ratio") == 1
+    assert "starts; " not in answer.stdout

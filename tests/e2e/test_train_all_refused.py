@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 from tests.support import servers
 
+WITHOUT_PREFECT = """
+import atexit, runpy
+heavy = ("prefect", "dvc", "mlflow", "keras", "rich.live")
+atexit.register(lambda: print([name for name in heavy if name in sys.modules]))
+runpy.run_module("flows", run_name="__main__")
+"""
 MERGED = "<<<<<<< HEAD\na: 1\n=======\n"
 
 
@@ -44,6 +50,27 @@ def test_a_file_with_merge_conflict_markers_is_named(project, name):
         refused(call(project, "flows"), name)
     finally:
         path.unlink() if before is None else path.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--architectures nonsense", ["unknown architecture 'nonsense'; choose from cnn3, "]),
+        ("--architectures cnn3,vgg61", ["unknown architecture 'vgg61'", "did you mean 'vgg16'?"]),
+        ("--recipe nonsense", ["unknown recipe 'nonsense'; choose from sample, modest, full"]),
+        ("--recipe smaple", ["did you mean 'sample'?"]),
+        ("--source nowhere.zip", ["nowhere.zip not found; a source is a zip, a folder"]),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_prefect_is_imported(project, options, words):
+    refused(call(project, f"flows {options}"), "train-all: ", *words)
+    program = f"import sys; sys.argv = ['flows', *{options.split()}]\n{WITHOUT_PREFECT}"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=project, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == "[]\n"
+    assert not (project / "data/10_logs").exists()
 
 
 @pytest.mark.parametrize(

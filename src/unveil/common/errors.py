@@ -5,10 +5,10 @@ authorization headers, keys of a known format, and values of environment variabl
 secret, wherever they appear.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from urllib.parse import unquote
 
 MASK = "***"
@@ -77,11 +77,11 @@ class UserError(Exception):
 
 
 def unknown_choice(kind: str, value: object, choices: Iterable[str]) -> UserError:
-    """Return the error for an unknown ``value`` of a ``kind``: the choices, and the nearest one."""
-    known = list(choices)
-    near = get_close_matches(str(value), known, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    return UserError(f"unknown {kind} {str(value)!r}; choose from {', '.join(known)}{meant}")
+    """Return the error for an unknown ``value`` of a ``kind``: the choices, and the closest one."""
+    names = [str(choice) for choice in choices]
+    close = difflib.get_close_matches(str(value), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return UserError(f"unknown {kind} {str(value)!r}; choose from {', '.join(names)}{hint}")
 
 
 def reason(error: BaseException) -> str:

@@ -49,6 +49,8 @@ TRACKING = Path("mlflow/state")
 SEEDS = Path("data/09_seeds")
 SEED_REPORTS = Path("data/05_reports/seeds")
 
+RUN_LOGS = Path("data/10_logs")
+
 CHECKPOINTS = Path(".checkpoints")
 
 

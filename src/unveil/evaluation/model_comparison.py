@@ -26,6 +26,7 @@ def compare(params: Params) -> dict[str, Any]:
         "ranking": keys,
         "missing": [key for key in params.architectures if key not in _keys(ranking)],
         "lead": _lead(ranking, params.classes),
+        "ties": _ties(keys, params.classes),
         "transfer": paired_comparison.transfer(keys, params),
         "colors": paired_comparison.colors(keys, params),
         "weights": paired_comparison.weights(keys, params),
@@ -114,6 +115,11 @@ def _lead(ranking: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[str, 
         return None
     first, second = (report["architecture"] for report in ranking[:2])
     return paired_comparison.pair(first, second, classes)
+
+
+def _ties(keys: list[str], classes: tuple[str, ...]) -> list[str]:
+    """Return the architectures whose difference to the first may be 0, on the same images."""
+    return [key for key in keys[1:] if paired_comparison.pair(keys[0], key, classes)["tie"]]
 
 
 def _averaged(reports: list[dict[str, Any]]) -> list[str]:

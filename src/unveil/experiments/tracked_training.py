@@ -12,6 +12,7 @@ from unveil.common.files import remove_stale, write_json
 from unveil.common.paths import TrainingPaths, pipeline_paths
 from unveil.config.params import Params
 from unveil.evaluation import evaluate as evaluates
+from unveil.experiments import epoch_lines
 from unveil.training import checkpoint
 from unveil.training import train as trains
 from unveil.training.train import TrainingResult
@@ -26,7 +27,8 @@ def train(key: str, params: Params, place: TrainingPaths | None = None) -> Train
     with checkpoint.opened(key, params, place.checkpoints) as checkpoints:
         with registry.reporting(key, params, checkpoints.origin) as reporter:
             remove_stale(place.model)
-            trained = trains.train(key, params, checkpoints, reporter.record)
+            record = epoch_lines.with_lines(reporter.record, key, params.schedules[key])
+            trained = trains.train(key, params, checkpoints, record)
             trains.save(trained, place.model)
             write_json(
                 place.model / "run.json", {**reporter.training, "training": checkpoints.identity}

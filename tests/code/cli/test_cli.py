@@ -96,7 +96,7 @@ def test_help_imports_nothing_heavy(arguments):
     ("arguments", "named"),
     [
         (["train", "vgg61"], "unknown architecture 'vgg61'; choose from cnn3"),
-        (["evaluate", "vgg61"], "efficientnet; did you mean vgg16?"),
+        (["evaluate", "vgg61"], "efficientnet; did you mean 'vgg16'?"),
         (["evaluate", "cnn3"], "model.keras not found; run `unveil train cnn3`"),
         (["train", "cnn3"], "train.npz not found; run `unveil pack`"),
         (["manifest"], "faces.zip not found"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unveil.common.errors import UserError, mask_secrets, reason
+from unveil.common.errors import UserError, mask_secrets, reason, unknown_choice
 
 LETTERS = string.ascii_letters + string.digits
 SECRETS = st.text(LETTERS + "-_.~!$*()+%", min_size=8, max_size=40).map(lambda text: f"Zq7{text}")
@@ -108,3 +108,11 @@ def test_words_are_unchanged(text):
 
 def test_an_error_is_one_line():
     assert str(UserError("first\nsecond")) == "first second"
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [("vgg61", "; did you mean 'vgg16'?"), ("theano", ""), ("", "")]
+)
+def test_an_unknown_choice_that_is_close_to_one_has_a_hint(value, hint):
+    error = unknown_choice("architecture", value, ["cnn3", "vgg16"])
+    assert str(error) == f"unknown architecture {value!r}; choose from cnn3, vgg16{hint}"

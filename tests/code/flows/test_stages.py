@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from tests.support.servers import BIN
 
 from unveil.common.files import write_json
-from unveil.common.paths import COMPARISON, LEADERBOARD
+from unveil.common.paths import COMPARISON
 
 PIPELINE = """
 stages:
@@ -52,8 +52,11 @@ def test_a_failed_stage_has_its_reason_and_a_signal_is_a_crash(pipeline, key, st
 def comparison(tmp_path, monkeypatch):
     """A folder with a comparison that ranks cnn3 alone."""
     monkeypatch.chdir(tmp_path)
-    write_json(COMPARISON, {"ranking": ["cnn3"], "reports": {"cnn3": {}}})
-    LEADERBOARD.write_text("| cnn3 |\n")
+    score = {"value": 0.6, "low": 0.5, "high": 0.7}
+    report = {"architecture": "cnn3", "test": {"images": 400, "macro_f1": score}}
+    report |= {"epochs": 7, "parameters": 94436}
+    comparison = {"ranking": ["cnn3"], "reports": {"cnn3": report}, "lead": None, "ties": []}
+    write_json(COMPARISON, comparison)
 
 
 def test_train_all_is_completed_if_all_trained_networks_were_compared(comparison):
@@ -72,7 +75,14 @@ def test_a_failed_training_is_named_before_what_was_not_compared(comparison, cap
     trained = {"cnn3": Completed(), "cnn4": Failed(message="no room")}
     final = stages.summarize(trained, Completed())
     assert final.message == "failed: cnn4; the others were compared"
-    assert "cnn4 failed: no room" in capsys.readouterr().out
+    assert "1  cnn3          0.600 [0.500, 0.700]" in capsys.readouterr().out
+
+
+def test_a_failed_promotion_is_shown_beside_a_failed_training(comparison, capsys):
+    trained = {"cnn3": Completed(), "cnn4": Failed(message="no room")}
+    final = stages.summarize(trained, Failed(message="unveil promote failed: no answer"))
+    assert final.message == "failed: cnn4; the others were compared"
+    assert capsys.readouterr().out.count("unveil promote failed: no answer") == 1
 
 
 def test_with_nothing_to_do_the_comparison_is_not_read(comparison):

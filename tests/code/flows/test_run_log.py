@@ -1,0 +1,44 @@
+"""The log of a train-all gets all output but that of the view; old logs are removed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from flows.run_log import KEPT, run_log
+
+from unveil.common.errors import UserError
+from unveil.common.paths import RUN_LOGS
+
+
+def test_all_output_goes_to_the_log_and_the_streams_reach_the_terminal(place, capfd):
+    with run_log() as log:
+        print("a line of Python")
+        os.write(2, b"a line of C\n")
+        subprocess.run([sys.executable, "-c", "print('a line of a child')"], check=True)
+        print("progress", file=log.out)
+        print("error", file=log.err)
+    print("afterwards")
+    shown = capfd.readouterr()
+    assert (shown.out, shown.err) == ("progress\nafterwards\n", "error\n")
+    for text in ("a line of Python", "a line of C", "a line of a child"):
+        assert text in log.path.read_text()
+
+
+def test_the_newest_logs_are_kept(place):
+    RUN_LOGS.mkdir(parents=True)
+    for number in range(30):
+        (RUN_LOGS / f"train-all-20200101-0000{number:02}.log").touch()
+    (RUN_LOGS / "notes.txt").touch()
+    with run_log() as log:
+        pass
+    kept = sorted(path.name for path in RUN_LOGS.iterdir())
+    assert len(kept) == KEPT + 2
+    assert {log.path.name, "notes.txt", "train-all-20200101-000029.log"} <= set(kept)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(place):
+    RUN_LOGS.parent.mkdir(exist_ok=True)
+    RUN_LOGS.write_text("a file")
+    with pytest.raises(UserError, match=r"the log data/10_logs/train-all-.+\.log cannot be"):
+        run_log().__enter__()
