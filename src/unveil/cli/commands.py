@@ -74,9 +74,8 @@ def arrange(app: typer.Typer, groups: Iterable[typer.Typer]) -> None:
         if name in commands:
             command = commands[name]
             command.rich_help_panel = panel
-            command.epilog = (
-                "\n\n".join(["Examples:", *EXAMPLES[name]]) if name in EXAMPLES else None
-            )
+            if examples := EXAMPLES.get(name):
+                command.epilog = "\n\n".join(["Examples:", *(f"`{one}`" for one in examples)])
             app.registered_commands.append(command)
 
 

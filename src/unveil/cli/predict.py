@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 
 app = App()
 
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATHS",
+        help="Images, folders of images, patterns, or videos; - is an image on stdin.",
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Save images, or videos as mp4, with boxes and labels to DIR."
+    ),
+]
 Stream = Annotated[
     str | None,
     typer.Option(
@@ -29,29 +42,25 @@ Detector = Annotated[
         help="A YuNet face detector to use instead of the bundled cascade.",
     ),
 ]
+Bundle = Annotated[
+    str | None,
+    typer.Option(
+        "--bundle",
+        metavar="NAME|DIR",
+        help="The model: starter, champion, or the folder of a bundle.",
+    ),
+]
 
 
 @app.command()
 def predict(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PATHS",
-            help="Images, folders of images, patterns, or videos; - is an image on stdin.",
-        ),
-    ] = None,
+    paths: Inputs = None,
     watched: Stream = None,
     form: Annotated[
         Literal["text", "jsonl", "csv"],
         typer.Option("--format", help="The output format; one line per face."),
     ] = "text",
-    annotated: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Save images, or videos as mp4, with bounding boxes and labels to DIR.",
-        ),
-    ] = None,
+    annotated: Folder = None,
     faces: Annotated[
         bool, typer.Option("--faces", help="Skip face detection: each image is one face.")
     ] = False,
@@ -62,14 +71,7 @@ def predict(
             min=0, max=1, help="Name a class only above this probability, instead of the model's."
         ),
     ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--bundle",
-            metavar="NAME|DIR",
-            help="The model: starter, champion, or the folder of a bundle.",
-        ),
-    ] = None,
+    name: Bundle = None,
 ) -> None:
     """Classify the apparent expression of every face.
 
