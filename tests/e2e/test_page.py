@@ -491,12 +491,13 @@ def test_a_change_of_mode_while_loading_works(url, opened):
 def test_all_controls_can_be_reached_by_keyboard(url, opened):
     tab, _ = opened(url)
     walked = []
-    for _ in range(6):
+    for _ in range(12):
         tab.keyboard.press("Tab")
         walked.append(tab.evaluate("document.activeElement.id || document.activeElement.innerText"))
     assert walked == [
         *("Skip to the controls", "What that means for you"),
-        *("camera", "choose", "explain", "private"),
+        *("camera", "choose", "explain"),
+        *("happy", "neutral", "sad", "surprise", "unclear", "three faces", "private"),
     ]
     assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     tab.keyboard.press("Space")
@@ -513,7 +514,7 @@ def test_the_page_fits_a_phone_with_readable_text(url, opened, tmp_path, path, s
     tab, _ = opened(f"{url}{path}", **phone)
     expect(tab.get_by_text("Emotion recognition is running here.")).to_be_visible()
     if not path:
-        expect(tab.get_by_text("Model: cnn5_gray, trained on: real faces.")).to_be_visible()
+        expect(tab.locator("#trained")).to_have_text("real faces")
     assert tab.locator("aside a").get_attribute("href") == "/notice"
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert tab.evaluate(NAMELESS) == []
@@ -541,7 +542,8 @@ def hesitant(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hesitant")
     made = shutil.copytree(STARTER, folder / "bundle")
     card = json.loads((made / "bundle.json").read_text())
-    bundles.told(made, card | {"abstain_below": 0.99})
+    lineage = card["lineage"] | {"version": "3"}
+    bundles.told(made, card | {"abstain_below": 0.99, "lineage": lineage})
     with unveil_server(folder, made) as url:
         yield url
 
@@ -586,8 +588,10 @@ def test_the_page_asks_for_a_required_token(guarded, opened):
     field.fill("wrong")
     field.press("Enter")
     tab.locator("#camera").click()
+    expect(tab.locator("#model")).to_have_text("\N{EN DASH}")
     field.fill(token)
     field.press("Enter")
+    expect(tab.locator("#model")).to_have_text("cnn5_gray, not registered")
     started(tab)
 
 
@@ -607,7 +611,8 @@ def test_below_the_threshold_the_page_shows_unsure(hesitant, opened, tmp_path, i
     tab.locator("#private").set_checked(is_private)
     Image.fromarray(scenes.scene((150, 60, 300))).save(tmp_path / "face.png")
     tab.locator("#file").set_input_files(tmp_path / "face.png")
-    expect(tab.locator("#answer")).to_have_text("unsure")
+    expect(tab.locator("#answer")).to_have_text(re.compile("^unsure, perhaps \\w+ \\d+\\s%$"))
+    expect(tab.locator("#detail")).to_have_text("No class reaches the threshold of 99\u00a0%.")
 
 
 def test_the_network_requires_the_token(url, guarded):
@@ -635,6 +640,192 @@ def test_private_mode_can_be_disabled(opened, tmp_path):
         expect(tab.locator("#private")).not_to_be_checked()
         expect(tab.locator("#private-said")).to_contain_text("Pictures are sent")
         started(tab)
+
+
+def sample(tab: Page, name: str, faces: int = 1) -> None:
+    tab.get_by_role("button", name=name, exact=True).click()
+    expect(tab.locator("#count")).to_have_text(str(faces))
+
+
+def meters(tab: Page) -> dict[str, str]:
+    """Return the text of each bar."""
+    return {
+        one.get_attribute("aria-label"): one.get_attribute("aria-valuetext")
+        for one in tab.get_by_role("meter").all()
+    }
+
+
+def bars(face: dict) -> dict[str, str]:
+    return {name: f"{100 * value:.0f} percent" for name, value in face["probabilities"].items()}
+
+
+def test_the_page_shows_name_version_and_training_data_of_the_model(url, hesitant, opened):
+    for address, version in ((url, "not registered"), (hesitant, "version 3")):
+        tab, _ = opened(address)
+        expect(tab.locator("#model")).to_have_text(f"cnn5_gray, {version}")
+        expect(tab.locator("#trained")).to_have_text("real faces")
+
+
+def test_a_drawn_sample_is_classified_without_camera_or_file(url, opened):
+    tab, sent = opened(url)
+    sample(tab, "happy")
+    expect(tab.locator("#answer")).to_have_text(re.compile(r"^happy \d+\s%$"))
+    assert {method for method, _ in sent.requests} == {"GET"}
+    tab.locator("#private").uncheck()
+    expect(tab.locator("#where")).to_have_text("the server")
+    expect(tab.locator("#answer")).to_have_text(re.compile(r"^happy \d+\s%$"))
+
+
+def test_each_face_has_a_box_that_shows_its_bars(url, opened):
+    tab, _ = opened(url, has_touch=True)
+    tab.locator("#private").uncheck()
+    faces = served(url, httpx.get(f"{url}/samples/several.png").content)["faces"]
+    sample(tab, "three faces", 3)
+    boxes = tab.locator(".face")
+    expect(boxes).to_have_count(3)
+    frame = tab.locator("#faces").bounding_box()
+    for place, face in enumerate(faces):
+        box = boxes.nth(place).bounding_box()
+        x, y = ((box[side] - frame[side]) * 480 / frame["width"] for side in "xy")
+        assert (x, y) == pytest.approx(face["box"][:2], abs=2)
+        name = boxes.nth(place).get_attribute("aria-label")
+        word = face["emotion"] or "unsure, perhaps sad"
+        assert re.match(rf"Face {place + 1} of 3: (looks )?{word}, \d+ percent$", name)
+    assert meters(tab) == bars(faces[0])
+    expect(tab.locator("#detail")).to_contain_text("The largest of 3 faces")
+    boxes.nth(1).hover()
+    expect(boxes.nth(1)).to_have_attribute("aria-pressed", "true")
+    assert meters(tab) == bars(faces[1])
+    expect(tab.locator("#detail")).to_contain_text("Face 2 of 3")
+    boxes.nth(2).tap()
+    expect(boxes.nth(2)).to_have_attribute("aria-pressed", "true")
+    assert meters(tab) == bars(faces[2])
+    boxes.nth(2).press("Shift+Tab")
+    tab.keyboard.press("Shift+Tab")
+    expect(boxes.nth(0)).to_be_focused()
+    expect(boxes.nth(0)).to_have_attribute("aria-pressed", "true")
+    assert meters(tab) == bars(faces[0])
+    assert tab.evaluate(NAMELESS) == []
+    assert tab.evaluate(FAINT) == []
+
+
+def test_the_saliency_map_follows_the_chosen_face(url, opened):
+    tab, _ = opened(url)
+    sample(tab, "three faces", 3)
+    tab.locator("#explain").click()
+    for place in (0, 2):
+        tab.locator(".face").nth(place).focus()
+        tab.wait_for_function(
+            """(place) => {
+            const [face, canvas] = [document.querySelectorAll('.face')[place],
+                document.getElementById('overlay')];
+            const [left, top, wide] = ['left', 'top', 'width'].map((side) =>
+                parseFloat(face.style[side]) / 100);
+            const part = [left * canvas.width, top * canvas.height, wide * canvas.width];
+            const {data} = canvas.getContext('2d').getImageData(...part.map(Math.round), 40);
+            return data.some((value) => value);
+        }""",
+            arg=place,
+        )
+
+
+def test_a_face_of_a_video_keeps_its_box_and_its_focus(url, opened):
+    tab, _ = opened(url)
+    started(tab)
+    box = tab.locator(".face").first
+    box.focus()
+    before = box.evaluate("(one) => { window.box = one; return one.style.left; }")
+    tab.wait_for_function("(left) => window.box.style.left !== left", arg=before)
+    assert tab.evaluate("document.activeElement === window.box && window.box.isConnected")
+
+
+def test_a_mark_on_each_bar_shows_the_threshold(url, opened):
+    tab, _ = opened(url)
+    sample(tab, "unclear")
+    least = httpx.get(f"{url}/v1/model").json()["abstain_below"]
+    expect(tab.locator("#threshold")).to_have_text(
+        f"The model names a class only above {100 * least:.1f}\u00a0%."
+    )
+    expect(tab.locator("#answer")).to_have_text(re.compile("^unsure, perhaps sad"))
+    expect(tab.get_by_role("status")).to_contain_text("unsure, perhaps sad")
+    shares = tab.evaluate(
+        """() => [...document.querySelectorAll('.meter')].map((meter) =>
+        (parseFloat(getComputedStyle(meter, '::after').left) + 1.5) / meter.offsetWidth)"""
+    )
+    assert shares == [pytest.approx(least, abs=0.002)] * 4
+
+
+@pytest.mark.parametrize("name", ["unclear", "three faces"])
+def test_a_phone_shows_the_verdict_on_the_picture_without_scrolling(url, opened, name):
+    tab, _ = opened(url, viewport={"width": 390, "height": 844}, has_touch=True)
+    sample(tab, name, 3 if name == "three faces" else 1)
+    verdict = tab.locator("#verdict")
+    expect(verdict).to_have_text(re.compile(r"^(happy|unsure, perhaps sad) \d+\s%$"))
+    stage, box = tab.locator("#stage").bounding_box(), verdict.bounding_box()
+    assert stage["y"] < box["y"] < box["y"] + box["height"] < stage["y"] + stage["height"] < 844
+    assert tab.evaluate("[scrollY, document.documentElement.scrollWidth]") == [0, 390]
+    assert tab.evaluate(FAINT) == []
+
+
+def test_the_notice_is_readable_in_a_browser(url, opened):
+    for scheme in ("light", "dark"):
+        tab, _ = opened(
+            f"{url}/notice", viewport={"width": 390, "height": 844}, color_scheme=scheme
+        )
+        expect(tab.get_by_role("heading")).to_have_text("Emotion recognition is running here")
+        expect(tab.get_by_role("definition").first).to_have_text("see that the server works")
+        assert tab.evaluate(FAINT) == []
+        assert tab.evaluate("document.documentElement.scrollWidth") == 390
+        assert tab.evaluate("getComputedStyle(document.body).margin") == "0px"
+
+
+def test_the_api_documentation_works_offline_within_its_policy(guarded, opened):
+    url, token = guarded
+    tab, sent = opened("about:blank")
+    console = []
+    tab.on("console", lambda message: console.append(message.text))
+    tab.goto(f"{url}/docs")
+    expect(tab.get_by_role("heading", name="unveil")).to_be_visible()
+    tab.locator("button.authorize").click()
+    tab.locator(".auth-container input").fill(token)
+    tab.locator(".auth-btn-wrapper .authorize").click()
+    tab.locator(".auth-btn-wrapper .btn-done").click()
+    operation = tab.locator("#operations-default-model_v1_model_get")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table .response").first).to_contain_text("cnn5_gray")
+    assert console == []
+    near = (url, "data:", "blob:", "about:")
+    assert [address for _, address in sent.requests if not address.startswith(near)] == []
+    policy = httpx.get(f"{url}/docs").headers["content-security-policy"]
+    assert "unsafe-inline" not in policy
+    assert "'unsafe-eval'" not in policy
+
+
+GONE = re.compile("^The server does not answer. .* try again in a few seconds.$")
+
+
+@pytest.mark.fault("the server of a page dies")
+def test_a_page_without_its_server_says_so_and_can_retry(opened, tmp_path):
+    port = free_port()
+    with unveil_server(tmp_path, STARTER, port=port) as url:
+        tab, _ = opened(url)
+        expect(tab.locator("#trained")).to_have_text("real faces")
+        tab.locator("#private").uncheck()
+        started(tab)
+        url.kill()
+        # The stream breaks.
+        expect(tab.get_by_role("alert")).to_have_text(GONE)
+    for is_private in (True, False):
+        tab.locator("#private").set_checked(is_private)
+        tab.get_by_role("button", name="sad", exact=True).click()
+        expect(tab.get_by_role("alert")).to_have_text(GONE)
+    with unveil_server(tmp_path, STARTER, port=port):
+        tab.get_by_role("button", name="Try again").click()
+        expect(tab.locator("#answer")).to_have_text(re.compile("^sad"))
+        expect(tab.get_by_role("alert")).to_be_hidden()
+        expect(tab.locator("#again")).to_be_hidden()
 
 
 def busy() -> float:

@@ -330,7 +330,15 @@ def test_a_forged_host_is_refused(client, host):
 
 
 def test_every_response_has_the_security_headers(client):
-    for path in ("/", "/healthz", "/notice", "/nowhere", "/v1/predict"):
+    for path in (
+        "/",
+        "/docs",
+        "/samples/sad.png",
+        "/healthz",
+        "/notice",
+        "/nowhere",
+        "/v1/predict",
+    ):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"

@@ -10,7 +10,8 @@ from tests.support.invalid_images import INVALID_IMAGES, encoded
 
 INFER = "/v2/models/facial-emotion/infer"
 ROUTES = ("/v1/predict", "/v1/predict/batch", INFER, "/v1/feedback")
-SEEN = ("/", "/healthz", "/readyz", "/metrics", "/notice", "/v2", "/v2/health/ready", "/static/x")
+SEEN = ("/", "/docs", "/healthz", "/readyz", "/metrics", "/notice", "/samples/sad.png")
+SEEN += ("/v2", "/v2/health/ready", "/static/x")
 KINDS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 PICTURES = [encoded(Image.fromarray(quarter(1)), kind) for kind in KINDS]
 SMALL = [content for content, _ in INVALID_IMAGES.values() if len(content) < 100_000]

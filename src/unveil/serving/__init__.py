@@ -10,7 +10,8 @@ modules, in the order in which they handle a request:
 ``admission_queue.py``      limits the pictures processed at once; further requests get 429
 ``app.py``                  the routes; ``stream.py``, ``inference.py``, ``feedback.py`` and
                             ``device.py`` have those for video, version 2 of the Open Inference
-                            Protocol, user feedback and private mode
+                            Protocol, user feedback and private mode; ``pages.py`` the web page,
+                            the notice, the API documentation and the drawn samples
 ``prediction_pipeline.py``  bytes -> pixels -> faces -> answers
 ``decoder_pool.py``         processes (``decoder_worker.py``) that decode pictures and detect
                             faces; one that takes too long is killed

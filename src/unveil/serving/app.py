@@ -1,27 +1,27 @@
-"""The HTTP routes: prediction, model, health, metrics, and the notice for affected people."""
+"""The HTTP routes: prediction, model, health and metrics; `pages.py` has the pages for people."""
 
 import asyncio
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from unveil.data.decoding import UnreadableImage
 from unveil.inference import model_choice
 from unveil.inference.decision import effective_threshold
-from unveil.serving import device, feedback, inference, privacy_notice, request_audit, stream
+from unveil.serving import device, feedback, inference, pages, request_audit, stream
 from unveil.serving.admission_queue import QueueFull
 from unveil.serving.batching import ModelFailed
-from unveil.serving.decoder_pool import DecodingFailed
+from unveil.serving.decoder_pool import DecoderPool, DecodingFailed
 from unveil.serving.error_responses import Refused, error_response, error_responses
+from unveil.serving.pages import PAGE
 from unveil.serving.prediction_pipeline import PictureResult
 from unveil.serving.schemas import (
     LARGEST,
@@ -36,9 +36,10 @@ from unveil.serving.schemas import (
 )
 from unveil.serving.state import State, state_of
 
-PAGE = Path(__file__).with_name("static")
 TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "image/tiff")
 MINUTE = 60.0
+CHECK_INTERVAL, START_INTERVAL = 5.0, 0.1
+"""Seconds between two checks of the decoder processes, and of those that have not started yet."""
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _PICTURE_BODY: dict[str, Any] = {
@@ -58,7 +59,7 @@ def build(state: State) -> FastAPI:
         summary="Classifies the apparent expression of faces, not what a person feels.",
         version="1",
         lifespan=_lifespan,
-        # FastAPI's documentation pages load scripts from other hosts.
+        # FastAPI's documentation pages load scripts from other hosts; `pages.py` has our own.
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(HTTPBearer(auto_error=False))],
@@ -82,16 +83,15 @@ def build(state: State) -> FastAPI:
     app.include_router(inference.router)
     app.include_router(stream.router)
     app.include_router(device.router)
-    if state.feedback is not None:
-        app.include_router(feedback.router)
-    app.get("/", include_in_schema=False)(page)
+    app.include_router(pages.router)
+    app.include_router(feedback.disabled if state.feedback is None else feedback.router)
     app.mount("/static", StaticFiles(directory=PAGE))
     _refusals(app)
     return app
 
 
 def _about(app: FastAPI) -> None:
-    """Add the routes for model, health, metrics and notice."""
+    """Add the routes for model, health and metrics."""
     app.get(
         "/v1/model",
         summary="Describe the active model",
@@ -100,14 +100,12 @@ def _about(app: FastAPI) -> None:
     )(model)
     app.get("/healthz", summary="Liveness", responses=error_responses(503))(healthz)
     app.get("/readyz", summary="Readiness", responses=error_responses(503))(readyz)
-    text = PlainTextResponse
     app.get(
         "/metrics",
         summary="Metrics for Prometheus",
         responses=error_responses(401),
-        response_class=text,
+        response_class=PlainTextResponse,
     )(metrics)
-    app.get("/notice", summary="Notice for affected people", response_class=text)(notice_text)
 
 
 async def predict(request: Request) -> Response:
@@ -145,11 +143,6 @@ async def model(request: Request) -> dict[str, Any]:
     }
 
 
-async def page() -> Response:
-    """Return the web page; its files are below /static."""
-    return FileResponse(PAGE / "index.html")
-
-
 async def healthz(request: Request) -> dict[str, str]:
     """Liveness: return 503 if the process should be restarted."""
     if not state_of(request).pipeline.batcher.is_alive:
@@ -158,7 +151,7 @@ async def healthz(request: Request) -> dict[str, str]:
 
 
 async def readyz(request: Request) -> dict[str, str]:
-    """Readiness: return 503 unless the server accepts requests."""
+    """Readiness: return 503 unless the model and a decoder run and the server is not stopping."""
     if not state_of(request).is_ready:
         raise Refused(503, "not ready")
     return {"status": "ready"}
@@ -168,12 +161,6 @@ async def metrics(request: Request) -> Response:
     """Return all metrics in the text format of Prometheus."""
     kind = "text/plain; version=0.0.4"
     return Response(state_of(request).metrics.text(), media_type=kind)
-
-
-async def notice_text(request: Request) -> str:
-    """Return the notice to display where faces are analysed."""
-    state = state_of(request)
-    return privacy_notice.text(state.purpose, state.settings, state.model_slot.bundle.classes)
 
 
 def _model_identity(state: State, results: list[PictureResult]) -> dict[str, str | None]:
@@ -191,11 +178,15 @@ def _count(state: State, results: list[PictureResult]) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state: State = app.state.unveil
     state.model_slot.watch()
-    counting = asyncio.create_task(_record_counts(state))
+    tasks = [
+        asyncio.create_task(_record_counts(state)),
+        asyncio.create_task(_check_decoders(state.pipeline.pool)),
+    ]
     try:
         yield
     finally:
-        counting.cancel()
+        for task in tasks:
+            task.cancel()
         state.model_slot.close()
         await asyncio.to_thread(state.pipeline.batcher.close)
         await asyncio.to_thread(state.pipeline.pool.close)
@@ -207,6 +198,12 @@ async def _record_counts(state: State) -> None:
         await asyncio.sleep(MINUTE)
         if counted := state.metrics.tally():
             request_audit.try_record(state.settings.audit, "minute", answered=counted)
+
+
+async def _check_decoders(pool: DecoderPool) -> None:
+    while True:
+        has_started = await asyncio.to_thread(pool.check)
+        await asyncio.sleep(CHECK_INTERVAL if has_started else START_INTERVAL)
 
 
 def _refusals(app: FastAPI) -> None:

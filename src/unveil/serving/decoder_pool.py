@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ from unveil.serving.decoder_worker import Box, DecodeOptions, FoundFaces, Worker
 
 STARTING = 60.0
 """Seconds that a process may take to import its modules."""
+RESTART_INTERVAL = 5.0
+"""Seconds between two restarts of processes that have ended."""
 
 
 class DecodingFailed(Exception):
@@ -44,8 +47,28 @@ class DecoderPool:
         self._heavy = ThreadPoolExecutor(cores, thread_name_prefix="heavy")
         self._workers = [_Worker(config, seconds) for _ in range(cores + 1)]
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._restart_at = time.monotonic() + RESTART_INTERVAL
         for worker in self._workers:
             self._idle.put(worker)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the last start of at least one process succeeded."""
+        return any(worker.has_started for worker in self._workers)
+
+    def check(self) -> bool:
+        """Note which processes have started, and restart those that ended; returns ``is_ready``."""
+        restart = time.monotonic() >= self._restart_at
+        if restart:
+            self._restart_at = time.monotonic() + RESTART_INTERVAL
+        idle = []
+        with suppress(queue.Empty):
+            while True:
+                idle.append(self._idle.get_nowait())
+        for worker in reversed(idle):
+            worker.check(restart=restart)
+            self._idle.put(worker)
+        return self.is_ready
 
     async def find(self, picture: bytes, options: DecodeOptions, *, heavy: bool) -> FoundFaces:
         """Detect a picture's faces; raises ``UnreadableImage`` or ``DecodingFailed``."""
@@ -81,6 +104,7 @@ class _Worker:
     def __init__(self, config: WorkerConfig, seconds: float) -> None:
         self._config, self._seconds = config, seconds
         self._closed, self._ready, self._lock = False, False, threading.Lock()
+        self.has_started = False
         self._process: subprocess.Popen[bytes] | None = None
         # If it cannot start now, `decode` tries again.
         with suppress(OSError):
@@ -89,10 +113,7 @@ class _Worker:
     def decode(self, picture: bytes, options: DecodeOptions) -> tuple[dict[str, Any], bytes]:
         """Process one picture; after ``DecodingFailed`` the process is replaced."""
         try:
-            if self._process is None or self._process.poll() is not None:
-                self._start()
-            if not self._ready:
-                self._ready = bool(self._wait(STARTING, "the start of a decoder process"))
+            self._prepare()
             self._connection.send_bytes(json.dumps(asdict(options)).encode())
             self._connection.send_bytes(picture)
             answer = json.loads(self._wait(self._seconds, "the picture"))
@@ -104,6 +125,21 @@ class _Worker:
             self._end()
             raise DecodingFailed("the process that decoded the picture ended") from None
 
+    def check(self, *, restart: bool) -> None:
+        """Update ``has_started`` without waiting; ``restart`` a process that has ended."""
+        if self._has_ended:
+            self.has_started = self.has_started and self._ready
+            if not restart:
+                return
+        try:
+            if self._has_ended:
+                self._start()
+            if not self._ready and self._connection.poll():
+                self._ready = self.has_started = bool(self._connection.recv_bytes())
+        except (OSError, EOFError):
+            self.has_started = False
+            self._end()
+
     def close(self) -> None:
         """End the process for good."""
         with self._lock:
@@ -111,6 +147,22 @@ class _Worker:
             if self._process is not None:
                 self._process.kill()
                 self._process.wait()
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def _prepare(self) -> None:
+        """Start the process if it has ended, and wait until it has started."""
+        try:
+            if self._has_ended:
+                self._start()
+            if not self._ready:
+                self._ready = bool(self._wait(STARTING, "the start of a decoder process"))
+        except (OSError, EOFError):
+            self.has_started = False
+            raise
+        self.has_started = True
 
     def _wait(self, seconds: float, what: str) -> bytes:
         if not self._connection.poll(seconds):

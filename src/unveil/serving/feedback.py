@@ -47,6 +47,8 @@ class FeedbackReceipt(BaseModel):
 
 
 router = APIRouter()
+disabled = APIRouter()
+"""The same path on a server without a folder for feedback."""
 
 
 @router.post(
@@ -73,6 +75,12 @@ async def feedback(request: Request) -> JSONResponse:
     except UserError:
         raise Refused(503, "feedback cannot be stored now") from None
     return JSONResponse({"picture": name})
+
+
+@disabled.post("/v1/feedback", include_in_schema=False)
+async def refuse() -> None:
+    """Refuse feedback, and name the option that enables it."""
+    raise Refused(404, "feedback is off; `unveil serve --feedback FOLDER` enables it")
 
 
 def _check(sent: FeedbackRequest, state: State) -> None:

@@ -20,8 +20,8 @@ from unveil.serving.admission_queue import AdmissionQueue
 from unveil.serving.error_responses import Refused, error_response
 from unveil.serving.state import State
 
-PUBLIC_PATHS = {"/", "/healthz", "/readyz", "/notice", "/openapi.json"}
-PUBLIC_PREFIXES = ("/static/", "/v2/health/")
+PUBLIC_PATHS = {"/", "/docs", "/healthz", "/readyz", "/notice", "/openapi.json"}
+PUBLIC_PREFIXES = ("/static/", "/samples/", "/v2/health/")
 """Paths that need no token: they give no answers about people and do not use the model."""
 CACHEABLE_PREFIXES = ("/static/", "/v1/device/")
 """Paths that a browser may cache."""
@@ -46,6 +46,8 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+DOCS_POLICY = HEADERS["content-security-policy"].replace("img-src 'self'", "img-src 'self' data:")
+"""The style sheet of Swagger UI contains its icons."""
 
 
 class ResponseHeaders:
@@ -73,6 +75,8 @@ class ResponseHeaders:
                 started = True
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
+                if scope["path"] == "/docs":
+                    headers["content-security-policy"] = DOCS_POLICY
                 if scope["path"].startswith(CACHEABLE_PREFIXES):
                     # Several megabytes, the same for all users: cached, revalidated each time.
                     headers["cache-control"] = "private, no-cache"

@@ -28,7 +28,8 @@ class State:
     @property
     def is_ready(self) -> bool:
         """Whether the server accepts requests."""
-        return self.pipeline.batcher.is_alive and not self.draining
+        is_working = self.pipeline.batcher.is_alive and self.pipeline.pool.is_ready
+        return is_working and not self.draining
 
 
 def state_of(request: Request | WebSocket) -> State:

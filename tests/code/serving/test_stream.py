@@ -1,26 +1,21 @@
 """Video streams: each processed frame is answered, and counted like a picture."""
 
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 from tests.support import scenes
 from tests.support.bundles import made, quarter
+from tests.support.in_process import listening
 from tests.support.invalid_images import encoded
 from websockets.sync.client import connect
 
 from unveil.inference import bundle
 from unveil.serving.admission_queue import AdmissionQueue
-from unveil.serving.app import build
 from unveil.serving.batching import Batcher
 from unveil.serving.declared_purpose import Purpose
 from unveil.serving.prediction_pipeline import AdmissionQueues
@@ -40,20 +35,6 @@ def state(tmp_path):
         keep=tmp_path / "keep",
     )
     return assemble(settings, Purpose(purpose))
-
-
-@contextmanager
-def listening(state) -> Iterator[str]:
-    """Serve in this process, so that components can be replaced; yields the address."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        server = uvicorn.Server(uvicorn.Config(build(state), log_config=None, lifespan="on"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
-        thread.start()
-        try:
-            yield f"127.0.0.1:{door.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def answered(state, *frames: bytes) -> list[dict]:

@@ -1,12 +1,12 @@
 /** Private mode: the server's network runs on this device; no pixel is sent anywhere. */
 
-import { answered, Refused } from "./predictions.js";
+import { answered, noResponse, Refused } from "./predictions.js";
 
 const PART = 8; // faces per call of the network
 
 /** Start private mode; fetches about 20 MB the first time. Returns `{look, ask, close, ...}`. */
 export async function onDevice({ url, token }) {
-  const thread = worker();
+  const thread = worker(url);
   const card = await thread.run("start", { url: `${url}/v1/device`, token }).catch((error) => {
     thread.close();
     throw error;
@@ -15,6 +15,7 @@ export async function onDevice({ url, token }) {
     isPrivate: true,
     imageSize: card.image_size,
     classes: card.classes,
+    model: { ...card.model, classes: card.classes, abstain_below: card.abstain_below },
     async look(frame, { isMoving }) {
       const { boxes, rows } = await thread.run("look", { frame: frame.data, isMoving });
       return answered(boxes, rows, card);
@@ -31,7 +32,7 @@ export async function onDevice({ url, token }) {
   };
 }
 
-function worker() {
+function worker(url) {
   const { thread, release } = startWorker(new URL("./worker.js", import.meta.url));
   const waiting = new Map();
   let [count, over] = [0, null];
@@ -46,7 +47,9 @@ function worker() {
     if (data.error === undefined) resolve?.(data.result);
     else reject?.(new Refused(data.error, data.status));
   });
-  thread.addEventListener("error", () => end(new Error("private mode does not work here")));
+  // The script of the worker comes from the server, too.
+  const broken = () => noResponse(url, "private mode does not work here").then(end);
+  thread.addEventListener("error", broken);
   return {
     run(task, values) {
       const id = count++;

@@ -1,8 +1,9 @@
 /** The page: camera or picture in, boxes and probabilities out; uses the public module unveil.js. */
 
-import { cleared, heat, outline } from "./draw.js";
+import { cleared, heat } from "./draw.js";
+import { faceBoxes } from "./faces.js";
+import { announce, count, describe, facts, fail, forget, say, show, wantToken } from "./page_texts.js";
 import { look, open, saliencyMap, watch } from "./unveil.js";
-import { classes, facts, fail, forget, say, show, wantToken } from "./page_texts.js";
 
 const MAP_INTERVAL = 1500; // milliseconds between two saliency maps of a video
 const ON_DEVICE = "The model runs in this browser; no pixel is sent.";
@@ -14,10 +15,13 @@ class NoPicture extends Error {}
 
 const [video, picture, overlay, stage] = ["video", "picture", "overlay", "stage"].map(at);
 
+const boxes = faceBoxes(at("faces"), chose);
+
 let source = null; // "camera", a picture, or nothing
+let last = null; // the source before an error
 let asker = null;
 let stop = () => {};
-let map = null; // the saliency map of the answer
+let map = null; // {values, slot}: the saliency map of a face
 let latest = null; // {answer, frame}
 let mapStart = 0; // the time at which the current map was started; 0 for none
 let nextMap = 0; // the earliest time for the next map
@@ -35,6 +39,7 @@ async function ready() {
     const opened = await open({ private: isPrivate, token });
     if (mine !== session) return opened.close();
     asker = opened;
+    describe(asker.model);
     at("access").hidden = true;
   }
   facts({ where: isPrivate ? "this device" : "the server" });
@@ -45,6 +50,7 @@ async function ready() {
 async function begin(next) {
   end();
   source = next;
+  last = next ?? last;
   const mine = session;
   try {
     if (source === "camera") await camera();
@@ -95,38 +101,48 @@ function end() {
   [source, latest, map] = [null, null, null];
   at("camera").textContent = "Start camera";
   cleared(overlay, overlay);
+  boxes.clear();
   forget();
 }
 
 function answered(answer, frame) {
   latest = { answer, frame };
-  if (!answer.faces.length) map = null;
+  boxes.show(answer, source === "camera");
   redraw();
-  show(answer, source === "camera");
-  if (source !== "camera") explain();
+  describe(asker.model);
+  show(answer, boxes.current());
+  announce();
+  if (source === "camera") count();
+  else explain();
+}
+
+function chose() {
+  show(latest.answer, boxes.current());
+  redraw();
+  explain();
 }
 
 function redraw() {
   if (!latest) return;
-  const isMirrored = source === "camera";
   const context = cleared(overlay, latest.answer);
-  const [face] = latest.answer.faces;
+  const shown = boxes.current();
+  if (!isExplaining() || !map || shown?.slot !== map.slot) return;
   // The map moves along with the face.
-  if (map && face && isExplaining()) heat(context, map, face.box, latest.answer.width, isMirrored);
-  outline(context, latest.answer, isMirrored);
+  heat(context, map.values, shown.face.box, latest.answer.width, source === "camera");
 }
 
 const isExplaining = () => at("explain").getAttribute("aria-pressed") === "true";
 
 async function explain() {
-  const [mine, explained] = [session, latest];
-  const face = explained?.answer.faces[0];
-  if (!isExplaining() || !face || !asker || mapStart) return;
+  const [mine, explained, shown] = [session, latest, boxes.current()];
+  if (!isExplaining() || !shown || !asker || mapStart) return;
+  const isDone = map?.slot === shown.slot && source !== "camera";
+  if (isDone) return;
   mapStart = performance.now();
   try {
-    const computed = await saliencyMap(explained.frame, face.box, asker);
+    const values = await saliencyMap(explained.frame, shown.face.box, asker);
     if (mine !== session) return;
-    map = computed;
+    map = { values, slot: shown.slot };
     redraw();
   } catch (error) {
     if (mine === session) failed(error);
@@ -135,8 +151,8 @@ async function explain() {
     const took = performance.now() - mapStart;
     nextMap = performance.now() + Math.max(MAP_INTERVAL, 3 * took);
     mapStart = 0;
-    // A picture that was chosen meanwhile still needs its map.
-    if (mine !== session && source !== "camera") explain();
+    // A picture or a face that was chosen meanwhile still needs its map.
+    if (source !== "camera") explain();
   }
 }
 
@@ -166,24 +182,26 @@ at("file").addEventListener("change", ({ target }) => {
   if (target.files[0]) begin(target.files[0]);
   target.value = "";
 });
+for (const button of at("samples").children) {
+  button.addEventListener("click", () => begin(button.querySelector("img")));
+}
+at("again").addEventListener("click", () => begin(last));
+
 async function offerPrivate() {
   const response = await fetch("/v1/device", { credentials: "omit" }).catch(() => null);
   const isMissing =
     response?.status === 404 || !globalThis.crypto?.subtle || !globalThis.WebAssembly;
-  if (isMissing) {
-    [at("private").checked, at("private").disabled] = [false, true];
-    at("private-said").textContent = `Private mode is not available here. ${ON_SERVER}`;
-  }
-  if (response?.ok) classes((await response.json()).classes);
+  if (!isMissing) return;
+  [at("private").checked, at("private").disabled] = [false, true];
+  at("private-said").textContent = `Private mode is not available here. ${ON_SERVER}`;
 }
 
-/** Show the active model and its kind of training data. */
+/** Describe the active model, if that needs no token or the token is known. */
 async function nameModel() {
-  const response = await fetch("/v1/model", { credentials: "omit" }).catch(() => null);
-  if (!response?.ok) return;
-  const { architecture, version, trained_on: faces } = await response.json();
-  const which = version === null ? architecture : `${architecture}, version ${version}`;
-  at("model").textContent = `Model: ${which}, trained on: ${faces}.`;
+  const token = at("token").value;
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  const response = await fetch("/v1/model", { headers, credentials: "omit" }).catch(() => null);
+  if (response?.ok) describe(await response.json());
 }
 
 offerPrivate();
@@ -207,6 +225,7 @@ at("access").addEventListener("submit", (event) => {
   fail(null);
   say("The token is set. Start the camera or choose a picture.");
   at("access").hidden = true;
+  nameModel();
 });
 for (const kind of ["dragover", "dragleave", "drop"]) {
   stage.addEventListener(kind, (event) => {

@@ -1,5 +1,7 @@
 /** The texts and bars of the page; announcements for screen readers are rate-limited. */
 
+import { likeliest, share } from "./faces.js";
+
 const ANNOUNCE_INTERVAL = 3000; // milliseconds between two announcements for screen readers
 const RATE_WINDOW = 3000; // milliseconds over which frames are counted
 const at = (id) => document.getElementById(id);
@@ -7,36 +9,55 @@ const at = (id) => document.getElementById(id);
 let [spoken, spokenAt, waiting] = ["", 0, null];
 let frames = [];
 let meters = {};
+let least = null; // the probability from which a class is named, once known
 
-/** Show an answer; with `isVideo` also the frame rate. */
-export function show(answer, isVideo) {
-  const [face] = answer.faces;
+/** Show an answer: the probabilities of the chosen face (see `faces.js`), if there is one. */
+export function show(answer, chosen) {
   const none = answer.reason === "no_face" ? "no face" : "no answer";
-  const word = face ? (face.emotion ?? "unsure") : none;
-  at("answer").textContent = word;
-  at("detail").textContent = sentence(answer);
-  if (face) bars(face.probabilities);
-  else bars({});
-  facts({ rate: isVideo ? rate() : "–", count: answer.faces.length });
-  say(`${word}. ${sentence(answer)}`);
+  const [word, more] = chosen ? named(chosen.face) : [none, ""];
+  const small = Object.assign(document.createElement("small"), { textContent: more });
+  at("answer").replaceChildren(`${word} `, small);
+  at("verdict").textContent = `${word} ${more}`;
+  at("verdict").hidden = false;
+  at("detail").textContent = sentence(answer, chosen);
+  bars(chosen ? chosen.face.probabilities : {});
+  facts({ count: answer.faces.length });
 }
 
-/** Show empty bars for the classes before the first answer. */
-export function classes(names) {
-  if (!Object.keys(meters).length) build(names);
+/** Announce the answer that is shown. */
+export function announce() {
+  say(`${at("answer").textContent}. ${at("detail").textContent}`);
+}
+
+/** Describe the active model: its name, its training data, its classes and its threshold. */
+export function describe({ architecture, version, trained_on: trained, classes, abstain_below }) {
+  const which = version === null ? "not registered" : `version ${version}`;
+  facts({ model: `${architecture}, ${which}`, trained });
+  if (classes.join() !== Object.keys(meters).join()) build(classes);
+  least = abstain_below;
+  at("meters").style.setProperty("--least", `${100 * least}%`);
+  at("meters").classList.add("known");
+  at("threshold").hidden = false;
+  at("threshold").lastChild.textContent = `The model names a class only above ${threshold()}.`;
 }
 
 /** Reset the page to its initial state. */
 export function forget() {
   frames = [];
   at("answer").textContent = "–";
+  at("verdict").hidden = true;
   at("detail").textContent = "No picture yet.";
   bars({});
   facts({ rate: "–", count: "–", where: "–" });
   fail(null);
 }
 
-/** Set the facts below the bars: `rate`, `count`, `where`. */
+/** Count a video frame and show the frames per second. */
+export function count() {
+  facts({ rate: rate() });
+}
+
+/** Set the facts below the bars: `rate`, `count`, `where`, `model`, `trained`. */
 export function facts(known) {
   for (const [id, text] of Object.entries(known)) at(id).textContent = text;
 }
@@ -44,8 +65,13 @@ export function facts(known) {
 /** Show an error, and with `canUseServer` the hint that the server can answer; null clears it. */
 export function fail(error, canUseServer) {
   const hint = " Nothing was sent. Turn private mode off to process pictures on the server.";
+  const isGone = error?.status === 0;
+  const gone =
+    "The server does not answer. It may be stopped or restarting; try again in a few seconds.";
+  const known = error && `No answer: ${error.message}.${canUseServer ? hint : ""}`;
   at("failure").hidden = !error;
-  at("failure").textContent = error ? `No answer: ${error.message}.${canUseServer ? hint : ""}` : "";
+  at("failure").textContent = isGone ? gone : (known ?? "");
+  at("again").hidden = !isGone;
 }
 
 /** Ask for a token. */
@@ -66,12 +92,23 @@ export function say(text) {
   }, wait);
 }
 
-function sentence({ faces, reason }) {
-  if (!faces.length) return reason === "no_face" ? "No face was found in this picture." : reason;
-  const others = faces.length > 1 ? ` This is the largest of ${faces.length} faces.` : "";
-  if (faces[0].emotion) return `What the face looks like, not what the person feels.${others}`;
-  return `No class is probable enough to be named.${others}`;
+function named(face) {
+  const percent = `${Math.round(share(face) * 100)}\u00a0%`;
+  return face.emotion ? [face.emotion, percent] : ["unsure,", `perhaps ${likeliest(face)} ${percent}`];
 }
+
+function sentence({ reason }, chosen) {
+  if (!chosen) return reason === "no_face" ? "No face was found in this picture." : reason;
+  const { face, place, count } = chosen;
+  const largest = `The largest of ${count} faces; choose another one in the picture.`;
+  const which = place ? `Face ${place + 1} of ${count}, by size.` : largest;
+  const others = count > 1 ? ` ${which}` : "";
+  if (face.emotion) return `What the face looks like, not what the person feels.${others}`;
+  if (least === null) return `No class is probable enough to be named.${others}`;
+  return `No class reaches the threshold of ${threshold()}.${others}`;
+}
+
+const threshold = () => `${Number((100 * least).toFixed(1))}\u00a0%`;
 
 function bars(probabilities) {
   const names = Object.keys(probabilities);

@@ -1,11 +1,23 @@
 /** The form of answers, the same from device and server, and the error class. */
 
-/** The server or the device gives no answer; `status` is the HTTP status, if known. */
+const PROBE_TIMEOUT = 5000; // milliseconds
+
+/** No answer; `status` is the HTTP status, if known, and 0 if the server does not answer. */
 export class Refused extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;
   }
+}
+
+/** Return the error of a request that got no response: is the server gone, or only the request? */
+export async function noResponse(url, message) {
+  const init = { mode: "no-cors", credentials: "omit", signal: AbortSignal.timeout(PROBE_TIMEOUT) };
+  const isUp = await fetch(`${url}/healthz`, init).then(
+    () => true,
+    () => false,
+  );
+  return isUp ? new Refused(message) : new Refused("the server does not answer", 0);
 }
 
 /** Convert boxes and rows of probabilities to an answer as the server gives it. */

@@ -1,23 +1,33 @@
 /** Processing on the server: video frames go over a WebSocket, pictures over HTTP. */
 
-import { Refused } from "./predictions.js";
+import { noResponse, Refused } from "./predictions.js";
 
 const TIMEOUT = 3000; // milliseconds after which a frame counts as dropped
+const SILENT = 3; // frames without an answer after which the server is asked whether it is there
 const RETRIES = 5; // requests that are repeated if the server is busy
+const REVOKED = 1008; // the close code of a stream whose token was revoked
 const FACE_SIDE = 64; // pixels: a picture up to this size is a face; as in face_detector.py
 const QUALITY = 0.85; // of the JPEG of a frame
 
 /** Connect to the server; returns `{look, ask, close, ...}`. */
 export async function onServer({ url, token }) {
-  const model = await request(`${url}/v2/models/facial-emotion`, token);
+  const described = () => request(`${url}/v1/model`, token);
+  let model = await described();
   const stream = streaming({ url, token });
   return {
     isPrivate: false,
+    /** The active model; the server may replace it. */
+    get model() {
+      return model;
+    },
     // A larger picture would not be treated as a face: the server would search it for faces.
-    imageSize: Math.min(model.inputs[0].shape[1], FACE_SIDE),
+    imageSize: Math.min(model.image_size, FACE_SIDE),
     async look(frame, { isMoving }) {
       if (isMoving) return stream.look(await encoded(frame.canvas, "image/jpeg"));
-      return posted(`${url}/v1/predict`, token, await encoded(frame.canvas, "image/png"));
+      const file = await encoded(frame.canvas, "image/png");
+      const answer = await posted(`${url}/v1/predict`, token, file);
+      if (answer.model && answer.model.digest !== model.digest) model = await described();
+      return answer;
     },
     async ask(faces) {
       const pictures = faces.map(base64);
@@ -41,23 +51,46 @@ function streaming({ url, token }) {
   const address = `${url.replace(/^http/, "ws")}/v1/stream`;
   const offered = token ? ["unveil", `bearer.${token}`] : ["unveil"];
   const waiting = new Map();
-  let [socket, sent, isClosed] = [null, 0, false];
+  let [socket, sent, silent, isClosed] = [null, 0, 0, false];
+
+  const failAll = (error) => waiting.forEach(({ fail }) => fail(error));
 
   const opened = () =>
     new Promise((resolve, reject) => {
-      sent = 0;
+      [sent, silent] = [0, 0];
       const opening = new WebSocket(address, offered);
-      opening.onopen = () => resolve(opening);
-      opening.onclose = () => {
-        reject(new Refused("the server refused the stream"));
+      let isOpen = false;
+      opening.onopen = () => {
+        isOpen = true;
+        resolve(opening);
+      };
+      opening.onclose = async ({ code }) => {
+        if (isClosed) return reject(new Refused("the stream was closed"));
+        // A browser does not say why a stream was not opened or broke off.
+        const error =
+          code === REVOKED
+            ? new Refused("the token is no longer valid", 401)
+            : await noResponse(url, `the server ${isOpen ? "closed" : "refused"} the stream`);
+        // Only now, so that no other stream is opened meanwhile.
         socket = null;
-        waiting.forEach(({ fail }) => fail(new Refused("the server closed the stream")));
+        reject(error);
+        failAll(error);
       };
       opening.onmessage = ({ data }) => settle(JSON.parse(data));
     });
 
+  const late = async (give) => {
+    give(null);
+    silent++;
+    if (silent !== SILENT || isClosed) return;
+    const error = await noResponse(url, "");
+    if (error.status === 0) failAll(error);
+    else silent = 0;
+  };
+
   const settle = ({ frame, dropped: _, error, ...answer }) => {
     const isDropped = answer.reason === "busy";
+    silent = 0;
     for (const [number, { give }] of [...waiting]) {
       if (number > frame) continue;
       if (number < frame || isDropped) give(null);
@@ -83,7 +116,7 @@ function streaming({ url, token }) {
           waiting.delete(number);
           done(value);
         };
-        const timer = setTimeout(() => end(resolve)(null), TIMEOUT);
+        const timer = setTimeout(() => late(end(resolve)), TIMEOUT);
         waiting.set(number, { give: end(resolve), fail: end(reject) });
         open.send(picture);
       });
@@ -118,13 +151,19 @@ const posted = (url, token, body) =>
 async function request(url, token, { headers, ...options } = {}) {
   const access = token ? { authorization: `Bearer ${token}` } : {};
   const init = { ...options, headers: { ...headers, ...access }, credentials: "omit" };
-  let response = await fetch(url, init);
+  let response = await answered(url, init);
   for (let retry = 0; response.status === 429 && retry < RETRIES; retry++) {
     const seconds = Number(response.headers.get("retry-after")) || 1;
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-    response = await fetch(url, init);
+    response = await answered(url, init);
   }
-  const content = await response.json();
-  if (!response.ok) throw new Refused(content.error ?? `${response.status}`, response.status);
+  const content = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(content.error ?? `status ${response.status}`, response.status);
   return content;
+}
+
+function answered(url, init) {
+  return fetch(url, init).catch(async ({ message }) => {
+    throw await noResponse(new URL(url).origin, `the request failed: ${message}`);
+  });
 }

@@ -7,6 +7,7 @@
 
 import { detector } from "./face_cascade.js";
 import { cut, gray } from "./pixels.js";
+import { noResponse } from "./predictions.js";
 import * as ort from "./vendor/onnxruntime-web/ort.wasm.min.mjs";
 
 // More threads would need special headers on the embedding page, and the network is small.
@@ -57,7 +58,9 @@ async function predicted(faces) {
 
 async function fetched(url, token) {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(url, { headers, credentials: "omit" });
+  const answer = await fetch(url, { headers, credentials: "omit" }).catch(async ({ message }) => {
+    throw await noResponse(new URL(url).origin, `a file of the model did not load: ${message}`);
+  });
   if (!answer.ok) {
     const content = await answer.json().catch(() => ({}));
     throw Object.assign(new Error(content.error ?? `${answer.status}`), { status: answer.status });
