@@ -12,7 +12,7 @@ from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle
 from unveil.registry.cards import add_card
 from unveil.registry.champion_history import ChampionChanged, HistoryEntry
 from unveil.registry.connection import NAME, connect, server_name, try_or_warn
-from unveil.registry.description import artifact_url
+from unveil.registry.description import artifact_url, trainings_url
 from unveil.registry.epoch_reporter import reporting
 from unveil.registry.erasure import mark_erased
 from unveil.registry.evaluated_trainings import Training, evaluated_trainings, training_report
@@ -71,6 +71,7 @@ __all__ = [
     "train_all_run",
     "training_origin",
     "training_report",
+    "trainings_url",
     "try_or_warn",
     "verified_files",
     "version_report",
