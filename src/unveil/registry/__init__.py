@@ -3,8 +3,9 @@
 The tracking server is ``MLFLOW_TRACKING_URI``, by default a SQLite database in ``mlflow/state``.
 One experiment and one registered model, both named ``facial-emotion``: one parent run per
 train-all, one child run per training. One run per promotion decision in the experiment
-``facial-emotion-promotions``. A metric has the same name in every run. A training never waits for
-MLflow: a background thread logs it, and ``publish`` later logs from files what a server lacks.
+``facial-emotion-promotions``; the record of champions in ``facial-emotion-champions``. A metric has
+the same name in every run. A training never waits for MLflow: a background thread logs it, and
+``publish`` later logs from files what a server lacks.
 May import: common, config, data, evaluation, inference, training.
 """
 

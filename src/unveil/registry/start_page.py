@@ -7,9 +7,9 @@ address, also one with a fragment such as ``/#/models``, opens MLflow's page as 
 
 import json
 import os
-from collections.abc import Awaitable, Callable
 
 from mlflow.server.fastapi_app import app
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -22,12 +22,12 @@ location.replace("?trainings" + (location.hash || {fragment}));
 """
 
 
-@app.middleware("http")
-async def open_trainings(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
+async def open_trainings(request: Request, call_next: RequestResponseEndpoint) -> Response:
     """Answer ``/`` with a page that opens the trainings, if MLflow would answer at all."""
     response = await call_next(request)
     if request.url.path != "/" or request.url.query or response.status_code != 200:
         return response
     return HTMLResponse(PAGE.format(fragment=json.dumps(os.environ.get(FRAGMENT, ""))))
+
+
+app.add_middleware(BaseHTTPMiddleware, dispatch=open_trainings)
