@@ -7,7 +7,7 @@ EXTRAS := train gpu jax
 export DO_NOT_TRACK := 1
 
 # A misspelt variable would be passed over in silence, after hours.
-VARIABLES := SOURCE RECIPE ARCHITECTURES FORCE EXTRA KIND POOL GPU CORES UV
+VARIABLES := SOURCE RECIPE ARCHITECTURES FORCE EXTRA KIND POOL GPU CORES PORT UV
 MISSPELT := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 $(if $(MISSPELT),$(error unknown variable '$(firstword $(MISSPELT))'; choose from $(VARIABLES)))
 ifeq ($(EXTRA),cpu)
@@ -62,10 +62,8 @@ check: install ## Run formatter, linter and type checker
 docs: install ## Build the documentation site into site/, with its links checked
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
-ui: install ## Open the runs and models in MLflow, http://127.0.0.1:5000
-	.venv/bin/python -m unveil.registry
-	MLFLOW_DISABLE_TELEMETRY=true .venv/bin/mlflow server --host 127.0.0.1 --port 5000 \
-		--backend-store-uri sqlite:///$(CURDIR)/mlflow/state/mlflow.db
+ui: install ## Open the runs and models in MLflow, http://127.0.0.1:5000 (PORT=)
+	exec .venv/bin/python -m unveil.registry $(if $(PORT),"$(PORT)")
 
 ui-flows: install ## Open the flows in Prefect, http://127.0.0.1:4200
 	.venv/bin/prefect server start --host 127.0.0.1 --port 4200

@@ -27,7 +27,7 @@ from unveil.common.files import atomic_write, read_json, sha256, write_json  # n
 from unveil.config import params, provenance  # noqa: E402
 from unveil.dataset import arrays  # noqa: E402
 from unveil.evaluation import evaluate, report_sections  # noqa: E402
-from unveil.evaluation.paired_comparison import percent  # noqa: E402
+from unveil.evaluation.metrics import format_estimate  # noqa: E402
 from unveil.evaluation.predictions import Predictions  # noqa: E402
 from unveil.networks import Transfer  # noqa: E402
 from unveil.training import checkpoint, devices, train  # noqa: E402
@@ -201,8 +201,8 @@ def _row(result: dict[str, Any]) -> str:
         f"{result['seconds_per_epoch']:.2f}",
         f"{result['images'] / result['seconds_per_epoch']:.0f}",
         f"{result['seconds'] / 60:.1f}",
-        f"{100 * result['validation_macro_f1']:.2f}",
-        *(percent(result["test"][name]) for name in ("macro_f1", "accuracy")),
+        f"{result['validation_macro_f1']:.3f}",
+        *(format_estimate(result["test"][name]) for name in ("macro_f1", "accuracy")),
     ]
     return f"| {' | '.join(cells)} |"
 

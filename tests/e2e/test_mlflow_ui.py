@@ -2,7 +2,9 @@
 
 import os
 import re
+import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,52 @@ def test_a_train_all_leads_to_its_files_its_trainings_and_last_weeks_best(addres
         assert groups[0] == keys[1]
         page.goto(f"{url}/{links['leaderboard']}")
         page.get_by_text("comparison.md").first.wait_for()
+    assert outside == []
+
+
+@pytest.fixture
+def ui(place, tmp_path) -> Iterator[tuple[str, str]]:
+    """`make ui` on a free port, on a local database with two trainings; and what it printed."""
+    client = registry.connect()
+    for key, score in (("cnn3", 0.6), ("cnn4", 0.8)):
+        trained(client, key, score)
+    # What an installation makes of the entry point in pyproject.toml.
+    plugin = tmp_path / "plugin/unveil_app-1.dist-info"
+    plugin.mkdir(parents=True)
+    (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: unveil-app\nVersion: 1\n")
+    (plugin / "entry_points.txt").write_text(
+        "[mlflow.app]\nunveil = unveil.registry.start_page:app\n"
+    )
+    port, log = servers.free_port(), tmp_path / "log/ui.log"
+    url = f"http://127.0.0.1:{port}"
+    with servers.serving(
+        [sys.executable, "-m", "unveil.registry", port],
+        url,
+        log,
+        ready=lambda: servers.answers(f"{url}/health"),
+        env={"PYTHONPATH": os.pathsep.join([str(plugin.parent), *sys.path])},
+        cwd=place,
+    ):
+        yield url, log.read_text()
+
+
+def test_the_start_page_and_the_printed_link_list_the_trainings_best_first(ui):
+    url, said = ui
+    assert registry.trainings_url(url) in said
+    assert registry.trainings_url().startswith("http://127.0.0.1:5000/#/experiments/1/runs?")
+    with browser.page(url) as (page, outside):
+        page.set_default_timeout(WAIT)
+        for place in (url, registry.trainings_url(url)):
+            page.goto("about:blank")
+            page.goto(place)
+            page.get_by_text("cnn3", exact=True).first.wait_for()
+            picture(page, "start-page")
+            text = page.inner_text("body")
+            assert "workflowType=machine_learning" in page.url
+            assert 0 < text.index("\ncnn4\n") < text.index("\ncnn3\n")
+        page.goto("about:blank")
+        page.goto(f"{url}/#/models")
+        page.get_by_text("Registered Models").first.wait_for()
     assert outside == []
 
 

@@ -194,7 +194,7 @@ def test_a_second_repro_does_nothing(folder):
 
 def test_metrics_and_plots_are_shown(folder):
     metrics = done(folder, "dvc", "metrics", "show", "--md")
-    assert all(f"architectures/{key}/metrics.json" in metrics for key in KEYS)
+    assert all(f"architectures/{key}/scores.json" in metrics for key in KEYS)
     page = done(folder, "dvc", "plots", "show", "--out", "plots")
     assert "index.html" in page
 

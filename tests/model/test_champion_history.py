@@ -163,6 +163,8 @@ def test_concurrent_creation_results_in_one_history(client, monkeypatch):
     real = MlflowClient.create_experiment
 
     def created_by_another(self, name, *args, **kwargs):
+        if name != champion_history.PROMOTIONS:
+            return real(self, name, *args, **kwargs)
         monkeypatch.setattr(MlflowClient, "create_experiment", real)
         set_champion("2")
         return real(self, name, *args, **kwargs)
@@ -174,8 +176,25 @@ def test_concurrent_creation_results_in_one_history(client, monkeypatch):
             registry.find_version("1"), after=stale, act="promoted", reason="both first"
         )
     assert registry.champion().number == "2"
-    left = client.search_runs([client.get_experiment_by_name(registry.NAME).experiment_id])
-    assert len(left) == 1
+    place = client.get_experiment_by_name(champion_history.CHAMPIONS).experiment_id
+    assert len(client.search_runs([place])) == 1
+
+
+def test_the_history_is_apart_from_the_trainings_and_an_older_one_among_them_stays(client):
+    trainings = client.get_experiment_by_name(registry.NAME).experiment_id
+    set_champion("1")
+    assert client.search_runs([trainings]) == []
+    # As an older version made it: the run is among the trainings.
+    log = champion_history.entries(client)
+    older = client.create_run(trainings, tags={"kind": "log"}).info.run_id
+    value = client.get_run(champion_history._history_run(client)).data.params["000001"]
+    client.log_param(older, "000001", value)
+    decisions = client.get_experiment_by_name(champion_history.PROMOTIONS).experiment_id
+    client.set_experiment_tag(decisions, champion_history.LOG, older)
+    assert champion_history.entries(client) == log
+    set_champion("2")
+    assert [entry.version for entry in champion_history.entries(client)] == ["1", "2"]
+    assert set(client.get_run(older).data.params) == {"000001", "000002"}
 
 
 def test_a_deleted_history_can_be_read_but_not_written(client):

@@ -59,6 +59,9 @@ def test_the_card_has_uses_scores_groups_and_data_and_is_added_to_the_version(lo
     assert "- Data, warned: Labels do not depend on light." in body
     assert "| glasses = no | 16 | insufficient data |" in body
     assert "ynthetic" not in text
+    assert "unveil predict face.png\n" in text and "annotators\nlabelled images" in text
+    assert "| accuracy | 1.000 [1.000, 1.000] |" in text
+    assert "- It answers 24 of 24 test images, 0.0% of them wrong; `unsure` below" in text
     tables = [line.count("|") for line in body.splitlines() if line.startswith("| split")]
     assert tables == [6]
     known = MlflowClient().get_model_version(registry.NAME, version.number)
@@ -80,6 +83,8 @@ def test_the_card_states_synthetic_faces_and_missing_groups(loaded):
     assert "cannot be measured" in text
     assert "> **Synthetic.** Trained and tested on drawings" in text
     assert "- Contact: not stated" in text and "license: apache-2.0" in text
+    assert "unveil predict face.png --bundle data/07_bundle\n" in text
+    assert "annotators\nlabelled" not in text and "as the drawings were" in text
 
 
 def test_no_card_without_a_champion_or_its_training(loaded):

@@ -132,7 +132,7 @@ def test_a_first_candidate_at_chance_level_is_refused(loaded):
     trained("cnn3", quadrants(0.0), loaded)
     compared("cnn3", 0.1)
     assert reason(loaded) == (
-        "macro-F1 0.1000 [0.1000, 0.1000] is not significantly better than chance: random guessing "
+        "macro-F1 0.100 [0.100, 0.100] is not significantly better than chance: random guessing "
         "reaches 0.2500, always predicting happy 0.1000"
     )
 
@@ -143,7 +143,7 @@ def test_a_first_candidate_below_the_floor_is_refused_and_can_be_forced(loaded):
     assert 0.3 < found < 0.45
     compared("cnn3", found)
     expected = (
-        f"macro-F1 {found:.4f} [{found:.4f}, {found:.4f}] is below 0.4975, the promotion.floor"
+        f"macro-F1 {found:.3f} [{found:.3f}, {found:.3f}] is below 0.497, the promotion.floor"
     )
     assert reason(loaded) == f"{expected} of 4 classes"
     low = dataclasses.replace(loaded.promotion, floor=0.1)
@@ -206,7 +206,7 @@ def test_an_equal_candidate_is_refused_as_a_tie(champion):
     trained("cnn4", quadrants(20.0), champion)
     compared("cnn4", 1.0)
     assert reason(champion) == (
-        "a tie with the champion on the same 24 images: +0.0000 macro-F1, "
+        "a tie with the champion on the same 24 images: +0.000 macro-F1, "
         "95 % interval [+0.0000, +0.0000]"
     )
 
@@ -214,7 +214,7 @@ def test_an_equal_candidate_is_refused_as_a_tie(champion):
 def test_a_worse_candidate_is_refused_with_the_difference(champion):
     trained("cnn4", quadrants(-20.0), champion)
     compared("cnn4", 0.0)
-    assert reason(champion).startswith("worse than the champion on the same 24 images: -1.0000")
+    assert reason(champion).startswith("worse than the champion on the same 24 images: -1.000")
 
 
 def test_a_lead_within_its_interval_is_a_tie(loaded):
@@ -245,7 +245,7 @@ def test_weights_that_are_not_finite_are_refused(loaded):
 def test_a_report_that_cannot_be_reproduced_is_refused(loaded):
     trained("cnn3", quadrants(20.0), loaded)
     compared("cnn3", 0.9)
-    assert "does not reproduce its report: macro-F1 1.0000, reported 0.9000" in reason(loaded)
+    assert "does not reproduce its report: macro-F1 1.000, reported 0.900" in reason(loaded)
 
 
 def test_a_champion_of_other_classes_cannot_be_compared(champion):
@@ -543,3 +543,30 @@ def test_champion_prints_the_champion_and_the_reason_and_repairs_the_alias(champ
     assert "the MLflow alias named another version and was reset" in output
     assert "its files match the registered digests" in output
     assert registry.aliased_version() == "1"
+
+
+def test_promoting_the_champion_again_keeps_the_checks_of_its_promotion(champion):
+    before = json.loads(PROMOTION.read_text())
+    assert before["promoted"] and before["checks"]
+    again = promote.promote(champion)
+    assert (again.act, again.reason) == ("refused", "it is already the champion")
+    assert again.version == before["version"]
+    assert json.loads(PROMOTION.read_text()) == before
+    lines = [json.loads(line) for line in PROMOTIONS.read_text().splitlines()]
+    assert [line["act"] for line in lines] == ["promoted", "refused"]
+    PROMOTION.unlink()
+    promote.promote(champion)
+    assert json.loads(PROMOTION.read_text())["version"] == before["version"]
+
+
+def test_a_rollback_to_a_version_that_was_never_champion_says_so(champion):
+    with pytest.raises(UserError, match="9 is no former champion: there is none, so no rollback"):
+        promote.rollback("9")
+
+
+def test_the_champion_outside_a_project_is_an_error_that_creates_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(UserError, match=r"has no params\.yaml: go to the folder of a project"):
+        registry.champion()
+    assert list(tmp_path.iterdir()) == []

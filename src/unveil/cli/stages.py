@@ -186,7 +186,7 @@ def train(
 
     trained = tracked_training.train(architecture, loaded)
     best = trained.history["val_macro_f1"].max()
-    print(f"{architecture}: best validation macro-F1 {best:.4f} of {len(trained.history)} epochs")
+    print(f"{architecture}: best validation macro-F1 {best:.3f} of {len(trained.history)} epochs")
 
 
 @app.command()
@@ -198,22 +198,12 @@ def evaluate(architecture: Architecture) -> None:
     """
     loaded = _ready_for(architecture)
 
+    from unveil.evaluation.report_sections import summary
     from unveil.experiments import tracked_training
 
     metrics = tracked_training.evaluate(architecture, loaded)
-    test = metrics["test"]["macro_f1"]
-    print(
-        f"{architecture}: test macro-F1 {test['value']:.4f} "
-        f"[{test['low']:.4f}, {test['high']:.4f}], n = {metrics['test']['images']}"
-    )
-    sure, worst = metrics["calibration"], metrics["slices"]["worst"]
-    coverage = f"coverage {sure['coverage']:.0%} with an error rate of {sure['risk']:.1%}"
-    print(f"{architecture}: {coverage}; `unsure` below a confidence of {sure['abstain_below']:.3f}")
-    if not sure["target_kept"]:
-        print(f"{architecture}: no threshold keeps the errors under {sure['target_risk']:.0%}")
-    if worst:
-        value, name = worst["macro_f1"]["value"], f"{worst['dimension']}={worst['name']}"
-        print(f"{architecture}: worst slice {name}, macro-F1 {value:.4f}, n = {worst['images']}")
+    for line in summary(metrics):
+        print(f"{architecture}: {line}")
 
 
 @app.command()

@@ -135,6 +135,11 @@ def is_synthetic(members: Iterable[str]) -> bool:
     return bool(names) and all(map(_NAMED, names))
 
 
+def are_all_drawn(members: Iterable[str]) -> bool:
+    """Return whether every single face is synthetic, so that a page may show them all."""
+    return all(is_synthetic([name]) for name in members)
+
+
 def draw_face(label: str, generator: Generator) -> Pixels:
     """Draw one face, ``(48, 48)`` in 0..255."""
     look = _sample_appearance(generator)

@@ -2,5 +2,5 @@
 
 Takes ``model.keras`` and packed faces; writes ``metrics.json`` with calibration, slices and
 fairness, predictions, the comparison of all networks, and saliency maps.
-May import: common, config, dataset, networks, rendering, training.
+May import: common, config, data, dataset, networks, rendering, training.
 """

@@ -1,9 +1,9 @@
 """Model + splits -> report: metrics with intervals, predictions, charts.
 
 Takes ``data/04_models/ARCH`` and the packed splits; writes to
-``data/05_reports/architectures/ARCH``: ``metrics.json``, ``predictions.csv`` (test),
-``confusion.png``, ``curves.png``, ``certainty.png`` (calibration) and ``slices.png``. Command:
-``unveil evaluate ARCH``.
+``data/05_reports/architectures/ARCH``: ``metrics.json``, ``scores.json`` (a few of them, for
+`dvc metrics show`), ``predictions.csv`` (test), ``confusion.png``, ``curves.png``,
+``certainty.png`` (calibration) and ``slices.png``. Command: ``unveil evaluate ARCH``.
 """
 
 from pathlib import Path
@@ -113,12 +113,19 @@ def _write(
     with atomic_write(target) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", metrics)
+        write_json(folder / "scores.json", _headline(metrics))
         (folder / predictions.FILE).write_text(csv_writer.to_csv(table), encoding="utf-8")
         names = list(metrics["test"]["classes"])
         plots.confusion_matrix(folder / "confusion.png", metrics["test"]["confusion"], names)
         plots.learning_curves(folder / "curves.png", history, title=metrics["architecture"])
         charts.certainty(folder / "certainty.png", metrics["calibration"])
         charts.slices(folder / "slices.png", metrics["slices"], metrics["test"]["macro_f1"])
+
+
+def _headline(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return the few scores of `dvc metrics show`, with three decimals."""
+    found = flat(metrics)
+    return {name: round(found[name], 3) for name in HEADLINE if name in found}
 
 
 FLAT = {
@@ -139,6 +146,10 @@ FLAT = {
     **{name: (name,) for name in ("parameters", "bytes", "epochs", "seconds_per_epoch", "seconds")},
 }
 """The name of each metric in MLflow runs, and its path in a report."""
+
+
+HEADLINE = ("test_macro_f1", "test_accuracy", "validation_macro_f1", "test_ece", "test_coverage")
+"""The metrics in ``scores.json``; all are in ``metrics.json``."""
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, float]:

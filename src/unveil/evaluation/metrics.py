@@ -7,7 +7,7 @@ ch. 13), which needs only the confusion matrix. Plain percentile intervals would
 14.3).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,14 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def format_estimate(estimate: Mapping[str, float]) -> str:
+    """Format an estimate of a report, with its 95 % interval if it has one: 0..1, three digits."""
+    if "low" not in estimate:
+        return f"{estimate['value']:.3f}"
+    return str(Estimate(*(estimate[name] for name in ("value", "low", "high"))))
 
 
 def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> Counts:

@@ -11,7 +11,8 @@ from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, read_json, require_path, sha256, write_json
 from unveil.common.paths import COMPARISON, LEADERBOARD, MODELS, PACKED, REPORTS
 from unveil.config.params import Params
-from unveil.evaluation import paired_comparison
+from unveil.evaluation import paired_comparison, training_conditions
+from unveil.evaluation.metrics import format_estimate
 
 
 def compare(params: Params) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def compare(params: Params) -> dict[str, Any]:
         "transfer": paired_comparison.transfer(keys, params),
         "colors": paired_comparison.colors(keys, params),
         "weights": paired_comparison.weights(keys, params),
+        "conditions": {report["architecture"]: _conditions(report) for report in ranking},
         "reports": {report["architecture"]: report for report in ranking},
     }
     write_json(COMPARISON, result)
@@ -46,12 +48,12 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"Test n = {reports[0]['test']['images']}, validation n = "
         f"{reports[0]['validation']['images']}, train n = {reports[0]['train']['images']}; "
-        "in brackets 95 % intervals (stratified bootstrap).",
+        "scores from 0 to 1, in brackets 95 % intervals (stratified bootstrap).",
         "",
-        "| architecture | train accuracy | validation accuracy | test macro-F1 | test accuracy "
-        "| seconds per epoch | epochs | parameters | MB |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *(_row(report) for report in reports),
+        "| architecture | test macro-F1 | test accuracy | validation accuracy | train accuracy "
+        "| seconds per epoch | epochs | parameters | MB | remarks |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+        *(_row(report, result["conditions"][report["architecture"]]) for report in reports),
         "",
         verdict(result),
     ]
@@ -122,10 +124,14 @@ def _ties(keys: list[str], classes: tuple[str, ...]) -> list[str]:
     return [key for key in keys[1:] if paired_comparison.pair(keys[0], key, classes)["tie"]]
 
 
+def _conditions(report: dict[str, Any]) -> list[str]:
+    parameters = training_conditions.training_parameters(report["architecture"])
+    return training_conditions.conditions(parameters, report["train"]["images"])
+
+
 def _averaged(reports: list[dict[str, Any]]) -> list[str]:
-    percent = paired_comparison.percent
     values = [
-        f"`{report['architecture']}` {percent(report['flip_averaged']['macro_f1'])}"
+        f"`{report['architecture']}` {format_estimate(report['flip_averaged']['macro_f1'])}"
         for report in reports
         if "flip_averaged" in report
     ]
@@ -133,16 +139,17 @@ def _averaged(reports: list[dict[str, Any]]) -> list[str]:
     return [f"{about} not used for ranking or serving): {', '.join(values)}."] if values else []
 
 
-def _row(report: dict[str, Any]) -> str:
+def _row(report: dict[str, Any], conditions: list[str]) -> str:
     cells = [
         f"`{report['architecture']}`",
-        paired_comparison.percent(report["train"]["accuracy"]),
-        paired_comparison.percent(report["validation"]["accuracy"]),
-        paired_comparison.percent(report["test"]["macro_f1"]),
-        paired_comparison.percent(report["test"]["accuracy"]),
+        format_estimate(report["test"]["macro_f1"]),
+        format_estimate(report["test"]["accuracy"]),
+        format_estimate(report["validation"]["accuracy"]),
+        format_estimate(report["train"]["accuracy"]),
         f"{report['seconds_per_epoch']:.1f}",
         str(report["epochs"]),
         f"{report['parameters']:,}",
         f"{report['bytes'] / 1e6:.1f}",
+        "; ".join(conditions),
     ]
     return f"| {' | '.join(cells)} |"

@@ -73,6 +73,24 @@ def calibration_section(
     }
 
 
+def coverage_sentence(section: Section, images: int) -> str:
+    """Say how many of the ``images`` of test are answered, how many wrongly, and what is assured.
+
+    The threshold is chosen on validation. It is assured only if the target is kept there with 95 %
+    confidence, so a low error rate on test is possible without it.
+    """
+    answered = round(section["coverage"] * images)
+    wrong = f", {section['risk']:.1%} of them wrong" if answered else ""
+    said = (
+        f"answers {answered:,} of {images:,} test images{wrong}; `unsure` below a confidence of "
+        f"{section['abstain_below'] or 0:.3f}"
+    )
+    target = f"an error rate of at most {section['target_risk']:.0%}"
+    if section["target_kept"]:
+        return f"{said}, which on validation assures {target}"
+    return f"{said}; validation is too small, or its answers too often wrong, to assure {target}"
+
+
 def slice_section(
     test: Predictions, rows: pd.DataFrame, train: pd.DataFrame, params: Params
 ) -> Section:
@@ -127,6 +145,19 @@ def near_twin_section(test: Predictions, rows: pd.DataFrame, *, min_images: int)
         if len(both) == 2
         else None
     }
+
+
+def summary(report: Section) -> list[str]:
+    """Return a report in two or three lines: macro-F1, coverage and the worst slice."""
+    test, worst = report["test"], report["slices"]["worst"]
+    lines = [
+        f"test macro-F1 {metrics.format_estimate(test['macro_f1'])}, n = {test['images']}",
+        coverage_sentence(report["calibration"], test["images"]),
+    ]
+    if worst:
+        name, value = f"{worst['dimension']}={worst['name']}", worst["macro_f1"]["value"]
+        lines.append(f"worst slice {name}, macro-F1 {value:.3f}, n = {worst['images']}")
+    return lines
 
 
 def _measured(answers: Predictions, *names: str) -> Section:

@@ -17,7 +17,7 @@ from unveil.common.errors import UserError, unknown_choice
 from unveil.common.files import atomic_write
 from unveil.common.paths import HARDWARE
 from unveil.config import provenance
-from unveil.evaluation.paired_comparison import percent
+from unveil.evaluation.metrics import format_estimate
 from unveil.registry import Training
 
 
@@ -172,7 +172,7 @@ def _label(task: Task, tasks: Iterable[Task]) -> str:
 def _scores(training: Training) -> list[str]:
     test = registry.training_report(training).get("test", {})
     return [
-        percent(test[name]) if name in test else f"{100 * training.metrics[f'test_{name}']:.2f}"
+        format_estimate(test[name] if name in test else {"value": training.metrics[f"test_{name}"]})
         for name in ("accuracy", "macro_f1")
     ]
 

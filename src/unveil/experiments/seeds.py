@@ -94,8 +94,8 @@ def table(result: dict[str, Any]) -> str:
         f"{key}, seed {row['seed']}: test macro-F1 {Estimate(**row['test_macro_f1'])}"
         for row in result["seeds"]
     ]
-    bounds = f"95 % interval of the mean [{over['low']:.4f}, {over['high']:.4f}]"
-    mean = f"mean {over['mean']:.4f}, standard deviation {over['sd']:.4f}, {bounds}"
+    bounds = f"95 % interval of the mean [{over['low']:.3f}, {over['high']:.3f}]"
+    mean = f"mean {over['mean']:.3f}, standard deviation {over['sd']:.3f}, {bounds}"
     ensemble = result["ensemble"]
     lead = f"{format_signed(Estimate(**ensemble['lead']))} over seed {ensemble['best_seed']}"
     text = f"ensemble (mean probabilities) {Estimate(**ensemble['test_macro_f1'])}, {lead}"

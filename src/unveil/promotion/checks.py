@@ -3,32 +3,22 @@
 Each takes a `Challenge` and returns a `Check` with its numbers; `promote` runs them and decides.
 """
 
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unveil.common.errors import UserError
 from unveil.common.files import read_json, sha256
 from unveil.common.paths import MODELS, PACKED, VALIDATION
 from unveil.data import real_or_synthetic
-from unveil.evaluation import metrics, slices
+from unveil.evaluation import metrics
 from unveil.evaluation.metrics import Estimate
-from unveil.evaluation.predictions import Probabilities
-from unveil.export import export
-from unveil.inference import bundle
-from unveil.inference.bundle import Bundle
-from unveil.inference.bundle_files import FILES
 from unveil.promotion.challenger import Challenge, Check
+from unveil.promotion.deployable import deployable
+from unveil.promotion.fair import fair
 
 TOLERANCE = 1e-3
 """Allowed difference between a reloaded network's macro-F1 and its report (rounding)."""
-
-WARMUP, TIMED = 5, 50
-"""Number of faces that are predicted before and during the latency measurement."""
 
 PREREQUISITES = ("reported", "finite", "reproduced")
 """Checks on which all others depend; --force does not override them."""
@@ -83,7 +73,7 @@ def reproduced(challenge: Challenge) -> Check:
     own = challenge.macro_f1(challenge.candidate_probabilities)
     passed = abs(own - stated) <= TOLERANCE
     verb = "reproduces" if passed else "does not reproduce"
-    message = f"it {verb} its report: macro-F1 {own:.4f}, reported {stated:.4f}"
+    message = f"it {verb} its report: macro-F1 {own:.3f}, reported {stated:.3f}"
     return Check("reproduced", passed, message, {"macro_f1": own, "reported_macro_f1": stated})
 
 
@@ -101,13 +91,13 @@ def useful(challenge: Challenge) -> Check:
     floor = chance + challenge.params.promotion.floor * (1 - chance)
     numbers = {"macro_f1_low": own.low, "chance": chance, "majority": always, "floor": floor}
     majority = names[int(counts.argmax())]
-    trivial = f"random guessing reaches {chance:.4f}, always predicting {majority} {always:.4f}"
-    message = f"macro-F1 {own} is better than chance: {trivial}; the floor is {floor:.4f}"
+    trivial = f"random guessing reaches {chance:.3f}, always predicting {majority} {always:.3f}"
+    message = f"macro-F1 {own} is better than chance: {trivial}; the floor is {floor:.3f}"
     if own.low <= max(chance, always):
         message = f"macro-F1 {own} is not significantly better than chance: {trivial}"
     elif own.value < floor:
         message = (
-            f"macro-F1 {own} is below {floor:.4f}, the promotion.floor of {len(names)} classes"
+            f"macro-F1 {own} is below {floor:.3f}, the promotion.floor of {len(names)} classes"
         )
     passed = own.low > max(chance, always) and own.value >= floor
     return Check("useful", passed, message, numbers)
@@ -143,8 +133,8 @@ def better(challenge: Challenge) -> Check:
         classes=len(challenge.params.classes),
     )
     message = (
-        f"{_verdict(lead)} on the same {len(probabilities)} images: {lead.value:+.4f} macro-F1, "
-        f"95 % interval [{lead.low:+.4f}, {lead.high:+.4f}]"
+        f"{_verdict(lead)} on the same {len(probabilities)} images: {lead.value:+.3f} macro-F1, "
+        f"95 % interval [{lead.low:+.3f}, {lead.high:+.3f}]"
     )
     numbers = {"champion_macro_f1": challenge.macro_f1(probabilities)}
     numbers |= {"lead": lead.value, "lead_low": lead.low, "lead_high": lead.high}
@@ -155,85 +145,6 @@ def _verdict(lead: Estimate) -> str:
     if lead.low > 0:
         return "better than the champion"
     return "worse than the champion" if lead.high < 0 else "a tie with the champion"
-
-
-def fair(challenge: Challenge) -> Check:
-    """Its worst slice is at most the tolerance worse than the champion's worst slice."""
-    tolerance = challenge.params.promotion.slice_tolerance
-    own = _worst_slice(challenge, challenge.candidate_probabilities)
-    try:
-        champion_worst = (
-            None
-            if challenge.champion_probabilities is None
-            else _worst_slice(challenge, challenge.champion_probabilities)
-        )
-    except UserError as error:
-        return Check("fair", passed=False, said=str(error))
-    if own is None:
-        return Check("fair", passed=True, said="no slice has enough images to be measured")
-    value, name = own
-    if champion_worst is None:
-        message = f"its worst slice is {name}: macro-F1 {value:.4f}"
-        return Check("fair", passed=True, said=message, numbers={"worst_slice": value})
-    passed = value >= champion_worst[0] - tolerance
-    message = (
-        f"its worst slice, {name}, has macro-F1 {value:.4f}, {'not ' if passed else ''}more than "
-        f"{tolerance:g} below the champion's worst, {champion_worst[1]}: {champion_worst[0]:.4f}"
-    )
-    return Check(
-        "fair", passed, message, {"worst_slice": value, "champion_worst_slice": champion_worst[0]}
-    )
-
-
-def _worst_slice(challenge: Challenge, predicted: Probabilities) -> tuple[float, str] | None:
-    classes, setting = len(challenge.params.classes), challenge.params.slices
-    scores = slices.score_slices(
-        challenge.slices,
-        challenge.test.labels,
-        predicted.argmax(1),
-        classes=classes,
-        setting=setting,
-    )
-    worst = slices.worst(scores)
-    if worst is None or worst.macro_f1 is None:
-        return None
-    return worst.macro_f1.value, f"{worst.dimension}={worst.name}"
-
-
-def deployable(challenge: Challenge) -> Check:
-    """The exported network predicts the same, and is within the latency and size budgets."""
-    limit = challenge.params.promotion
-    with tempfile.TemporaryDirectory(prefix="unveil-gate-") as folder:
-        try:
-            source = export.trained(challenge.key, challenge.params)
-            exported = export.export(source, Path(folder) / "bundle")
-        except UserError as error:
-            return Check("deployable", passed=False, said=str(error))
-        size = (exported.folder / FILES["float32"]).stat().st_size / 1e6
-        latency = _median_latency(bundle.load(exported.folder, threads=1), challenge.test.images)
-    parity = exported.card.parity["float32"]
-    numbers = {"size": size, "latency": latency, "parity": float(parity["max_difference"])}
-    over = [
-        f"{name} is {value:.3g} {unit}, over the budget of {most:g}"
-        for name, value, unit, most in (
-            ("the exported network", size, "MB", limit.size),
-            ("latency per face on one core", latency, "ms", limit.latency),
-        )
-        if value > most
-    ]
-    message = f"the exported network predicts the same: {size:.1f} MB, {latency:.1f} ms per face"
-    return Check("deployable", not over, "; ".join(over) or message, numbers)
-
-
-def _median_latency(loaded: Bundle, faces: NDArray[np.uint8]) -> float:
-    """Return the median CPU time per face in milliseconds, on one core."""
-    seconds = []
-    for place in range(WARMUP + TIMED):
-        face = faces[place % len(faces)][np.newaxis]
-        began = time.thread_time()
-        loaded.probabilities(face)
-        seconds.append(time.thread_time() - began)
-    return float(1000 * np.median(seconds[WARMUP:]))
 
 
 CHECKS: tuple[Callable[[Challenge], Check], ...] = (

@@ -15,7 +15,7 @@ import numpy as np
 from unveil import registry
 from unveil.common import audit_log
 from unveil.common.errors import UserError, mask_secrets, unknown_choice
-from unveil.common.files import write_json
+from unveil.common.files import read_json, write_json
 from unveil.common.paths import MODELS, PROMOTION, PROMOTIONS
 from unveil.config.params import Params
 from unveil.evaluation.evaluate import probabilities
@@ -31,8 +31,9 @@ class Decision:
     """The decision about a candidate and its reason.
 
     ``act`` is ``promoted``, ``forced``, ``rolled back`` or ``refused``; in a dry run it starts with
-    ``would be``. ``version`` is the new champion's version, ``previous`` the old one's. ``fault``
-    says why the bundle of the new champion could not be installed.
+    ``would be``. ``version`` is the new champion's version, or the champion's if that is the
+    candidate; ``previous`` is the old one's. ``fault`` says why the bundle of the new champion
+    could not be installed.
     """
 
     candidate: str
@@ -70,7 +71,8 @@ def promote(params: Params, *, force: str | None = None, dry_run: bool = False) 
     record = registry.champion_record()
     decision = Decision(candidate=key, act="refused", reason="", previous=record.champion)
     if record.version and record.version.origin == registry.training_origin(MODELS / key):
-        decision = replace(decision, reason="it is already the champion")
+        number = record.version.number
+        decision = replace(decision, reason="it is already the champion", version=number)
     else:
         challenge = Challenge(key, comparison["reports"][key], record, params)
         decision = _decide(decision, gate.run_checks(challenge), force)
@@ -109,6 +111,8 @@ def _rollback_target(record: ChampionRecord, to: str | None) -> Version:
         raise UserError(f"no previous champion; there is nothing to roll back to{others}")
     number = to or record.predecessors[-1]
     if number not in record.former:
+        if not record.former:
+            raise UserError(f"{number} is no former champion: there is none, so no rollback")
         raise unknown_choice("former champion", number, record.former)
     version = registry.find_version(number)
     if version is None:
@@ -188,6 +192,15 @@ def _record(decision: Decision) -> Decision:
     content: dict[str, Any] = asdict(decision) | {"promoted": decision.promoted}
     content |= decision.numbers()
     audit_log.append(PROMOTIONS, content)
-    write_json(PROMOTION, content)
+    if not _repeats(decision):
+        write_json(PROMOTION, content)
     registry.record_decision(content, decision.numbers())
     return decision
+
+
+def _repeats(decision: Decision) -> bool:
+    """Whether ``promotion.json`` says with which checks the candidate became the champion."""
+    if decision.promoted or decision.version is None or not PROMOTION.exists():
+        return False
+    known = read_json(PROMOTION, made_by="unveil promote")
+    return bool(known.get("promoted")) and known.get("version") == decision.version

@@ -39,11 +39,11 @@ def validate(manifest: Path, params: Params) -> dict[str, Any]:
     """Check all rules; write the result and the Data Docs, and return the result.
 
     The result has the sha256 of the ``manifest`` and, for each rule, its sentence, its policy and
-    its ``status``: kept, broken, warned, quarantined or insufficient data. It counts the rows that
-    violate a rule (``broken_by``), are in quarantine for it (``left_out``) or have too few faces
-    (``insufficient``), names the first of them, and has their ``observed`` values, the ``limits``
-    and the ``key`` in params.yaml. ``passed`` is false if a rule is broken. ``measured`` has the
-    tables of splits, classes and groups that the rules check.
+    its ``status``: kept, broken, warned, quarantined, insufficient data or no reference. It counts
+    the rows that violate a rule (``broken_by``), are in quarantine for it (``left_out``) or have
+    too few faces (``insufficient``), names the first of them, and has their ``observed`` values,
+    the ``limits`` and the ``key`` in params.yaml. ``passed`` is false if a rule is broken.
+    ``measured`` has the tables of splits, classes and groups that the rules check.
     """
     faces = read_parquet(manifest, made_by="unveil manifest")
     outcomes: dict[str, ExpectationValidationResult] = {}
@@ -137,7 +137,8 @@ def _rule_result(
     elif gone:
         status = "quarantined"
     elif not judged and rule.section == "sets":
-        status = "insufficient data"
+        unset = params.rules[rule.name].values.get("reference") == {}
+        status = "no reference" if unset else "insufficient data"
     else:
         status = "kept"
     return {

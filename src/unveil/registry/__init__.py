@@ -3,8 +3,9 @@
 The tracking server is ``MLFLOW_TRACKING_URI``, by default a SQLite database in ``mlflow/state``.
 One experiment and one registered model, both named ``facial-emotion``: one parent run per
 train-all, one child run per training. One run per promotion decision in the experiment
-``facial-emotion-promotions``. A metric has the same name in every run. A training never waits for
-MLflow: a background thread logs it, and ``publish`` later logs from files what a server lacks.
+``facial-emotion-promotions``; the record of champions in ``facial-emotion-champions``. A metric has
+the same name in every run. A training never waits for MLflow: a background thread logs it, and
+``publish`` later logs from files what a server lacks.
 May import: common, config, data, evaluation, inference, training.
 """
 
@@ -12,7 +13,7 @@ from unveil.registry.bundles import bundle_digests, store_bundle, stored_bundle
 from unveil.registry.cards import add_card
 from unveil.registry.champion_history import ChampionChanged, HistoryEntry
 from unveil.registry.connection import NAME, connect, server_name, try_or_warn
-from unveil.registry.description import artifact_url
+from unveil.registry.description import artifact_url, trainings_url
 from unveil.registry.epoch_reporter import reporting
 from unveil.registry.erasure import mark_erased
 from unveil.registry.evaluated_trainings import Training, evaluated_trainings, training_report
@@ -71,6 +72,7 @@ __all__ = [
     "train_all_run",
     "training_origin",
     "training_report",
+    "trainings_url",
     "try_or_warn",
     "verified_files",
     "version_report",

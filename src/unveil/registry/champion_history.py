@@ -4,7 +4,8 @@ An alias is last-writer-wins. A run parameter is first-writer-wins: the primary 
 table, in SQLite and PostgreSQL, rejects a second value. So the n-th change of champion is the
 parameter ``n`` of one run, and the process that logs it first succeeds: a compare-and-swap with
 MLflow's API alone. A tag of the experiment ``facial-emotion-promotions`` names that run; the tag is
-set when the experiment is created, and the experiment's name is unique.
+set when the experiment is created, and the experiment's name is unique. The run is in the
+experiment ``facial-emotion-champions``; older ones are among the trainings, and stay there.
 """
 
 import json
@@ -17,10 +18,13 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from unveil.common.errors import UserError, reason
-from unveil.registry.connection import NAME, artifact_location
+from unveil.registry.connection import NAME, artifact_location, find_or_create_experiment
 
 PROMOTIONS = f"{NAME}-promotions"
 """The experiment with one run per decision."""
+
+CHAMPIONS = f"{NAME}-champions"
+"""The experiment with the run of the champion history."""
 
 LOG = "log"
 """The tag of that experiment that names the run with the champion history."""
@@ -120,9 +124,8 @@ def _history_run(client: MlflowClient) -> str:
 
 def _create_history(client: MlflowClient) -> str:
     """Create the run, then the experiment that names it; the first of two processes wins."""
-    place = client.get_experiment_by_name(NAME)
-    assert place is not None
-    run = client.create_run(place.experiment_id, tags={"kind": LOG}, run_name="champions")
+    place = find_or_create_experiment(client, CHAMPIONS)
+    run = client.create_run(place, tags={"kind": LOG}, run_name="champions")
     client.set_terminated(run.info.run_id)
     try:
         client.create_experiment(PROMOTIONS, artifact_location(), {LOG: run.info.run_id})

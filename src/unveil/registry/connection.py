@@ -6,10 +6,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from unveil.common.errors import UserError, mask_secrets, reason
-from unveil.common.paths import TRACKING
+from unveil.common.paths import PARAMS, TRACKING
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -108,22 +109,38 @@ def connect() -> MlflowClient:
     """Connect to the tracking server or the local database; create the experiment if missing."""
     _silence_loggers()
     if path := database.sqlite_path(_tracking_uri()):
+        _require_project(path)
         database.ensure_ready(path)
     mlflow.set_tracking_uri(_tracking_uri())
     client = MlflowClient()
-    if client.get_experiment_by_name(NAME) is None:
-        _create_experiment(client)
+    find_or_create_experiment(client, NAME)
     mlflow.set_experiment(NAME)
     return client
 
 
-def _create_experiment(client: MlflowClient) -> None:
-    try:
-        client.create_experiment(NAME, artifact_location=artifact_location())
-    except MlflowException as error:
-        # Another process has just created it.
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+def _require_project(path: Path) -> None:
+    """Do not create a database in a folder that merely happens to be the working directory."""
+    own = not os.environ.get("MLFLOW_TRACKING_URI")
+    if own and not path.exists() and not PARAMS.exists():
+        raise UserError(
+            f"{Path.cwd()} has no {PARAMS}: go to the folder of a project, or set "
+            "MLFLOW_TRACKING_URI to a server"
+        )
+
+
+def find_or_create_experiment(client: MlflowClient, name: str) -> str:
+    """Return the id of an experiment; create it if missing."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_location()))
+        except MlflowException as error:
+            # Another process has just created it.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = client.get_experiment_by_name(name)
+        assert found is not None
+    return str(found.experiment_id)
 
 
 def _silence_loggers() -> None:

@@ -1,4 +1,4 @@
-"""The MLflow description of a train-all run: links to its inputs and results."""
+"""Links to MLflow's pages, and the description of a train-all run: its inputs and results."""
 
 import json
 import os
@@ -10,8 +10,12 @@ import mlflow
 from mlflow import MlflowClient
 
 from unveil.common.paths import COMPARISON, DATA_CARD, DATA_DOCS, LEADERBOARD, PROMOTION, VALIDATION
-from unveil.registry.connection import NAME
+from unveil.registry.connection import NAME, connect, mlflow_errors
 
+LOCAL_PORT = "5000"
+"""The port of `make ui`."""
+FRAGMENT = "UNVEIL_TRAININGS_PAGE"
+"""The environment variable with the page that `start_page` opens, ``#/experiments/...``."""
 INPUTS = {
     "Data sheet": DATA_CARD,
     "Data Docs": DATA_DOCS / "index.html",
@@ -51,15 +55,36 @@ def experiment_tags() -> dict[str, str]:
     }
 
 
+@mlflow_errors()
+def trainings_url(server: str = "") -> str:
+    """Return the URL of the list of trainings, sorted by test macro-F1, best first.
+
+    ``server`` is by default ``MLFLOW_TRACKING_URI`` without its password, and if that is no server,
+    the address of `make ui`.
+    """
+    client = connect()
+    experiment = client.get_experiment_by_name(NAME)
+    assert experiment is not None
+    server = server or _server_url() or f"http://127.0.0.1:{LOCAL_PORT}/"
+    return f"{server.rstrip('/')}/#/experiments/{experiment.experiment_id}/runs?{_best_first()}"
+
+
 def artifact_url(name: str) -> str:
     """Return the URL of an artifact of the active run; ``""`` without a server."""
-    run, server = mlflow.active_run(), os.environ.get("MLFLOW_TRACKING_URI", "")
-    if run is None or not server.startswith("http"):
+    run, server = mlflow.active_run(), _server_url()
+    if run is None or not server:
         return ""
     place = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/{name}"
+    return f"{server}{place}"
+
+
+def _server_url() -> str:
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not server.startswith("http"):
+        return ""
     # The server's address may contain a password.
     parts = urlsplit(server)
-    return urlunsplit((parts.scheme, parts.netloc.split("@")[-1], f"{parts.path}/", "", "")) + place
+    return urlunsplit((parts.scheme, parts.netloc.split("@")[-1], f"{parts.path}/", "", ""))
 
 
 def run_note(client: MlflowClient, run_id: str) -> str:
@@ -81,8 +106,12 @@ def run_note(client: MlflowClient, run_id: str) -> str:
 
 def ranking_query(wanted: str) -> str:
     """Return the URL query that lists trainings by test macro-F1, best first."""
+    return f"{urlencode({'searchFilter': wanted})}&{_best_first()}"
+
+
+def _best_first() -> str:
     order = {"orderByKey": "metrics.`test_macro_f1`", "orderByAsc": "false"}
-    return urlencode({"searchFilter": wanted, **order, **WORKFLOW})
+    return urlencode({**WORKFLOW, **order})
 
 
 def _links(named: Mapping[str, Path], kept: set[str], page: str) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from unveil.common.errors import UserError
 from unveil.common.files import read_json, reading_artifact, sha256
@@ -25,6 +26,7 @@ from unveil.registry.runs import (
     log_epochs,
     log_parameters_and_data,
 )
+from unveil.registry.training_note import training_note
 
 if TYPE_CHECKING:
     import keras
@@ -94,7 +96,7 @@ def _publish(client: MlflowClient, key: str, place: TrainingPaths) -> str:
     log_parameters_and_data(client, run, training)
     log_epochs(client, run, rows)
     uri = _log_network(client, run, folder / "model.keras", training)
-    _log_report(client, run, place.report, folder / "model.keras")
+    _log_report(client, run, place.report, folder / "model.keras", training)
     if run.info.status != "FINISHED":
         client.set_terminated(run.info.run_id, end_time=int(rows[-1]["timestamp"]))
     return uri
@@ -143,19 +145,23 @@ def _log_model(network: "keras.Model", run_id: str, training: TrainingDescriptio
     return str(logged.model_uri)
 
 
-def _log_report(client: MlflowClient, run: Run, folder: Path, model: Path) -> None:
+def _log_report(
+    client: MlflowClient, run: Run, folder: Path, model: Path, training: TrainingDescription
+) -> None:
     from unveil.evaluation.evaluate import flat
 
-    path = folder / "metrics.json"
+    path, run_id = folder / "metrics.json", run.info.run_id
     metrics = read_json(path, made_by="unveil evaluate") if path.exists() else {}
     if metrics.get("model_digest") != sha256(model):
         return
     for name, value in flat(metrics).items():
         if run.data.metrics.get(name) != value:
-            client.log_metric(run.info.run_id, name, value)
+            # After the epochs, whose curves have the same names.
+            client.log_metric(run_id, name, value, step=int(metrics["epochs"]))
     if run.data.tags.get("report") != sha256(path) or not has_report(client, run):
-        client.log_artifacts(run.info.run_id, str(folder), "report")
-        client.set_tag(run.info.run_id, "report", sha256(path))
+        client.log_artifacts(run_id, str(folder), "report")
+        client.set_tag(run_id, "report", sha256(path))
+        client.set_tag(run_id, MLFLOW_RUN_NOTE, training_note(training, metrics))
 
 
 def has_report(client: MlflowClient, run: Run) -> bool:

@@ -38,9 +38,13 @@ from unveil.registry.connection import (
     with_timeout,
 )
 from unveil.registry.datasets import data_digests, log_datasets
+from unveil.registry.training_note import training_note
 
 PARENT = "UNVEIL_PARENT_RUN"
 """The environment variable with the id of the parent run of a training."""
+
+CURVES = ("accuracy", "loss", "macro_f1")
+"""The measures of each epoch."""
 
 TrainingDescription = dict[str, Any]
 """The result of `describe_training`, which is stored as ``run.json``."""
@@ -115,7 +119,7 @@ def find_or_create_run(client: MlflowClient, training: TrainingDescription) -> R
     origin, tags = training["origin"], training["tags"]
     found = runs_with_origin(client, origin)
     if not found:
-        named = {"origin": origin, **tags}
+        named = {"origin": origin, **tags, MLFLOW_RUN_NOTE: training_note(training, {})}
         client.create_run(_experiment_id(), tags=named, run_name=tags["architecture"])
         found = runs_with_origin(client, origin)
     first, *others = found
@@ -150,12 +154,24 @@ def log_epochs(client: MlflowClient, run: Run, rows: Iterable[Mapping[str, float
 
 def _metrics(row: Mapping[str, float]) -> list[Metric]:
     when, epoch = int(row["timestamp"]), int(row["epoch"])
-    named = {"epoch_seconds" if name == "seconds" else name: value for name, value in row.items()}
     return [
-        Metric(name, value, when, epoch)
-        for name, value in named.items()
+        Metric(_metric_name(name), value, when, epoch)
+        for name, value in row.items()
         if name not in ("epoch", "timestamp")
     ]
+
+
+def _metric_name(column: str) -> str:
+    """Return the name of a column of ``history.csv`` in MLflow: that of the report's measure.
+
+    Its value in the report is the last point of the curve. Runs of older versions have the names of
+    the columns for the curves, and the report's names for the values of the report.
+    """
+    if column in CURVES:
+        return f"train_{column}"
+    if column.removeprefix("val_") in CURVES:
+        return column.replace("val_", "validation_", 1)
+    return "epoch_seconds" if column == "seconds" else column
 
 
 def _start_parent_run(params: Params) -> str:

@@ -1,5 +1,5 @@
 """The report (HTML) and the model card (Markdown), written from finished artifacts.
 
 Input: metrics, comparison, validation result, promotion decision and explanations, as files.
-May import: common, config, data, evaluation, quality, registry, rendering.
+May import: common, config, data, dataset, evaluation, quality, registry, rendering.
 """

@@ -19,11 +19,13 @@ from unveil.common.files import atomic_write, read_json, require_path, sha256
 from unveil.common.paths import EXPLANATIONS, MODEL_CARD, MODELS, PROMOTION, REPORTS, VALIDATION
 from unveil.config.params import Params
 from unveil.config.schema import TWIN
+from unveil.evaluation.report_sections import coverage_sentence
 from unveil.evaluation.slices import LOOKS
+from unveil.evaluation.training_conditions import conditions
 from unveil.quality import datasheet
 from unveil.registry import Version
 from unveil.reporting.report_data import is_synthetic, read_optional
-from unveil.reporting.wording import number, percent, words
+from unveil.reporting.wording import decimals, number, score, words
 
 CardData = dict[str, Any]
 
@@ -53,8 +55,9 @@ def render(version: Version, params: Params) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "decimals": decimals,
         "number": number,
-        "percent": percent,
+        "score": score,
         "words": words,
         "cell": markdown_cell,
     }
@@ -72,11 +75,15 @@ def _card_data(version: Version, params: Params) -> CardData:
         EXPLANATIONS / key / "explanation.json", made_by=f"unveil explain {key}"
     )
     decision = read_optional(PROMOTION, made_by="unveil promote")
-    here = decision.get("version") == version.number
+    here = decision.get("promoted") and decision.get("version") == version.number
     return {
         "version": version,
         "report": report,
         "run": run,
+        "conditions_of_training": conditions(run.get("parameters", {}), report["train"]["images"]),
+        "coverage": coverage_sentence(report["calibration"], report["test"]["images"])
+        if "calibration" in report
+        else "",
         "synthetic": is_synthetic(),
         "provenance": datasheet.SAMPLE_PROVENANCE if is_synthetic() else vars(params.provenance),
         "provenance_keys": {

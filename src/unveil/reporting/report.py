@@ -1,8 +1,8 @@
 """Write the HTML report of a train-all: one self-contained page that works offline.
 
 Input: the comparison with its reports and, if present, the promotion decision, the validation
-result, explanations and ``run.json`` of each training. Output: ``data/05_reports/report.html``,
-which contains no image of a face. Command: ``unveil report``.
+result, explanations and ``run.json`` of each training. Output: ``data/05_reports/report.html``. It
+contains no image of a face, unless all are drawn by `unveil sample`. Command: ``unveil report``.
 """
 
 from pathlib import Path
@@ -12,13 +12,13 @@ from unveil.config.params import Params
 from unveil.evaluation.model_comparison import read_comparison
 from unveil.rendering import html
 from unveil.reporting import report_data
-from unveil.reporting.wording import counted, inline_html, number, percent, words
+from unveil.reporting.wording import counted, decimals, inline_html, number, score, words
 
 TEMPLATE = Path(__file__).parent / "report.html"
 
 
 def make(params: Params) -> Path:
     """Write the report; return its path."""
-    filters = {one.__name__: one for one in (counted, inline_html, number, percent, words)}
+    filters = {one.__name__: one for one in (counted, decimals, inline_html, number, score, words)}
     html.write(REPORT, TEMPLATE, report_data.collect(read_comparison(), params), filters)
     return REPORT

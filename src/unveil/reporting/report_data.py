@@ -11,7 +11,8 @@ from unveil.common.files import read_json, read_parquet
 from unveil.common.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VALIDATION
 from unveil.config.params import Params
 from unveil.data import synthetic
-from unveil.evaluation import model_comparison, paired_comparison
+from unveil.evaluation import model_comparison, paired_comparison, report_sections
+from unveil.reporting import drawn_faces
 
 TITLES = {
     "curves": "Learning curves",
@@ -36,7 +37,9 @@ def collect(comparison: ReportData, params: Params) -> ReportData:
         "classes": params.classes,
         "verdict": model_comparison.verdict(comparison),
         "missing": comparison["missing"],
-        "leaderboard": _leaderboard(reports, params.classes),
+        "leaderboard": _leaderboard(reports, params.classes, comparison.get("conditions", {})),
+        "colors": paired_comparison.color_sentences(comparison),
+        "faces": drawn_faces.examples(reports[0]),
         "decision": read_optional(PROMOTION, made_by="unveil promote"),
         "data": _data(reports[0]),
         "architectures": [_architecture(report, runs) for report in reports],
@@ -60,7 +63,9 @@ def is_synthetic() -> bool:
     )
 
 
-def _leaderboard(reports: list[ReportData], classes: tuple[str, ...]) -> list[ReportData]:
+def _leaderboard(
+    reports: list[ReportData], classes: tuple[str, ...], conditions: Mapping[str, list[str]]
+) -> list[ReportData]:
     scores: list[dict[str, float]] = [report["test"]["macro_f1"] for report in reports]
     low, high = min(one["low"] for one in scores), max(one["high"] for one in scores)
 
@@ -71,6 +76,7 @@ def _leaderboard(reports: list[ReportData], classes: tuple[str, ...]) -> list[Re
     return [
         {
             "report": report,
+            "conditions": conditions.get(key, []),
             "bar": {name: at(value) for name, value in score.items()},
             "behind": paired_comparison.difference(first, key, classes) if key != first else None,
             # Only a candidate for promotion was exported, so only its latency is known.
@@ -103,20 +109,20 @@ def _architecture(report: ReportData, runs: Mapping[str, ReportData]) -> ReportD
         "report": report,
         "pictures": [picture for folder in folders for picture in _pictures(folder)],
         "explanation": explanation,
-        "calibration": _calibration(report.get("calibration", {})),
+        "calibration": _calibration(report.get("calibration", {}), report["test"]["images"]),
         "slices": report.get("slices", {}),
         "gap": report.get("overfitting", {}).get("gap", {}),
         "parameters": runs[key].get("parameters", {}),
     }
 
 
-def _calibration(section: ReportData) -> ReportData:
-    """Return the calibration settings, and the measures before and after temperature scaling."""
+def _calibration(section: ReportData, images: int) -> ReportData:
+    """Return what the threshold does, and the measures before and after temperature scaling."""
     if not section:
         return {}
-    chosen = ("temperature", "target_risk", "target_kept", "abstain_below", "coverage", "risk")
     return {
-        "chosen": [(name, section[name]) for name in chosen],
+        "temperature": section["temperature"],
+        "coverage": report_sections.coverage_sentence(section, images),
         "measures": {
             name: (section["uncalibrated"][name], section["test"][name])
             for name in ("log_loss", "brier", "ece")

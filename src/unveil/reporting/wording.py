@@ -1,10 +1,12 @@
-"""Text filters of the report and the model card: numbers, percentages, plurals and names."""
+"""Text filters of the report and the model card: numbers, scores, plurals and names."""
 
 import html
 import re
 from collections.abc import Mapping
 
 from markupsafe import Markup
+
+from unveil.evaluation.metrics import format_estimate
 
 
 def inline_html(text: str) -> Markup:
@@ -15,22 +17,24 @@ def inline_html(text: str) -> Markup:
 
 
 def number(value: object) -> str:
-    """Format a value: integers with thousands separators, other numbers with up to four digits."""
+    """Format a value: integers with thousands separators, other numbers with three decimals."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+        if 0 < abs(value) < 0.001:
+            return f"{value:.1e}"
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
-def percent(estimate: Mapping[str, float] | None) -> str:
-    """Format an estimate in percent, with its 95 % interval if it has one."""
-    if estimate is None:
-        return "insufficient data"
-    text = f"{100 * estimate['value']:.1f}"
-    if "low" not in estimate:
-        return text
-    return f"{text} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+def score(estimate: Mapping[str, float] | None) -> str:
+    """Format an estimate from 0 to 1 with three digits, and its 95 % interval if it has one."""
+    return "insufficient data" if estimate is None else format_estimate(estimate)
+
+
+def decimals(value: float) -> str:
+    """Format a score from 0 to 1 that has no interval."""
+    return f"{value:.3f}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -39,5 +43,5 @@ def counted(count: int, noun: str) -> str:
 
 
 def words(name: str) -> str:
-    """Format a key as words: underscores become spaces."""
-    return name.replace("_", " ").replace(".", ", ")
+    """Format a key as words: underscores become spaces. A path stays as it is."""
+    return name if "/" in name else name.replace("_", " ").replace(".", ", ")

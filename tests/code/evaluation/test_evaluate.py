@@ -57,7 +57,11 @@ def report() -> dict:
 def test_a_report_is_complete():
     made = sorted(path.name for path in (REPORTS / KEY).iterdir())
     pictures = ["certainty.png", "confusion.png", "curves.png"]
-    assert made == [*pictures, "metrics.json", "predictions.csv", "slices.png"]
+    tables = ["metrics.json", "predictions.csv", "scores.json"]
+    assert made == [*pictures, *tables, "slices.png"]
+    short = json.loads((REPORTS / KEY / "scores.json").read_text())
+    assert short["test_macro_f1"] == round(report()["test"]["macro_f1"]["value"], 3)
+    assert set(short) == set(evaluate.HEADLINE)
     assert {"train", "validation", "test", "calibration", "slices", "overfitting"} <= set(report())
 
 

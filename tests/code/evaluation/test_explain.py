@@ -18,7 +18,7 @@ from tests.support.candidates import quadrants
 from tests.support.training import toy
 
 from unveil.common.errors import UserError
-from unveil.common.paths import EXPLANATIONS, MODELS
+from unveil.common.paths import EXPLANATIONS, MODELS, PACKED
 from unveil.config import params
 from unveil.evaluation.evaluate import evaluate, probabilities
 from unveil.evaluation.explain import explain, faithfulness, pictures, saliency, sheets
@@ -178,7 +178,19 @@ def test_an_explanation_has_scores_maps_and_sheets(evaluated):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
     page = (folder / "sheets.html").read_text()
     assert page.count("<img") == 4  # two hits, each with its saliency map
-    assert "Most confident errors, of 0" in page
+    assert "Most confident errors, 0 of 0" in page
+
+
+def test_drawn_faces_are_shown_although_thumbnails_are_off(evaluated):
+    path = PACKED / "test.parquet"
+    rows = pd.read_parquet(path)
+    drawn = [f"sample/test/sad/test_sad_{place:04}.png" for place in range(len(rows))]
+    rows.assign(member=drawn).to_parquet(path)
+    off = dataclasses.replace(evaluated.report, thumbnails=False)
+    explain("cnn3", dataclasses.replace(evaluated, report=off))
+    page = (EXPLANATIONS / "cnn3/sheets.html").read_text()
+    assert page.count("<img") == 4
+    assert "The faces are drawings, of nobody." in page
 
 
 def test_a_report_of_another_network_is_not_explained(evaluated):

@@ -109,7 +109,7 @@ def test_without_variation_the_interval_is_the_value(matrix, accuracy, macro):
 
 
 def test_an_estimate_reads_as_a_number_with_brackets():
-    assert str(Estimate(0.71239, 0.6, 0.8)) == "0.7124 [0.6000, 0.8000]"
+    assert str(Estimate(0.71239, 0.6, 0.8)) == "0.712 [0.600, 0.800]"
 
 
 def population(size: int, *, seed: int, skill: float) -> tuple[np.ndarray, np.ndarray]:

@@ -98,7 +98,7 @@ def test_the_ranking_is_by_macro_f1_and_names_what_is_missing():
     assert list(result["reports"]) == result["ranking"]
     assert json.loads(Path("data/05_reports/comparison.json").read_text()) == result
     assert "Not evaluated, or out of date: cnn3_gray, cnn4_gray," in LEADERBOARD.read_text()
-    averaged = ", ".join(f"`{key}` 76.54 [75.0, 78.0]" for key in result["ranking"])
+    averaged = ", ".join(f"`{key}` 0.765 [0.750, 0.780]" for key in result["ranking"])
     assert f"not used for ranking or serving): {averaged}.\n" in LEADERBOARD.read_text()
 
 
@@ -232,9 +232,9 @@ def test_the_table_has_all_columns_with_intervals_and_n():
     ]
     assert [row["architecture"] for row in rows] == ["`cnn4`", "`vgg16`", "`cnn3`"]
     expected = scores(TRUTH, answered(0.1, seed=3))["macro_f1"]
-    value, low, high = (100 * expected[name] for name in ("value", "low", "high"))
-    assert rows[0]["test macro-F1"] == f"{value:.2f} [{low:.1f}, {high:.1f}]"
-    assert rows[0]["train accuracy"] == "100.00 [100.0, 100.0]"
+    value, low, high = (expected[name] for name in ("value", "low", "high"))
+    assert rows[0]["test macro-F1"] == f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    assert rows[0]["train accuracy"] == "1.000 [1.000, 1.000]"
     assert rows[0]["seconds per epoch"] == "3.2"
     assert (rows[0]["epochs"], rows[0]["parameters"], rows[0]["MB"]) == ("12", "1,234,567", "4.9")
     assert set(SPLITS) <= set(
@@ -257,7 +257,7 @@ def test_the_best_backbone_is_compared_with_the_best_from_scratch():
     contest = result["transfer"]
     assert (contest["first"], contest["second"]) == ("vgg16", "cnn4")
     assert contest["difference"]["value"] == -result["lead"]["difference"]["value"]
-    rows = tables()["Transfer learning against training from scratch, the best of each"]
+    rows = tables()["A backbone against training from scratch, the best of each"]
     assert len(rows) == 1
     assert rows[0].startswith("| `vgg16` | ")
     assert rows[0].endswith(" | `cnn4` |")
@@ -275,10 +275,10 @@ def test_rgb_is_compared_with_gray_and_an_insignificant_lead_is_a_tie():
         ("cnn3", "cnn3_gray", False),
         ("cnn4", "cnn4_gray", True),
     ]
-    rows = tables()["RGB against gray, the same network otherwise"]
+    rows = tables()["RGB against gray"]
     assert [row.split(" | ")[-1] for row in rows] == ["`cnn3_gray` |", "a tie |"]
     assert result["transfer"] is None
-    assert list(tables()) == ["RGB against gray, the same network otherwise"]
+    assert list(tables()) == ["RGB against gray"]
 
 
 @pytest.mark.parametrize(
@@ -298,6 +298,47 @@ def test_the_comparison_names_the_initial_weights_of_a_backbone(used, started):
     write_json(MODELS / "vgg16/run.json", {"parameters": used})
     compare(PARAMS)
     assert f"Backbones started from: `vgg16` {started}." in LEADERBOARD.read_text()
+
+
+def test_a_row_says_if_a_network_saw_a_part_of_the_images_or_started_at_random():
+    random = {"network.builder": "transfer", "network.weights": "none", "train_images": "200"}
+    report("vgg16", answered(0.2))
+    write_json(MODELS / "vgg16/run.json", {"parameters": random})
+    report("cnn3", answered(0.1))
+    write_json(MODELS / "cnn3/run.json", {"parameters": {"train_images": "all"}})
+    result = compare(PARAMS)
+    remarks = ["trained on 200 of 4,321 images", "random backbone, no ImageNet weights"]
+    assert result["conditions"] == {"cnn3": [], "vgg16": remarks}
+    text = LEADERBOARD.read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| `vgg16`"))
+    assert row.endswith(f" | {'; '.join(remarks)} |")
+    assert "This is no transfer: `vgg16` has random weights." in text
+
+
+@pytest.mark.parametrize(
+    ("gray", "sentence"),
+    [
+        (
+            {},
+            "the channels of their input alone; their training has the same settings.",
+        ),
+        (
+            {"training.mixup": "0.2", "stage1.epochs": "9"},
+            "the channels of their input, and in `stage1.epochs`, `training.mixup`.",
+        ),
+        (None, "the channels of their input; how they were trained is not known."),
+    ],
+)
+def test_rgb_against_gray_says_what_else_differs(gray, sentence):
+    used = {"network.color": "rgb", "training.mixup": "0.0", "stage1.epochs": "1"}
+    for key, color in (("cnn3", "rgb"), ("cnn3_gray", "gray")):
+        report(key, answered(0.2))
+        if gray is not None:
+            own = {**used, **(gray if color == "gray" else {}), "network.color": color}
+            parameters = {**own, "architecture": key}
+            write_json(MODELS / key / "run.json", {"parameters": parameters})
+    compare(PARAMS)
+    assert f"- `cnn3` and `cnn3_gray` differ in {sentence}\n" in LEADERBOARD.read_text()
 
 
 def test_a_comparison_without_candidates_is_a_one_line_error():

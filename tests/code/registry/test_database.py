@@ -1,6 +1,7 @@
 """MLflow's local database: killed, shared, damaged or of another version, it loses nothing."""
 
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -179,10 +180,20 @@ def test_a_training_does_not_wait_for_a_locked_database_and_is_published_later(
     assert registry.publish("cnn3_gray").startswith("models:/")
 
 
-def test_a_server_finds_the_database_complete(place):
-    command = [sys.executable, "-m", "unveil.registry"]
-    made = subprocess.run(command, capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    with closing(sqlite3.connect(STORE)) as database:
-        assert database.execute("select count(*) from alembic_version").fetchone() == (1,)
-    assert "unveil.registry" in (ROOT / "Makefile").read_text()
+def test_a_taken_port_or_a_wrong_one_is_one_line(place):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = str(other.getsockname()[1])
+        for port, message in (
+            (taken, f"unveil: port {taken} cannot be used: address already in use; `make ui PORT"),
+            ("70000", "unveil: PORT=70000 is not a port; choose from 1 to 65535"),
+            ("web", "unveil: PORT=web is not a port"),
+        ):
+            command = [sys.executable, "-m", "unveil.registry", port]
+            said = subprocess.run(command, capture_output=True, text=True)
+            assert (said.returncode, said.stdout) == (2, "")
+            assert said.stderr.startswith(message)
+            assert said.stderr.count("\n") == 1
+    assert not STORE.exists()
+    assert "python -m unveil.registry $(if $(PORT)" in (ROOT / "Makefile").read_text()

@@ -36,6 +36,7 @@ from unveil.common.paths import (
 )
 from unveil.config import params
 from unveil.evaluation import evaluate
+from unveil.evaluation.metrics import format_estimate
 from unveil.experiments import tracked_training
 from unveil.registry import connection
 from unveil.registry.datasets import log_datasets
@@ -121,7 +122,7 @@ def test_a_restarted_server_has_every_metric_once_and_in_order(packed, monkeypat
         (run,) = runs(client, origin)
         assert run.info.status == "FINISHED"
         assert steps(client, run.info.run_id) == {tuple(range(6))}
-        losses = client.get_metric_history(run.info.run_id, "loss")
+        losses = client.get_metric_history(run.info.run_id, "train_loss")
         assert [(p.value, p.timestamp) for p in losses] == [
             (row(epoch)["loss"], row(epoch)["timestamp"]) for epoch in range(6)
         ]
@@ -166,6 +167,20 @@ def test_a_training_is_logged_completely_and_publishing_is_idempotent(client):
         before
     )
     assert [point.value for point in before["stage"]] == [1, 1, 1, 2, 2, 2]
+    report = json.loads((REPORTS / KEY / "metrics.json").read_text())
+    # One name for each measure; the last point of a curve is the report's value.
+    assert not [name for name in before if name.startswith("val_")]
+    assert not {"accuracy", "loss", "macro_f1"} & set(before)
+    for split in ("train", "validation"):
+        curve = before[f"{split}_accuracy"]
+        # The value of the report is another point, unless the last epoch has the same.
+        assert [point.step for point in curve] in (list(range(6)), list(range(7)))
+        assert run.data.metrics[f"{split}_accuracy"] == report[split]["accuracy"]["value"]
+    note = run.data.tags["mlflow.note.content"]
+    assert f"**Test macro-F1 {format_estimate(report['test']['macro_f1'])}** on 24 images" in note
+    assert f"architecture: `{KEY}`, builder cnn, color gray" in note
+    assert f"md5 `{digests(run)['train.npz']}`" in note
+    assert f"make train-all RECIPE=sample ARCHITECTURES={KEY}  # seed 0\n" in note
     assert (run.data.params["architecture"], run.data.params["network.color"]) == (KEY, "gray")
     assert {"git_commit", "hardware.cpu", "hardware.gpu"} <= set(run.data.tags)
     assert set(digests(run)) == {"train.npz", "validation.npz", "test.npz"}
@@ -177,6 +192,30 @@ def test_a_training_is_logged_completely_and_publishing_is_idempotent(client):
     assert len(again.outputs.model_outputs) == 1
     assert len(again.inputs.dataset_inputs) == 3
     assert again.info.end_time == run.info.end_time
+
+
+def test_a_run_of_an_older_version_is_published_and_compared_without_a_second_curve(client):
+    loaded = toy(KEY)
+    tracked_training.train(KEY, loaded)
+    evaluate.evaluate(KEY, loaded)
+    training = json.loads((MODELS / KEY / "run.json").read_text())
+    (new,) = runs(client, training["origin"])
+    client.delete_run(new.info.run_id)
+    old = client.create_run(
+        new.info.experiment_id, tags={"origin": training["origin"], "architecture": KEY}
+    ).info.run_id
+    report = json.loads((REPORTS / KEY / "metrics.json").read_text())
+    for step in range(6):
+        names = ("val_accuracy", "accuracy", "epoch_seconds")
+        client.log_batch(old, metrics=[Metric(name, 0.5, step, step) for name in names])
+    for name, value in evaluate.flat(report).items():
+        client.log_metric(old, name, value)
+    before = histories(client, old)
+    registry.publish(KEY)
+    assert histories(client, old) == before
+    (known,) = [one for one in registry.evaluated_trainings() if one.run_id == old]
+    assert known.metrics["test_macro_f1"] == report["test"]["macro_f1"]["value"]
+    assert "Test macro-F1" in client.get_run(old).data.tags["mlflow.note.content"]
 
 
 def test_an_earlier_training_from_another_machine_is_published_from_its_files(

@@ -17,7 +17,7 @@ from unveil.evaluation import model_comparison, predictions, report_sections
 from unveil.evaluation.predictions import Predictions
 from unveil.rendering import plots
 from unveil.reporting import report
-from unveil.reporting.wording import counted, inline_html, number, percent
+from unveil.reporting.wording import counted, inline_html, number, score
 
 WRONG = {"cnn3": range(10), "cnn4": range(10, 24), "vgg16": range(120)}
 """Which of the images each network gets wrong: the first two are a tie."""
@@ -120,7 +120,7 @@ def test_the_report_shows_ranking_ties_and_the_refusal(compared):
     report.make(compared)
     text = REPORT.read_text()
     first = json.loads((REPORTS / "cnn3/metrics.json").read_text())["test"]["macro_f1"]
-    assert percent(first) in text
+    assert score(first) in text
     assert text.count('<span class="chip">tie</span>') == 1
     assert "did not become champion" in text and "a tie with the &lt;champion&gt;" in text
     assert "Labels do not depend on &lt;light&gt;." in text
@@ -134,6 +134,21 @@ def test_slices_and_calibration_are_shown_if_available(compared):
     assert text.count("<h3>Calibration and abstention</h3>") == 1
     assert "glasses = &lt;yes&gt;" in text and "insufficient data" in text
     assert "On 200 training images" in text
+
+
+def test_drawn_faces_are_shown_and_pictures_of_people_are_not(compared):
+    report.make(compared)
+    assert 'class="faces"' not in REPORT.read_text()
+    path = PACKED / "test.parquet"
+    rows = pd.read_parquet(path)
+    count = len(rows)
+    drawn = [f"sample/test/happy/test_happy_{place:04}.png" for place in range(count)]
+    rows.assign(member=drawn).to_parquet(path)
+    report.make(compared)
+    assert REPORT.read_text().count('alt="drawn face, ') == 12
+    rows.assign(member=[*drawn[1:], "test/me.png"]).to_parquet(path)
+    report.make(compared)
+    assert 'class="faces"' not in REPORT.read_text()
 
 
 def test_an_explanation_of_another_network_is_left_out(compared):
@@ -170,7 +185,10 @@ def test_it_opens_in_a_browser_without_any_network(compared, tmp_path):
         pictures = tab.get_by_role("img").all()
         widths = [one.evaluate("img => img.naturalWidth ?? 1") for one in pictures]
         assert len(widths) == 3 + 2 + 1 and min(widths) > 0
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.title() == "unveil: cnn3, the best of 3 networks"
+        for width in (1280, 390):
+            tab.set_viewport_size({"width": width, "height": 900})
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
         assert (wrong, outside) == ([], [])
 
 
@@ -184,7 +202,14 @@ def test_text_never_becomes_markup(text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "none"), (True, "yes"), (1234567, "1,234,567"), (3.0, "3"), (0.12345, "0.1235")],
+    [
+        (None, "none"),
+        (True, "yes"),
+        (1234567, "1,234,567"),
+        (3.0, "3"),
+        (0.12345, "0.123"),
+        (0.00012, "1.2e-04"),
+    ],
 )
 def test_numbers_are_formatted_briefly(value, text):
     assert number(value) == text
@@ -195,5 +220,5 @@ def test_counts_use_singular_and_plural():
 
 
 def test_a_missing_estimate_has_no_number():
-    assert percent(None) == "insufficient data"
-    assert percent({"value": 0.5}) == "50.0"
+    assert score(None) == "insufficient data"
+    assert score({"value": 0.5}) == "0.500"

@@ -16,6 +16,7 @@ from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, read_json, require_path, sha256, write_json
 from unveil.common.paths import EXPLANATIONS, MODELS, REPORTS
 from unveil.config.params import Params
+from unveil.data import synthetic
 from unveil.dataset import arrays
 from unveil.dataset.arrays import Faces
 from unveil.evaluation import predictions
@@ -39,8 +40,10 @@ def explain(key: str, params: Params) -> dict[str, Any]:
         result = {"architecture": key, "model_digest": digest, **faithful}
         write_json(folder / "explanation.json", result)
         chosen = sheets.sheets(answers, shown=params.report.shown)
-        shown = _pictures(network, test, chosen) if params.report.thumbnails else {}
-        context = {"architecture": key, "thumbnails": params.report.thumbnails}
+        drawn = synthetic.are_all_drawn(answers["member"])
+        allowed = params.report.thumbnails or drawn
+        shown = _pictures(network, test, chosen) if allowed else {}
+        context = {"architecture": key, "thumbnails": allowed, "drawn": drawn}
         sheets.write(folder / "sheets.html", chosen, answers, shown, **context)
     return result
 

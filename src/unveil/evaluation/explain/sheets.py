@@ -1,7 +1,7 @@
 """Predictions -> contact sheets: the most confident errors and the least confident hits.
 
-One self-contained page. It shows pictures of faces only if ``report.thumbnails`` in params.yaml
-allows it, otherwise their names.
+One self-contained page. It shows pictures of faces if all are drawn by `unveil sample`, or if
+``report.thumbnails`` in params.yaml allows it; otherwise their names.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,8 +36,14 @@ def sheets(answers: pd.DataFrame, *, shown: int) -> list[Sheet]:
     first = sure[wrong].sort_values(ascending=False, kind="stable")
     hits = sure[~wrong].sort_values(kind="stable")
     return [
-        Sheet(f"Most confident errors, of {len(first)}", list(first.index[:shown])),
-        Sheet(f"Least confident hits, of {len(hits)}", list(hits.index[:shown])),
+        Sheet(
+            f"Most confident errors, {min(shown, len(first))} of {len(first)}",
+            list(first.index[:shown]),
+        ),
+        Sheet(
+            f"Least confident hits, {min(shown, len(hits))} of {len(hits)}",
+            list(hits.index[:shown]),
+        ),
         *_pairs(answers[wrong], first, answers["actual"].value_counts(), shown=shown),
     ]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from unveil.data import synthetic
 from unveil.data.decoding import Pixels
 from unveil.rendering import html
 
@@ -28,7 +29,8 @@ def write(
         _shown(row, face, classes)
         for (_, row), face in zip(suspects.iterrows(), faces, strict=True)
     ]
-    html.write(path, TEMPLATE, {"faces": shown, "classes": classes, **context})
+    drawn = synthetic.are_all_drawn(suspects["member"])
+    html.write(path, TEMPLATE, {"faces": shown, "classes": classes, "drawn": drawn, **context})
 
 
 def _shown(row: pd.Series, face: Pixels, classes: Sequence[str]) -> dict[str, Any]:
