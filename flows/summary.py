@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from unveil import registry
 from unveil.common.errors import UserError
 from unveil.common.files import read_json
 from unveil.common.paths import COMPARISON, LEADERBOARD, REPORT, REPORTS
 from unveil.evaluation.model_comparison import read_comparison, verdict
-from unveil.registry import NAME, server_name
+from unveil.inference import model_choice
 
 WIDTH = 100
 
@@ -67,15 +68,22 @@ def final_lines(message: str) -> list[str]:
         comparison = read_comparison()
         sentence = verdict(comparison).replace("`", "").replace("**", "")
         lines += [*leaderboard(comparison), "", sentence]
-    server = "make ui, http://127.0.0.1:5000"
-    if os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http"):  # MLflow sets a local one
-        server = server_name()
+    note = model_choice.synthetic_champion_note()
     return [
         *lines,
         *([message] if message else []),
+        *([note] if note else []),
         "",
         f"report:  {REPORT}; the whole leaderboard: {LEADERBOARD}",
-        f"runs:    {server}; experiment {NAME}: the newest run train-all and its child runs;",
-        f"         tab Models: {NAME}, alias champion",
+        f"runs:    {_runs()}",
         "flows:   make ui-flows, http://127.0.0.1:4200",
     ]
+
+
+def _runs() -> str:
+    # MLflow itself sets the variable to the local database.
+    local = not os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+    try:
+        return f"{'make ui, then ' if local else ''}{registry.trainings_url()}"
+    except UserError:
+        return "make ui" if local else registry.server_name()

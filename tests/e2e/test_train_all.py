@@ -112,7 +112,9 @@ def test_it_prints_leaderboard_champion_and_ui_commands(run):
     assert re.search(r"(?m)^1 +cnn3\w* +0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] +15 ", said), said
     assert "is champion: no previous champion" in said
     assert "data/05_reports/report.html" in said
-    assert "make ui, http://127.0.0.1:5000; experiment facial-emotion" in said
+    assert "make ui, then http://127.0.0.1:5000/#/experiments/" in said
+    assert "orderByKey=metrics.%60test_macro_f1%60&orderByAsc=false" in said
+    assert "data/07_bundle was trained on synthetic faces: `unveil predict`" in said
     assert "make ui-flows" in said
 
 
@@ -190,6 +192,17 @@ def test_a_second_repro_does_nothing(folder):
     done(folder, "dvc", "repro")
     assert json.loads((folder / "data/05_reports/comparison.json").read_text())["missing"] == []
     assert "Data and pipelines are up to date" in done(folder, "dvc", "repro")
+
+
+def test_python_runs_the_same_job_and_returns_its_outcome(folder):
+    code = (
+        "import unveil; outcome = unveil.train()\n"
+        "print([row['architecture'] for row in outcome.leaderboard], outcome.promoted)"
+    )
+    said = done(folder, sys.executable, "-c", code).splitlines()
+    ranking = json.loads((folder / "data/05_reports/comparison.json").read_text())["ranking"]
+    assert said[-1] == f"{ranking} True"
+    assert any("nothing to do" in line for line in said)
 
 
 def test_metrics_and_plots_are_shown(folder):

@@ -112,6 +112,16 @@ def summary(bundle: Bundle, *, threshold: float | None = None) -> str:
     )
 
 
+def synthetic_champion_note() -> str:
+    """Say that an exported network of synthetic faces is not the default; otherwise ``""``."""
+    if not BUNDLE.exists() or _faces(BUNDLE) != "synthetic faces":
+        return ""
+    return (
+        f"{BUNDLE} was trained on synthetic faces: `unveil predict` and `unveil serve` use the "
+        "starter, unless you give `--bundle champion`"
+    )
+
+
 def refuse_synthetic_replacement(old: Bundle, new: Bundle) -> None:
     """Raise ``UserError`` if a network of synthetic faces would replace another one."""
     if trained_on(new) == FACES[real_or_synthetic.DRAWN] != trained_on(old):

@@ -66,6 +66,16 @@ def test_a_network_of_synthetic_faces_is_never_preferred_to_one_of_real_faces(fa
     assert completed.returncode == 0
 
 
+def test_only_a_champion_of_synthetic_faces_has_a_note(place):
+    assert model_choice.synthetic_champion_note() == ""
+    named(BUNDLE, "champion", REAL)
+    assert model_choice.synthetic_champion_note() == ""
+    named(BUNDLE, "of_drawings", DRAWN)
+    assert "use the starter, unless you give `--bundle champion`" in (
+        model_choice.synthetic_champion_note()
+    )
+
+
 def test_a_champion_of_real_faces_is_preferred_to_the_starter(face):
     named(STARTER, "came_along", {})
     named(BUNDLE, "champion", {**REAL, "version": 3})
