@@ -41,7 +41,7 @@ class Image:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, str(servers.free_port())
+        self.folder, self.port = folder, "8000"
         for name in ("srv", "bundle", "state", "tmp", "run/secrets/unveil"):
             (folder / name).mkdir(parents=True)
 
@@ -70,7 +70,8 @@ class Image:
         return subprocess.run(self._inside(command), cwd=where, capture_output=True, text=True)
 
     def serve(self, arguments: list[str], log: Path):
-        """Start the entry point with ``arguments``; see `servers.serving`."""
+        """Start the entry point with ``arguments``, on a new port; see `servers.serving`."""
+        self.port = str(servers.free_port())
         url = f"http://127.0.0.1:{self.port}"
         return servers.serving(
             self._inside([*json.loads(last("ENTRYPOINT")), *arguments]),
