@@ -49,7 +49,7 @@ LEARNING = (
 )
 """Prefixes of modules that import Keras; a flow runs them in processes of their own."""
 TOP_LEVEL = {"flows", "src", "dvc.yaml", "params.yaml", "data", "mlflow", "tests"}
-TOP_LEVEL |= {"pyproject.toml", "README.md"}
+TOP_LEVEL |= {"pyproject.toml", "README.md", "deploy", "examples"}
 
 
 def tracked() -> list[Path]:

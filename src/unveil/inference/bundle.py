@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass as checked
 from unveil.common.errors import UserError
 from unveil.inference import checksum
 from unveil.inference.bundle_files import CARD, FILES, Precision, refuse_unknown
+from unveil.inference.cores import available_cores, cpu_limit
 from unveil.inference.drift_reference import Reference
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ def _session(model: bytes, path: Path, threads: int) -> "onnxruntime.InferenceSe
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # With 0 ONNX Runtime uses all cores of the machine, also those beyond a container's limit.
+    options.intra_op_num_threads = threads or (available_cores() if cpu_limit() else 0)
     options.log_severity_level = 3
     # External weights have no digest, and would be read from the working directory.
     options.add_session_config_entry(EXTERNAL, os.devnull)

@@ -4,7 +4,6 @@ A picture without a face gives ``no_face``; a picture of at most 64 pixels per s
 cropped face.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from unveil.data.decoding import Limits, Pixels
 from unveil.inference import face_detector, tracking
 from unveil.inference.annotate import annotate
 from unveil.inference.bundle import Bundle
+from unveil.inference.cores import available_cores
 from unveil.inference.decision import NO_FACE, Answer, answer
 from unveil.inference.face_detector import Detect, Detection
 from unveil.inference.inputs import read, to_pixels
@@ -72,7 +72,7 @@ def predict(
 
     A picture that cannot be read yields a ``UserError``. The bundle should use one thread.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     waiting: deque[Future[list[FacePrediction | UserError]]] = deque()
     names = _with_names(paths)
     if settings.annotated:

@@ -6,10 +6,11 @@ that would wait longer than ``patience`` is rejected. At four times its capacity
 answers the admitted requests as fast as ever; the others get status 429 and can retry.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from unveil.inference.cores import available_cores
 
 _SMOOTHING = 0.05
 """The weight of the newest value in the moving average of the interval."""
@@ -32,6 +33,7 @@ class AdmissionQueue:
         self.interval = 0.0
         self._requests = 0
         self._most = most
+        self._cores = available_cores()
         self._patience = patience
         self._clock = clock
         self._left: float | None = None
@@ -40,7 +42,7 @@ class AdmissionQueue:
     def allowed(self) -> int:
         """The current limit of pictures in progress; at least one for each core."""
         in_time = self._patience / self.interval if self.interval else self._most
-        return min(self._most, max(int(in_time), _cores()))
+        return min(self._most, max(int(in_time), self._cores))
 
     @property
     def is_full(self) -> bool:
@@ -48,7 +50,7 @@ class AdmissionQueue:
 
         Never before there is one request for each core: one batch may exceed the limit by itself.
         """
-        return self.inside >= self.allowed and self._requests >= min(self._most, _cores())
+        return self.inside >= self.allowed and self._requests >= min(self._most, self._cores)
 
     @contextmanager
     def admit(self, pictures: int = 1) -> Iterator[None]:
@@ -71,7 +73,3 @@ class AdmissionQueue:
         self._requests -= 1
         # When idle, the next gap measures how often requests arrive, not how long they take.
         self._left = now if self.inside else None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -118,8 +118,6 @@ class DriftMonitor(Collector):
         """Monitor the last ``faces`` faces of the bundle that ``source`` provides."""
         self._source, self._faces = source, faces
         self._lock = threading.Lock()
-        # The first call imports 22 MB of modules; do that now, not under load.
-        excess_divergence(np.ones(2, np.int64), np.ones(2, np.int64))
         self._sizes = FaceSizeDrift(faces)
         self._restart()
 

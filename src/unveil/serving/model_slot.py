@@ -93,6 +93,7 @@ class ModelSlot:
             refuse_other_content(self._keep)
             with atomic_write(self._keep) as copy:
                 shutil.copytree(self._folder, copy)
+                copy.chmod(0o755)  # a folder that is mounted read-only may be closed to its owner
                 if load(copy).digest != self.bundle.digest:
                     raise UserError(f"{self._folder} changed meanwhile")
         except (UserError, OSError, shutil.Error) as error:

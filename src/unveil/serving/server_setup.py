@@ -1,6 +1,5 @@
 """Creates the components of a server from its settings: model, decoders, queues, metrics, drift."""
 
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from unveil.common.paths import BUNDLE
 from unveil.data.decoding import Limits
 from unveil.data.feedback_store import FeedbackFolder
 from unveil.inference import model_choice
+from unveil.inference.cores import available_cores
 from unveil.inference.face_detector import YUNET, detector
 from unveil.serving import request_audit
 from unveil.serving.admission_queue import AdmissionQueue
@@ -68,8 +68,7 @@ def _pool(settings: Settings) -> DecoderPool:
     # Fails here, with one line, if the file is unusable; not in every worker process.
     detector(file, digest)
     config = WorkerConfig(_limits(settings), str(file.absolute()) if file else None, digest)
-    cores = len(os.sched_getaffinity(0))
-    return DecoderPool(config, cores=cores, seconds=settings.picture_seconds)
+    return DecoderPool(config, cores=available_cores(), seconds=settings.picture_seconds)
 
 
 def _limits(settings: Settings) -> Limits:

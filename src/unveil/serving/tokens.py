@@ -22,9 +22,13 @@ Tokens = Mapping[str, str]
 
 
 def load(path: Path) -> Tokens:
-    """Read the token file; ``UserError`` if it is missing, malformed or readable by others."""
+    """Read the token file; ``UserError`` if it is missing, malformed or readable by others.
+
+    The file of another owner may be readable by a group: so Kubernetes gives secrets to a process.
+    """
     try:
-        if path.stat().st_mode & 0o077:
+        found = path.stat()
+        if found.st_mode & (0o077 if found.st_uid == os.geteuid() else 0o037):
             raise UserError(f"{path} is readable by others; chmod 600 {path}")
         content = json.loads(path.read_text())
     except FileNotFoundError:

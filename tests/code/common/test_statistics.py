@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import jensenshannon
 from scipy.stats.contingency import association
 
 from unveil.common.statistics import contingency_table, cramers_v, deciles, jensen_shannon
@@ -73,6 +74,7 @@ def test_the_divergence_is_symmetric_and_independent_of_size(counts, times):
     assert 0 <= distance <= 1
     assert distance == pytest.approx(jensen_shannon(second, first * times), abs=1e-12)
     assert jensen_shannon(first, first * times) == pytest.approx(0, abs=1e-12)
+    assert distance == pytest.approx(jensenshannon(first, second, base=2) ** 2, abs=1e-12)
 
 
 def test_the_divergence_by_hand():

@@ -1,13 +1,17 @@
 """The components of the server: purpose, tokens, admission, audit log, the active bundle."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import math
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,6 +183,41 @@ def test_an_invalid_token_file_is_refused(tmp_path, content):
     path.chmod(0o600)
     with pytest.raises(UserError, match="not a token file"):
         tokens.load(path)
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize(
+    ("mode", "usable"),
+    [(0o440, True), (0o640, True), (0o444, False), (0o460, False), (0o450, False)],
+)
+def test_a_token_file_of_another_user_may_be_readable_by_a_group(mode, usable):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's folders are closed to other users
+        Path(folder).chmod(0o755)
+        path = Path(folder, "tokens.json")
+        token = tokens.issue(path, "kiosk")
+        os.chown(path, 0, 65534)
+        path.chmod(mode)
+        refused = pytest.raises(UserError, match="readable by others")
+        with as_nobody(), contextlib.nullcontext() if usable else refused:
+            assert tokens.owner(tokens.load(path), token) == "kiosk"
+
+
+def test_the_owner_of_a_token_file_must_keep_it_from_the_group(tmp_path):
+    tokens.issue(tmp_path / "tokens.json", "kiosk")
+    (tmp_path / "tokens.json").chmod(0o640)
+    with pytest.raises(UserError, match="readable by others"):
+        tokens.load(tmp_path / "tokens.json")
 
 
 def test_as_many_are_admitted_as_are_answered_in_time():
