@@ -76,7 +76,9 @@ class Model:
         return f"Model({self._settings.bundle}; {', '.join(self.classes)})"
 
 
-def load(name: str | Path | None = None, *, threads: int = 0) -> Model:
+def load(
+    name: str | Path | None = None, *, threads: int = 0, threshold: float | None = None
+) -> Model:
     """Load a bundle.
 
     Args:
@@ -84,10 +86,15 @@ def load(name: str | Path | None = None, *, threads: int = 0) -> Model:
             default as `unveil predict` chooses: the champion if it was trained on real faces,
             otherwise the starter.
         threads: Threads for one picture; 0 is one for each core.
+        threshold: The probability, 0 to 1, below which no class is named; by default the model's.
 
     Raises:
-        UserError: There is no such bundle, or one of its files was altered.
+        UserError: There is no such bundle, one of its files was altered, or ``threshold`` is not
+            from 0 to 1.
     """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"threshold={threshold} is not from 0 to 1")
     folder = model_choice.find_bundle(name)
     loaded = bundle.load(folder, threads=threads)
-    return Model(PredictionSettings(bundle=loaded, detect=face_detector.detector()))
+    detect = face_detector.detector()
+    return Model(PredictionSettings(bundle=loaded, detect=detect, threshold=threshold))

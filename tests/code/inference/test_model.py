@@ -172,3 +172,12 @@ def test_importing_unveil_imports_nothing_heavy():
 def test_an_empty_list_is_one_line(model):
     with pytest.raises(unveil.UserError, match="the list of pictures is empty; give at least one"):
         model([])
+
+
+def test_a_threshold_decides_when_a_class_is_named(model):
+    picture = bundles.quarter(1)
+    assert unveil.load("champion", threshold=0)(picture)[0].emotion == bundles.CLASSES[1]
+    unsure = unveil.load("champion", threshold=1)(picture)[0]
+    assert (unsure.emotion, unsure.top) == (None, bundles.CLASSES[1])
+    with pytest.raises(unveil.UserError, match=r"threshold=1.5 is not from 0 to 1"):
+        unveil.load("champion", threshold=1.5)
