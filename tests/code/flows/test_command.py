@@ -38,7 +38,7 @@ def test_a_progress_bar_is_one_line_and_a_warning_is_shown(view, capsys):
     assert "half a line" in printed
     assert len([line for line in printed if line.startswith("train:")]) == 1
     assert (result.status, result.reason) == (2, "the loss is no longer finite")
-    assert view.state.detail == "train 100 %"
+    assert view.state.detail == "train, 100 %"
     assert view._err.getvalue() == "a warning of unveil\n"
 
 
