@@ -7,6 +7,7 @@ import pytest
 from flows import command
 from flows.plain_view import PlainView
 from flows.view import showing
+from tests.conftest import ROOT
 
 TALKS = """
 import sys
@@ -25,7 +26,7 @@ sys.exit(2)
 @pytest.fixture
 def view(tmp_path, monkeypatch) -> PlainView:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "open_run", lambda: "")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT}/src")
     Path("talks.py").write_text(TALKS)
     return PlainView(io.StringIO(), io.StringIO())
 
