@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -40,6 +41,8 @@ def run_log() -> Iterator[RunLog]:
         raise UserError(f"the log {path} cannot be written: {reason(error).lower()}") from None
     _remove_old()
     with file, _moved(1) as out, _moved(2) as err:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # in a pipe it would write blocks
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         yield RunLog(path, out, err)

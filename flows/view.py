@@ -114,7 +114,9 @@ class View:
             if training := self.state.trainings.get(epoch.architecture):
                 self.state.reach(training, epoch=epoch)
         elif bar := BAR.match(line):
-            self.state.detail = f"{bar['name'].strip()} {bar['share']} %"
+            of = bar["name"].strip()
+            share = f"{bar['share']} %"
+            self.state.detail = share if current and of == current.name else f"{of}, {share}"
         elif started := RUNNING.match(line):
             self.state.ran.add(started["stage"])
         elif error and is_warning(line) and line not in self._warned:

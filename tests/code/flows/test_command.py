@@ -7,6 +7,7 @@ import pytest
 from flows import command
 from flows.plain_view import PlainView
 from flows.view import showing
+from tests.conftest import ROOT
 
 TALKS = """
 import sys
@@ -25,7 +26,7 @@ sys.exit(2)
 @pytest.fixture
 def view(tmp_path, monkeypatch) -> PlainView:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "open_run", lambda: "")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT}/src")
     Path("talks.py").write_text(TALKS)
     return PlainView(io.StringIO(), io.StringIO())
 
@@ -38,7 +39,7 @@ def test_a_progress_bar_is_one_line_and_a_warning_is_shown(view, capsys):
     assert "half a line" in printed
     assert len([line for line in printed if line.startswith("train:")]) == 1
     assert (result.status, result.reason) == (2, "the loss is no longer finite")
-    assert view.state.detail == "train 100 %"
+    assert view.state.detail == "train, 100 %"
     assert view._err.getvalue() == "a warning of unveil\n"
 
 

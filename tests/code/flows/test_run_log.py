@@ -6,23 +6,32 @@ import sys
 
 import pytest
 from flows.run_log import KEPT, run_log
+from tests.conftest import ROOT
 
 from unveil.common.errors import UserError
 from unveil.common.paths import RUN_LOGS
 
+PROGRAM = """
+import os, subprocess, sys
+from flows.run_log import run_log
+with run_log() as log:
+    print("a line of Python")
+    os.write(2, b"a line of C\\n")
+    subprocess.run([sys.executable, "-c", "print('a line of a child')"], check=True)
+    print("progress", file=log.out)
+    print("error", file=log.err)
+print("afterwards")
+"""
 
-def test_all_output_goes_to_the_log_and_the_streams_reach_the_terminal(place, capfd):
-    with run_log() as log:
-        print("a line of Python")
-        os.write(2, b"a line of C\n")
-        subprocess.run([sys.executable, "-c", "print('a line of a child')"], check=True)
-        print("progress", file=log.out)
-        print("error", file=log.err)
-    print("afterwards")
-    shown = capfd.readouterr()
-    assert (shown.out, shown.err) == ("progress\nafterwards\n", "error\n")
-    for text in ("a line of Python", "a line of C", "a line of a child"):
-        assert text in log.path.read_text()
+
+def test_all_output_goes_to_the_log_and_the_streams_reach_the_terminal(place):
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/src"}
+    shown = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )
+    assert (shown.stdout, shown.stderr) == ("progress\nafterwards\n", "error\n")
+    (log,) = RUN_LOGS.iterdir()
+    assert log.read_text().splitlines() == ["a line of Python", "a line of C", "a line of a child"]
 
 
 def test_the_newest_logs_are_kept(place):
