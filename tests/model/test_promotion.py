@@ -133,7 +133,7 @@ def test_a_first_candidate_at_chance_level_is_refused(loaded):
     compared("cnn3", 0.1)
     assert reason(loaded) == (
         "macro-F1 0.100 [0.100, 0.100] is not significantly better than chance: random guessing "
-        "reaches 0.2500, always predicting happy 0.1000"
+        "reaches 0.250, always predicting happy 0.100"
     )
 
 
@@ -199,7 +199,9 @@ def test_a_training_without_a_recorded_source_has_that_of_the_packed_faces(champ
 
 
 def test_the_champion_itself_is_not_promoted_again(champion):
-    assert reason(champion) == "it is already the champion"
+    before = registry.champion()
+    assert promote.promote(champion).reason == "it is already the champion"
+    assert registry.champion() == before
 
 
 def test_an_equal_candidate_is_refused_as_a_tie(champion):
@@ -207,7 +209,7 @@ def test_an_equal_candidate_is_refused_as_a_tie(champion):
     compared("cnn4", 1.0)
     assert reason(champion) == (
         "a tie with the champion on the same 24 images: +0.000 macro-F1, "
-        "95 % interval [+0.0000, +0.0000]"
+        "95 % interval [+0.000, +0.000]"
     )
 
 

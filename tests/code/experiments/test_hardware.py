@@ -56,7 +56,7 @@ def test_the_same_training_on_two_machines_has_intervals_and_cost(client):
     ran(client, "cnn4", 20.0, {**GPU, "computed.devices": "cpu:0"}, known=False)
     text = hardware.compare(hardware.parse_prices(["h100=2.40", "epyc=0.3"]))
     assert text == HARDWARE.read_text()
-    score = "70.00 [65.0, 75.2]"
+    score = "0.700 [0.650, 0.752]"
     assert cells(text) == [
         [
             *("`cnn3`", "full, all images", "NVIDIA H100 80GB HBM3", "jax 0.10", "float32"),
@@ -68,7 +68,7 @@ def test_the_same_training_on_two_machines_has_intervals_and_cost(client):
         ],
         [
             *("`cnn4`", "full, all images", "Xeon, 8 cores", "jax 0.10", "float32"),
-            *("1", "20.00", "1.00", "75.00", "70.00", ""),
+            *("1", "20.00", "1.00", "0.750", "0.700", ""),
         ],
     ]
 
