@@ -137,7 +137,7 @@ def test_the_parameters_of_the_how_to_pages_are_valid(tmp_path):
 
 def test_the_rule_of_the_how_to_page_finds_a_blurred_face(tmp_path, monkeypatch):
     declared, test_entry = blocks("new-data-rule.md", "python")
-    (rule,) = eval(f"({declared})", dict(vars(expectations)))
+    rule = eval(declared, dict(vars(expectations)))
     monkeypatch.setattr(params, "RULES", (*expectations.RULES, rule))
     setting = params.load(changed_parameters("new-data-rule.md", tmp_path)).rules["sharp_enough"]
     found = rule.find(pd.DataFrame({"sharpness": [5.0, 50.0]}), setting)
