@@ -18,6 +18,7 @@ PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "deploy/README.md": "deploy/README.md",
     "models/starter/README.md": "models/starter/README.md",
 }
 """Files of the repository, and the paths of their pages in the site."""
