@@ -57,7 +57,7 @@ def train(
     options = {
         "--source": None if source is None else str(Path(source).absolute()),
         "--recipe": recipe,
-        "--architectures": ",".join(architectures) or None,
+        "--architectures": " ".join(architectures) or None,
     }
     chosen = [text for name, value in options.items() if value for text in (name, value)]
     _run([sys.executable, "-m", "flows", *chosen, *(["--force"] if force else [])], root)

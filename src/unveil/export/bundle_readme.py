@@ -11,7 +11,7 @@ NOT_STATED = "not stated"
 
 TEXT = """# {architecture}: apparent expression of a face
 
-Classifies a gray face of {size}x{size} pixels by its apparent expression: {classes}. This is no
+Classifies a gray face of {size}x{size} pixels by its apparent expression: {classes}. This is not a
 statement about what a person feels, wants or is.
 
 | on {images} test images | macro-F1, 95 % interval | labels that differ from Keras |

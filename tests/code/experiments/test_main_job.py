@@ -19,5 +19,5 @@ def test_the_reason_of_a_refusal_is_the_error(place, capfd):
     with pytest.raises(unveil.UserError, match="train-all: no such recipe"):
         unveil.train("a.zip", recipe="x", architectures=["cnn3", "cnn4"], force=True)
     sent = ["--source", str(place / "a.zip"), "--recipe", "x"]
-    sent += ["--architectures", "cnn3,cnn4", "--force"]
+    sent += ["--architectures", "cnn3 cnn4", "--force"]
     assert f"preparing {sent}\n" in capfd.readouterr().out

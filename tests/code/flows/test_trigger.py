@@ -2,7 +2,7 @@
 
 import pytest
 import typer
-from flows import dispatch, trigger, worker
+from flows import duration, trigger, worker
 from typer.testing import CliRunner
 
 from unveil.common.paths import MODELS
@@ -28,12 +28,12 @@ def test_a_wrong_argument_is_one_line(place, monkeypatch, verb, arguments, messa
 
 @pytest.mark.parametrize("text", ["", "epoch\n1\n", "seconds\nlong\n", "epoch,seconds\n1\n", "\0"])
 def test_a_damaged_history_does_not_stop_a_training(place, text):
-    without = dispatch._cost("cnn3")
+    without = duration.training_seconds("cnn3")
     history = MODELS / "cnn3/history.csv"
     history.parent.mkdir(parents=True, exist_ok=True)
     history.write_text("seconds\n1\n2.5\n")
-    assert dispatch._cost("cnn3") == 3.5
+    assert duration.training_seconds("cnn3") == 3.5
     history.write_text(text)
-    assert dispatch._cost("cnn3") in (without, 0)
+    assert duration.training_seconds("cnn3") in (without, 0)
     history.write_bytes(b"\xff\xfe seconds")
-    assert dispatch._cost("cnn3") == without
+    assert duration.training_seconds("cnn3") == without
