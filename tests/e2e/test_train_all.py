@@ -165,7 +165,7 @@ def test_the_parent_run_holds_the_verdict_and_one_child_for_each_training(client
         {name for name in children[key].data.metrics if not name.startswith("system/")}
         for key in KEYS
     ]
-    assert "val_macro_f1" in names[0]
+    assert "validation_macro_f1" in names[0]
     assert names[0] == names[1]
     kept = {file.path for file in client.list_artifacts(parents[0].info.run_id)}
     assert {"validation.json", "data_docs", "comparison.md", "promotion.json"} <= kept
