@@ -15,7 +15,7 @@ $(warning EXTRA=cpu is now EXTRA=train; the old name works for one version)
 override EXTRA := train
 endif
 $(if $(filter $(EXTRA),$(EXTRAS)),,$(error unknown EXTRA '$(EXTRA)'; choose from $(EXTRAS)))
-$(if $(filter-out 0 1,$(FORCE)),$(error unknown FORCE '$(FORCE)'; choose from 0 1))
+$(if $(and $(findstring command line,$(origin FORCE)),$(filter-out 0 1,$(FORCE))),$(error unknown FORCE '$(FORCE)'; choose from 0 1))
 
 .DEFAULT_GOAL := help
 .PHONY: help install train-all deploy worker test test-slow test-faults check docs ui ui-flows clean

@@ -35,8 +35,11 @@ def run_log() -> Iterator[RunLog]:
     """Redirect standard output and error to a new log; raises `UserError` if it has no place."""
     path = RUN_LOGS / f"train-all-{datetime.now():%Y%m%d-%H%M%S}.log"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a", encoding="utf-8")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # It has file names of faces: as private as the audit log.
+        file = os.fdopen(
+            os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "a", encoding="utf-8"
+        )
     except OSError as error:
         raise UserError(f"the log {path} cannot be written: {reason(error).lower()}") from None
     _remove_old()

@@ -197,7 +197,7 @@ def test_a_second_repro_does_nothing(folder):
 def test_python_runs_the_same_job_and_returns_its_outcome(folder):
     code = (
         "import unveil; outcome = unveil.train()\n"
-        "print([row['architecture'] for row in outcome.leaderboard], outcome.promoted)"
+        "print([row['architecture'] for row in outcome.leaderboard], outcome.champion)"
     )
     said = done(folder, sys.executable, "-c", code).splitlines()
     ranking = json.loads((folder / "data/05_reports/comparison.json").read_text())["ranking"]

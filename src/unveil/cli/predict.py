@@ -1,7 +1,7 @@
 """unveil predict: classify the faces in images, videos or a camera stream."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,9 +75,9 @@ def predict(
 ) -> None:
     """Classify the apparent expression of every face.
 
-    The result is a class, `unsure`, or `no face`. An image of at most 64 pixels per side counts as
-    one face. The default model is the champion in data/07_bundle if it was trained on real faces,
-    otherwise the starter. The model that is used is printed to stderr.
+    The result is a class, `unsure` with the most probable class, or `no face`. An image of at most
+    64 pixels per side counts as one face. The default model is the champion in data/07_bundle if it
+    was trained on real faces, otherwise the starter. The model that is used is printed to stderr.
     """
     if bool(paths) == (watched is not None):
         raise UserError("choose one input: PATHS, --video FILE or --camera N")
@@ -112,11 +112,19 @@ def _predictions(
 
     if not streams:
         yield from predicts.predict(files, settings)
-    for source in streams:
+    for source, target in zip(streams, _targets(streams, settings.annotated), strict=True):
         with video.opened(source, settings.limits) as stream:
-            name = f"camera {source}" if isinstance(source, int) else str(source)
-            for seen in predicts_video.predict_video(stream, name, settings):
+            for seen in predicts_video.predict_video(stream, str(source), settings, target):
                 yield from seen
+
+
+def _targets(streams: list[Path | int], folder: Path | None) -> Sequence[Path | None]:
+    from unveil.inference.annotated_names import refuse_overwriting, video_names
+
+    if folder is None:
+        return [None] * len(streams)
+    paths = [Path(f"camera{one}") if isinstance(one, int) else one for one in streams]
+    return [folder / name for _, name in refuse_overwriting(list(video_names(paths)), folder)]
 
 
 def _print_all(

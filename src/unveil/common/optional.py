@@ -6,7 +6,8 @@ from types import ModuleType
 from unveil.common.errors import UserError
 
 SERVE = {"fastapi", "prometheus_client", "psutil", "starlette", "uvicorn", "websockets"}
-"""Modules of the extra `serve`; all others that the base lacks are in `train`."""
+"""Modules of the extra `serve`; all others that the base lacks are in `train`, but for these."""
+OTHER = {"jax": "jax", "jaxlib": "jax", "pynvml": "gpu"}
 
 
 def import_optional(name: str) -> ModuleType:
@@ -22,5 +23,6 @@ def missing_extra(error: ModuleNotFoundError) -> UserError | None:
     module = (error.name or "").partition(".")[0]
     if module in {"", "unveil", "flows"}:
         return None
-    extra = "serve" if module in SERVE else "train"
-    return UserError(f"{module} is not installed; run `pip install 'unveil[{extra}]'`")
+    extra = OTHER.get(module, "serve" if module in SERVE else "train")
+    install = f"`pip install '.[{extra}]'` in the folder of unveil"
+    return UserError(f"{module} is not installed; it is in the extra {extra}: run {install}")

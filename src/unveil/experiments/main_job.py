@@ -12,6 +12,7 @@ from typing import Any
 
 from unveil.common.errors import UserError
 from unveil.common.files import read_json
+from unveil.common.optional import import_optional
 from unveil.common.paths import COMPARISON, PARAMS, PROMOTION, REPORT
 
 
@@ -20,13 +21,13 @@ class Training:
     """The outcome of train-all.
 
     ``leaderboard`` has a row for each architecture, best first: ``architecture``, and test
-    ``macro_f1`` with ``low`` and ``high``, its 95 % confidence interval. ``promoted`` says whether
+    ``macro_f1`` with ``low`` and ``high``, its 95 % confidence interval. ``champion`` says whether
     the best one is champion now; then `unveil.load("champion")` loads it. ``report`` is an HTML
     page.
     """
 
     leaderboard: tuple[dict[str, Any], ...]
-    promoted: bool
+    champion: bool
     report: Path
 
 
@@ -54,10 +55,12 @@ def train(
     root = Path(project).absolute()
     if not ((root / PARAMS).is_file() and (root / "flows").is_dir()):
         raise UserError(f"{root} is no checkout of unveil; give its folder as `project`")
+    import_optional("prefect")
+    keys = [architectures] if isinstance(architectures, str) else architectures
     options = {
         "--source": None if source is None else str(Path(source).absolute()),
         "--recipe": recipe,
-        "--architectures": " ".join(architectures) or None,
+        "--architectures": " ".join(keys) or None,
     }
     chosen = [text for name, value in options.items() if value for text in (name, value)]
     _run([sys.executable, "-m", "flows", *chosen, *(["--force"] if force else [])], root)
@@ -98,7 +101,9 @@ def _outcome(root: Path) -> Training:
     rows = (
         {"architecture": key, **_interval(compared["reports"][key])} for key in compared["ranking"]
     )
-    return Training(tuple(rows), bool(decision["promoted"]), root / REPORT)
+    # Without a promotion, a version is that of the candidate, which is champion already.
+    champion = bool(decision["promoted"] or decision["version"])
+    return Training(tuple(rows), champion, root / REPORT)
 
 
 def _interval(report: dict[str, Any]) -> dict[str, float]:

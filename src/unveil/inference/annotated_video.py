@@ -37,6 +37,11 @@ class VideoWriter:
         if not self._writer.isOpened():
             raise UserError(f"{self._path.name}: this OpenCV cannot write an mp4 video")
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether a frame was written."""
+        return self._writer is not None
+
     def close(self) -> None:
         """Finish the file; raises ``UserError`` if there was no frame."""
         if self._writer is None:
@@ -56,6 +61,8 @@ def opened(target: Path, rate: float) -> Iterator[VideoWriter]:
         try:
             yield writer
         except (KeyboardInterrupt, GeneratorExit) as stop:
+            if not writer.has_frames:
+                raise
             stopped = stop
         writer.close()
     if stopped:

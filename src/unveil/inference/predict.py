@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from unveil.common.errors import UserError
 from unveil.data.decoding import Limits, Pixels
 from unveil.inference import face_detector, tracking
 from unveil.inference.annotate import annotate
+from unveil.inference.annotated_names import image_names, refuse_overwriting
 from unveil.inference.bundle import Bundle
 from unveil.inference.cores import available_cores
 from unveil.inference.decision import NO_FACE, Answer, answer
@@ -74,9 +75,9 @@ def predict(
     """
     cores = available_cores()
     waiting: deque[Future[list[FacePrediction | UserError]]] = deque()
-    names = _with_names(paths)
+    names = image_names(image_files(paths))
     if settings.annotated:
-        names = iter(_refuse_overwriting(list(names), settings.annotated))
+        names = iter(refuse_overwriting(list(names), settings.annotated))
     with ThreadPoolExecutor(cores) as pool:
         while batch := list(islice(names, BATCH_SIZE)):
             waiting.append(pool.submit(_predict_batch, batch, settings))
@@ -156,42 +157,6 @@ def decide(probabilities: tracking.Probabilities, settings: PredictionSettings) 
 
 def _box(found: Detection, picture: Pixels) -> Box | None:
     return None if found == face_detector.whole(picture) else found.box
-
-
-def _with_names(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """Yield each image file with a unique name for its annotated picture."""
-    taken: set[str] = set()
-    for path in image_files(paths):
-        # Made of the whole path: two folders may contain files of the same name.
-        known = Path("stdin") if path == STDIN else path
-        stem = "_".join(part for part in known.parts if part not in ("/", "..")).removesuffix(
-            ".png"
-        )
-        # a/b.png and a_b.png would still collide.
-        others = (f"{stem}-{number}.png" for number in count(2))
-        name = next(one for one in chain([f"{stem}.png"], others) if one not in taken)
-        taken.add(name)
-        yield path, name
-
-
-def _refuse_overwriting(named: list[tuple[Path, str]], folder: Path) -> list[tuple[Path, str]]:
-    """Return the named pictures; ``UserError`` if an annotated copy would overwrite a picture."""
-    sources = {found: path for path, _ in named if (found := _file_identity(path))}
-    for _, name in named:
-        if source := sources.get(_file_identity(folder / name) or (0, 0)):
-            raise UserError(
-                f"the annotated copy would overwrite {source}; name another folder than {folder} "
-                "with --annotated"
-            )
-    return named
-
-
-def _file_identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _annotate(

@@ -20,15 +20,13 @@ from unveil.inference.video import Frame, Stream
 
 
 def predict_video(
-    stream: Stream, source: str, settings: PredictionSettings
+    stream: Stream, source: str, settings: PredictionSettings, target: Path | None = None
 ) -> Iterator[list[FacePrediction]]:
     """Predict every face of each frame, with probabilities smoothed over its track.
 
-    With ``settings.annotated`` the annotated frames become an mp4 file in that folder, named after
-    ``source``.
+    The annotated frames are written to ``target``, an mp4 file.
     """
-    folder, known, next_number = settings.annotated, list[Track](), 0
-    target = folder / f"{Path(source).stem}.mp4" if folder else None
+    known, next_number = list[Track](), 0
     opened = annotated_video.opened(target, stream.rate) if target else nullcontext()
     with opened as writer:
         for frame in stream.frames:

@@ -60,6 +60,10 @@ class Face:
         return self.answer.label
 
 
+COLUMNS = ["source", "face", "x", "y", "width", "height", "emotion", "top", "confidence"]
+"""The columns of a table of faces before the probabilities."""
+
+
 @dataclass(frozen=True)
 class Result(Sequence[Face]):
     """The faces of one picture, largest first; empty if there are none.
@@ -69,7 +73,7 @@ class Result(Sequence[Face]):
 
     source: str
     faces: tuple[Face, ...]
-    model: dict[str, str | None]
+    model: dict[str, str | None] = field(compare=False)
     pixels: Pixels = field(repr=False, compare=False)
 
     @overload
@@ -104,7 +108,8 @@ class Result(Sequence[Face]):
     def to_pandas(self) -> "pd.DataFrame":
         """Return one row for each face; a probability is in the column ``p_CLASS``.
 
-        Raises ``UserError`` if pandas is not installed.
+        Without a face the table has no row and none of these columns. Raises ``UserError`` if
+        pandas is not installed.
         """
         from unveil.common.optional import import_optional
 
@@ -116,5 +121,5 @@ class Result(Sequence[Face]):
             shares = {f"p_{name}": share for name, share in face.probabilities.items()}
             named = {"emotion": face.emotion, "top": face.top, "confidence": face.confidence}
             rows.append({"source": self.source, "face": number, **place, **named, **shares})
-        table: pd.DataFrame = pandas.DataFrame(rows)
+        table: pd.DataFrame = pandas.DataFrame(rows, columns=None if rows else COLUMNS)
         return table

@@ -192,15 +192,18 @@ def _record(decision: Decision) -> Decision:
     content: dict[str, Any] = asdict(decision) | {"promoted": decision.promoted}
     content |= decision.numbers()
     audit_log.append(PROMOTIONS, content)
-    if not _repeats(decision):
-        write_json(PROMOTION, content)
+    write_json(PROMOTION, _with_earlier_checks(content))
     registry.record_decision(content, decision.numbers())
     return decision
 
 
-def _repeats(decision: Decision) -> bool:
-    """Whether ``promotion.json`` says with which checks the candidate became the champion."""
-    if decision.promoted or decision.version is None or not PROMOTION.exists():
-        return False
-    known = read_json(PROMOTION, made_by="unveil promote")
-    return bool(known.get("promoted")) and known.get("version") == decision.version
+def _with_earlier_checks(content: dict[str, Any]) -> dict[str, Any]:
+    """Add the checks of the champion's promotion to the decision that it is champion already."""
+    if content["promoted"] or content["version"] is None or not PROMOTION.exists():
+        return content
+    try:
+        known = read_json(PROMOTION, made_by="unveil promote")
+    except UserError:  # it is replaced anyway
+        return content
+    checks = known.get("checks") if known.get("version") == content["version"] else None
+    return {**content, "checks": checks} if checks else content

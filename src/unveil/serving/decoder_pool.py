@@ -66,8 +66,10 @@ class DecoderPool:
             while True:
                 idle.append(self._idle.get_nowait())
         for worker in reversed(idle):
-            worker.check(restart=restart)
-            self._idle.put(worker)
+            try:
+                worker.check(restart=restart)
+            finally:
+                self._idle.put(worker)
         return self.is_ready
 
     async def find(self, picture: bytes, options: DecodeOptions, *, heavy: bool) -> FoundFaces:

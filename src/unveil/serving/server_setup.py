@@ -90,10 +90,9 @@ def _feedback(settings: Settings) -> FeedbackFolder | None:
 
 
 def _folder(settings: Settings) -> Path:
-    if (
-        settings.bundle is None
-        and not BUNDLE.exists()
-        and model_choice.can_fall_back_to(settings.keep)
-    ):
-        return BUNDLE
+    named = str(settings.bundle or "champion")
+    folder = BUNDLE if named == "champion" else Path(named)
+    # `ModelSlot` then starts with the last good copy.
+    if named != "starter" and not folder.exists() and model_choice.can_fall_back_to(settings.keep):
+        return folder
     return model_choice.find_bundle(settings.bundle)

@@ -21,3 +21,6 @@ def test_the_reason_of_a_refusal_is_the_error(place, capfd):
     sent = ["--source", str(place / "a.zip"), "--recipe", "x"]
     sent += ["--architectures", "cnn3 cnn4", "--force"]
     assert f"preparing {sent}\n" in capfd.readouterr().out
+    with pytest.raises(unveil.UserError):
+        unveil.train(architectures="cnn3")
+    assert "preparing ['--architectures', 'cnn3']\n" in capfd.readouterr().out

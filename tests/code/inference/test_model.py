@@ -181,3 +181,9 @@ def test_a_threshold_decides_when_a_class_is_named(model):
     assert (unsure.emotion, unsure.top) == (None, bundles.CLASSES[1])
     with pytest.raises(unveil.UserError, match=r"threshold=1.5 is not from 0 to 1"):
         unveil.load("champion", threshold=1.5)
+
+
+def test_a_picture_without_a_face_gives_an_empty_table_and_can_be_hashed(model):
+    result = model(np.full((200, 300), 99, np.uint8))
+    assert len({result, result}) == 1
+    assert result.to_pandas()["emotion"].to_list() == []

@@ -1,6 +1,5 @@
 """Videos: gray frames, tracked faces, and an annotated copy."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -90,14 +89,33 @@ def test_the_command_predicts_a_video_and_annotates_a_copy(place, arguments):
 
 def test_what_was_written_of_an_interrupted_video_is_kept(settings):
     path = scenes.film(Path("film.avi"), moving()[:4])
-    marked = dataclasses.replace(settings, annotated=Path("shown"))
     with video.opened(path) as stream:
-        seen = predict_video(stream, "camera 0", marked)
+        seen = predict_video(stream, "0", settings, Path("shown/camera0.mp4"))
         next(seen)
         next(seen)
         seen.close()
-    capture = cv2.VideoCapture("shown/camera 0.mp4")
+    capture = cv2.VideoCapture("shown/camera0.mp4")
     assert [capture.read()[0] for _ in range(3)] == [True, True, False]
+
+
+def test_annotated_videos_overwrite_neither_an_input_nor_one_another(place):
+    bundles.made(BUNDLE)
+    for name in ("a/film.avi", "b/film.avi"):
+        Path(name).parent.mkdir()
+        scenes.film(Path(name), moving()[:2])
+    assert unveil("a/film.avi", "b/film.avi", "--annotated", "shown").returncode == 0
+    assert sorted(path.name for path in Path("shown").iterdir()) == ["a_film.mp4", "b_film.mp4"]
+    before = Path("shown/a_film.mp4").rename("film.mp4").read_bytes()
+    completed = unveil("film.mp4", "--annotated", ".")
+    assert completed.returncode == 2
+    assert "unveil: the annotated copy would overwrite film.mp4; name another" in completed.stderr
+    assert Path("film.mp4").read_bytes() == before
+
+
+def test_an_interrupt_before_the_first_frame_stays_an_interrupt(place):
+    with pytest.raises(KeyboardInterrupt), annotated_video.opened(Path("shown/film.mp4"), 25):
+        raise KeyboardInterrupt
+    assert not list(Path("shown").iterdir())
 
 
 def test_a_video_without_a_frame_leaves_no_file(place):
