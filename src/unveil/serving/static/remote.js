@@ -8,11 +8,17 @@ const RETRIES = 5; // requests that are repeated if the server is busy
 const REVOKED = 1008; // the close code of a stream whose token was revoked
 const FACE_SIDE = 64; // pixels: a picture up to this size is a face; as in face_detector.py
 const QUALITY = 0.85; // of the JPEG of a frame
+const MODEL_AGE = 60_000; // milliseconds; answers about frames do not say which model made them
 
 /** Connect to the server; returns `{look, ask, close, ...}`. */
 export async function onServer({ url, token }) {
   const described = () => request(`${url}/v1/model`, token);
-  let model = await described();
+  let [model, asked] = [await described(), Date.now()];
+  // The answer about a picture counts even if this fails.
+  const refresh = () => {
+    asked = Date.now();
+    return described().then((active) => (model = active), () => {});
+  };
   const stream = streaming({ url, token });
   return {
     isPrivate: false,
@@ -23,10 +29,13 @@ export async function onServer({ url, token }) {
     // A larger picture would not be treated as a face: the server would search it for faces.
     imageSize: Math.min(model.image_size, FACE_SIDE),
     async look(frame, { isMoving }) {
-      if (isMoving) return stream.look(await encoded(frame.canvas, "image/jpeg"));
+      if (isMoving) {
+        if (Date.now() - asked > MODEL_AGE) refresh();
+        return stream.look(await encoded(frame.canvas, "image/jpeg"));
+      }
       const file = await encoded(frame.canvas, "image/png");
       const answer = await posted(`${url}/v1/predict`, token, file);
-      if (answer.model && answer.model.digest !== model.digest) model = await described();
+      if (answer.model && answer.model.digest !== model.digest) await refresh();
       return answer;
     },
     async ask(faces) {
