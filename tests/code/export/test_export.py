@@ -117,7 +117,7 @@ def test_the_readme_has_metrics_with_intervals_and_limits(made):
     text = (BUNDLE / "README.md").read_text()
     assert "| `model.onnx` | 1.000 [1.000, 1.000] | 0 |" in text
     assert "temperature 1.700. Below a probability of 0.600 it is unsure" in text
-    assert "no\nstatement about what a person feels" in text
+    assert "not a\nstatement about what a person feels" in text
     assert "Data: faces of real pictures" in text
 
 
