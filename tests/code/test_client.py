@@ -80,9 +80,7 @@ def test_what_is_refused_is_one_line_with_its_status(client):
     with pytest.raises(ServerError, match="not an image") as refused:
         client.predict(b"no picture")
     assert refused.value.status == 422
-    with pytest.raises(
-        ServerError, match="feedback is off; `unveil serve --fe"
-    ) as refused:
+    with pytest.raises(ServerError, match="feedback is off; `unveil serve --fe") as refused:
         client.feedback("happy")
     assert refused.value.status == 404
     stranger = Client(f"http://{client._address}", "wrong")

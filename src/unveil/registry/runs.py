@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from sqlalchemy.exc import SQLAlchemyError
 
 from unveil.common.paths import (
     DATA_CARD,
@@ -137,10 +138,20 @@ def runs_with_origin(client: MlflowClient, origin: str) -> list[Run]:
 
 def log_parameters_and_data(client: MlflowClient, run: Run, training: TrainingDescription) -> None:
     """Log the parameters and datasets that a run lacks."""
+    try:
+        _log_parameters(client, run, training)
+    except (MlflowException, SQLAlchemyError) as error:
+        # A request of the training itself, which waited for a locked database, was faster.
+        if "unique constraint" not in str(error).lower():
+            raise
+        _log_parameters(client, client.get_run(run.info.run_id), training)
+    log_datasets(client, run, training["data"])
+
+
+def _log_parameters(client: MlflowClient, run: Run, training: TrainingDescription) -> None:
     known = run.data.params
     missing = [Param(*pair) for pair in training["parameters"].items() if pair[0] not in known]
     client.log_batch(run.info.run_id, params=missing)
-    log_datasets(client, run, training["data"])
 
 
 def log_epochs(client: MlflowClient, run: Run, rows: Iterable[Mapping[str, float]]) -> None:

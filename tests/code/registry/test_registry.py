@@ -40,7 +40,7 @@ from unveil.evaluation.metrics import format_estimate
 from unveil.experiments import tracked_training
 from unveil.registry import connection
 from unveil.registry.datasets import log_datasets
-from unveil.registry.runs import describe_training, find_or_create_run
+from unveil.registry.runs import describe_training, find_or_create_run, log_parameters_and_data
 from unveil.training import checkpoint
 
 KEY = "cnn3_gray"
@@ -284,6 +284,18 @@ def test_concurrent_runs_can_log_the_same_new_dataset(packed):
         for run in made:
             inputs = client.get_run(run.info.run_id).inputs.dataset_inputs
             assert [one.dataset.digest for one in inputs] == [digest]
+
+
+@pytest.mark.fault("a run's parameters logged twice at once", times=4)
+def test_a_training_and_its_publication_can_log_the_same_parameters_at_once(packed):
+    client = registry.connect()
+    experiment = mlflow.set_experiment("facial-emotion").experiment_id
+    described = {"parameters": {f"p{number}": "1" for number in range(40)}, "data": {}}
+    for _ in range(4):
+        run = client.create_run(experiment)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(log_parameters_and_data, repeat(client), [run] * 4, repeat(described)))
+        assert client.get_run(run.info.run_id).data.params == described["parameters"]
 
 
 @pytest.mark.fault("loss not finite")
