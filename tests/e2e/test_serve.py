@@ -111,7 +111,7 @@ def test_a_picture_without_a_face_is_answered(client):
     wall = encoded(Image.fromarray(bright(0, 640)), "JPEG")
     answer = client.post("/v1/predict", content=wall, headers=PNG).json()
     model = answer.pop("model")
-    assert (model["architecture"], model["trained_on"]) == ("quarters", "not stated")
+    assert (model["architecture"], model["trained_on"]) == ("quarters", "real faces")
     assert answer == {"faces": [], "reason": "no_face"}
     assert model.items() <= client.get("/v1/model").json().items()
 
@@ -144,7 +144,7 @@ def test_the_active_model_is_described(client, folder):
     assert (model["architecture"], model["version"]) == ("quarters", None)
     assert model["sha256"] == sha256(folder / "bundle/bundle.json")
     log = (folder / "unveil-server.log").read_text()
-    assert "bundle: quarters, trained on: not stated" in log
+    assert "bundle: quarters, trained on: real faces" in log
 
 
 def test_the_open_inference_protocol_is_answered_and_counted(client, url):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -154,11 +155,22 @@ def _running(bundle: Path) -> Iterator[tuple[str, float]]:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
-            with urllib.request.urlopen(f"{url}/readyz", timeout=30):
-                yield url, time.perf_counter() - began
+            _wait_until_ready(url, deadline=began + 60)
+            yield url, time.perf_counter() - began
         finally:
             process.terminate()
             process.communicate()
+
+
+def _wait_until_ready(url: str, *, deadline: float) -> None:
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=30):
+                return
+        except urllib.error.HTTPError as error:  # its decoders are starting
+            if error.code != 503 or time.perf_counter() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _frame() -> bytes:
