@@ -26,6 +26,9 @@ from unveil.rendering import plots
 from unveil.training import train
 from unveil.training.batches import ValidationBatches
 
+HEADLINE = ("test_macro_f1", "test_accuracy", "validation_macro_f1", "test_ece", "test_coverage")
+"""The metrics in ``scores.json``; all are in ``metrics.json``."""
+
 
 def evaluate(key: str, params: Params, place: TrainingPaths | None = None) -> dict[str, Any]:
     """Evaluate one trained architecture on all three splits and write its report.
@@ -146,10 +149,6 @@ FLAT = {
     **{name: (name,) for name in ("parameters", "bytes", "epochs", "seconds_per_epoch", "seconds")},
 }
 """The name of each metric in MLflow runs, and its path in a report."""
-
-
-HEADLINE = ("test_macro_f1", "test_accuracy", "validation_macro_f1", "test_ece", "test_coverage")
-"""The metrics in ``scores.json``; all are in ``metrics.json``."""
 
 
 def flat(metrics: dict[str, Any]) -> dict[str, float]:

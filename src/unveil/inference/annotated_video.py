@@ -1,4 +1,4 @@
-"""Annotated frames -> an mp4 file, in MPEG-4 Part 2, which every build of OpenCV can write."""
+"""Annotated frames -> an mp4 file, in MPEG-4 Part 2, which the wheels of OpenCV can write."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
