@@ -265,7 +265,9 @@ def reported() -> Path:
     report = Path("data/05_reports/architectures/cnn3/metrics.json")
     model = digests(Path("data/04_models/cnn3"))["model.keras"]
     calibration = {"temperature": 1.5, "abstain_below": 0.8}
-    write_json(report, {"model_digest": model, "calibration": calibration})
+    score = {"macro_f1": {"value": 1.0, "low": 0.9, "high": 1.0}, "images": 24}
+    content = {"model_digest": model, "calibration": calibration, "epochs": 1, "test": score}
+    write_json(report, content)
     return report
 
 
