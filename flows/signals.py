@@ -18,6 +18,8 @@ from typing import TextIO
 
 import psutil
 
+from unveil.common import streams
+
 LIMIT = 3.0
 """Seconds from the first signal to the kill; the documentation promises an end within five."""
 
@@ -30,6 +32,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def exit_on_signals(command: str) -> Iterator[None]:
     """Let a signal end the block; the exit code is 128 plus the signal's number."""
+    streams.open_closed()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     # Works with any handler: Prefect replaces that of SIGTERM while a flow runs.

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from typer import Abort
 from typer._click.exceptions import ClickException
 
+from unveil.common import streams
 from unveil.common.errors import UserError, mask_secrets, reason
 from unveil.common.optional import missing_extra
 
@@ -27,6 +28,7 @@ ERROR, INTERRUPTED, CLOSED = 2, 130, 141
 
 def run(verb: Callable[[], object]) -> NoReturn:
     """Run a command and exit the process with its exit code."""
+    streams.open_closed()
     _mask_logs()
     threading.excepthook = _print_thread_error
     sys.exit(status(verb))

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from unveil.common import memory
+from unveil.common import memory, streams
 from unveil.common.errors import unknown_choice
 
 BACKENDS = ("tensorflow", "jax")
@@ -24,6 +24,7 @@ def load() -> None:
     # Off by default without AVX-512, although it makes a step of the small networks there take 1.5
     # to 1.7 times less processor time.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    streams.open_closed()
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as devnull:

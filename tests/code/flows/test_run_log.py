@@ -7,6 +7,7 @@ import sys
 import pytest
 from flows.run_log import KEPT, run_log
 from tests.conftest import ROOT
+from tests.support import closed
 
 from unveil.common.errors import UserError
 from unveil.common.paths import RUN_LOGS
@@ -30,6 +31,17 @@ def test_all_output_goes_to_the_log_and_the_streams_reach_the_terminal(place):
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
     )
     assert (shown.stdout, shown.stderr) == ("progress\nafterwards\n", "error\n")
+    (log,) = RUN_LOGS.iterdir()
+    assert log.read_text().splitlines() == ["a line of Python", "a line of C", "a line of a child"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_stream_that_is_closed_changes_nothing_for_the_other_and_the_log(place, number):
+    program = PROGRAM.replace("with run_log", "with exit_on_signals('it'), run_log")
+    ended = closed.run(f"from flows.signals import exit_on_signals\n{program}", number)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == ("" if number == 1 else "progress\nafterwards\n")
+    assert ended.stderr == ("" if number == 2 else "error\n")
     (log,) = RUN_LOGS.iterdir()
     assert log.read_text().splitlines() == ["a line of Python", "a line of C", "a line of a child"]
 

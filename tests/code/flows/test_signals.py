@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.conftest import ROOT
+from tests.support import closed
 
 PROMISED = 5
 """Seconds from the signal to the end of all processes."""
@@ -99,3 +100,13 @@ def test_signals_ignored_by_the_shell_stay_ignored(tmp_path: Path):
         text=True,
     )
     assert result.stdout == "True\n", result.stderr
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_command_with_a_closed_stream_ends_with_the_code_of_the_signal(number):
+    program = "import os, signal, time; from flows.signals import exit_on_signals\n"
+    program += "with exit_on_signals('it'): os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"
+    ended = closed.run(program, number)
+    assert ended.returncode == 128 + signal.SIGTERM
+    line = "it: ended by SIGTERM; results are kept, run it again to resume\n"
+    assert (ended.stdout, ended.stderr) == ("", "" if number == 2 else line)
