@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -12,6 +12,23 @@ from unveil.cli.commands import App
 from unveil.serving.settings import Settings
 
 app = App()
+
+PANELS = {
+    "Purpose": ("purpose", "exception", "reason", "contact"),
+    "Model": ("bundle", "precision", "detector", "detector_digest"),
+    "Address and access": (
+        *("host", "port", "token_file", "allow_host", "allow_origin", "private"),
+        *("certificate", "key"),
+    ),
+    "Limits": (
+        *("max_bytes", "max_pixels", "max_side", "max_scans", "max_batch_pixels"),
+        *("picture_seconds", "batch_seconds", "body_seconds", "drain_seconds"),
+        *("waiting", "patience", "connections", "streams"),
+    ),
+    "Feedback": ("feedback", "feedback_pictures", "feedback_most"),
+    "Monitoring and recovery": ("watched", "audit", "keep"),
+}
+"""The groups of options in the help; the columns of a group are as wide as its options need."""
 
 
 def _options(command: Callable[[Settings], None]) -> Callable[..., None]:
@@ -23,12 +40,13 @@ def _options(command: Callable[[Settings], None]) -> Callable[..., None]:
         command(Settings(**values))
 
     hints = get_type_hints(Settings, include_extras=True)
+    panels = {name: panel for panel, names in PANELS.items() for name in names}
     parameters = [
         inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=_option(hints[field.name]),
+            annotation=_option(field, hints[field.name], panels[field.name]),
         )
         for field in fields(Settings)
     ]
@@ -37,11 +55,14 @@ def _options(command: Callable[[Settings], None]) -> Callable[..., None]:
     return called
 
 
-def _option(hint: Any) -> Any:
+def _option(field: Field[Any], hint: Any, panel: str) -> Any:
     kind, text = get_args(hint)
     # A tuple of any length becomes an option that can be repeated.
     several = kind == tuple[str, ...]
-    return Annotated[list[str] if several else kind, typer.Option(help=text)]
+    # A flag that is off by default needs no second name to turn it off.
+    names = [f"--{field.name.replace('_', '-')}"] if field.default is False else []
+    option = typer.Option(*names, help=text, rich_help_panel=panel)
+    return Annotated[list[str] if several else kind, option]
 
 
 @app.command()
