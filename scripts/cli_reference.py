@@ -2,7 +2,7 @@
 
 What is above ``MARK`` in the file is written by hand and stays. Typer renders each command.
 
-    python scripts/cli_reference.py
+    python -m scripts.cli_reference
 """
 
 import re

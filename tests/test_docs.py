@@ -76,9 +76,17 @@ def test_the_api_page_has_every_public_name(site):
     assert {name for name in names if f'id="unveil.{name}"' not in text} == set()
 
 
-def test_the_command_reference_is_current():
+def test_the_command_reference_is_current_and_the_documented_command_writes_it():
     page = cli_reference.PAGE.read_text()
-    assert cli_reference.render(page) == page, "run python scripts/cli_reference.py"
+    assert cli_reference.render(page) == page, "run python -m scripts.cli_reference"
+    documented = re.search(
+        r"^\.venv/bin/python (.*cli_reference\S*)", (ROOT / "CONTRIBUTING.md").read_text(), re.M
+    )
+    assert documented
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, *documented[1].split()]
+    subprocess.run(command, cwd=ROOT, env=clean, check=True)
+    assert cli_reference.PAGE.read_text() == page
 
 
 def test_the_command_reference_has_every_command_in_both_parts():
