@@ -188,6 +188,11 @@ def test_prefect_is_for_the_flows_alone():
         assert "prefect" not in {name.split(".")[0] for name in imported(path)}, path
 
 
+def test_no_private_module_of_typer_is_imported():
+    for path in python_files():
+        assert not {name for name in imported(path) if name.startswith("typer._")}, path
+
+
 def test_the_flows_import_no_learning():
     for path in (ROOT / "flows").rglob("*.py"):
         assert [name for name in imported(path) if name.startswith(LEARNING)] == [], path

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import typer
-from typer._click import Context
-from typer._click.exceptions import UsageError
 from typer.core import TyperCommand
 from typer.models import CommandFunctionType
 
@@ -46,13 +44,13 @@ EXAMPLES = {
 class Command(TyperCommand):
     """A command that refuses an option given twice, instead of using the last one."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the arguments; raises ``UsageError`` for a repeated option."""
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; a repeated option is a usage error."""
         if not ctx.resilient_parsing:
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
             for option, count in Counter(order).items():
                 if count > 1 and not option.multiple and option.param_type_name == "option":
-                    raise UsageError(f"{option.opts[-1]} is given {count} times; give it once", ctx)
+                    ctx.fail(f"{option.opts[-1]} is given {count} times; give it once")
         return super().parse_args(ctx, args)
 
 

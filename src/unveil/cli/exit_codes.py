@@ -14,8 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from typer import Abort
-from typer._click.exceptions import ClickException
+from typer import Abort, TyperException
 
 from unveil.common import streams
 from unveil.common.errors import UserError, mask_secrets, reason
@@ -54,8 +53,8 @@ def _exit_code(verb: Callable[[], object]) -> int:
     try:
         result = verb()
         return result if isinstance(result, int) else 0
-    except ClickException as error:
-        error.show()
+    except TyperException as error:
+        _print_usage_error(error)
         return error.exit_code
     except Abort as error:
         # Typer turns every EOFError into Abort, also that of a damaged file.
@@ -64,6 +63,14 @@ def _exit_code(verb: Callable[[], object]) -> int:
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+
+
+def _print_usage_error(error: TyperException) -> None:
+    # Typer's own errors have `show`, which adds the usage; the public class does not.
+    if show := getattr(error, "show", None):
+        show()
+    else:
+        print(f"Error: {error.format_message()}", file=sys.stderr)
 
 
 def _print_error(error: BaseException) -> int:

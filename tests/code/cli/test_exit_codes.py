@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.prefect_project import within
 from tests.support.servers import free_port
+from typer import TyperException
 
 from unveil.cli import exit_codes
 from unveil.common import locks
@@ -38,6 +39,7 @@ def raising(error: BaseException):
         (KeyboardInterrupt(), 130, ""),
         (BrokenPipeError(32, "Broken pipe"), 141, ""),
         (SystemExit(3), 3, ""),
+        (TyperException("not so"), 1, "Error: not so\n"),
     ],
 )
 def test_an_exception_is_one_line_and_an_exit_code(capsys, monkeypatch, error, code, expected):
