@@ -615,6 +615,23 @@ def test_below_the_threshold_the_page_shows_unsure(hesitant, opened, tmp_path, i
     expect(tab.locator("#detail")).to_have_text("No class reaches the threshold of 99\u00a0%.")
 
 
+@pytest.mark.parametrize("width", [1280, 900, 320])
+def test_an_unsure_answer_is_one_phrase_without_a_line_for_its_first_word(url, opened, width):
+    tab, _ = opened(url, viewport={"width": width, "height": 800})
+    sample(tab, "unclear")
+    expect(tab.locator("#answer")).to_have_text(re.compile("^unsure, perhaps sad"))
+    tops = tab.evaluate(
+        """() => [0, 'unsure, '.length].map((start) => {
+        const range = document.createRange();
+        const text = document.getElementById('answer').firstChild;
+        range.setStart(text, start);
+        range.setEnd(text, start + 'unsure,'.length);
+        return range.getClientRects()[0].top;
+    })"""
+    )
+    assert tops[0] == tops[1]
+
+
 def test_the_network_requires_the_token(url, guarded):
     closed, token = guarded
     for path in ("", "/model.onnx", "/cascade.xml"):

@@ -17,6 +17,7 @@ export function show(answer, chosen) {
   const [word, more] = chosen ? named(chosen.face) : [none, ""];
   const small = Object.assign(document.createElement("small"), { textContent: more });
   at("answer").replaceChildren(`${word} `, small);
+  at("answer").classList.toggle("unsure", Boolean(chosen && !chosen.face.emotion));
   at("verdict").textContent = `${word} ${more}`;
   at("verdict").hidden = false;
   at("detail").textContent = sentence(answer, chosen);
@@ -45,6 +46,7 @@ export function describe({ architecture, version, trained_on: trained, classes, 
 export function forget() {
   frames = [];
   at("answer").textContent = "–";
+  at("answer").classList.remove("unsure");
   at("verdict").hidden = true;
   at("detail").textContent = "No picture yet.";
   bars({});
@@ -94,7 +96,7 @@ export function say(text) {
 
 function named(face) {
   const percent = `${Math.round(share(face) * 100)}\u00a0%`;
-  return face.emotion ? [face.emotion, percent] : ["unsure,", `perhaps ${likeliest(face)} ${percent}`];
+  return face.emotion ? [face.emotion, percent] : [`unsure, perhaps ${likeliest(face)}`, percent];
 }
 
 function sentence({ reason }, chosen) {
