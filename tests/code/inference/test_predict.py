@@ -196,7 +196,7 @@ def test_a_closed_standard_input_is_one_line(place):
     command = f"{sys.executable} -m unveil predict - <&-"
     completed = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
     assert completed.returncode == 2
-    assert completed.stderr == "-: standard input is closed; pipe an image into the command\n"
+    assert completed.stderr == "-: standard input is empty; pipe an image into the command\n"
 
 
 def test_the_command_expands_a_pattern(place):
