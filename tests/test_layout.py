@@ -34,7 +34,7 @@ DOORS = {
     "uvicorn": "serving",
     "prometheus_client": "serving",
     "cleanlab": "quality",
-    "cv2": "inference",
+    "av": "inference",
     "onnx": "export",
     "fairlearn": "evaluation",
 }

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from tests.support import scenes, wheels
 
-MOST_MEGABYTES = 400
-"""Of the environment; OpenCV has 170 of them, ONNX Runtime 75, NumPy 62."""
+MOST_MEGABYTES = 350
+"""Of the environment; PyAV has 106 of them, ONNX Runtime 75, NumPy 62."""
 
 
 @pytest.fixture(scope="module")

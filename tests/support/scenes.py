@@ -8,7 +8,7 @@ import numpy as np
 from unveil.data import synthetic
 
 SHOWN = 0
-"""The number of a synthetic face that the bundled cascade detects."""
+"""The number of a synthetic face that is detected."""
 
 
 def drawn(number: int = SHOWN) -> np.ndarray:

@@ -106,7 +106,7 @@ def faces(count: int) -> Pixels:
 def scenes(count: int) -> list[Pixels]:
     """Draw frames with one moving and growing face each, on a textured background."""
     generator = np.random.default_rng(0)
-    drawn, made = faces(8)[..., 0], []
+    drawn, made = faces(16)[::2, ..., 0], []
     for number in range(count):
         coarse = Image.fromarray(generator.integers(0, 256, (30, 40)).astype(np.uint8))
         picture = coarse.resize(SIZE[::-1], Image.Resampling.BICUBIC)
@@ -139,9 +139,7 @@ def _timed(call: Callable[[], Any], calls: int) -> tuple[float, ...]:
 
 
 def _frames(made: bundle.Bundle, frames: list[Pixels]) -> Latency:
-    settings = PredictionSettings(
-        bundle=made, detect=face_detector.detector(settings=face_detector.MOVING)
-    )
+    settings = PredictionSettings(bundle=made, detect=face_detector.detector(face_detector.MOVING))
     film = (Frame(place, place / 30, pixels) for place, pixels in enumerate(frames))
     predictions, seconds, found = predict_video(Stream(30, film), "bench", settings), [], 0
     for _ in frames:

@@ -35,13 +35,6 @@ Stream = Annotated[
         "--video", "--camera", metavar="FILE|N", help="A video file, or a camera number from 0."
     ),
 ]
-Detector = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE[@SHA256]",
-        help="A YuNet face detector to use instead of the bundled cascade.",
-    ),
-]
 Bundle = Annotated[
     str | None,
     typer.Option(
@@ -64,7 +57,6 @@ def predict(
     faces: Annotated[
         bool, typer.Option("--faces", help="Skip face detection: each image is one face.")
     ] = False,
-    detector: Detector = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -92,9 +84,7 @@ def predict(
     settings = PredictionSettings(
         # Several images run in parallel, one core each; a stream uses all cores for each frame.
         bundle=bundle.load(model_choice.find_bundle(name), threads=0 if streams else 1),
-        detect=face_detector.from_option(
-            detector, settings=face_detector.MOVING if streams else face_detector.STILL
-        ),
+        detect=face_detector.detector(face_detector.MOVING if streams else face_detector.STILL),
         faces=faces,
         annotated=annotated,
         threshold=threshold,

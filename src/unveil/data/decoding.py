@@ -1,7 +1,7 @@
 """The image decoder for training, evaluation and serving.
 
-Decodes an image file to a gray ``uint8`` array. Limits are checked before decoding, which protects
-against decompression bombs and files that are expensive to decode.
+Decodes an image file to a ``uint8`` array, gray or RGB. Limits are checked before decoding, which
+protects against decompression bombs and files that are expensive to decode.
 """
 
 import io
@@ -77,14 +77,18 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A decoded face: ``pixels`` of shape ``(height, width)`` in 0..255, and the stored mode."""
+    """A decoded picture in 0..255, and the stored mode.
+
+    ``pixels`` has the shape ``(height, width)``, or ``(height, width, 3)`` if RGB was asked for and
+    the file has colours.
+    """
 
     pixels: Pixels
     mode: str
 
 
-def decode(content: bytes, limits: Limits = Limits()) -> DecodedImage:
-    """Decode one still image to upright gray pixels.
+def decode(content: bytes, limits: Limits = Limits(), *, in_colour: bool = False) -> DecodedImage:
+    """Decode one still image to upright pixels, gray or RGB.
 
     Transparency is composited on black, 16-bit values are scaled to 0..255, the EXIF orientation
     is applied and other metadata is ignored. Raises ``UnreadableImage`` with the reason.
@@ -92,7 +96,7 @@ def decode(content: bytes, limits: Limits = Limits()) -> DecodedImage:
     _check_structure(content, limits)
     with _unreadable_errors(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
         mode = image.mode
-        return DecodedImage(pixels=from_image(image, limits), mode=mode)
+        return DecodedImage(pixels=from_image(image, limits, in_colour=in_colour), mode=mode)
 
 
 def inspect(content: bytes, limits: Limits = Limits()) -> ImageInfo:
@@ -103,11 +107,11 @@ def inspect(content: bytes, limits: Limits = Limits()) -> ImageInfo:
         return ImageInfo(*image.size, scans=counts.scans, content=len(content))
 
 
-def from_image(image: Image.Image, limits: Limits = Limits()) -> Pixels:
-    """Return the upright gray pixels of an open image; raises ``UnreadableImage`` as ``decode``."""
+def from_image(image: Image.Image, limits: Limits = Limits(), *, in_colour: bool = False) -> Pixels:
+    """Return the upright pixels of an open image; raises ``UnreadableImage`` as ``decode``."""
     with _unreadable_errors(limits):
         _check_header(image, limits)
-        return _gray(_upright(image))
+        return _converted(_upright(image), in_colour=in_colour)
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
@@ -180,10 +184,11 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _gray(image: Image.Image) -> Pixels:
+def _converted(image: Image.Image, *, in_colour: bool) -> Pixels:
     if image.mode.startswith("I"):
         return np.clip(np.asarray(image, dtype=np.int64) // 257, 0, 255).astype(np.uint8)
     if image.mode in ("P", "PA", "LA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    return np.asarray(image.convert("L"))
+    is_coloured = in_colour and image.mode in ("RGB", "RGBA", "RGBX", "CMYK")
+    return np.asarray(image.convert("RGB" if is_coloured else "L"))

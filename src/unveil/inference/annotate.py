@@ -1,4 +1,4 @@
-"""A gray picture and labelled boxes -> the annotated picture."""
+"""A picture and labelled boxes -> the annotated picture."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,10 +20,10 @@ MIN_LABEL, MAX_LABEL = 10, 64
 
 
 def draw(picture: Pixels, labels: Iterable[tuple[Box, str]]) -> Image.Image:
-    """Return the picture with a box and a label for each face, in gray as the network sees it."""
+    """Return the picture with a box and a label for each face; gray or RGB."""
     image = Image.fromarray(picture).convert("RGB")
     pen = ImageDraw.Draw(image)
-    height = min(MAX_LABEL, max(MIN_LABEL, round(min(picture.shape) * LABEL_SHARE)))
+    height = min(MAX_LABEL, max(MIN_LABEL, round(min(picture.shape[:2]) * LABEL_SHARE)))
     font, line = ImageFont.load_default(height), max(2, height // 8)
     for (x, y, wide, high), label in labels:
         pen.rectangle((x, y, x + wide - 1, y + high - 1), outline=COLOUR, width=line)

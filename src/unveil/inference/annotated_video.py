@@ -1,7 +1,8 @@
-"""Annotated frames -> an mp4 file, in MPEG-4 Part 2, which the wheels of OpenCV can write."""
+"""Annotated frames -> an mp4 file with H.264, which browsers play."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +18,42 @@ class VideoWriter:
 
     def __init__(self, path: Path, rate: float) -> None:
         """Prepare to write ``path`` with ``rate`` frames per second."""
-        self._path, self._rate = path, rate
-        self._writer: Any = None
-        self._size = (0, 0)
+        self._path, self._rate = path, Fraction(rate).limit_denominator(100_000)
+        self._container: Any = None
+        self._stream: Any = None
 
     def write(self, picture: Image.Image) -> None:
         """Append an RGB picture; raises ``UserError`` if the file cannot be written."""
-        if self._writer is None:
+        import av
+
+        if self._container is None:
             self._open(picture.size)
-        frame = picture if picture.size == self._size else picture.resize(self._size)
-        self._writer.write(np.ascontiguousarray(np.asarray(frame)[:, :, ::-1]))
+        size = self._stream.width, self._stream.height
+        frame = picture if picture.size == size else picture.resize(size)
+        self._container.mux(
+            self._stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame.convert("RGB"))))
+        )
 
     def _open(self, size: tuple[int, int]) -> None:
-        import cv2
+        import av
 
-        code = cv2.VideoWriter.fourcc(*"mp4v")
-        self._size = size
-        self._writer = cv2.VideoWriter(str(self._path), code, self._rate, size)
-        if not self._writer.isOpened():
-            raise UserError(f"{self._path.name}: this OpenCV cannot write an mp4 video")
+        self._container = av.open(str(self._path), "w", format="mp4")
+        self._stream = self._container.add_stream("libx264", self._rate, {"crf": "20"})
+        # H.264 with halved colour planes has even sides only.
+        self._stream.width, self._stream.height = (max(2, side - side % 2) for side in size)
+        self._stream.pix_fmt = "yuv420p"
 
     @property
     def has_frames(self) -> bool:
         """Whether a frame was written."""
-        return self._writer is not None
+        return self._container is not None
 
     def close(self) -> None:
         """Finish the file; raises ``UserError`` if there was no frame."""
-        if self._writer is None:
+        if self._container is None:
             raise UserError(f"{self._path.name}: the video has no frame")
-        self._writer.release()
+        self._container.mux(self._stream.encode())
+        self._container.close()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ Files that differ are rejected before ONNX Runtime reads them.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -21,8 +20,8 @@ from pydantic.dataclasses import dataclass as checked
 from unveil.common.errors import UserError
 from unveil.inference import checksum
 from unveil.inference.bundle_files import CARD, FILES, Precision, refuse_unknown
-from unveil.inference.cores import available_cores, cpu_limit
 from unveil.inference.drift_reference import Reference
+from unveil.inference.onnx_session import open_session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -34,9 +33,6 @@ CLASSES, THRESHOLD = "unveil.classes", "unveil.abstain_below"
 
 MAX_BATCH = 32
 """Faces per session run; larger batches are no faster and take more memory."""
-
-EXTERNAL = "session.model_external_initializers_file_folder_path"
-"""ONNX Runtime's session option for the folder of external weights."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -145,7 +141,7 @@ def _loaded(folder: Path, precision: Precision, threads: int) -> Bundle:
     card = _card(content, folder / CARD)
     refuse_unknown(folder, card.digests)
     model = _content(folder / FILES[precision], card)
-    session = _session(model, folder / FILES[precision], threads)
+    session = open_session(model, folder / FILES[precision], threads)
     _refuse_other_shape(session, card, folder / FILES[precision])
     _refuse_other_metadata(session, card, folder / FILES[precision])
     _refuse_other_reference(session, card, folder / CARD)
@@ -170,24 +166,6 @@ def _content(path: Path, card: Card) -> bytes:
     if hashlib.sha256(read).hexdigest() != card.digests[path.name]:
         raise UserError(f"{path} does not match {CARD}: its sha256 differs; run `unveil export`")
     return read
-
-
-def _session(model: bytes, path: Path, threads: int) -> "onnxruntime.InferenceSession":
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # With 0 ONNX Runtime uses all cores of the machine, also those beyond a container's limit.
-    options.intra_op_num_threads = threads or (available_cores() if cpu_limit() else 0)
-    options.log_severity_level = 3
-    # External weights have no digest, and would be read from the working directory.
-    options.add_session_config_entry(EXTERNAL, os.devnull)
-    # Spinning threads cost a server 1.6 ms of CPU time per face.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        reason = (str(error).splitlines() or ["no reason given"])[0][:160]
-        raise UserError(f"{path} cannot be loaded by ONNX Runtime: {reason}") from None
 
 
 def _refuse_other_shape(session: Any, card: Card, path: Path) -> None:

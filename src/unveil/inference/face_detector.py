@@ -1,217 +1,169 @@
-"""Face detection: a gray picture -> boxes of its faces, cropped as in the training data.
+"""Face detection: a picture -> its faces, upright and framed as in the training data.
 
-The default is OpenCV's bundled Haar cascade (Viola and Jones, 2001; ``frontalface_alt2``): frontal
-faces, nothing to download. YuNet (Wu et al., 2023) is more accurate and returns the eyes, which
-allow rotating a face upright; its file is verified by a sha256, pinned here or passed by the user.
+The network is MediaPipe's BlazeFace (Bazarevsky et al., 2019); `blazeface/README.md` has its source
+and licence. It finds faces of about 16 to 130 pixels, so it looks at several sizes of a picture.
 """
 
-import math
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from unveil.common.errors import UserError
-from unveil.common.files import sha256
-from unveil.data.decoding import Pixels, resize
+from unveil.data.decoding import Pixels
+from unveil.inference.candidates import OVERLAP, Candidates, merge
+from unveil.inference.face_crop import FRAME, Detection, box_of, fit_square
+from unveil.inference.onnx_session import open_session
 
-Point = tuple[float, float]
-"""x (right) and y (down), in pixels of the picture."""
+if TYPE_CHECKING:
+    import onnxruntime
 
-CASCADE = "7b0c967d9abbdfbde025eb9c786947d151b6426040d07a8f9562ed8fd90724b4"
-"""The sha256 of haarcascade_frontalface_alt2.xml in OpenCV's packages."""
-YUNET = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-"""The sha256 of face_detection_yunet_2023mar.onnx of the OpenCV Zoo (MIT)."""
-MIN_SCORE = 0.8
-"""Lowest YuNet score of a detection, 0 to 1."""
-EYES = ((0.315, 0.385), (0.685, 0.385))
-"""Eye positions in FER2013, as shares of the image side; medians of 91 test faces."""
+NETWORK = Path(__file__).parent / "blazeface/face_detection.onnx"
+DIGEST = "3e80387a6004c5a76f0c2fc3f524b724a6f33cd6e5c5e626b5048a2728251630"
+"""The sha256 of the network's file."""
 FACE_SIDE = 64
 """Pictures up to this many pixels per side are treated as cropped faces."""
+MIN_FACE = 24
+"""Smallest face in pixels: a smaller one shows too little of an expression."""
+CELL = 32
+"""The sides of the network's input are multiples of this many pixels."""
+BORDERED = 96
+"""Pictures up to this longer side get a black border: a face that fills them is then found."""
+BORDER = 32
+SMALLEST_BORDERED = 32
+"""Smallest face in pixels of the network's input, if that has a border."""
+STEP = 2.0
+"""Factor between the sizes at which the network sees a picture."""
+FILLED, FILLED_SCORE = 0.75, 0.4
+"""A face with this share of the shorter side needs a lower score only: it is the picture's."""
 
 
 @dataclass(frozen=True)
-class Detection:
-    """A detected face: ``box`` is x, y, width, height; ``eyes`` the left and right in the image."""
+class DetectorSettings:
+    """Sizes at which the network sees a picture, and which faces count.
 
-    box: tuple[int, int, int, int]
-    eyes: tuple[Point, Point] | None = None
-
-
-@dataclass(frozen=True)
-class CascadeSettings:
-    """Scale of the cascade; ``smallest`` is the smallest face as a share of the shorter side.
-
-    Pictures are downscaled until such a face has ``window`` pixels: the cascade's own minimum is
-    20, at which it is slow. A frame of 640x480 with much texture took 42 ms of one core with
-    ``STILL`` and 11 ms with ``MOVING`` (two busy cores, 2026-11-24). Pictures with more than
-    ``most`` pixels after that are downscaled further: 50000x240 pixels of noise took 5.3 s without
-    this limit, and 0.2 s with it. The limit applies to aspect ratios of 7:1 and more.
+    The largest size is that at which a face of ``min_face`` pixels has ``smallest`` pixels, but
+    its longer side has at most ``most`` pixels; each further one is smaller by `STEP`, down to
+    ``least``. ``score`` is the lowest score of a face, 0 to 1.
     """
 
-    smallest: float
-    window: int
-    most: int = 400_000
+    score: float
+    smallest: int
+    most: int
+    least: int
+    min_face: int = MIN_FACE
 
 
-STILL = CascadeSettings(smallest=1 / 8, window=30)
-MOVING = CascadeSettings(smallest=1 / 5, window=24)
-
+STILL = DetectorSettings(score=0.5, smallest=16, most=1000, least=64)
+MOVING = DetectorSettings(score=0.45, smallest=10, most=192, least=192)
 
 Detect = Callable[[Pixels], list[Detection]]
-"""Detects the faces of a gray picture ``(height, width)``, largest first."""
+"""Detects the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``, largest first."""
 
 
-def detector(
-    file: Path | None = None, digest: str = YUNET, *, settings: CascadeSettings = STILL
-) -> Detect:
-    """Return the bundled cascade or, given a ``file`` with that sha256, YuNet; thread-safe.
-
-    Raises ``UserError`` if the file is missing, has another sha256, or is not a YuNet model.
-    """
-    import cv2
-
-    # We parallelize over pictures; OpenCV's own threads would compete for the same cores.
-    cv2.setNumThreads(1)
-    make = partial(_cascade, settings) if file is None else _yunet(file, digest)
-    make()
-    own = threading.local()
+def detector(settings: DetectorSettings = STILL) -> Detect:
+    """Return the detector; thread-safe. Raises ``UserError`` if the network's file was altered."""
+    session = _session()
 
     def detect(picture: Pixels) -> list[Detection]:
-        if not hasattr(own, "detect"):
-            own.detect = make()
-        found: list[Detection] = own.detect(picture)
-        return sorted(found, key=lambda one: one.box[2] * one.box[3], reverse=True)
+        squares = [
+            fit_square(points[:4])
+            for score, box, points in merge(list(_looks(session, picture, settings)))
+            if score >= _lowest(box[2] - box[0], picture, settings)
+        ]
+        squares.sort(key=lambda one: one.side, reverse=True)
+        return [
+            Detection(box_of(one, picture), one) for one in squares if one.side >= settings.min_face
+        ]
 
     return detect
 
 
-def from_option(detector_file: str | None, *, settings: CascadeSettings = STILL) -> Detect:
-    """Return the detector of the option ``--detector``: ``FILE`` or ``FILE@SHA256``."""
-    if detector_file is None:
-        return detector(settings=settings)
-    file, _, digest = detector_file.partition("@")
-    return detector(Path(file), digest or YUNET)
+def network() -> bytes:
+    """Return the network's file; raises ``UserError`` if its sha256 differs."""
+    content = NETWORK.read_bytes() if NETWORK.is_file() else b""
+    if sha256(content).hexdigest() != DIGEST:
+        raise UserError(f"{NETWORK} is missing or was altered; `make install`")
+    return content
 
 
-def cascade_file() -> Path:
-    """Return the path of OpenCV's cascade file; ``UserError`` if its sha256 differs."""
-    import cv2
-
-    file = Path(cv2.__file__).parent / "data/haarcascade_frontalface_alt2.xml"
-    if not file.is_file() or sha256(file) != CASCADE:
-        raise UserError(f"{file} is not OpenCV's original: its sha256 differs; `make install`")
-    return file
-
-
-def whole(picture: Pixels) -> Detection:
-    """Treat the whole picture as one face."""
-    height, width = picture.shape
-    return Detection(box=(0, 0, width, height))
+def description() -> dict[str, Any]:
+    """Return what another implementation of the detector needs, for JSON."""
+    return {
+        "digest": DIGEST,
+        "cell": CELL,
+        "bordered": BORDERED,
+        "border": BORDER,
+        "smallest_bordered": SMALLEST_BORDERED,
+        "filled": FILLED,
+        "filled_score": FILLED_SCORE,
+        "overlap": OVERLAP,
+        "step": STEP,
+        "frame": FRAME,
+    }
 
 
 def is_face(picture: Pixels) -> bool:
     """Whether a picture has at most 64 pixels per side and is thus treated as a cropped face."""
-    return bool(max(picture.shape) <= FACE_SIDE)
+    return bool(max(picture.shape[:2]) <= FACE_SIDE)
 
 
-def cut(picture: Pixels, found: Detection, size: int) -> Pixels:
-    """Crop a face to ``(size, size)``: aligned by its eyes if known, otherwise by its box.
-
-    The cascade's boxes match the crops of FER2013: for 48 pasted faces the median box was 1.00
-    times as large, and centred.
-    """
-    if found.eyes is not None:
-        return resize(_upright(picture, found.eyes), size)
-    x, y, width, height = found.box
-    return resize(picture[y : y + height, x : x + width], size)
+@cache
+def _session() -> "onnxruntime.InferenceSession":
+    # We parallelize over pictures; more threads would compete for the same cores.
+    return open_session(network(), NETWORK, threads=1)
 
 
-def _cascade(settings: CascadeSettings) -> Detect:
-    import cv2
-
-    cascade = cv2.CascadeClassifier(str(cascade_file()))
-
-    def detect(picture: Pixels) -> list[Detection]:
-        # Downscaled first: below twice its window the cascade samples only every second pixel.
-        wanted = min(picture.shape) * settings.smallest / settings.window
-        scale = max(1.0, wanted, math.sqrt(picture.size / settings.most))
-        least = (settings.window, settings.window)
-        boxes = cascade.detectMultiScale(_reduced(picture, scale), 1.1, 3, minSize=least)
-        return [Detection(box=_clip(np.asarray(box) * scale, picture)) for box in boxes]
-
-    return detect
+def _lowest(side: float, picture: Pixels, settings: DetectorSettings) -> float:
+    is_filled = side >= FILLED * min(picture.shape[:2])
+    return FILLED_SCORE if is_filled else settings.score
 
 
-def _yunet(file: Path, digest: str) -> Callable[[], Detect]:
-    import cv2
-
-    if not file.is_file():
-        raise UserError(f"{file} is not there; --detector takes face_detection_yunet_2023mar.onnx")
-    if (own := sha256(file)) != digest:
-        raise UserError(f"{file} has sha256 {own}, not {digest}; FILE@SHA256 accepts another")
-
-    def make() -> Detect:
-        try:
-            network = cv2.FaceDetectorYN.create(str(file), "", (320, 320), MIN_SCORE)
-        except cv2.error as error:
-            reason = str(error).strip().splitlines()[0][:120]
-            raise UserError(f"{file} is not a YuNet model: {reason}") from None
-        return lambda picture: _detect_yunet(network, picture)
-
-    return make
-
-
-def _detect_yunet(network: Any, picture: Pixels) -> list[Detection]:
-    import cv2
-
-    # Downscaled for speed; YuNet detects faces from about 10 pixels.
-    scale = max(1.0, max(picture.shape) / 640)
-    small = _reduced(picture, scale)
-    network.setInputSize(small.shape[::-1])
-    _, rows = network.detect(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
-    found = []
-    for row in np.asarray([] if rows is None else rows, np.float64) * scale:
-        # YuNet returns the person's right eye first, which is on the left of the image.
-        eyes = ((row[4], row[5]), (row[6], row[7]))
-        found.append(Detection(box=_clip(row[:4], picture), eyes=eyes))
-    return found
+def _looks(
+    session: "onnxruntime.InferenceSession", picture: Pixels, settings: DetectorSettings
+) -> Iterator[Candidates]:
+    """Run the network at each level."""
+    height, width = picture.shape[:2]
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    longest = max(height, width)
+    # From the largest on, so that each is made from the one before, and quickly.
+    for level in _levels(longest, settings):
+        scale = level / longest
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        # By a whole factor first, which takes a third of the time in a browser.
+        image = image.reduce(max(1, max(image.size) // max(size)))
+        image = image.resize(size, Image.Resampling.BILINEAR)
+        canvas, corner = _canvas(image, BORDER if level <= BORDERED else 0)
+        scores, boxes, points = session.run(None, {"picture": canvas})
+        least = SMALLEST_BORDERED if level <= BORDERED else settings.smallest
+        kept = boxes[:, 2] - boxes[:, 0] >= least
+        scores, boxes, points = scores[kept], boxes[kept], points[kept]
+        # Width and height are rounded on their own: each has its factor.
+        factors = np.array([width, height]) / size
+        corners = (boxes.reshape(-1, 2, 2) - corner) * factors
+        yield Candidates(scores, corners.reshape(-1, 4), (points - corner) * factors)
 
 
-def _reduced(picture: Pixels, scale: float) -> Pixels:
-    import cv2
-
-    if scale == 1:
-        return picture
-    height, width = picture.shape
-    side = (max(1, round(width / scale)), max(1, round(height / scale)))
-    return np.asarray(cv2.resize(picture, side, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _clip(box: NDArray[np.floating], picture: Pixels) -> tuple[int, int, int, int]:
-    height, width = picture.shape
-    left, top = (
-        int(np.clip(round(value), 0, most))
-        for value, most in ((box[0], width - 1), (box[1], height - 1))
-    )
-    right = int(np.clip(round(box[0] + box[2]), left + 1, width))
-    bottom = int(np.clip(round(box[1] + box[3]), top + 1, height))
-    return left, top, right - left, bottom - top
+def _levels(longest: int, settings: DetectorSettings) -> Iterator[int]:
+    """Yield the longer sides of the picture as the network sees it, largest first."""
+    level = min(settings.most, longest * settings.smallest / settings.min_face)
+    while level > settings.least:
+        yield round(level)
+        level /= STEP
+    yield settings.least
 
 
-def _upright(picture: Pixels, eyes: tuple[Point, Point]) -> Pixels:
-    import cv2
-
-    (left, right), (first, second) = (complex(*eyes[0]), complex(*eyes[1])), EYES
-    side = max(8, min(round(abs(right - left) / (second[0] - first[0])), 2 * max(picture.shape)))
-    start, end = complex(*first) * side, complex(*second) * side
-    turn = (end - start) / ((right - left) or 1)
-    shift = start - turn * left
-    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
-    turned = cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(turned, np.uint8)
+def _canvas(image: Image.Image, border: int) -> tuple[Pixels, NDArray[np.intp]]:
+    """Return the network's input with the picture in its middle, and the picture's corner."""
+    wide, high = (-(-(side + 2 * border) // CELL) * CELL for side in image.size)
+    left, top = (wide - image.width) // 2, (high - image.height) // 2
+    canvas = np.zeros((1, high, wide, 3), np.uint8)
+    place = canvas[0, top : top + image.height, left : left + image.width]
+    place[:] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return canvas, np.array([left, top])

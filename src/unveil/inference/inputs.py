@@ -1,4 +1,4 @@
-"""Pictures from Python -> gray pixels: paths, bytes, PIL images and NumPy arrays."""
+"""Pictures from Python -> pixels, gray or RGB: paths, bytes, PIL images and NumPy arrays."""
 
 from pathlib import Path
 
@@ -20,18 +20,18 @@ CHANNELS = (1, 3, 4)
 
 
 def to_pixels(picture: Picture, limits: Limits) -> Pixels:
-    """Return the gray pixels ``(height, width)`` of a picture.
+    """Return the pixels of a picture: gray ``(height, width)`` or RGB ``(height, width, 3)``.
 
     Raises ``UserError`` for a file that cannot be read, and for an array of another shape, type or
     range than `Picture` states.
     """
     try:
         if isinstance(picture, np.ndarray):
-            return from_image(_from_array(picture), limits)
+            return from_image(_from_array(picture), limits, in_colour=True)
         if isinstance(picture, Image.Image):
-            return from_image(picture, limits)
+            return from_image(picture, limits, in_colour=True)
         if isinstance(picture, bytes | bytearray | memoryview):
-            return decode(bytes(picture), limits).pixels
+            return decode(bytes(picture), limits, in_colour=True).pixels
     except UnreadableImage as error:
         raise UserError(f"{describe(picture)}: {error}") from None
     if isinstance(picture, str | Path):
@@ -47,7 +47,7 @@ def read(path: Path, limits: Limits) -> Pixels:
     try:
         with path.open("rb") as file:
             content = file.read(limits.max_bytes + 1)
-        return decode(content, limits).pixels
+        return decode(content, limits, in_colour=True).pixels
     except OSError as error:
         raise UserError(f"{path}: {str(error.strerror).lower()}") from None
     except UnreadableImage as error:

@@ -21,7 +21,8 @@ from unveil.inference.annotated_names import image_names, refuse_overwriting
 from unveil.inference.bundle import Bundle
 from unveil.inference.cores import available_cores
 from unveil.inference.decision import NO_FACE, Answer, answer
-from unveil.inference.face_detector import Detect, Detection
+from unveil.inference.face_crop import Detection, cut, whole
+from unveil.inference.face_detector import Detect
 from unveil.inference.inputs import read, to_pixels
 from unveil.inference.sources import STDIN, image_files, read_stdin
 from unveil.inference.tracking import Box
@@ -111,7 +112,7 @@ def _predict_batch(
 def predict_pictures(
     pictures: Sequence[Pixels], settings: PredictionSettings
 ) -> list[list[tuple[Answer, Box | None]]]:
-    """Predict every face of gray pictures ``(height, width)``, as one batch.
+    """Predict every face of pictures, gray or RGB, as one batch.
 
     Returns the answers of each picture with their boxes, largest face first; a box is ``None`` if
     the picture is the face.
@@ -135,9 +136,9 @@ def _read(path: Path, limits: Limits) -> Pixels | UserError:
 
 
 def detect_faces(picture: Pixels, settings: PredictionSettings) -> list[Detection]:
-    """Return the faces of a gray picture ``(height, width)``, largest first."""
+    """Return the faces of a picture, gray or RGB, largest first."""
     if settings.faces or face_detector.is_face(picture):
-        return [face_detector.whole(picture)]
+        return [whole(picture)]
     return settings.detect(picture)
 
 
@@ -146,7 +147,7 @@ def crop_faces(picture: Pixels, found: Sequence[Detection], settings: Prediction
     size = settings.bundle.image_size
     faces = np.empty((len(found), size, size, 1), np.uint8)
     for place, one in enumerate(found):
-        faces[place, :, :, 0] = face_detector.cut(picture, one, size)
+        faces[place, :, :, 0] = cut(picture, one, size)
     return faces
 
 
@@ -156,7 +157,7 @@ def decide(probabilities: tracking.Probabilities, settings: PredictionSettings) 
 
 
 def _box(found: Detection, picture: Pixels) -> Box | None:
-    return None if found == face_detector.whole(picture) else found.box
+    return None if found == whole(picture) else found.box
 
 
 def _annotate(
@@ -168,6 +169,6 @@ def _annotate(
 
 def labels(picture: Pixels, seen: Sequence[FacePrediction]) -> list[tuple[Box, str]]:
     """Return the box and the label of each face; the box of a whole picture is its frame."""
-    height, width = picture.shape
-    whole = (0, 0, width, height)
-    return [(one.box or whole, one.answer.label) for one in seen if one.face is not None]
+    height, width = picture.shape[:2]
+    full = (0, 0, width, height)
+    return [(one.box or full, one.answer.label) for one in seen if one.face is not None]

@@ -95,8 +95,8 @@ class Result(Sequence[Face]):
         return iter(self.faces)
 
     def plot(self) -> Image.Image:
-        """Draw the boxes and labels on the picture, in gray as the network sees it."""
-        height, width = self.pixels.shape
+        """Draw the boxes and labels on the picture."""
+        height, width = self.pixels.shape[:2]
         whole = (0, 0, width, height)
         return draw(self.pixels, [(face.box or whole, str(face)) for face in self.faces])
 

@@ -1,14 +1,19 @@
-"""A video file or a camera -> gray frames with timestamps."""
+"""A video file or a camera -> frames with timestamps."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from unveil.common.errors import UserError
 from unveil.data.decoding import Limits, Pixels, UnreadableImage, refuse_size
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 LIMITS = Limits()
 RATE = 30.0
@@ -17,7 +22,7 @@ RATE = 30.0
 
 @dataclass(frozen=True)
 class Frame:
-    """A gray frame ``(height, width)``, its number from 0 and its time in seconds."""
+    """An RGB frame ``(height, width, 3)``, its number from 0 and its time in seconds."""
 
     number: int
     time: float
@@ -39,42 +44,52 @@ def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Stream]:
     Raises ``UserError`` if it cannot be opened or a frame's size is outside ``limits``. Releases
     the camera at the end.
     """
-    import cv2
+    import av
 
     name = f"camera {source}" if isinstance(source, int) else str(source)
     if isinstance(source, Path) and not source.is_file():
         raise UserError(f"{name} is not there; name a video file")
-    # OpenCV would print its own errors besides ours.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
     try:
-        if not capture.isOpened():
-            raise UserError(f"{name} cannot be opened as a video")
-        # Check the size before a frame is decoded into memory.
-        sides = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        width, height = (int(capture.get(side)) for side in sides)
-        if width and height:
-            refuse_size(width, height, limits)
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        rate = rate if 1 <= rate <= 1000 else RATE
-        yield Stream(rate, _frames(capture, limits, rate, live=isinstance(source, int)))
-    except UnreadableImage as error:
-        raise UserError(f"{name}: frames of {error}") from None
-    finally:
-        capture.release()
+        container = _container(source)
+    except (av.FFmpegError, ValueError) as error:
+        raise UserError(f"{name} cannot be opened as a video: {_reason(error)}") from None
+    with container:
+        if not container.streams.video:
+            raise UserError(f"{name} cannot be opened as a video: it has no picture")
+        try:
+            rate = float(container.streams.video[0].average_rate or RATE)
+            rate = rate if 1 <= rate <= 1000 else RATE
+            yield Stream(rate, _frames(container, limits, rate, live=isinstance(source, int)))
+        except UnreadableImage as error:
+            raise UserError(f"{name}: frames of {error}") from None
 
 
-def _frames(capture: Any, limits: Limits, rate: float, *, live: bool) -> Iterator[Frame]:
-    import cv2
+def _container(source: Path | int) -> "InputContainer":
+    import av
 
-    number, began = 0, time.monotonic()
-    while True:
-        there, pixels = capture.read()
-        if not there:
-            return
-        refuse_size(pixels.shape[1], pixels.shape[0], limits)
-        gray = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY) if pixels.ndim == 3 else pixels
-        # A camera delivers frames in real time, a file at its own rate.
-        when = time.monotonic() - began if live else number / rate
-        yield Frame(number=number, time=when, pixels=gray)
-        number += 1
+    if isinstance(source, int):
+        return av.open(f"/dev/video{source}", format="v4l2")
+    # "file:" keeps a name such as "http:x" from being read as an address.
+    return av.open(f"file:{source}")
+
+
+def _frames(
+    container: "InputContainer", limits: Limits, rate: float, *, live: bool
+) -> Iterator[Frame]:
+    began, video = time.monotonic(), container.streams.video[0]
+    _check_size(video.codec_context.width, video.codec_context.height, limits)
+    for number, frame in enumerate(container.decode(video)):
+        _check_size(frame.width, frame.height, limits)
+        # A camera delivers frames in real time; a file states the time of each, as a rule.
+        stated = number / rate if frame.time is None else frame.time
+        when = time.monotonic() - began if live else stated
+        yield Frame(number, when, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+
+
+def _check_size(width: int, height: int, limits: Limits) -> None:
+    if width and height:
+        refuse_size(width, height, limits)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).splitlines()[0].lower()[:120]

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from unveil.data.decoding import UnreadableImage
-from unveil.serving.decoder_worker import Box, DecodeOptions, FoundFaces, WorkerConfig
+from unveil.inference.face_crop import Detection, Square
+from unveil.serving.decoder_worker import DecodeOptions, FoundFaces, WorkerConfig
 
 STARTING = 60.0
 """Seconds that a process may take to import its modules."""
@@ -97,7 +98,7 @@ class DecoderPool:
             raise UnreadableImage(answer["reason"])
         size = answer["size"]
         cuts = np.frombuffer(faces, np.uint8).reshape(-1, size, size)
-        return [(_box(box), cut) for box, cut in zip(answer["boxes"], cuts, strict=True)]
+        return [(_detection(one), cut) for one, cut in zip(answer["found"], cuts, strict=True)]
 
 
 class _Worker:
@@ -204,6 +205,7 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _box(box: list[int]) -> Box:
-    left, top, width, height = box
-    return left, top, width, height
+def _detection(content: dict[str, Any]) -> Detection:
+    left, top, width, height = content["box"]
+    square = Square(**content["square"]) if content["square"] else None
+    return Detection((left, top, width, height), square)

@@ -20,12 +20,11 @@ import numpy as np
 
 from unveil.common.errors import UserError
 from unveil.data.decoding import Limits, Pixels, UnreadableImage, decode
-from unveil.inference.face_detector import MOVING, STILL, Detect, cut, detector, is_face, whole
+from unveil.inference.face_crop import Detection, cut, whole
+from unveil.inference.face_detector import MOVING, STILL, Detect, detector, is_face
 
-Box = tuple[int, int, int, int]
-"""Left, top, width and height of a face in the upright picture, in pixels."""
-FoundFaces = list[tuple[Box, Pixels]]
-"""The faces of a picture: the box and the crop of each."""
+FoundFaces = list[tuple[Detection, Pixels]]
+"""The faces of a picture: the place and the crop of each."""
 
 MAX_FACES = 32
 """The most faces answered per picture, the largest first; it bounds the work of a picture."""
@@ -49,8 +48,6 @@ class WorkerConfig:
     """The configuration of a worker process."""
 
     limits: Limits
-    detector: str | None
-    digest: str
 
     def to_json(self) -> bytes:
         """Serialize to JSON."""
@@ -63,13 +60,8 @@ def main(descriptor: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     with Connection(descriptor) as connection, suppress(EOFError, ConnectionError):
-        config = json.loads(connection.recv_bytes())
-        limits = Limits(**config["limits"])
-        file = Path(config["detector"]) if config["detector"] else None
-        reaches = {False: STILL, True: MOVING}
-        detects = {
-            key: detector(file, config["digest"], settings=one) for key, one in reaches.items()
-        }
+        limits = Limits(**json.loads(connection.recv_bytes())["limits"])
+        detects = {False: detector(STILL), True: detector(MOVING)}
         _bound_memory(_ROOM + _OF_A_PIXEL * limits.max_pixels)
         connection.send_bytes(b"ready")
         while True:
@@ -87,17 +79,17 @@ def _answer(
         faces = find_faces(picture, detect, limits, size)
     except UnreadableImage as error:
         return {"reason": str(error)}, b""
-    except Exception as error:  # from OpenCV, or out of memory: the next picture may work
+    except Exception as error:  # from ONNX Runtime, or out of memory: the next picture may work
         return {"failed": type(error).__name__}, b""
     cuts = np.array([face for _, face in faces], np.uint8)
-    return {"boxes": [box for box, _ in faces], "size": size}, cuts.tobytes()
+    return {"found": [asdict(found) for found, _ in faces], "size": size}, cuts.tobytes()
 
 
 def find_faces(picture: bytes, detect: Detect, limits: Limits, size: int) -> FoundFaces:
     """Decode a picture and return its faces, each cropped to ``(size, size)``."""
-    pixels = decode(picture, limits).pixels
+    pixels = decode(picture, limits, in_colour=True).pixels
     faces = [whole(pixels)] if is_face(pixels) else detect(pixels)[:MAX_FACES]
-    return [(one.box, cut(pixels, one, size)) for one in faces]
+    return [(one, cut(pixels, one, size)) for one in faces]
 
 
 def _bound_memory(more: int) -> None:

@@ -1,6 +1,6 @@
 """Private mode: the files a device needs to classify faces itself, so that no picture leaves it.
 
-Serves the bundle's card, its network and the cascade for face detection. Refused if the server was
+Serves the bundle's card, its network and that of the face detector. Refused if the server was
 started with ``--no-private``.
 """
 
@@ -40,7 +40,7 @@ async def card(request: Request) -> dict[str, Any]:
         "architecture": content.architecture,
         "model": model_choice.describe(bundle),
         "digest": content.digests[NETWORK],
-        "cascade_digest": face_detector.CASCADE,
+        "detector": face_detector.description(),
         "face_side": face_detector.FACE_SIDE,
         "most": MAX_FACES,
         "still": asdict(face_detector.STILL),
@@ -61,11 +61,11 @@ async def network(request: Request) -> Response:
     return FileResponse(file, media_type="application/octet-stream", headers=headers)
 
 
-@router.get("/cascade.xml", summary="The face detector", response_class=Response)
-async def cascade(request: Request) -> Response:
-    """Return OpenCV's cascade file unchanged, licence included."""
+@router.get("/detector.onnx", summary="The face detector", response_class=Response)
+async def detector(request: Request) -> Response:
+    """Return the network of the face detector."""
     _private_state(request)
-    return FileResponse(face_detector.cascade_file(), media_type="application/xml")
+    return FileResponse(face_detector.NETWORK, media_type="application/octet-stream")
 
 
 def _private_state(request: Request) -> State:

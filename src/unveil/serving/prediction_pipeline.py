@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from unveil.data.decoding import ImageInfo, Limits, Pixels, UnreadableImage, inspect
 from unveil.inference.bundle import MAX_BATCH, Bundle
 from unveil.inference.decision import Answer, answer
+from unveil.inference.face_crop import Detection
 from unveil.inference.face_detector import FACE_SIDE
-from unveil.inference.face_detector import Detection as DetectedFace
 from unveil.serving.admission_queue import AdmissionQueue
 from unveil.serving.batching import Batcher
 from unveil.serving.decoder_pool import DecoderPool, DecodingFailed
-from unveil.serving.decoder_worker import Box, DecodeOptions, FoundFaces, find_faces
+from unveil.serving.decoder_worker import DecodeOptions, FoundFaces, find_faces
 
 HEAVY_PIXELS = 4_000_000
 """Pixels times scans above which a request uses the queue for expensive requests."""
@@ -34,12 +34,12 @@ Inspected = ImageInfo | FoundFaces | str
 
 @dataclass(frozen=True)
 class PictureResult:
-    """A picture's faces with boxes and answers, or the reason: ``no_face`` or the decoding error.
+    """A picture's faces with places and answers, or the reason: ``no_face`` or the decoding error.
 
     ``bundle`` is the one that answered; ``None`` if the model was not needed.
     """
 
-    faces: tuple[tuple[Box, Answer], ...] = ()
+    faces: tuple[tuple[Detection, Answer], ...] = ()
     reason: str | None = None
     bundle: Bundle | None = None
 
@@ -115,17 +115,17 @@ class Pipeline:
             faces = [face for one in found if not isinstance(one, str) for face in one]
             answers = iter(await self._answers([crop for _, crop in faces], watched=watched))
         if watched and faces:
-            self.observe_sizes([max(box[2:]) for box, _ in faces])
+            self.observe_sizes([max(found.box[2:]) for found, _ in faces])
         results = []
         for one in found:
             if isinstance(one, str):
                 results.append(PictureResult(reason=one))
                 continue
-            answered = [(box, *next(answers)) for box, _ in one]
+            answered = [(place, *next(answers)) for place, _ in one]
             if not answered:
                 results.append(PictureResult(reason="no_face"))
             else:
-                named = tuple((box, face) for box, face, _ in answered)
+                named = tuple((place, face) for place, face, _ in answered)
                 results.append(PictureResult(faces=named, bundle=answered[0][2]))
         return results
 
@@ -198,7 +198,7 @@ def _inspect(picture: bytes, limits: Limits, size: int) -> Inspected:
         return str(error)
 
 
-def _none(picture: Pixels) -> list[DetectedFace]:
+def _none(picture: Pixels) -> list[Detection]:
     return []
 
 

@@ -13,12 +13,12 @@ _WIDTH, _HEIGHT = 480, 360
 _SIDE, _GAP = 144, 12
 """Pixels of a face among others, and between two."""
 SAMPLES = {
-    "happy": (("happy", 269),),
-    "neutral": (("neutral", 152),),
-    "sad": (("sad", 112),),
+    "happy": (("happy", 67),),
+    "neutral": (("neutral", 239),),
+    "sad": (("sad", 219),),
     "surprise": (("surprise", 154),),
     "unsure": (("sad", 17),),
-    "several": (("surprise", 8), ("sad", 33), ("happy", 269)),
+    "several": (("surprise", 8), ("sad", 33), ("happy", 67)),
 }
 """For each picture the class and the seed of its faces.
 

@@ -1,6 +1,7 @@
 """The JSON schemas of requests and responses, each with an example for the OpenAPI document."""
 
 import base64
+from dataclasses import astuple
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
@@ -19,6 +20,7 @@ _FACE = {
     "reason": None,
     "probabilities": {"happy": 0.91, "neutral": 0.05, "sad": 0.01, "surprise": 0.03},
     "box": [212, 98, 160, 160],
+    "square": [291.6, 178.2, 160.3, -4.2],
 }
 _PICTURE = {"faces": [_FACE], "reason": None}
 _MODEL = {
@@ -50,6 +52,11 @@ class Face(BaseModel):
     )
     box: tuple[int, int, int, int] = Field(
         description="Left, top, width, height in pixels of the upright picture."
+    )
+    square: tuple[float, float, float, float] | None = Field(
+        default=None,
+        description="What the network saw: the centre's x and y and the side in pixels, and the "
+        "angle in degrees by which the face is turned clockwise. Null if the picture is the face.",
     )
 
 
@@ -158,8 +165,9 @@ def picture_json(result: PictureResult) -> dict[str, Any]:
             "emotion": answer.emotion,
             "reason": answer.reason,
             "probabilities": answer.probabilities,
-            "box": box,
+            "box": found.box,
+            "square": found.square and [round(one, 2) for one in astuple(found.square)],
         }
-        for box, answer in result.faces
+        for found, answer in result.faces
     ]
     return {"faces": faces, "reason": result.reason}

@@ -7,9 +7,8 @@ from pathlib import Path
 from unveil.common.paths import BUNDLE
 from unveil.data.decoding import Limits
 from unveil.data.feedback_store import FeedbackFolder
-from unveil.inference import model_choice
+from unveil.inference import face_detector, model_choice
 from unveil.inference.cores import available_cores
-from unveil.inference.face_detector import YUNET, detector
 from unveil.serving import request_audit
 from unveil.serving.admission_queue import AdmissionQueue
 from unveil.serving.batching import Batcher
@@ -64,11 +63,11 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
 
 
 def _pool(settings: Settings) -> DecoderPool:
-    file, digest = settings.detector, settings.detector_digest or YUNET
-    # Fails here, with one line, if the file is unusable; not in every worker process.
-    detector(file, digest)
-    config = WorkerConfig(_limits(settings), str(file.absolute()) if file else None, digest)
-    return DecoderPool(config, cores=available_cores(), seconds=settings.picture_seconds)
+    # Fails here, with one line, if the network's file was altered; not in every worker process.
+    face_detector.network()
+    return DecoderPool(
+        WorkerConfig(_limits(settings)), cores=available_cores(), seconds=settings.picture_seconds
+    )
 
 
 def _limits(settings: Settings) -> Limits:

@@ -53,11 +53,6 @@ class Settings:
     precision: Annotated[Precision, "int8 uses the smaller and faster network of the bundle."] = (
         "float32"
     )
-    detector: Annotated[Path | None, "A YuNet file to detect faces, instead of the cascade."] = None
-    detector_digest: Annotated[
-        str | None,
-        "The sha256 of the --detector file, if it is not the YuNet version that unveil knows.",
-    ] = None
     host: Annotated[str, "The address to listen on."] = "127.0.0.1"
     port: Annotated[int, "The port to listen on."] = 8000
     token_file: Annotated[
@@ -114,7 +109,7 @@ def checked(settings: Settings) -> Settings:
         value, option = getattr(settings, name), f"--{name.replace('_', '-')}"
         if fault := _fault(value, least, most):
             raise UserError(f"{option} {value} {fault}; choose {least:,} to {most:,}")
-    for path in (settings.certificate, settings.key, settings.detector):
+    for path in (settings.certificate, settings.key):
         if path and not path.is_file():
             raise UserError(f"{path} does not exist")
     refuse_other_content(settings.keep)

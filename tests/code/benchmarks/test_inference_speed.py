@@ -29,7 +29,7 @@ def test_a_bundle_is_measured_and_reported(place):
 
 
 def test_faces_in_the_frames_are_detected():
-    find = face_detector.detector(settings=face_detector.MOVING)
+    find = face_detector.detector(face_detector.MOVING)
     frames = inference.scenes(12)
     assert {frame.shape for frame in frames} == {(480, 640)}
     assert sum(bool(find(frame)) for frame in frames) >= 6

@@ -240,7 +240,6 @@ def test_a_folder_without_an_image_file_is_an_error(place):
         (["*.jpg"], "no file matches '*.jpg'"),
         (["-", "-"], "'-' is given twice; standard input is one image"),
         (["HTTPS://a.example/x.jpg"], "HTTPS://a.example/x.jpg is a URL; download the file"),
-        (["a.png", "--detector", "gone.onnx"], "gone.onnx is not there"),
     ],
 )
 def test_a_mistake_is_one_line(place, arguments, named):

@@ -17,7 +17,8 @@ from tests.support.in_process import listening
 
 from unveil.inference import bundle
 from unveil.inference.decision import effective_threshold
-from unveil.inference.face_detector import cut, detector
+from unveil.inference.face_crop import cut
+from unveil.inference.face_detector import detector
 from unveil.serving import decoder_pool, privacy_notice, samples
 from unveil.serving.declared_purpose import Purpose
 from unveil.serving.pages import PAGE, prefers_html

@@ -81,8 +81,8 @@ def test_faces_of_a_stream_are_counted_in_metrics_and_audit_log(state):
 
 
 def test_in_frames_only_larger_faces_are_detected_than_in_pictures(state):
-    # A share of 0.17 of the shorter side: more than 1/8, less than 1/5.
-    picture = encoded(Image.fromarray(scenes.scene((200, 100, 80))))
+    # 15 pixels as the network sees the frame.
+    picture = encoded(Image.fromarray(scenes.scene((200, 100, 50))))
     (answer,) = answered(state, picture)
     assert answer["reason"] == "no_face"
     again = assemble(state.settings, state.purpose)

@@ -17,8 +17,8 @@ export async function onDevice({ url, token }) {
     classes: card.classes,
     model: { ...card.model, classes: card.classes, abstain_below: card.abstain_below },
     async look(frame, { isMoving }) {
-      const { boxes, rows } = await thread.run("look", { frame: frame.data, isMoving });
-      return answered(boxes, rows, card);
+      const { found, rows } = await thread.run("look", { frame: frame.data, isMoving });
+      return answered(found, rows, card);
     },
     async ask(faces) {
       const rows = [];

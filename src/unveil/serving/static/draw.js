@@ -33,7 +33,7 @@ export function outline(context, { faces, width }, isMirrored) {
 }
 
 /** Draw the saliency map over a face: red supports the answer, blue contradicts it. */
-export function heat(context, map, box, width, isMirrored) {
+export function heat(context, map, { box, square }, width, isMirrored) {
   const most = Math.max(...map.map(Math.abs), 1e-6);
   const image = new ImageData(GRID, GRID);
   map.forEach((lost, at) => {
@@ -45,7 +45,13 @@ export function heat(context, map, box, width, isMirrored) {
   const small = Object.assign(document.createElement("canvas"), { width: GRID, height: GRID });
   small.getContext("2d").putImageData(image, 0, 0);
   context.imageSmoothingQuality = "high";
-  context.drawImage(small, ...placed(box, width, isMirrored));
+  if (!square) return context.drawImage(small, ...placed(box, width, isMirrored));
+  const [x, y, side, angle] = square;
+  context.save();
+  context.translate(isMirrored ? width - x : x, y);
+  context.rotate(((isMirrored ? -angle : angle) * Math.PI) / 180);
+  context.drawImage(small, -side / 2, -side / 2, side, side);
+  context.restore();
 }
 
 function placed([x, y, w, h], width, isMirrored) {

@@ -128,7 +128,7 @@ function redraw() {
   const shown = boxes.current();
   if (!isExplaining() || !map || shown?.slot !== map.slot) return;
   // The map moves along with the face.
-  heat(context, map.values, shown.face.box, latest.answer.width, source === "camera");
+  heat(context, map.values, shown.face, latest.answer.width, source === "camera");
 }
 
 const isExplaining = () => at("explain").getAttribute("aria-pressed") === "true";
@@ -140,7 +140,7 @@ async function explain() {
   if (isDone) return;
   mapStart = performance.now();
   try {
-    const values = await saliencyMap(explained.frame, shown.face.box, asker);
+    const values = await saliencyMap(explained.frame, shown.face, asker);
     if (mine !== session) return;
     map = { values, slot: shown.slot };
     redraw();

@@ -20,9 +20,9 @@ export async function noResponse(url, message) {
   return isUp ? new Refused(message) : new Refused("the server does not answer", 0);
 }
 
-/** Convert boxes and rows of probabilities to an answer as the server gives it. */
-export function answered(boxes, rows, { classes, abstain_below: least }) {
-  const faces = boxes.map((box, at) => {
+/** Convert found faces and rows of probabilities to an answer as the server gives it. */
+export function answered(found, rows, { classes, abstain_below: least }) {
+  const faces = found.map((place, at) => {
     const probabilities = Object.fromEntries(classes.map((name, place) => [name, rows[at][place]]));
     const likeliest = classes.reduce((one, other) =>
       probabilities[other] > probabilities[one] ? other : one,
@@ -32,7 +32,7 @@ export function answered(boxes, rows, { classes, abstain_below: least }) {
       emotion: isUnsure ? null : likeliest,
       reason: isUnsure ? "unsure" : null,
       probabilities,
-      box,
+      ...place,
     };
   });
   return { faces, reason: faces.length ? null : "no_face" };

@@ -5,14 +5,15 @@
  *     const stop = watch(video, { onAnswer: (answer) => console.log(answer.faces) });
  *
  * In private mode, the default, the server's network runs on this device and no picture leaves it.
- * An answer has the form of `/v1/predict`: `{faces: [{emotion, reason, probabilities, box}],
+ * An answer has the form of `/v1/predict`: `{faces: [{emotion, reason, probabilities, box, square}],
  * reason}`, plus `width` and `height` of the frame; a box is in pixels of the frame.
  */
 
 import { Refused } from "./predictions.js";
 import { onDevice } from "./device.js";
+import { cut } from "./face_crop.js";
 import { saliency } from "./saliency.js";
-import { cut, gray } from "./pixels.js";
+import { gray } from "./pixels.js";
 import { onServer } from "./remote.js";
 
 export { Refused };
@@ -62,10 +63,13 @@ export async function look(picture, asker) {
   return { answer: sized(await asker.look(frame, { isMoving: false }), frame), frame };
 }
 
-/** Explain the answer for a face: a saliency map of `GRID` rows with `GRID` values each. */
-export async function saliencyMap(frame, box, asker) {
-  const size = asker.imageSize;
-  return saliency(cut(gray(frame.data), box, size), size, asker.ask);
+/**
+ * Explain the answer for a face, one of an answer's `faces`: a saliency map of `GRID` rows with
+ * `GRID` values each, of the face upright. A box alone is taken, too.
+ */
+export async function saliencyMap(frame, face, asker) {
+  const [size, place] = [asker.imageSize, Array.isArray(face) ? { box: face } : face];
+  return saliency(cut(gray(frame.data), place, size), size, asker.ask);
 }
 
 /** The old name of `saliencyMap`; it will be removed in the next version. */

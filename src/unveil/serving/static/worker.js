@@ -2,11 +2,12 @@
  * The worker thread of private mode: detects faces and runs the network on this device.
  *
  * Takes `{id, task, ...}` and answers `{id, result}` or `{id, error}`. It fetches the bundle's card,
- * the network and the cascade once, and sends no data to any server.
+ * its network and that of the face detector once, and sends no data to any server.
  */
 
-import { detector } from "./face_cascade.js";
-import { cut, gray } from "./pixels.js";
+import { cut } from "./face_crop.js";
+import { detector } from "./face_detector.js";
+import { gray } from "./pixels.js";
 import { noResponse } from "./predictions.js";
 import * as ort from "./vendor/onnxruntime-web/ort.wasm.min.mjs";
 
@@ -19,31 +20,39 @@ let card, detect, session;
 const tasks = {
   async start({ url, token }) {
     card = await (await fetched(url, token)).json();
-    const [network, cascade] = await Promise.all([
+    const [network, faces] = await Promise.all([
       fetched(`${url}/model.onnx`, token).then((answer) => answer.arrayBuffer()),
-      fetched(`${url}/cascade.xml`, token).then((answer) => answer.arrayBuffer()),
+      fetched(`${url}/detector.onnx`, token).then((answer) => answer.arrayBuffer()),
     ]);
     await checkDigest("network", network, card.digest);
-    await checkDigest("cascade", cascade, card.cascade_digest);
-    detect = detector(new TextDecoder().decode(cascade));
-    session = await ort.InferenceSession.create(new Uint8Array(network), {
-      executionProviders: ["wasm"],
-    });
+    await checkDigest("face detector", faces, card.detector.digest);
+    const finder = await opened(faces);
+    detect = detector((input) => candidates(finder, input), card.detector);
+    session = await opened(network);
     return card;
   },
 
   async look({ frame, isMoving }) {
     const picture = gray(frame);
     const isFace = Math.max(picture.width, picture.height) <= card.face_side;
-    const boxes = isFace
-      ? [[0, 0, picture.width, picture.height]]
-      : detect(picture, isMoving ? card.moving : card.still).slice(0, card.most);
-    const faces = boxes.map((box) => cut(picture, box, card.image_size));
-    return { boxes, rows: await predicted(faces) };
+    const found = isFace
+      ? [{ box: [0, 0, picture.width, picture.height], square: null }]
+      : (await detect(frame, isMoving ? card.moving : card.still)).slice(0, card.most);
+    const faces = found.map((one) => cut(picture, one, card.image_size));
+    return { found, rows: await predicted(faces) };
   },
 
   ask: ({ faces }) => predicted(faces),
 };
+
+const opened = (network) =>
+  ort.InferenceSession.create(new Uint8Array(network), { executionProviders: ["wasm"] });
+
+async function candidates(finder, { data, width, height }) {
+  const picture = new ort.Tensor("uint8", data, [1, height, width, 3]);
+  const { scores, boxes, points } = await finder.run({ picture });
+  return { scores: scores.data, boxes: boxes.data, points: points.data };
+}
 
 async function predicted(faces) {
   if (!faces.length) return [];
