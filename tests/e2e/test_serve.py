@@ -107,6 +107,13 @@ def test_every_face_of_a_picture_has_a_box(client):
     assert centres == [pytest.approx((140, 200), abs=30), pytest.approx((480, 300), abs=30)]
 
 
+def test_the_photo_of_a_phone_is_answered(client):
+    photo = Image.fromarray(scene((1200, 700, 1600), size=(3024, 4032))).convert("RGB")
+    answer = client.post("/v1/predict", content=encoded(photo, "JPEG"), headers=PNG, timeout=60)
+    ((x, y, width, height),) = (face["box"] for face in answer.json()["faces"])
+    assert (x + width / 2, y + height / 2) == pytest.approx((2000, 1500), abs=200)
+
+
 def test_a_picture_without_a_face_is_answered(client):
     wall = encoded(Image.fromarray(bright(0, 640)), "JPEG")
     answer = client.post("/v1/predict", content=wall, headers=PNG).json()

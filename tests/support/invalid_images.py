@@ -53,6 +53,9 @@ INVALID_IMAGES = {
     "animated": (animated(), "2 frames"),
     "polyglot": (b"%PDF-1.4 " + encoded(Image.fromarray(RAMP)), "not an image"),
     "zip": (b"PK\3\4" + bytes(200), "not an image"),
+    "heic": (b"\0\0\0\x18ftypheic" + bytes(200), "HEIC, which unveil does not read; convert it"),
+    "avif": (encoded(Image.fromarray(RAMP), "AVIF"), "AVIF, which unveil does not read; convert"),
+    "jpeg_xl": (b"\xff\x0a" + bytes(200), "JPEG XL, which unveil does not read; convert it to"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
 }
 """The bytes, and a pattern of the refusal's reason."""

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from unveil.cli import bench_serve, bench_train
+from unveil.cli import bench_detect, bench_serve, bench_train
 from unveil.cli.commands import App
 
 app = App(help="Measure speed and memory on this machine.", no_args_is_help=True)
 app.add_typer(bench_train.app)
 app.add_typer(bench_serve.app)
+app.add_typer(bench_detect.app)
 
 
 @app.command("data")

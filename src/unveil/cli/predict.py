@@ -11,6 +11,7 @@ from unveil.cli.commands import App
 from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
+    from unveil.inference.face_detector import DetectorSettings
     from unveil.inference.output_formats import Format
     from unveil.inference.predict import FacePrediction, PredictionSettings
 
@@ -33,6 +34,15 @@ Stream = Annotated[
     str | None,
     typer.Option(
         "--video", "--camera", metavar="FILE|N", help="A video file, or a camera number from 0."
+    ),
+]
+Smallest = Annotated[
+    int | None,
+    typer.Option(
+        "--min-face",
+        min=12,
+        help="Find faces from this many pixels, also in large pictures, which takes longer. The "
+        "default is 24, or 1/63 of the longer side if that is more.",
     ),
 ]
 Bundle = Annotated[
@@ -63,6 +73,7 @@ def predict(
             min=0, max=1, help="Name a class only above this probability, instead of the model's."
         ),
     ] = None,
+    smallest: Smallest = None,
     name: Bundle = None,
 ) -> None:
     """Classify the apparent expression of every face.
@@ -84,13 +95,21 @@ def predict(
     settings = PredictionSettings(
         # Several images run in parallel, one core each; a stream uses all cores for each frame.
         bundle=bundle.load(model_choice.find_bundle(name), threads=0 if streams else 1),
-        detect=face_detector.detector(face_detector.MOVING if streams else face_detector.STILL),
+        detect=face_detector.detector(_detection(smallest, is_video=bool(streams))),
         faces=faces,
         annotated=annotated,
         threshold=threshold,
     )
     if _print_all(_predictions(settings, files, streams), settings, form):
         raise typer.Exit(2)
+
+
+def _detection(smallest: int | None, *, is_video: bool) -> "DetectorSettings":
+    from unveil.inference import face_detector
+
+    if is_video and smallest is not None:
+        raise UserError("--min-face is for images, not for a video")
+    return face_detector.MOVING if is_video else face_detector.still(smallest)
 
 
 def _predictions(

@@ -16,11 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from unveil.data import unread_formats
 from unveil.data.image_limits import MAX_FRAMES, MAX_METADATA, PartCounts, count_parts
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"}
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".bmp",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".pgm",
+        ".ppm",
+    }
 )
 
 Pixels = NDArray[np.uint8]
@@ -154,6 +168,8 @@ def _check_structure(content: bytes, limits: Limits) -> PartCounts:
     """Check file size, frames, scans and parts against the limits, before Pillow opens the file."""
     if not content:
         raise UnreadableImage("empty file")
+    if name := unread_formats.name_of(content):
+        raise UnreadableImage(f"{name}, which unveil does not read; convert it to JPEG or PNG")
     if len(content) > limits.max_bytes:
         raise UnreadableImage(f"{len(content)} bytes, more than {limits.max_bytes}")
     counts = count_parts(content, limits.max_parts)

@@ -5,7 +5,7 @@ and licence. It finds faces of about 16 to 130 pixels, so it looks at several si
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -63,26 +63,45 @@ class DetectorSettings:
 STILL = DetectorSettings(score=0.5, smallest=16, most=1000, least=64)
 MOVING = DetectorSettings(score=0.45, smallest=10, most=192, least=192)
 
+MOST_ASKED = 2400
+"""The longer side of the largest size if somebody asks for small faces, in pixels."""
+
 Detect = Callable[[Pixels], list[Detection]]
 """Detects the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``, largest first."""
 
 
-def detector(settings: DetectorSettings = STILL) -> Detect:
-    """Return the detector; thread-safe. Raises ``UserError`` if the network's file was altered."""
-    session = _session()
+@dataclass(frozen=True)
+class FaceDetector:
+    """Called with a picture, it detects its faces, largest first; thread-safe."""
 
-    def detect(picture: Pixels) -> list[Detection]:
+    settings: DetectorSettings = STILL
+
+    def __call__(self, picture: Pixels) -> list[Detection]:
+        """Detect the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``."""
+        least = self.settings.min_face
         squares = [
             fit_square(points[:4])
-            for score, box, points in merge(list(_looks(session, picture, settings)))
-            if score >= _lowest(box[2] - box[0], picture, settings)
+            for score, box, points in merge(list(_looks(_session(), picture, self.settings)))
+            if score >= _lowest(box[2] - box[0], picture, self.settings)
         ]
         squares.sort(key=lambda one: one.side, reverse=True)
-        return [
-            Detection(box_of(one, picture), one) for one in squares if one.side >= settings.min_face
-        ]
+        return [Detection(box_of(one, picture), one) for one in squares if one.side >= least]
 
-    return detect
+    def smallest_face(self, height: int, width: int) -> int:
+        """Return the size in pixels from which faces are found in a picture of this size."""
+        own, longest = self.settings, max(height, width)
+        return max(own.min_face, round(longest * own.smallest / own.most))
+
+
+def detector(settings: DetectorSettings = STILL) -> FaceDetector:
+    """Return a detector. Raises ``UserError`` if the network's file was altered."""
+    _session()
+    return FaceDetector(settings)
+
+
+def still(min_face: int | None) -> DetectorSettings:
+    """Return the settings for pictures; ``min_face`` in pixels also for large pictures."""
+    return STILL if min_face is None else replace(STILL, min_face=min_face, most=MOST_ASKED)
 
 
 def network() -> bytes:

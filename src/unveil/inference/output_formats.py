@@ -55,10 +55,12 @@ def line(
                 "top": seen.answer.top,
                 "confidence": seen.answer.confidence,
                 "probabilities": seen.answer.probabilities,
+                "smallest_face": seen.smallest,
                 "model": model,
             }
         )
-    return f"{_place(seen)}: {seen.answer}"
+    size = "" if seen.smallest is None else f" of {seen.smallest} pixels or more"
+    return f"{_place(seen)}: {seen.answer}{size}"
 
 
 def _place(seen: FacePrediction) -> str:

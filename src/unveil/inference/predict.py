@@ -22,7 +22,7 @@ from unveil.inference.bundle import Bundle
 from unveil.inference.cores import available_cores
 from unveil.inference.decision import NO_FACE, Answer, answer
 from unveil.inference.face_crop import Detection, cut, whole
-from unveil.inference.face_detector import Detect
+from unveil.inference.face_detector import FaceDetector
 from unveil.inference.inputs import read, to_pixels
 from unveil.inference.sources import STDIN, image_files, read_stdin
 from unveil.inference.tracking import Box
@@ -40,7 +40,7 @@ class PredictionSettings:
     """
 
     bundle: Bundle
-    detect: Detect
+    detect: FaceDetector
     faces: bool = False
     limits: Limits = field(default_factory=Limits)
     annotated: Path | None = None
@@ -57,7 +57,7 @@ class FacePrediction:
     """The prediction for one face; ``face`` is its number in the picture, or its track in a video.
 
     ``time``, in seconds, is set for videos. Without ``box`` the whole picture is the face; without
-    ``face`` and ``box`` there was none.
+    ``face`` and ``box`` there was none of ``smallest`` pixels or more.
     """
 
     source: str
@@ -65,6 +65,15 @@ class FacePrediction:
     face: int | None = None
     box: Box | None = None
     time: float | None = None
+    smallest: int | None = None
+
+
+def no_face(
+    source: str, picture: Pixels, settings: PredictionSettings, time: float | None = None
+) -> FacePrediction:
+    """Return the prediction for a picture without a face."""
+    smallest = settings.detect.smallest_face(*picture.shape[:2])
+    return FacePrediction(source, NO_FACE, time=time, smallest=smallest)
 
 
 def predict(
@@ -103,7 +112,7 @@ def _predict_batch(
         seen = [
             FacePrediction(str(path), answer, place, box)
             for place, (answer, box) in enumerate(next(answers))
-        ] or [FacePrediction(str(path), NO_FACE)]
+        ] or [no_face(str(path), picture, settings)]
         _annotate(picture, seen, name, settings)
         results += seen
     return results

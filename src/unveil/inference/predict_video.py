@@ -6,7 +6,6 @@ from pathlib import Path
 
 from unveil.inference import annotated_video, tracking
 from unveil.inference.annotate import draw
-from unveil.inference.decision import NO_FACE
 from unveil.inference.predict import (
     FacePrediction,
     PredictionSettings,
@@ -14,6 +13,7 @@ from unveil.inference.predict import (
     decide,
     detect_faces,
     labels,
+    no_face,
 )
 from unveil.inference.tracking import Track
 from unveil.inference.video import Frame, Stream
@@ -32,7 +32,7 @@ def predict_video(
         for frame in stream.frames:
             known, found = _track(frame, known, next_number, settings)
             next_number = max([next_number, *(track.number + 1 for track in known)])
-            seen = _predictions(known[:found], source, frame.time, settings)
+            seen = _predictions(known[:found], source, frame, settings)
             if writer:
                 writer.write(draw(frame.pixels, labels(frame.pixels, seen)))
             yield seen
@@ -52,9 +52,9 @@ def _track(
 
 
 def _predictions(
-    tracks: list[Track], source: str, time: float, settings: PredictionSettings
+    tracks: list[Track], source: str, frame: Frame, settings: PredictionSettings
 ) -> list[FacePrediction]:
     return [
-        FacePrediction(source, decide(one.probabilities, settings), one.number, one.box, time)
+        FacePrediction(source, decide(one.probabilities, settings), one.number, one.box, frame.time)
         for one in tracks
-    ] or [FacePrediction(source, NO_FACE, time=time)]
+    ] or [no_face(source, frame.pixels, settings, frame.time)]

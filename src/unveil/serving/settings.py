@@ -68,7 +68,7 @@ class Settings:
     certificate: Annotated[Path | None, "The PEM file of the TLS certificate; needs --key."] = None
     key: Annotated[Path | None, "The PEM file of the certificate's key."] = None
     max_bytes: Annotated[int, "Maximum size of a request body, in bytes."] = 8_000_000
-    max_pixels: Annotated[int, "Maximum size of an image, in pixels."] = 12_000_000
+    max_pixels: Annotated[int, "Maximum size of an image, in pixels."] = 25_000_000
     max_side: Annotated[int, "Maximum side of an image, in pixels."] = 20_000
     max_scans: Annotated[int, "Maximum number of scans of a JPEG; a typical file has 1 or 10."] = (
         100

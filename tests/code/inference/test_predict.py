@@ -52,7 +52,22 @@ def test_every_face_of_a_picture_is_predicted_with_its_box(settings):
 def test_no_face_is_an_answer_never_an_emotion(settings):
     (seen,) = predict.predict([saved("none.png", np.full((200, 300), 99, np.uint8))], settings)
     assert (seen.answer.emotion, seen.answer.reason) == (None, "no_face")
-    assert (seen.face, seen.box) == (None, None)
+    assert (seen.face, seen.box, seen.smallest) == (None, None, 24)
+
+
+def test_the_smallest_size_that_is_looked_for_is_said_and_can_be_chosen(place):
+    bundles.made(BUNDLE)
+    picture = np.full((1600, 2400), 120, np.uint8)
+    picture[400:450, 600:650] = np.asarray(Image.fromarray(scenes.drawn()).resize((50, 50)))
+    saved("large.png", picture)
+    completed = unveil("large.png")
+    assert completed.stdout == "large.png: no face of 38 pixels or more\n"
+    (found,) = unveil("large.png", "--min-face", "24", "--format", "jsonl").stdout.splitlines()
+    x, y, width, _ = json.loads(found)["box"]
+    assert (600 <= x < x + width <= 650, 400 <= y <= 450) == (True, True)
+    refused = unveil("large.png", "--min-face", "5")
+    assert (refused.returncode, "12" in refused.stderr) == (2, True)
+    assert "--min-face is for images, not for a video" in unveil("a.mp4", "--min-face", "30").stderr
 
 
 def test_with_faces_a_large_picture_is_one_face(settings):
@@ -216,6 +231,13 @@ def test_an_output_folder_that_cannot_be_written_is_one_line(place):
     assert (completed.returncode, completed.stdout) == (2, "")
     assert completed.stderr.splitlines()[-1].startswith("unveil: shown")
     assert Path("shown").read_text() == "a file"
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".JPE", ".jpg"])
+def test_every_suffix_of_a_jpeg_is_read(place, suffix):
+    bundles.made(STARTER)
+    path = saved("many/face.jpeg", bundles.quarter(0)).rename(f"many/face{suffix}")
+    assert unveil("many").stdout.startswith(f"{path}: happy")
 
 
 def test_a_folder_without_an_image_file_is_an_error(place):
