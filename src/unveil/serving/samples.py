@@ -14,8 +14,8 @@ _SIDE, _GAP = 144, 12
 """Pixels of a face among others, and between two."""
 SAMPLES = {
     "happy": (("happy", 67),),
-    "neutral": (("neutral", 239),),
-    "sad": (("sad", 219),),
+    "neutral": (("neutral", 29),),
+    "sad": (("sad", 147),),
     "surprise": (("surprise", 154),),
     "unsure": (("sad", 17),),
     "several": (("surprise", 8), ("sad", 33), ("happy", 67)),
