@@ -45,7 +45,7 @@ worker: install ## Start a Prefect worker on one GPU or on CPU cores (GPU=0, COR
 		$(if $(CORES),--cores "$(CORES)")
 
 test: install ## Run the tests
-	.venv/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile \
+	.venv/bin/python -m pytest -m "not slow" --numprocesses 3 --dist loadfile \
 		--no-loadscope-reorder --ignore tests/faults tests
 
 test-slow: install ## Run the tests that take long or need real faces

@@ -31,6 +31,10 @@ settings.load_profile("same")
 # A shell that starts us in the background has us, and all we start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONGEST = ("test_dispatch.py", "test_train_all.py", "test_erase_after_training.py")
+LONGEST += ("test_artifacts.py", "test_promotion.py", "test_registry.py", "test_resume.py")
+"""The files that take minutes, longest first."""
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -112,6 +116,12 @@ def _fault(request: pytest.FixtureRequest, record_property) -> None:
     """Send a test's fault along with its report, which pytest-xdist carries to the summary."""
     for marker in request.node.iter_markers("fault"):
         record_property("fault", [*marker.args, 1][:2])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that take longest, so that no process is left alone with one of them."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
