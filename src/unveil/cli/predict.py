@@ -125,6 +125,9 @@ def _predictions(
         with video.opened(source, settings.limits) as stream:
             for seen in predicts_video.predict_video(stream, str(source), settings, target):
                 yield from seen
+            if stream.damaged:
+                packets = f"{stream.damaged} damaged packet{'s' * (stream.damaged != 1)}"
+                yield UserError(f"{source}: {packets}; their frames are missing")
 
 
 def _targets(streams: list[Path | int], folder: Path | None) -> Sequence[Path | None]:

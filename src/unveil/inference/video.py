@@ -13,11 +13,14 @@ from unveil.common.errors import UserError
 from unveil.data.decoding import Limits, Pixels, UnreadableImage, refuse_size
 
 if TYPE_CHECKING:
+    from av import VideoFrame
     from av.container import InputContainer
 
 LIMITS = Limits()
 RATE = 30.0
 """Default frames per second, if the source does not state them."""
+MOST_DAMAGED = 1000
+"""Damaged packets after which a file is given up."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,17 @@ class Frame:
     pixels: Pixels
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stream:
-    """Frames, and how many of them are in a second."""
+    """Frames, and how many of them are in a second.
+
+    ``damaged`` counts the packets of the file that could not be decoded so far: their frames are
+    missing.
+    """
 
     rate: float
     frames: Iterator[Frame]
+    damaged: int = 0
 
 
 @contextmanager
@@ -59,7 +67,9 @@ def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Stream]:
         try:
             rate = float(container.streams.video[0].average_rate or RATE)
             rate = rate if 1 <= rate <= 1000 else RATE
-            yield Stream(rate, _frames(container, limits, rate, live=isinstance(source, int)))
+            stream = Stream(rate, iter(()))
+            stream.frames = _frames(container, stream, limits, live=isinstance(source, int))
+            yield stream
         except UnreadableImage as error:
             raise UserError(f"{name}: frames of {error}") from None
 
@@ -69,21 +79,39 @@ def _container(source: Path | int) -> "InputContainer":
 
     if isinstance(source, int):
         return av.open(f"/dev/video{source}", format="v4l2")
-    # "file:" keeps a name such as "http:x" from being read as an address.
-    return av.open(f"file:{source}")
+    # "file:" keeps a name such as "http:x" from being read as an address; a playlist may name none.
+    return av.open(f"file:{source}", options={"protocol_whitelist": "file"})
 
 
 def _frames(
-    container: "InputContainer", limits: Limits, rate: float, *, live: bool
+    container: "InputContainer", stream: Stream, limits: Limits, *, live: bool
 ) -> Iterator[Frame]:
     began, video = time.monotonic(), container.streams.video[0]
     _check_size(video.codec_context.width, video.codec_context.height, limits)
-    for number, frame in enumerate(container.decode(video)):
+    for number, frame in enumerate(_decoded(container, stream)):
         _check_size(frame.width, frame.height, limits)
         # A camera delivers frames in real time; a file states the time of each, as a rule.
-        stated = number / rate if frame.time is None else frame.time
+        stated = number / stream.rate if frame.time is None else frame.time
         when = time.monotonic() - began if live else stated
         yield Frame(number, when, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+
+
+def _decoded(container: "InputContainer", stream: Stream) -> Iterator["VideoFrame"]:
+    """Yield what can be decoded, and count what cannot."""
+    import av
+
+    packets = container.demux(container.streams.video[0])
+    while True:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            return
+        except av.FFmpegError:
+            stream.damaged += 1
+            if stream.damaged == MOST_DAMAGED:
+                return
+            continue
+        yield from frames
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:

@@ -1,6 +1,8 @@
 """Videos: frames, tracked faces, and an annotated copy."""
 
 import json
+import re
+import socket
 import subprocess
 import sys
 from fractions import Fraction
@@ -139,6 +141,59 @@ def test_the_frames_of_a_video_have_its_colours(place):
         (one,) = stream.frames
     assert (one.number, one.time, one.pixels.shape) == (0, 0.0, (48, 64, 3))
     assert one.pixels.mean((0, 1)) == pytest.approx([0, 200, 0], abs=6)
+
+
+def damaged(path: Path) -> Path:
+    """Write a video of noise with H.264, with other bytes in its middle."""
+    noise = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for _ in range(60):
+            pixels = noise.integers(0, 256, (240, 320, 3)).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode())
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 60_000] = noise.bytes(60_000)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.fault("a damaged video")
+def test_the_rest_of_a_damaged_video_is_predicted_and_the_damage_is_said(place):
+    bundles.made(BUNDLE)
+    damaged(Path("film.mp4"))
+    completed = unveil("film.mp4")
+    assert completed.returncode == 2
+    assert re.search(
+        r"\nfilm\.mp4: \d damaged packets?; their frames are missing\n$", completed.stderr
+    )
+    assert "Traceback" not in completed.stderr
+    assert 40 <= len(completed.stdout.splitlines()) < 60
+
+
+def test_a_playlist_does_not_make_us_call_another_machine(place):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/part.ts"
+        lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXTINF:1,", address, "#EXT-X-ENDLIST", ""]
+        Path("film.mp4").write_text("\n".join(lines))
+        with pytest.raises(UserError, match=r"film\.mp4"), video.opened(Path("film.mp4")) as stream:
+            list(stream.frames)
+            raise UserError("film.mp4 has no frame")
+        server.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+@pytest.mark.fault("a video cut off")
+def test_what_was_recorded_of_a_cut_video_is_predicted(place):
+    bundles.made(BUNDLE)
+    path = scenes.film(Path("film.avi"), moving())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    completed = unveil("film.avi", "--format", "jsonl")
+    assert "Traceback" not in completed.stderr
+    assert 4 <= len(completed.stdout.splitlines()) <= 8
 
 
 def test_the_times_are_those_of_the_container(place):
