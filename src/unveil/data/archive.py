@@ -235,6 +235,6 @@ def _labels_by_folder(layout: Layout) -> dict[str, str | None]:
     """Map folder names, in lower case, to classes, or to ``None`` if dropped; classes win."""
     for alias, label in layout.aliases.items():
         if label not in layout.classes:
-            raise unknown_choice(f"class of alias {alias!r} in data.aliases", label, layout.classes)
+            raise unknown_choice(f"class of alias {alias!r} (data.aliases)", label, layout.classes)
     wanted = {**dict.fromkeys(layout.drop), **layout.aliases, **{n: n for n in layout.classes}}
     return {name.lower(): label for name, label in wanted.items()}
