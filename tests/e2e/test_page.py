@@ -679,7 +679,10 @@ def test_the_network_requires_the_token(url, guarded):
     assert given.headers["cache-control"] == "private, no-cache"
     again = {"if-none-match": given.headers["etag"]}
     assert httpx.get(f"{url}/v1/device/model.onnx", headers=again).status_code == 304
-    assert httpx.get(f"{url}/v1/device/detector.onnx").content == face_detector.network()
+    given = httpx.get(f"{url}/v1/device/detector.onnx")
+    assert given.content == face_detector.network()
+    again = {"if-none-match": given.headers["etag"]}
+    assert httpx.get(f"{url}/v1/device/detector.onnx", headers=again).status_code == 304
 
 
 def test_private_mode_can_be_disabled(opened, tmp_path):

@@ -8,14 +8,17 @@ detect``.
 """
 
 import importlib
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from scipy.stats import binomtest
 from tqdm import tqdm
 
 from unveil.common.errors import UserError
@@ -25,7 +28,9 @@ from unveil.inference import face_detector
 from unveil.inference.inputs import read
 from unveil.inference.sources import image_files
 
-Box = tuple[float, float, float, float]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Side = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Box = tuple[Number, Number, Side, Side]
 """Left, top, width and height, in pixels."""
 Finder = Callable[[Pixels], Sequence[Box]]
 """Takes an RGB picture ``(height, width, 3)`` and gives the boxes of its faces."""
@@ -61,7 +66,7 @@ def read_boxes(path: Path) -> dict[str, list[Box]]:
 
 
 def own_detectors() -> dict[str, Finder]:
-    """Return the detector as it is used for pictures and for frames of a video."""
+    """Return the detector with its settings for pictures and for frames of a video."""
     settings = {"pictures": face_detector.STILL, "video mode": face_detector.MOVING}
 
     def finder(name: str) -> Finder:
@@ -74,9 +79,12 @@ def own_detectors() -> dict[str, Finder]:
 def other_detector(name: str) -> Finder:
     """Import a function by ``package.module:function``; raises ``UserError`` if it is not there."""
     module, _, function = name.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
     try:
         found: Finder = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+        if not callable(found):
+            raise TypeError("it cannot be called")
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"{name} is no function PACKAGE.MODULE:FUNCTION: {error}") from None
     return found
 
@@ -148,8 +156,6 @@ def table(results: Sequence[DetectionResult]) -> str:
 
 
 def _row(one: DetectionResult) -> str:
-    from scipy.stats import binomtest
-
     found = len(one.overlaps)
     recall = "no face is marked"
     if one.faces:

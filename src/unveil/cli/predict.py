@@ -41,8 +41,8 @@ Smallest = Annotated[
     typer.Option(
         "--min-face",
         min=12,
-        help="Find faces from this many pixels, also in large pictures, which takes longer. The "
-        "default is 24, or 1/63 of the longer side if that is more.",
+        help="Find faces from this many pixels, but at least 1/150 of the longer side. The default "
+        "is 24, or 1/63 of the longer side if that is more, which is faster.",
     ),
 ]
 Bundle = Annotated[
@@ -93,9 +93,9 @@ def predict(
     if watched is not None:
         streams = [int(watched) if watched.isdecimal() else Path(watched)]
     settings = PredictionSettings(
-        # Several images run in parallel, one core each; a stream uses all cores for each frame.
+        # Several images run in parallel, one core each; in a stream the network uses all.
         bundle=bundle.load(model_choice.find_bundle(name), threads=0 if streams else 1),
-        detect=face_detector.detector(_detection(smallest, is_video=bool(streams))),
+        detect=face_detector.detector(_detection(smallest, faces=faces, is_video=bool(streams))),
         faces=faces,
         annotated=annotated,
         threshold=threshold,
@@ -104,9 +104,13 @@ def predict(
         raise typer.Exit(2)
 
 
-def _detection(smallest: int | None, *, is_video: bool) -> "DetectorSettings":
+def _detection(smallest: int | None, *, faces: bool, is_video: bool) -> "DetectorSettings":
     from unveil.inference import face_detector
 
+    if faces and smallest is not None:
+        raise UserError(
+            "--min-face and --faces exclude each other: with --faces none is searched for"
+        )
     if is_video and smallest is not None:
         raise UserError("--min-face is for images, not for a video")
     return face_detector.MOVING if is_video else face_detector.still(smallest)

@@ -206,5 +206,5 @@ def _converted(image: Image.Image, *, in_colour: bool) -> Pixels:
     if image.mode in ("P", "PA", "LA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
-    is_coloured = in_colour and image.mode in ("RGB", "RGBA", "RGBX", "CMYK")
+    is_coloured = in_colour and image.mode in ("RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
     return np.asarray(image.convert("RGB" if is_coloured else "L"))

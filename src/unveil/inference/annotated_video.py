@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unveil.common.errors import UserError
+from unveil.common.errors import UserError, reason
 from unveil.common.files import atomic_write
 
 
@@ -23,7 +23,7 @@ class VideoWriter:
         self._stream: Any = None
 
     def write(self, picture: Image.Image) -> None:
-        """Append an RGB picture; raises ``UserError`` if the file cannot be written."""
+        """Append an RGB picture."""
         import av
 
         if self._container is None:
@@ -37,7 +37,7 @@ class VideoWriter:
     def _open(self, size: tuple[int, int]) -> None:
         import av
 
-        self._container = av.open(str(self._path), "w", format="mp4")
+        self._container = av.open(f"file:{self._path}", "w", format="mp4")
         self._stream = self._container.add_stream("libx264", self._rate, {"crf": "20"})
         # H.264 with halved colour planes has even sides only.
         self._stream.width, self._stream.height = (max(2, side - side % 2) for side in size)
@@ -53,24 +53,36 @@ class VideoWriter:
         if self._container is None:
             raise UserError(f"{self._path.name}: the video has no frame")
         self._container.mux(self._stream.encode())
-        self._container.close()
+
+    def release(self) -> None:
+        """Close the file, complete or not."""
+        if self._container is not None:
+            self._container.close()
 
 
 @contextmanager
 def opened(target: Path, rate: float) -> Iterator[VideoWriter]:
     """Write a video that appears as ``target`` at the end.
 
-    An interrupted one is kept, because a camera has no other end.
+    An interrupted one is kept, because a camera has no other end. Raises ``UserError`` if it cannot
+    be written.
     """
+    import av
+
     stopped: BaseException | None = None
     with atomic_write(target) as path:
         writer = VideoWriter(path, rate)
         try:
-            yield writer
-        except (KeyboardInterrupt, GeneratorExit) as stop:
-            if not writer.has_frames:
-                raise
-            stopped = stop
-        writer.close()
+            try:
+                yield writer
+            except (KeyboardInterrupt, GeneratorExit) as stop:
+                if not writer.has_frames:
+                    raise
+                stopped = stop
+            writer.close()
+        except av.FFmpegError as error:
+            raise UserError(f"{target} cannot be written: {reason(error)}") from None
+        finally:
+            writer.release()
     if stopped:
         raise stopped

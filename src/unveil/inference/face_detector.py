@@ -37,7 +37,8 @@ BORDERED = 96
 """Pictures up to this longer side get a black border: a face that fills them is then found."""
 BORDER = 32
 SMALLEST_BORDERED = 32
-"""Smallest face in pixels of the network's input, if that has a border."""
+"""Smallest face in pixels of an input with a border that is not the largest: smaller ones are
+imprecise, and found in the larger input."""
 STEP = 2.0
 """Factor between the sizes at which the network sees a picture."""
 FILLED, FILLED_SCORE = 0.75, 0.4
@@ -136,7 +137,7 @@ def is_face(picture: Pixels) -> bool:
 @cache
 def _session() -> "onnxruntime.InferenceSession":
     # We parallelize over pictures; more threads would compete for the same cores.
-    return open_session(network(), NETWORK, threads=1)
+    return open_session(network(), NETWORK, threads=1, keeps_memory=False)
 
 
 def _lowest(side: float, picture: Pixels, settings: DetectorSettings) -> float:
@@ -152,7 +153,7 @@ def _looks(
     image = Image.fromarray(np.ascontiguousarray(picture))
     longest = max(height, width)
     # From the largest on, so that each is made from the one before, and quickly.
-    for level in _levels(longest, settings):
+    for place, level in enumerate(_levels(longest, settings)):
         scale = level / longest
         size = max(1, round(width * scale)), max(1, round(height * scale))
         # By a whole factor first, which takes a third of the time in a browser.
@@ -160,7 +161,8 @@ def _looks(
         image = image.resize(size, Image.Resampling.BILINEAR)
         canvas, corner = _canvas(image, BORDER if level <= BORDERED else 0)
         scores, boxes, points = session.run(None, {"picture": canvas})
-        least = SMALLEST_BORDERED if level <= BORDERED else settings.smallest
+        is_coarse = place > 0 and level <= BORDERED
+        least = SMALLEST_BORDERED if is_coarse else settings.smallest
         kept = boxes[:, 2] - boxes[:, 0] >= least
         scores, boxes, points = scores[kept], boxes[kept], points[kept]
         # Width and height are rounded on their own: each has its factor.

@@ -85,7 +85,7 @@ def load(
         name: ``"starter"``, ``"champion"`` (``data/07_bundle``) or a folder with a bundle. By
             default as `unveil predict` chooses: the champion if it was trained on real faces,
             otherwise the starter.
-        threads: Threads for one picture; 0 is one for each core.
+        threads: Threads of the network that classifies; 0 is one for each core.
         threshold: The probability, 0 to 1, below which no class is named; by default the model's.
 
     Raises:

@@ -27,7 +27,7 @@ from unveil.inference.inputs import read, to_pixels
 from unveil.inference.sources import STDIN, image_files, read_stdin
 from unveil.inference.tracking import Box
 
-BATCH_SIZE = 16
+BATCH_SIZE = 8
 """Pictures per task of the thread pool."""
 
 

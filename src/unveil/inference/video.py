@@ -20,7 +20,7 @@ LIMITS = Limits()
 RATE = 30.0
 """Default frames per second, if the source does not state them."""
 MOST_DAMAGED = 1000
-"""Damaged packets after which a file is given up."""
+"""Damaged packets in a row after which the rest of a file is not read."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def opened(source: Path | int, limits: Limits = LIMITS) -> Iterator[Stream]:
     with container:
         if not container.streams.video:
             raise UserError(f"{name} cannot be opened as a video: it has no picture")
+        if container.streams.video[0].codec_context is None:
+            raise UserError(f"{name} cannot be opened as a video: its codec is not known")
         try:
             rate = float(container.streams.video[0].average_rate or RATE)
             rate = rate if 1 <= rate <= 1000 else RATE
@@ -86,31 +88,33 @@ def _container(source: Path | int) -> "InputContainer":
 def _frames(
     container: "InputContainer", stream: Stream, limits: Limits, *, live: bool
 ) -> Iterator[Frame]:
-    began, video = time.monotonic(), container.streams.video[0]
+    began, video, when = time.monotonic(), container.streams.video[0], 0.0
     _check_size(video.codec_context.width, video.codec_context.height, limits)
     for number, frame in enumerate(_decoded(container, stream)):
         _check_size(frame.width, frame.height, limits)
         # A camera delivers frames in real time; a file states the time of each, as a rule.
         stated = number / stream.rate if frame.time is None else frame.time
-        when = time.monotonic() - began if live else stated
-        yield Frame(number, when, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+        # The times of a damaged file may go back; tracking needs times that do not.
+        when = max(when, time.monotonic() - began if live else stated)
+        pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        # Phones store frames as the sensor gives them, and how to turn them.
+        yield Frame(number, when, np.rot90(pixels, round(frame.rotation / 90)))
 
 
 def _decoded(container: "InputContainer", stream: Stream) -> Iterator["VideoFrame"]:
     """Yield what can be decoded, and count what cannot."""
     import av
 
-    packets = container.demux(container.streams.video[0])
-    while True:
+    packets, in_a_row = container.demux(container.streams.video[0]), 0
+    while in_a_row < MOST_DAMAGED:
         try:
             frames = next(packets).decode()
         except StopIteration:
             return
         except av.FFmpegError:
-            stream.damaged += 1
-            if stream.damaged == MOST_DAMAGED:
-                return
+            stream.damaged, in_a_row = stream.damaged + 1, in_a_row + 1
             continue
+        in_a_row = 0
         yield from frames
 
 

@@ -29,7 +29,7 @@ FoundFaces = list[tuple[Detection, Pixels]]
 MAX_FACES = 32
 """The most faces answered per picture, the largest first; it bounds the work of a picture."""
 
-_ROOM = 256 << 20
+_ROOM = 512 << 20
 """Bytes of memory a worker may use beyond those at its start and those for the pixels."""
 _OF_A_PIXEL = 40
 """Bytes per pixel: three copies of RGBA, and three of 64 bits for 16-bit images."""

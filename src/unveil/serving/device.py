@@ -63,9 +63,13 @@ async def network(request: Request) -> Response:
 
 @router.get("/detector.onnx", summary="The face detector", response_class=Response)
 async def detector(request: Request) -> Response:
-    """Return the network of the face detector."""
+    """Return the network of the face detector, or 304 if ``If-None-Match`` has its digest."""
     _private_state(request)
-    return FileResponse(face_detector.NETWORK, media_type="application/octet-stream")
+    headers = {"etag": f'"{face_detector.DIGEST}"'}
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    path = face_detector.NETWORK
+    return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 
 def _private_state(request: Request) -> State:

@@ -69,6 +69,8 @@ def test_a_mistake_is_one_line(folder):
         "[]": "the file: Input should be .*; the form is",
         '{"a": [[1, 2, 3]]}': r"a\.0\.3: Field required; the form is",
         "{": "the file: Invalid JSON",
+        '{"a": [[1, 2, -3, 4]]}': r"a\.0\.2: Input should be greater than 0",
+        '{"a": [[1, NaN, 3, 4]]}': r"a\.0\.1: Input should be a finite number",
     }.items():
         Path("wrong.json").write_text(written)
         with pytest.raises(UserError, match=message) as raised:
@@ -76,6 +78,6 @@ def test_a_mistake_is_one_line(folder):
         assert "\n" not in str(raised.value)
     with pytest.raises(UserError, match=r"gone\.json: no such file"):
         detection.read_boxes(Path("gone.json"))
-    for name in ("nowhere:find", "json:find", "json", ":x"):
+    for name in ("nowhere:find", "json:find", "json", ":x", "json:__name__"):
         with pytest.raises(UserError, match=f"{name} is no function PACKAGE.MODULE:FUNCTION"):
             detection.other_detector(name)

@@ -16,7 +16,7 @@ VERBS = ("sample", "ingest", "manifest", "validate", "pack", "train", "evaluate"
 VERBS += ("promote", "rollback", "champion", "export", "predict", "run", "remote", "data")
 VERBS += ("serve", "token")
 HEAVY = ("keras", "tensorflow", "mlflow", "great_expectations", "pandas", "sklearn", "boto3", "dvc")
-HEAVY += ("cleanlab", "skimage", "cv2", "onnx", "onnxruntime", "fastapi", "uvicorn")
+HEAVY += ("cleanlab", "skimage", "av", "onnx", "onnxruntime", "fastapi", "uvicorn")
 
 
 def unveil(*arguments: str, cwd=None) -> subprocess.CompletedProcess:

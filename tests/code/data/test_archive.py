@@ -244,7 +244,8 @@ def test_an_alias_of_an_unknown_class_is_refused() -> None:
     layout = Layout(classes=("happy", "sad"), aliases={"joy": "hapy"}, drop=(), max_members=9)
     line = said(packed("happy/a.jpg"), layout)
     assert line == (
-        "unknown class of alias 'joy' (data.aliases) 'hapy'; choose from happy, sad; did you mean 'happy'?"
+        "unknown class of alias 'joy' (data.aliases) 'hapy'; choose from happy, sad; "
+        "did you mean 'happy'?"
     )
 
 

@@ -86,6 +86,12 @@ def test_concurrent_threads_detect_the_same_faces(detect):
     assert found == [detect(picture)] * 12
 
 
+@pytest.mark.parametrize("side", [100, 120, 140])
+def test_a_small_face_in_a_small_picture_is_detected(detect, side):
+    (found,) = detect(scenes.scene((20, 20, 60), size=(side, side)))
+    assert near(found, (20, 20, 60), 0.35)
+
+
 def test_faces_below_the_smallest_size_are_left_out():
     picture = scenes.scene((60, 40, 200))
     (found,) = face_detector.detector()(picture)

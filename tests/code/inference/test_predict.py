@@ -67,6 +67,7 @@ def test_the_smallest_size_that_is_looked_for_is_said_and_can_be_chosen(place):
     assert (600 <= x < x + width <= 650, 400 <= y <= 450) == (True, True)
     refused = unveil("large.png", "--min-face", "5")
     assert (refused.returncode, "12" in refused.stderr) == (2, True)
+    assert "with --faces none" in unveil("large.png", "--min-face", "30", "--faces").stderr
     assert "--min-face is for images, not for a video" in unveil("a.mp4", "--min-face", "30").stderr
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -12,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from tests.support import bundles, scenes
 
 from unveil.common.errors import UserError
@@ -122,6 +124,17 @@ def test_an_interrupt_before_the_first_frame_stays_an_interrupt(place):
     assert not list(Path("shown").iterdir())
 
 
+def test_a_video_that_cannot_be_written_is_one_line_and_leaves_no_file(place):
+    too_wide = Image.new("RGB", (17_000, 32))
+    with (
+        pytest.raises(UserError, match=r"film\.mp4 cannot be written: ") as raised,
+        annotated_video.opened(Path("a:b/film.mp4"), 25) as writer,
+    ):
+        writer.write(too_wide)
+    assert "\n" not in str(raised.value)
+    assert not list(Path("a:b").iterdir())
+
+
 def test_a_video_without_a_frame_leaves_no_file(place):
     with (
         pytest.raises(UserError, match=r"film\.mp4: the video has no frame"),
@@ -177,13 +190,51 @@ def test_a_playlist_does_not_make_us_call_another_machine(place):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}/part.ts"
         lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXTINF:1,", address, "#EXT-X-ENDLIST", ""]
-        Path("film.mp4").write_text("\n".join(lines))
-        with pytest.raises(UserError, match=r"film\.mp4"), video.opened(Path("film.mp4")) as stream:
-            list(stream.frames)
-            raise UserError("film.mp4 has no frame")
+        Path("film.m3u8").write_text("\n".join(lines))
+        with pytest.raises(UserError, match="cannot be opened"), video.opened(Path("film.m3u8")):
+            raise AssertionError
         server.settimeout(0.2)
         with pytest.raises(TimeoutError):
             server.accept()
+
+
+def h264(path: str, frames: list[np.ndarray]) -> None:
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", 25, {"crf": "1"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("quarter", [0, 1, 2, 3])
+def test_the_video_of_a_turned_phone_is_upright(place, quarter):
+    upright = np.zeros((64, 128, 3), np.uint8)
+    upright[:32, :64] = 255
+    h264("film.mp4", [np.rot90(upright, quarter)])
+    # The matrix of the track's header (ISO/IEC 14496-12) turns the frames back, clockwise.
+    cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarter]
+    turned = (cosine, sine, 0, -sine, cosine, 0)
+    matrix = struct.pack(">9i", *(one << 16 for one in turned), 0, 0, 1 << 30)
+    content = bytearray(Path("film.mp4").read_bytes())
+    start = content.index(b"tkhd") + 4 + 40
+    content[start : start + 36] = matrix
+    Path("film.mp4").write_bytes(content)
+    with video.opened(Path("film.mp4")) as stream:
+        (frame,) = stream.frames
+    assert frame.pixels.shape == upright.shape
+    assert np.abs(frame.pixels.astype(int) - upright).mean() < 5
+
+
+def test_times_that_go_back_stand_still(place, monkeypatch):
+    h264("film.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3)
+    frames = [av.VideoFrame(64, 48, "rgb24") for _ in range(3)]
+    for frame, moment in zip(frames, (5, 1000, 2), strict=True):
+        frame.pts, frame.time_base = moment, Fraction(1)
+    monkeypatch.setattr(video, "_decoded", lambda *_: iter(frames))
+    with video.opened(Path("film.mp4")) as stream:
+        assert [frame.time for frame in stream.frames] == [5, 1000, 1000]
 
 
 @pytest.mark.fault("a video cut off")

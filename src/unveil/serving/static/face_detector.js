@@ -17,6 +17,7 @@ export function detector(run, rules) {
     const candidates = [];
     let small = planes(frame);
     const longest = Math.max(frame.width, frame.height);
+    let isFirst = true;
     for (const level of levels(longest, settings, rules.step)) {
       const [width, height] = [frame.width, frame.height].map((side) =>
         Math.max(1, even(side * (level / longest))),
@@ -25,7 +26,8 @@ export function detector(run, rules) {
       small = small.map((plane) => resized(reduced(plane, Math.max(1, Math.floor(factor))), width, height));
       const isBordered = level <= rules.bordered;
       const input = canvas(small, isBordered ? rules.border : 0, rules.cell);
-      const least = isBordered ? rules.smallest_bordered : settings.smallest;
+      const least = isBordered && !isFirst ? rules.smallest_bordered : settings.smallest;
+      isFirst = false;
       const factors = [frame.width / width, frame.height / height];
       candidates.push(...found(await run(input), { least, input, factors }));
     }
