@@ -80,6 +80,16 @@ def test_faces_of_a_stream_are_counted_in_metrics_and_audit_log(state):
     assert (last["answered"]["happy"], last["answered"]["no_face"]) == (2, 1)
 
 
+def test_the_memory_of_a_decoder_suffices_for_pictures_of_the_largest_size(state):
+    settings = replace(state.settings, max_pixels=2_250_000)
+    picture = encoded(Image.fromarray(scenes.scene((300, 300, 800), size=(1500, 1500))))
+    png = {"content-type": "image/png"}
+    with listening(assemble(settings, state.purpose)) as address:
+        for _ in range(4):
+            answer = httpx.post(f"http://{address}/v1/predict", content=picture, headers=png)
+            assert (answer.status_code, len(answer.json()["faces"])) == (200, 1)
+
+
 def test_in_frames_only_larger_faces_are_detected_than_in_pictures(state):
     # 15 pixels as the network sees the frame.
     picture = encoded(Image.fromarray(scenes.scene((200, 100, 50))))
