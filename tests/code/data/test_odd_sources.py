@@ -200,7 +200,7 @@ def test_a_fer2013_that_a_spreadsheet_saved_is_the_same_faces(tracked):
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_ignored_files_are_counted_by_suffix(tracked, kind):
-    for number, suffix in enumerate([*[".png"] * 3, *[".jfif"] * 9, "", ".txt"]):
+    for number, suffix in enumerate([*[".png"] * 3, *[".heic"] * 9, "", ".txt"]):
         path = Path(f"source/train/happy/{number}{suffix}")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((48, 48), number, np.uint8)).save(path, "PNG")
@@ -208,7 +208,7 @@ def test_ignored_files_are_counted_by_suffix(tracked, kind):
     source = shutil.make_archive("faces", "zip", "source") if kind == "zip" else "source"
     result = CliRunner().invoke(app, ["ingest", source], catch_exceptions=False)
     assert "3 faces into" in result.stdout
-    assert "ignored: 11 files, 9 .jfif, 1 .txt, 1 without a suffix; images end" in result.stderr
+    assert "ignored: 11 files, 9 .heic, 1 .txt, 1 without a suffix; images end" in result.stderr
 
 
 def test_a_fer2013_with_the_same_column_in_two_cases_is_refused(place):
