@@ -89,7 +89,10 @@ def toy(content: dict) -> None:
 def lay_out(project: Path) -> None:
     (project / "dvc.yaml").write_text(PIPELINE)
     (project / "counter.py").write_text(COUNTER)
-    ranking = {"ranking": KEYS, "reports": {key: {} for key in KEYS}}
+    test = {"images": 1, "macro_f1": {"value": 0.5, "low": 0.0, "high": 1.0}}
+    report = {"test": test, "epochs": 1, "parameters": 1}
+    reports = {key: {"architecture": key, **report} for key in KEYS}
+    ranking = {"ranking": KEYS, "reports": reports, "lead": None}
     (project / "ranking.json").write_text(json.dumps(ranking))
     (project / "data/01_raw").mkdir(exist_ok=True)
     (project / "data/01_raw/faces.zip").write_bytes(b"faces")

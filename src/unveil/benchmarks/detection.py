@@ -27,6 +27,7 @@ from unveil.data.decoding import Limits, Pixels
 from unveil.inference import face_detector
 from unveil.inference.inputs import read
 from unveil.inference.sources import image_files
+from unveil.inference.tracking import iou
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Side = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -128,16 +129,6 @@ def match(marked: Sequence[Box], found: Sequence[Box]) -> list[float]:
             used |= {("marked", a), ("found", b)}
             overlaps.append(overlap)
     return overlaps
-
-
-def iou(one: Box, other: Box) -> float:
-    """Return the intersection over union of two boxes, 0 to 1."""
-    shared = 1.0
-    for axis in (0, 1):
-        end = min(one[axis] + one[axis + 2], other[axis] + other[axis + 2])
-        shared *= max(0.0, end - max(one[axis], other[axis]))
-    total = one[2] * one[3] + other[2] * other[3] - shared
-    return shared / total if total > 0 else 0.0
 
 
 def table(results: Sequence[DetectionResult]) -> str:

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unveil.common.files import atomic_write
 from unveil.data.decoding import Pixels
-from unveil.inference.tracking import Box
+from unveil.inference.face_crop import Box
 
 COLOUR = (255, 210, 0)
 BACKGROUND = (0, 0, 0)

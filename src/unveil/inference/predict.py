@@ -21,11 +21,10 @@ from unveil.inference.annotated_names import image_names, refuse_overwriting
 from unveil.inference.bundle import Bundle
 from unveil.inference.cores import available_cores
 from unveil.inference.decision import NO_FACE, Answer, answer
-from unveil.inference.face_crop import Detection, cut, whole
+from unveil.inference.face_crop import Box, Detection, cut, whole
 from unveil.inference.face_detector import FaceDetector
 from unveil.inference.inputs import read, to_pixels
 from unveil.inference.sources import STDIN, image_files, read_stdin
-from unveil.inference.tracking import Box
 
 BATCH_SIZE = 8
 """Pictures per task of the thread pool."""

@@ -9,7 +9,7 @@ from PIL import Image
 from unveil.data.decoding import Pixels
 from unveil.inference.annotate import draw
 from unveil.inference.decision import Answer
-from unveil.inference.tracking import Box
+from unveil.inference.face_crop import Box
 
 if TYPE_CHECKING:
     import pandas as pd

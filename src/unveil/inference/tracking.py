@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[int, int, int, int]
+from unveil.inference.face_crop import Box
+
+Rectangle = tuple[float, float, float, float]
 Probabilities = NDArray[np.floating]
 
 MIN_IOU = 0.3
@@ -59,7 +61,7 @@ def update_tracks(
     return given + free
 
 
-def iou(first: Box, second: Box) -> float:
+def iou(first: Rectangle, second: Rectangle) -> float:
     """Return the intersection over union of two boxes x, y, width, height; 0 to 1."""
     width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])

@@ -31,9 +31,9 @@ def test_two_boxes_on_one_face_are_one_found_and_one_false():
     assert detection.match([(0, 0, 10, 10)], [(0, 0, 10, 9), (0, 0, 10, 10)]) == [1.0]
 
 
-def test_the_overlap_of_two_boxes():
-    assert detection.iou((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(50 / 150)
-    assert detection.iou((0, 0, 10, 10), (10, 0, 10, 10)) == 0
+def test_the_overlap_of_a_pair_is_the_shared_part_of_both_boxes():
+    assert detection.match([(0, 0, 10, 10)], [(5, 0, 10, 10)]) == [pytest.approx(50 / 150)]
+    assert detection.match([(0, 0, 10, 10)], [(10, 0, 10, 10)]) == []
 
 
 @pytest.fixture
