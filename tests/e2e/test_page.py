@@ -23,7 +23,7 @@ from tests.support import browser, bundles, scenes
 from tests.support.invalid_images import encoded
 from tests.support.servers import answers, free_port, serving, unveil_server
 
-from unveil.inference import face_detector
+from unveil.inference import face_detector, face_network
 from unveil.inference.face_crop import Detection
 from unveil.serving import tokens
 
@@ -681,7 +681,7 @@ def test_the_network_requires_the_token(url, guarded):
     again = {"if-none-match": given.headers["etag"]}
     assert httpx.get(f"{url}/v1/device/model.onnx", headers=again).status_code == 304
     given = httpx.get(f"{url}/v1/device/detector.onnx")
-    assert given.content == face_detector.network()
+    assert given.content == face_network.network()
     again = {"if-none-match": given.headers["etag"]}
     assert httpx.get(f"{url}/v1/device/detector.onnx", headers=again).status_code == 304
 

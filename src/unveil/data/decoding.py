@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """Transposition to upright, by EXIF orientation."""
+_TURNED = (5, 6, 7, 8)
+"""Orientations that swap width and height."""
 
 _DAMAGE = (
     *(OSError, ValueError, SyntaxError, EOFError, MemoryError, ArithmeticError),
@@ -94,23 +97,41 @@ class DecodedImage:
     """A decoded picture in 0..255, and the stored mode.
 
     ``pixels`` has the shape ``(height, width)``, or ``(height, width, 3)`` if RGB was asked for and
-    the file has colours.
+    the file has colours. ``shape`` is height and width of the file, upright; ``pixels`` may be
+    reduced by ``factor``, rounded up.
     """
 
     pixels: Pixels
     mode: str
+    shape: tuple[int, int]
+    factor: int = 1
 
 
-def decode(content: bytes, limits: Limits = Limits(), *, in_colour: bool = False) -> DecodedImage:
+def decode(
+    content: bytes,
+    limits: Limits = Limits(),
+    *,
+    in_colour: bool = False,
+    enough: int | None = None,
+) -> DecodedImage:
     """Decode one still image to upright pixels, gray or RGB.
 
     Transparency is composited on black, 16-bit values are scaled to 0..255, the EXIF orientation
-    is applied and other metadata is ignored. Raises ``UnreadableImage`` with the reason.
+    is applied and other metadata is ignored. A JPEG file is reduced by 2, 4 or 8 while it is
+    decoded if ``enough`` pixels remain of its longer side. Raises ``UnreadableImage`` with the
+    reason.
     """
     _check_structure(content, limits)
     with _unreadable_errors(limits), Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        mode = image.mode
-        return DecodedImage(pixels=from_image(image, limits, in_colour=in_colour), mode=mode)
+        mode, (width, height) = image.mode, image.size
+        _check_header(image, limits)
+        if enough is not None and image.format == "JPEG":
+            share = min(1.0, enough / max(width, height))
+            image.draft(None, (ceil(width * share), ceil(height * share)))
+        factor = round(width / image.width)
+        pixels = _converted(_upright(image), in_colour=in_colour)
+        shape = (width, height) if _orientation(image) in _TURNED else (height, width)
+        return DecodedImage(pixels, mode, shape, factor)
 
 
 def inspect(content: bytes, limits: Limits = Limits()) -> ImageInfo:
@@ -196,8 +217,12 @@ def _check_header(image: Image.Image, limits: Limits) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     # Not ImageOps.exif_transpose: it rewrites the other tags, and fails on unusual ones.
     image.load()
-    turn = _TURNS.get(image.getexif().get(0x0112, 1))
+    turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(0x0112, 1))
 
 
 def _converted(image: Image.Image, *, in_colour: bool) -> Pixels:

@@ -25,6 +25,11 @@ class Candidates:
     boxes: Values
     points: Values
 
+    def of(self, least: float) -> "Candidates":
+        """Return those whose boxes are at least ``least`` pixels wide."""
+        kept = self.boxes[:, 2] - self.boxes[:, 0] >= least
+        return Candidates(self.scores[kept], self.boxes[kept], self.points[kept])
+
 
 def merge(levels: Sequence[Candidates]) -> Iterator[tuple[float, Values, Values]]:
     """Yield score, box ``(4,)`` and points ``(6, 2)`` of each face, the highest score first.

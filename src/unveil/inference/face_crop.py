@@ -30,6 +30,10 @@ class Square:
     side: float
     angle: float = 0.0
 
+    def times(self, factor: float) -> "Square":
+        """Return the square in a picture enlarged by ``factor``."""
+        return Square(self.x * factor, self.y * factor, self.side * factor, self.angle)
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -59,9 +63,9 @@ def fit_square(points: NDArray[np.floating]) -> Square:
     return Square(float(centre.real), float(centre.imag), max(1.0, float(abs(turn))), angle)
 
 
-def box_of(square: Square, picture: Pixels) -> Box:
-    """Return the part of an upright square of the same side that is inside the picture."""
-    height, width = picture.shape[:2]
+def box_of(square: Square, shape: tuple[int, ...]) -> Box:
+    """Return the part of an upright square of the same side inside a picture (height, width)."""
+    height, width = shape[:2]
     left = int(np.clip(round(square.x - square.side / 2), 0, width - 1))
     top = int(np.clip(round(square.y - square.side / 2), 0, height - 1))
     right = int(np.clip(round(square.x + square.side / 2), left + 1, width))
@@ -93,8 +97,8 @@ def _upright(picture: Pixels, square: Square, size: int) -> Pixels:
     turn = complex(math.cos(math.radians(square.angle)), math.sin(math.radians(square.angle)))
     reach = square.side / 2 * (abs(turn.real) + abs(turn.imag)) + 2 * factor
     height, width = picture.shape[:2]
-    left, right = _range(square.x, reach, width)
-    top, bottom = _range(square.y, reach, height)
+    left, right = part_of(square.x, reach, width)
+    top, bottom = part_of(square.y, reach, height)
     image = Image.fromarray(gray(picture[top:bottom, left:right]))
     part = np.asarray(image.reduce(factor), np.float64)
     steps = ((np.arange(size) + 0.5) / size - 0.5) * square.side
@@ -104,7 +108,8 @@ def _upright(picture: Pixels, square: Square, size: int) -> Pixels:
     return np.floor(_sample(part, x, y) + 0.5).astype(np.uint8)
 
 
-def _range(centre: float, reach: float, length: int) -> tuple[int, int]:
+def part_of(centre: float, reach: float, length: int) -> tuple[int, int]:
+    """Return start and end of what is up to ``reach`` from a centre, within a side of pixels."""
     start = min(max(math.floor(centre - reach), 0), length - 1)
     return start, min(max(math.ceil(centre + reach), start + 1), length)
 

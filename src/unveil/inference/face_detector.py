@@ -5,34 +5,22 @@ and licence. It finds faces of about 16 to 130 pixels, so it looks at several si
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from unveil.common.errors import UserError
 from unveil.data.decoding import Pixels
+from unveil.inference import tint
 from unveil.inference.candidates import OVERLAP, Candidates, merge
-from unveil.inference.face_crop import FRAME, Detection, box_of, fit_square
-from unveil.inference.onnx_session import open_session
+from unveil.inference.face_crop import FRAME, Detection, Square, box_of, fit_square, part_of
+from unveil.inference.face_network import CELL, DIGEST, look, session, shrink
 
-if TYPE_CHECKING:
-    import onnxruntime
-
-NETWORK = Path(__file__).parent / "blazeface/face_detection.onnx"
-DIGEST = "3e80387a6004c5a76f0c2fc3f524b724a6f33cd6e5c5e626b5048a2728251630"
-"""The sha256 of the network's file."""
 FACE_SIDE = 64
 """Pictures up to this many pixels per side are treated as cropped faces."""
 MIN_FACE = 24
 """Smallest face in pixels: a smaller one shows too little of an expression."""
-CELL = 32
-"""The sides of the network's input are multiples of this many pixels."""
 BORDERED = 96
 """Pictures up to this longer side get a black border: a face that fills them is then found."""
 BORDER = 32
@@ -60,12 +48,35 @@ class DetectorSettings:
     least: int
     min_face: int = MIN_FACE
 
+    def reduced(self, factor: int) -> "DetectorSettings":
+        """Return the settings for a picture that was reduced by ``factor``."""
+        return replace(self, min_face=max(1, self.min_face // factor))
+
 
 STILL = DetectorSettings(score=0.5, smallest=16, most=1000, least=64)
 MOVING = DetectorSettings(score=0.45, smallest=10, most=192, least=192)
 
 MOST_ASKED = 2400
 """The longer side of the largest size if somebody asks for small faces, in pixels."""
+
+
+@dataclass(frozen=True)
+class Closeup:
+    """How the network sees the surroundings of a square.
+
+    They are ``room`` times as large, shown with ``size`` pixels and a black ``border`` of at least
+    so many pixels.
+    """
+
+    room: float
+    size: int
+    border: int
+
+
+SECOND_LOOK = Closeup(room=1.2, size=64, border=16)
+"""At a face with a low score, which counts if its score is high here."""
+MOST_DOUBTFUL = 8
+"""The most faces of a picture that get a second look, those with the highest scores."""
 
 Detect = Callable[[Pixels], list[Detection]]
 """Detects the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``, largest first."""
@@ -79,14 +90,33 @@ class FaceDetector:
 
     def __call__(self, picture: Pixels) -> list[Detection]:
         """Detect the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``."""
+        found, doubtful = list[Square](), list[Square]()
+        for score, box, points in merge(list(_looks(picture, self.settings))):
+            is_sure = score >= _lowest(box[2] - box[0], picture, self.settings)
+            (found if is_sure else doubtful).append(fit_square(points[:4]))
+        for square in doubtful[:MOST_DOUBTFUL]:
+            seen = self.near(picture, square, SECOND_LOOK)
+            if seen and not any(is_same_face(seen, one) for one in found):
+                found.append(seen)
+        found.sort(key=lambda one: one.side, reverse=True)
         least = self.settings.min_face
-        squares = [
-            fit_square(points[:4])
-            for score, box, points in merge(list(_looks(_session(), picture, self.settings)))
-            if score >= _lowest(box[2] - box[0], picture, self.settings)
-        ]
-        squares.sort(key=lambda one: one.side, reverse=True)
-        return [Detection(box_of(one, picture), one) for one in squares if one.side >= least]
+        return [Detection(box_of(one, picture.shape), one) for one in found if one.side >= least]
+
+    def near(self, picture: Pixels, square: Square, closeup: Closeup) -> Square | None:
+        """Detect the face that is in or near a square; ``None`` if there is none."""
+        height, width = picture.shape[:2]
+        reach = square.side * closeup.room / 2
+        left, right = part_of(square.x, reach, width)
+        top, bottom = part_of(square.y, reach, height)
+        scale = closeup.size / (2 * reach)
+        size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+        image = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
+        factors = np.array([right - left, bottom - top]) / size
+        for score, _, points in merge([look(shrink(image, size), closeup.border, factors)]):
+            found = fit_square(points[:4] + np.array([left, top]))
+            if score >= self.settings.score and is_same_face(found, square):
+                return found
+        return None
 
     def smallest_face(self, height: int, width: int) -> int:
         """Return the size in pixels from which faces are found in a picture of this size."""
@@ -96,21 +126,13 @@ class FaceDetector:
 
 def detector(settings: DetectorSettings = STILL) -> FaceDetector:
     """Return a detector. Raises ``UserError`` if the network's file was altered."""
-    _session()
+    session()
     return FaceDetector(settings)
 
 
 def still(min_face: int | None) -> DetectorSettings:
     """Return the settings for pictures; ``min_face`` in pixels also for large pictures."""
     return STILL if min_face is None else replace(STILL, min_face=min_face, most=MOST_ASKED)
-
-
-def network() -> bytes:
-    """Return the network's file; raises ``UserError`` if its sha256 differs."""
-    content = NETWORK.read_bytes() if NETWORK.is_file() else b""
-    if sha256(content).hexdigest() != DIGEST:
-        raise UserError(f"{NETWORK} is missing or was altered; `make install`")
-    return content
 
 
 def description() -> dict[str, Any]:
@@ -123,6 +145,11 @@ def description() -> dict[str, Any]:
         "smallest_bordered": SMALLEST_BORDERED,
         "filled": FILLED,
         "filled_score": FILLED_SCORE,
+        "most_doubtful": MOST_DOUBTFUL,
+        "second_look": asdict(SECOND_LOOK),
+        "gray": tint.GRAY,
+        "tint_scale": tint.SCALE,
+        "tint_factors": tint.FACTORS,
         "overlap": OVERLAP,
         "step": STEP,
         "frame": FRAME,
@@ -134,10 +161,10 @@ def is_face(picture: Pixels) -> bool:
     return bool(max(picture.shape[:2]) <= FACE_SIDE)
 
 
-@cache
-def _session() -> "onnxruntime.InferenceSession":
-    # We parallelize over pictures; more threads would compete for the same cores.
-    return open_session(network(), NETWORK, threads=1, keeps_memory=False)
+def is_same_face(one: Square, other: Square) -> bool:
+    """Whether two squares are those of one face: neither far apart nor of other sizes."""
+    near = max(abs(one.x - other.x), abs(one.y - other.y)) < max(one.side, other.side) / 2
+    return near and 0.5 < one.side / other.side < 2
 
 
 def _lowest(side: float, picture: Pixels, settings: DetectorSettings) -> float:
@@ -145,9 +172,7 @@ def _lowest(side: float, picture: Pixels, settings: DetectorSettings) -> float:
     return FILLED_SCORE if is_filled else settings.score
 
 
-def _looks(
-    session: "onnxruntime.InferenceSession", picture: Pixels, settings: DetectorSettings
-) -> Iterator[Candidates]:
+def _looks(picture: Pixels, settings: DetectorSettings) -> Iterator[Candidates]:
     """Run the network at each level."""
     height, width = picture.shape[:2]
     image = Image.fromarray(np.ascontiguousarray(picture))
@@ -156,19 +181,12 @@ def _looks(
     for place, level in enumerate(_levels(longest, settings)):
         scale = level / longest
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        # By a whole factor first, which takes a third of the time in a browser.
-        image = image.reduce(max(1, max(image.size) // max(size)))
-        image = image.resize(size, Image.Resampling.BILINEAR)
-        canvas, corner = _canvas(image, BORDER if level <= BORDERED else 0)
-        scores, boxes, points = session.run(None, {"picture": canvas})
-        is_coarse = place > 0 and level <= BORDERED
-        least = SMALLEST_BORDERED if is_coarse else settings.smallest
-        kept = boxes[:, 2] - boxes[:, 0] >= least
-        scores, boxes, points = scores[kept], boxes[kept], points[kept]
+        image = shrink(image, size)
         # Width and height are rounded on their own: each has its factor.
         factors = np.array([width, height]) / size
-        corners = (boxes.reshape(-1, 2, 2) - corner) * factors
-        yield Candidates(scores, corners.reshape(-1, 4), (points - corner) * factors)
+        is_coarse = place > 0 and level <= BORDERED
+        least = SMALLEST_BORDERED if is_coarse else settings.smallest
+        yield look(image, BORDER if level <= BORDERED else 0, factors).of(least * factors[0])
 
 
 def _levels(longest: int, settings: DetectorSettings) -> Iterator[int]:
@@ -178,13 +196,3 @@ def _levels(longest: int, settings: DetectorSettings) -> Iterator[int]:
         yield round(level)
         level /= STEP
     yield settings.least
-
-
-def _canvas(image: Image.Image, border: int) -> tuple[Pixels, NDArray[np.intp]]:
-    """Return the network's input with the picture in its middle, and the picture's corner."""
-    wide, high = (-(-(side + 2 * border) // CELL) * CELL for side in image.size)
-    left, top = (wide - image.width) // 2, (high - image.height) // 2
-    canvas = np.zeros((1, high, wide, 3), np.uint8)
-    place = canvas[0, top : top + image.height, left : left + image.width]
-    place[:] = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    return canvas, np.array([left, top])

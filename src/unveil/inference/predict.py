@@ -22,7 +22,7 @@ from unveil.inference.bundle import Bundle
 from unveil.inference.cores import available_cores
 from unveil.inference.decision import NO_FACE, Answer, answer
 from unveil.inference.face_crop import Box, Detection, cut, whole
-from unveil.inference.face_detector import FaceDetector
+from unveil.inference.face_detector import Detect, FaceDetector
 from unveil.inference.inputs import read, to_pixels
 from unveil.inference.sources import STDIN, image_files, read_stdin
 
@@ -125,7 +125,7 @@ def predict_pictures(
     Returns the answers of each picture with their boxes, largest face first; a box is ``None`` if
     the picture is the face.
     """
-    found = [detect_faces(one, settings) for one in pictures]
+    found = [detect_faces(one, settings.detect, faces=settings.faces) for one in pictures]
     cuts = [crop_faces(one, faces, settings) for one, faces in zip(pictures, found, strict=True)]
     probabilities = iter(settings.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
     return [
@@ -143,11 +143,11 @@ def _read(path: Path, limits: Limits) -> Pixels | UserError:
         return error
 
 
-def detect_faces(picture: Pixels, settings: PredictionSettings) -> list[Detection]:
-    """Return the faces of a picture, gray or RGB, largest first."""
-    if settings.faces or face_detector.is_face(picture):
+def detect_faces(picture: Pixels, detect: Detect, *, faces: bool) -> list[Detection]:
+    """Return the faces of a picture, gray or RGB, largest first; with ``faces`` it is one."""
+    if faces or face_detector.is_face(picture):
         return [whole(picture)]
-    return settings.detect(picture)
+    return detect(picture)
 
 
 def crop_faces(picture: Pixels, found: Sequence[Detection], settings: PredictionSettings) -> Pixels:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
-from unveil.inference import annotated_video, tracking
+from unveil.inference import annotated_video, face_following, tracking
 from unveil.inference.annotate import draw
+from unveil.inference.face_crop import Detection
+from unveil.inference.face_following import FollowedFaces
 from unveil.inference.predict import (
     FacePrediction,
     PredictionSettings,
@@ -26,29 +29,40 @@ def predict_video(
 
     The annotated frames are written to ``target``, an mp4 file.
     """
-    known, next_number = list[Track](), 0
+    known, next_number, followed = list[Track](), 0, FollowedFaces()
     opened = annotated_video.opened(target, stream.rate) if target else nullcontext()
     with opened as writer:
         for frame in stream.frames:
-            known, found = _track(frame, known, next_number, settings)
+            found = _detect(frame, followed, settings)
+            known = _tracks(frame, found, known, next_number, settings)
             next_number = max([next_number, *(track.number + 1 for track in known)])
-            seen = _predictions(known[:found], source, frame, settings)
+            seen = _predictions(known[: len(found)], source, frame, settings)
             if writer:
                 writer.write(draw(frame.pixels, labels(frame.pixels, seen)))
             yield seen
 
 
-def _track(
-    frame: Frame, known: list[Track], next_number: int, settings: PredictionSettings
-) -> tuple[list[Track], int]:
-    """Return the tracks, those of this frame first, and how many are of this frame."""
-    found = detect_faces(frame.pixels, settings)
+def _detect(frame: Frame, followed: FollowedFaces, settings: PredictionSettings) -> list[Detection]:
+    near = followed.near(frame.time)
+    detect = partial(face_following.detect, settings.detect, near=near)
+    found = detect_faces(frame.pixels, detect, faces=settings.faces)
+    followed.update(found)
+    return found
+
+
+def _tracks(
+    frame: Frame,
+    found: list[Detection],
+    known: list[Track],
+    next_number: int,
+    settings: PredictionSettings,
+) -> list[Track]:
+    """Return the tracks, those of this frame first."""
     probabilities = settings.bundle.probabilities(crop_faces(frame.pixels, found, settings))
     boxes = [one.box for one in found]
-    tracks = tracking.update_tracks(
+    return tracking.update_tracks(
         known, boxes, probabilities, now=frame.time, next_number=next_number
     )
-    return tracks, len(found)
 
 
 def _predictions(

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -117,7 +116,7 @@ class _Worker:
         """Process one picture; after ``DecodingFailed`` the process is replaced."""
         try:
             self._prepare()
-            self._connection.send_bytes(json.dumps(asdict(options)).encode())
+            self._connection.send_bytes(options.to_json())
             self._connection.send_bytes(picture)
             answer = json.loads(self._wait(self._seconds, "the picture"))
             return answer, self._connection.recv_bytes()

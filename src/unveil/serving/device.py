@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from unveil.common.files import sha256
-from unveil.inference import face_detector, model_choice
+from unveil.inference import face_detector, face_following, face_network, model_choice
 from unveil.inference.bundle import Bundle
 from unveil.inference.bundle_files import FILES
 from unveil.inference.decision import effective_threshold
@@ -45,6 +45,7 @@ async def card(request: Request) -> dict[str, Any]:
         "most": MAX_FACES,
         "still": asdict(face_detector.STILL),
         "moving": asdict(face_detector.MOVING),
+        "following": face_following.description(),
     }
 
 
@@ -65,10 +66,10 @@ async def network(request: Request) -> Response:
 async def detector(request: Request) -> Response:
     """Return the network of the face detector, or 304 if ``If-None-Match`` has its digest."""
     _private_state(request)
-    headers = {"etag": f'"{face_detector.DIGEST}"'}
+    headers = {"etag": f'"{face_network.DIGEST}"'}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
-    path = face_detector.NETWORK
+    path = face_network.NETWORK
     return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 

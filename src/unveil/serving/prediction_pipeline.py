@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from unveil.data.decoding import ImageInfo, Limits, Pixels, UnreadableImage, inspect
 from unveil.inference.bundle import MAX_BATCH, Bundle
 from unveil.inference.decision import Answer, answer
-from unveil.inference.face_crop import Detection
+from unveil.inference.face_crop import Detection, Square
 from unveil.inference.face_detector import FACE_SIDE
 from unveil.serving.admission_queue import AdmissionQueue
 from unveil.serving.batching import Batcher
@@ -83,15 +83,19 @@ class Pipeline:
         """
         return _readable(await self.predict_batch([picture]))
 
-    async def predict_frame(self, frame: bytes, *, watched: bool) -> PictureResult:
-        """Classify the faces of a video frame; only larger faces are detected."""
-        return _readable(await self._predict([frame], moving=True, watched=watched))
+    async def predict_frame(
+        self, frame: bytes, *, watched: bool, near: tuple[Square, ...] = ()
+    ) -> PictureResult:
+        """Classify the faces of a video frame; only larger ones, or those ``near`` known ones."""
+        options = DecodeOptions(self.batcher.image_size, moving=True, near=near)
+        return _readable(await self._predict([frame], options, watched=watched))
 
     async def predict_batch(
         self, pictures: Sequence[bytes], *, watched: bool = True
     ) -> list[PictureResult]:
         """Classify several pictures; the result of an unreadable one has the reason."""
-        return await self._predict(pictures, moving=False, watched=watched)
+        options = DecodeOptions(self.batcher.image_size)
+        return await self._predict(pictures, options, watched=watched)
 
     async def face(self, picture: bytes) -> Pixels:
         """Crop the only face of a picture as the model sees it, gray ``(size, size)``.
@@ -100,7 +104,8 @@ class Pipeline:
             UnreadableImage: also if there is not exactly one face.
         """
         async with self._admitted([picture]) as inspected:
-            (found,) = await self._find_all([picture], inspected, moving=False)
+            options = DecodeOptions(self.batcher.image_size)
+            (found,) = await self._find_all([picture], inspected, options)
         if isinstance(found, str):
             raise UnreadableImage(found)
         if len(found) != 1:
@@ -108,10 +113,10 @@ class Pipeline:
         return found[0][1]
 
     async def _predict(
-        self, pictures: Sequence[bytes], *, moving: bool, watched: bool
+        self, pictures: Sequence[bytes], options: DecodeOptions, *, watched: bool
     ) -> list[PictureResult]:
         async with self._admitted(pictures) as inspected:
-            found = await self._find_all(pictures, inspected, moving=moving)
+            found = await self._find_all(pictures, inspected, options)
             faces = [face for one in found if not isinstance(one, str) for face in one]
             answers = iter(await self._answers([crop for _, crop in faces], watched=watched))
         if watched and faces:
@@ -146,10 +151,9 @@ class Pipeline:
             yield inspected
 
     async def _find_all(
-        self, pictures: Sequence[bytes], inspected: Sequence[Inspected], *, moving: bool
+        self, pictures: Sequence[bytes], inspected: Sequence[Inspected], options: DecodeOptions
     ) -> list[FoundFaces | str]:
-        options, heavy = DecodeOptions(moving, self.batcher.image_size), _is_heavy(inspected)
-        seconds = self.limits.batch_seconds
+        heavy, seconds = _is_heavy(inspected), self.limits.batch_seconds
         try:
             async with asyncio.timeout(seconds):
                 # One after the other: a batch must not occupy all processes.
@@ -193,13 +197,9 @@ def _inspect(picture: bytes, limits: Limits, size: int) -> Inspected:
         if max(one.width, one.height) > FACE_SIDE or one.content > SMALL_BYTES:
             return one
         # As small as a face: sending it to another process would take longer than decoding it.
-        return find_faces(picture, _none, limits, size)
+        return find_faces(picture, DecodeOptions(size), limits)
     except UnreadableImage as error:
         return str(error)
-
-
-def _none(picture: Pixels) -> list[Detection]:
-    return []
 
 
 def _is_heavy(inspected: Sequence[Inspected]) -> bool:

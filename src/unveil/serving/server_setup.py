@@ -7,7 +7,7 @@ from pathlib import Path
 from unveil.common.paths import BUNDLE
 from unveil.data.decoding import Limits
 from unveil.data.feedback_store import FeedbackFolder
-from unveil.inference import face_detector, model_choice
+from unveil.inference import face_network, model_choice
 from unveil.inference.cores import available_cores
 from unveil.serving import request_audit
 from unveil.serving.admission_queue import AdmissionQueue
@@ -64,7 +64,7 @@ def assemble(settings: Settings, purpose: Purpose) -> State:
 
 def _pool(settings: Settings) -> DecoderPool:
     # Fails here, with one line, if the network's file was altered; not in every worker process.
-    face_detector.network()
+    face_network.network()
     return DecoderPool(
         WorkerConfig(_limits(settings)), cores=available_cores(), seconds=settings.picture_seconds
     )

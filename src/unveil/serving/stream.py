@@ -12,13 +12,14 @@ no answer.
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from unveil.data.decoding import UnreadableImage
+from unveil.inference.face_following import FollowedFaces
 from unveil.serving.admission_queue import QueueFull
 from unveil.serving.batching import ModelFailed
 from unveil.serving.decoder_pool import DecodingFailed
@@ -131,12 +132,14 @@ async def _watch_token(is_valid: Callable[[], bool]) -> int:
 
 
 async def _answer(socket: WebSocket, state: State, newest: LatestFrame) -> None:
-    due = 0.0
+    due, followed = 0.0, FollowedFaces()
     while True:
         number, frame = await newest.take()
         watched = (now := time.monotonic()) >= due
         due = now + DRIFT_INTERVAL if watched else due
-        answer = await _predict(state, newest, frame, watched=watched)
+        near = followed.near(now)
+        predicted = state.pipeline.predict_frame(frame, watched=watched, near=near)
+        answer = await _predict(state, newest, followed, predicted)
         state.metrics.frame("dropped", newest.newly_dropped())
         line = json.dumps({"frame": number, "dropped": newest.dropped, **answer})
         # A client that does not read is disconnected.
@@ -146,10 +149,10 @@ async def _answer(socket: WebSocket, state: State, newest: LatestFrame) -> None:
 
 
 async def _predict(
-    state: State, newest: LatestFrame, frame: bytes, *, watched: bool
+    state: State, newest: LatestFrame, followed: FollowedFaces, frame: Awaitable[PictureResult]
 ) -> dict[str, Any]:
     try:
-        result = await state.pipeline.predict_frame(frame, watched=watched)
+        result = await frame
     except QueueFull:
         newest.dropped += 1
         return picture_json(PictureResult(reason=BUSY))
@@ -159,6 +162,7 @@ async def _predict(
     except UnreadableImage as error:
         state.metrics.frame("unreadable")
         return {"error": str(error)}
+    followed.update([found for found, _ in result.faces])
     state.metrics.frame("answered")
     state.metrics.picture(result)
     return picture_json(result)

@@ -15,7 +15,7 @@ from tests.support import scenes
 
 from unveil.common.errors import UserError
 from unveil.data.decoding import decode
-from unveil.inference import bundle, face_detector
+from unveil.inference import bundle, face_detector, face_network
 from unveil.inference.face_crop import Detection, cut
 from unveil.inference.face_detector import MOVING, STILL
 
@@ -107,13 +107,13 @@ def test_a_small_picture_is_treated_as_a_face():
 
 @pytest.mark.fault("the face detector's file altered by a byte")
 def test_an_altered_network_is_refused(tmp_path, monkeypatch):
-    content = bytearray(face_detector.NETWORK.read_bytes())
+    content = bytearray(face_network.NETWORK.read_bytes())
     content[1000] ^= 1
     for name, written in {"altered": bytes(content), "empty": b""}.items():
         (tmp_path / name).write_bytes(written)
         monkeypatch.setattr(face_detector, "NETWORK", tmp_path / name)
         with pytest.raises(UserError, match=f"{name} is missing or was altered") as raised:
-            face_detector.network()
+            face_network.network()
         assert "\n" not in str(raised.value)
 
 

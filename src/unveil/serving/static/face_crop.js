@@ -55,7 +55,8 @@ function upright(picture, [x, y, side, angle], size) {
   return face;
 }
 
-function range(centre, reach, length) {
+/** Start and end of what is up to `reach` from a centre, within a side of `length` pixels. */
+export function range(centre, reach, length) {
   const start = Math.min(Math.max(Math.floor(centre - reach), 0), length - 1);
   return [start, Math.min(Math.max(Math.ceil(centre + reach), start + 1), length)];
 }

@@ -3,43 +3,90 @@
  * `candidates.py` explain them, and the server's card has their values.
  */
 
-import { boxOf, fitSquare } from "./face_crop.js";
+import { boxOf, fitSquare, range } from "./face_crop.js";
 import { even, planes, reduced, resized } from "./pixels.js";
 
 const MOST = 2000; // candidates that are merged; as in candidates.py
 
 /**
- * Return a function that detects the faces of an `ImageData`, the largest first, as
- * `{box, square}`. `run` takes the network's input and its shape and gives its outputs.
+ * Return the two ways to detect faces in an `ImageData`: `everywhere(frame, settings)` gives all,
+ * the largest first, `near(frame, square, settings, closeup)` the square of a known face or null. `run`
+ * takes the network's input and gives its outputs.
  */
 export function detector(run, rules) {
-  return async (frame, settings) => {
+  const look = async (small, border, { left = 0, top = 0, factors }) => {
+    const input = canvas(small, border, rules);
+    return placed(await run(input), (x, y) => [
+      (x - input.left) * factors[0] + left,
+      (y - input.top) * factors[1] + top,
+    ]);
+  };
+  const near = async (frame, square, settings, closeup) => {
+    const [x, y, side] = square;
+    const reach = (side * closeup.room) / 2;
+    const [left, right] = range(x, reach, frame.width);
+    const [top, bottom] = range(y, reach, frame.height);
+    const own = [right - left, bottom - top];
+    const size = own.map((length) => Math.max(1, even((length * closeup.size) / (2 * reach))));
+    const small = shrunk(planes(frame, [left, top, ...own]), size);
+    const factors = own.map((length, at) => length / size[at]);
+    const found = merged(await look(small, closeup.border, { left, top, factors }), rules.overlap)
+      .filter(({ score }) => score >= settings.score)
+      .map(({ points }) => fitSquare(points.slice(0, 4), rules.frame));
+    return found.find((one) => isSameFace(one, square)) ?? null;
+  };
+  const looks = async (frame, settings) => {
     const candidates = [];
     let small = planes(frame);
     const longest = Math.max(frame.width, frame.height);
     let isFirst = true;
     for (const level of levels(longest, settings, rules.step)) {
-      const [width, height] = [frame.width, frame.height].map((side) =>
-        Math.max(1, even(side * (level / longest))),
-      );
-      const factor = Math.max(small[0].width, small[0].height) / Math.max(width, height);
-      small = small.map((plane) => resized(reduced(plane, Math.max(1, Math.floor(factor))), width, height));
+      const own = [frame.width, frame.height];
+      const size = own.map((side) => Math.max(1, even(side * (level / longest))));
+      small = shrunk(small, size);
       const isBordered = level <= rules.bordered;
-      const input = canvas(small, isBordered ? rules.border : 0, rules.cell);
       const least = isBordered && !isFirst ? rules.smallest_bordered : settings.smallest;
       isFirst = false;
-      const factors = [frame.width / width, frame.height / height];
-      candidates.push(...found(await run(input), { least, input, factors }));
+      const factors = own.map((side, at) => side / size[at]);
+      const found = await look(small, isBordered ? rules.border : 0, { factors });
+      candidates.push(...found.filter(({ box }) => box[2] - box[0] >= least * factors[0]));
     }
-    const lowest = (side) =>
-      side >= rules.filled * Math.min(frame.width, frame.height) ? rules.filled_score : settings.score;
-    return merged(candidates, rules.overlap)
-      .filter(({ score, box }) => score >= lowest(box[2] - box[0]))
-      .map(({ points }) => fitSquare(points.slice(0, 4), rules.frame))
-      .filter(([, , side]) => side >= settings.min_face)
-      .sort((one, other) => other[2] - one[2])
-      .map((square) => ({ square, box: boxOf(square, frame) }));
+    return merged(candidates, rules.overlap);
   };
+  const everywhere = async (frame, settings) => {
+    const [sure, doubtful] = [[], []];
+    for (const { score, box, points } of await looks(frame, settings)) {
+      const isFilled = box[2] - box[0] >= rules.filled * Math.min(frame.width, frame.height);
+      const square = fitSquare(points.slice(0, 4), rules.frame);
+      (score >= (isFilled ? rules.filled_score : settings.score) ? sure : doubtful).push(square);
+    }
+    for (const square of doubtful.slice(0, rules.most_doubtful)) {
+      const seen = await near(frame, square, settings, rules.second_look);
+      if (seen && !sure.some((one) => isSameFace(seen, one))) sure.push(seen);
+    }
+    return detections(sure.filter(([, , side]) => side >= settings.min_face), frame);
+  };
+  return { everywhere, near };
+}
+
+/** Squares as the faces of a picture, the largest first: `[{square, box}]`. */
+export function detections(squares, frame) {
+  return [...squares]
+    .sort((one, other) => other[2] - one[2])
+    .map((square) => ({ square, box: boxOf(square, frame) }));
+}
+
+/** Whether two squares are those of one face. */
+export function isSameFace([x, y, side], [left, top, other]) {
+  const distance = Math.max(Math.abs(x - left), Math.abs(y - top));
+  return distance < Math.max(side, other) / 2 && side / other > 0.5 && side / other < 2;
+}
+
+function shrunk(pictures, [width, height]) {
+  return pictures.map((picture) => {
+    const factor = Math.floor(Math.max(picture.width, picture.height) / Math.max(width, height));
+    return resized(reduced(picture, Math.max(1, factor)), width, height);
+  });
 }
 
 /** The longer sides of the picture as the network sees it, largest first. */
@@ -51,31 +98,35 @@ function* levels(longest, { smallest, most, least, min_face: face }, step) {
 }
 
 /** The network's input: the picture in the middle of black, with sides that are multiples of `cell`. */
-function canvas(small, border, cell) {
+function canvas(small, border, rules) {
   const { width: own, height: tall } = small[0];
-  const [width, height] = [own, tall].map((side) => Math.ceil((side + 2 * border) / cell) * cell);
+  const [width, height] = [own, tall].map((side) => Math.ceil((side + 2 * border) / rules.cell) * rules.cell);
   const [left, top] = [Math.floor((width - own) / 2), Math.floor((height - tall) / 2)];
   const data = new Uint8Array(width * height * 3);
-  small.forEach(({ pixels }, colour) => {
-    for (let row = 0, from = 0; row < tall; row++) {
-      let to = ((top + row) * width + left) * 3 + colour;
-      for (let column = 0; column < own; column++, from++, to += 3) data[to] = pixels[from];
-    }
-  });
+  for (let row = 0, from = 0; row < tall; row++) {
+    let to = ((top + row) * width + left) * 3;
+    for (const end = from + own; from < end; from++, to += 3) tint(small, from, { data, to }, rules);
+  }
   return { data, width, height, left, top };
 }
 
+/** Copy a pixel; a gray one gets the colour of skin, as `tint.py` explains. */
+function tint([red, green, blue], from, { data, to }, { gray, tint_scale: scale, tint_factors: factors }) {
+  const pixel = [red.pixels[from], green.pixels[from], blue.pixels[from]];
+  const steps = gray - Math.max(...pixel) + Math.min(...pixel);
+  for (let at = 0; at < 3; at++) {
+    const value = pixel[at];
+    data[to + at] = steps <= 0 ? value : Math.min(255, Math.floor((value * (scale + factors[at] * steps)) / scale));
+  }
+}
+
 /** The outputs of the network in pixels of the picture: `[{score, box, points}]`. */
-function found({ scores, boxes, points }, { least, input, factors }) {
-  const placed = (x, y) => [(x - input.left) * factors[0], (y - input.top) * factors[1]];
-  const result = [];
-  scores.forEach((score, at) => {
+function placed({ scores, boxes, points }, place) {
+  return Array.from(scores, (score, at) => {
     const [x0, y0, x1, y1] = boxes.subarray(at * 4, at * 4 + 4);
-    if (x1 - x0 < least) return;
-    const pairs = [0, 1, 2, 3].map((pair) => placed(points[at * 12 + pair * 2], points[at * 12 + pair * 2 + 1]));
-    result.push({ score, box: [...placed(x0, y0), ...placed(x1, y1)], points: pairs });
+    const pairs = [0, 1, 2, 3].map((pair) => place(points[at * 12 + pair * 2], points[at * 12 + pair * 2 + 1]));
+    return { score, box: [...place(x0, y0), ...place(x1, y1)], points: pairs };
   });
-  return result;
 }
 
 /** Weighted non-maximum suppression: the mean of candidates that overlap the best one. */

@@ -20,11 +20,14 @@ export function gray({ data, width, height }) {
   return { pixels, width, height };
 }
 
-/** Split the RGBA bytes of an `ImageData` into three pictures, one for each colour. */
-export function planes({ data, width, height }) {
+/** Split the RGBA bytes of an `ImageData`, or a part of it, into three pictures, one for each colour. */
+export function planes(frame, [left, top, width, height] = [0, 0, frame.width, frame.height]) {
   return [0, 1, 2].map((colour) => {
     const pixels = new Uint8Array(width * height);
-    for (let at = 0, from = colour; at < pixels.length; at++, from += 4) pixels[at] = data[from];
+    for (let row = 0, at = 0; row < height; row++) {
+      let from = ((top + row) * frame.width + left) * 4 + colour;
+      for (const end = at + width; at < end; at++, from += 4) pixels[at] = frame.data[from];
+    }
     return { pixels, width, height };
   });
 }

@@ -7,6 +7,7 @@
 
 import { cut } from "./face_crop.js";
 import { detector } from "./face_detector.js";
+import { following } from "./face_following.js";
 import { gray } from "./pixels.js";
 import { noResponse } from "./predictions.js";
 import * as ort from "./vendor/onnxruntime-web/ort.wasm.min.mjs";
@@ -15,7 +16,7 @@ import * as ort from "./vendor/onnxruntime-web/ort.wasm.min.mjs";
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = new URL("./vendor/onnxruntime-web/", import.meta.url).href;
 
-let card, detect, session;
+let card, finder, follow, session;
 
 const tasks = {
   async start({ url, token }) {
@@ -26,8 +27,9 @@ const tasks = {
     ]);
     await checkDigest("network", network, card.digest);
     await checkDigest("face detector", faces, card.detector.digest);
-    const finder = await opened(faces);
-    detect = detector((input) => candidates(finder, input), card.detector);
+    const search = await opened(faces);
+    finder = detector((input) => candidates(search, input), card.detector);
+    follow = following(finder, card.moving, card.following);
     session = await opened(network);
     return card;
   },
@@ -37,7 +39,7 @@ const tasks = {
     const isFace = Math.max(picture.width, picture.height) <= card.face_side;
     const found = isFace
       ? [{ box: [0, 0, picture.width, picture.height], square: null }]
-      : (await detect(frame, isMoving ? card.moving : card.still)).slice(0, card.most);
+      : (await detected(frame, isMoving)).slice(0, card.most);
     const faces = found.map((one) => cut(picture, one, card.image_size));
     return { found, rows: await predicted(faces) };
   },
@@ -48,9 +50,12 @@ const tasks = {
 const opened = (network) =>
   ort.InferenceSession.create(new Uint8Array(network), { executionProviders: ["wasm"] });
 
-async function candidates(finder, { data, width, height }) {
+const detected = (frame, isMoving) =>
+  isMoving ? follow(frame, performance.now() / 1000) : finder.everywhere(frame, card.still);
+
+async function candidates(search, { data, width, height }) {
   const picture = new ort.Tensor("uint8", data, [1, height, width, 3]);
-  const { scores, boxes, points } = await finder.run({ picture });
+  const { scores, boxes, points } = await search.run({ picture });
   return { scores: scores.data, boxes: boxes.data, points: points.data };
 }
 
