@@ -23,8 +23,10 @@ from tests.support import browser, bundles, scenes
 from tests.support.invalid_images import encoded
 from tests.support.servers import answers, free_port, serving, unveil_server
 
-from unveil.inference import face_detector, face_network
+from unveil.inference import face_detector, face_following, face_network
 from unveil.inference.face_crop import Detection
+from unveil.inference.face_detector import MOVING
+from unveil.inference.face_following import FollowedFaces
 from unveil.serving import tokens
 
 WAIT = 60_000  # milliseconds in which the page has to show something, on a busy machine
@@ -45,10 +47,11 @@ LOOKED = f"""async ([pictures, isPrivate]) => {{
     asker.close();
     return answers;
 }}"""
-FOUND = """async ([pictures, reach]) => {
+FOUND = """async ([pictures, reach, known]) => {
     const ort = await import('/static/vendor/onnxruntime-web/ort.wasm.min.mjs');
     const {detector} = await import('/static/face_detector.js');
-    const {detector: rules} = await (await fetch('/v1/device')).json();
+    const {following} = await import('/static/face_following.js');
+    const {detector: rules, following: steps} = await (await fetch('/v1/device')).json();
     ort.env.wasm.numThreads = 1;
     const session = await ort.InferenceSession.create('/v1/device/detector.onnx');
     const run = async ({data, width, height}) => {
@@ -56,10 +59,14 @@ FOUND = """async ([pictures, reach]) => {
         const {scores, boxes, points} = await session.run({picture});
         return {scores: scores.data, boxes: boxes.data, points: points.data};
     };
+    const finder = detector(run, rules);
+    const follow = following(finder, reach, steps);
     const found = [];
     for (const {pixels, width, height} of pictures) {
         const bytes = Uint8ClampedArray.from(atob(pixels), (one) => one.charCodeAt(0));
-        found.push(await detector(run, rules)(new ImageData(bytes, width, height), reach));
+        const frame = new ImageData(bytes, width, height);
+        const faces = known ? follow(frame, found.length / 30) : finder.everywhere(frame, reach);
+        found.push(await faces);
     }
     return found;
 }"""
@@ -184,6 +191,22 @@ def test_page_and_server_detect_the_same_faces(url, opened, reach):
     assert_same(tab.evaluate(FOUND, [list(map(rgba, drawn)), asdict(reach)]), expected)
 
 
+def test_page_and_server_follow_the_same_faces_through_a_video(url, opened):
+    tab, _ = opened(url)
+    places = [((60 + 9 * step, 80, 150), (330, 40 + 6 * step, 120)) for step in range(12)]
+    frames = [scenes.scene(*one, size=(333, 520)) for one in places]
+    frames[6] = scenes.scene(places[6][0], size=(333, 520))  # the second face is away
+    moving, followed, expected = face_detector.detector(MOVING), FollowedFaces(), []
+    for step, picture in enumerate(frames):
+        found = face_following.detect(moving, picture, followed.near(step / 30))
+        followed.update(found)
+        expected.append(found)
+    assert {len(one) for one in expected} == {1, 2}
+    found = tab.evaluate(FOUND, [list(map(rgba, frames)), asdict(MOVING), True])
+    # Where a face is searched for depends on the frame before: half a pixel becomes a whole one.
+    assert_same(found, expected, near=2)
+
+
 @pytest.mark.skipif(not SCENES.exists(), reason="the scenes are not here")
 @pytest.mark.parametrize(
     "reach", [face_detector.STILL, face_detector.MOVING], ids=["still", "moving"]
@@ -203,13 +226,17 @@ def rgba(picture: np.ndarray) -> dict:
     return {"pixels": base64.b64encode(content).decode(), "width": width, "height": height}
 
 
-def assert_same(pages: list[list[dict]], servers: list[list[Detection]]) -> None:
-    """The squares agree within half a pixel and half a degree, the boxes within a pixel."""
+def assert_same(
+    pages: list[list[dict]], servers: list[list[Detection]], *, near: float = 0.5
+) -> None:
+    """The squares agree within ``near`` pixels and degrees, the boxes within half a pixel more."""
     for own, other in zip(pages, servers, strict=True):
         assert [face["square"] for face in own] == [
-            pytest.approx(astuple(one.square), abs=0.5) for one in other
+            pytest.approx(astuple(one.square), abs=near) for one in other
         ]
-        assert [face["box"] for face in own] == [pytest.approx(one.box, abs=1) for one in other]
+        assert [face["box"] for face in own] == [
+            pytest.approx(one.box, abs=near + 0.5) for one in other
+        ]
 
 
 def started(tab: Page) -> None:

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,8 +125,8 @@ def decode(
         mode, (width, height) = image.mode, image.size
         _check_header(image, limits)
         if enough is not None and image.format == "JPEG":
-            share = min(1.0, enough / max(width, height))
-            image.draft(None, (ceil(width * share), ceil(height * share)))
+            longer = max(width, height)
+            image.draft(None, (width * enough // longer or 1, height * enough // longer or 1))
         factor = round(width / image.width)
         pixels = _converted(_upright(image), in_colour=in_colour)
         shape = (width, height) if _orientation(image) in _TURNED else (height, width)

@@ -39,7 +39,8 @@ class DetectorSettings:
 
     The largest size is that at which a face of ``min_face`` pixels has ``smallest`` pixels, but
     its longer side has at most ``most`` pixels; each further one is smaller by `STEP`, down to
-    ``least``. ``score`` is the lowest score of a face, 0 to 1.
+    ``least``. ``score`` is the lowest score of a face, 0 to 1. With ``turned``, faces that lie on
+    either side are searched for, too, which takes three times as long.
     """
 
     score: float
@@ -47,6 +48,7 @@ class DetectorSettings:
     most: int
     least: int
     min_face: int = MIN_FACE
+    turned: bool = False
 
     def reduced(self, factor: int) -> "DetectorSettings":
         """Return the settings for a picture that was reduced by ``factor``."""
@@ -90,6 +92,25 @@ class FaceDetector:
 
     def __call__(self, picture: Pixels) -> list[Detection]:
         """Detect the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``."""
+        least, found = self.settings.min_face, self._squares(picture)
+        if self.settings.turned:
+            found = self._turned(picture, found)
+        found.sort(key=lambda one: one.side, reverse=True)
+        return [Detection(box_of(one, picture.shape), one) for one in found if one.side >= least]
+
+    def _turned(self, picture: Pixels, upright: list[Square]) -> list[Square]:
+        """Find each face with the side of the picture up at which it is most nearly upright."""
+        seen = [(abs(one.angle), one) for one in upright]
+        for quarters in (1, 3):
+            for one in self._squares(np.rot90(picture, quarters)):
+                seen.append((abs(one.angle), one.turned(quarters, picture.shape)))
+        found = list[Square]()
+        for _, one in sorted(seen, key=lambda pair: pair[0]):
+            if not any(is_same_face(one, other) for other in found):
+                found.append(one)
+        return found
+
+    def _squares(self, picture: Pixels) -> list[Square]:
         found, doubtful = list[Square](), list[Square]()
         for score, box, points in merge(list(_looks(picture, self.settings))):
             is_sure = score >= _lowest(box[2] - box[0], picture, self.settings)
@@ -98,9 +119,7 @@ class FaceDetector:
             seen = self.near(picture, square, SECOND_LOOK)
             if seen and not any(is_same_face(seen, one) for one in found):
                 found.append(seen)
-        found.sort(key=lambda one: one.side, reverse=True)
-        least = self.settings.min_face
-        return [Detection(box_of(one, picture.shape), one) for one in found if one.side >= least]
+        return found
 
     def near(self, picture: Pixels, square: Square, closeup: Closeup) -> Square | None:
         """Detect the face that is in or near a square; ``None`` if there is none."""

@@ -77,7 +77,11 @@ class Model:
 
 
 def load(
-    name: str | Path | None = None, *, threads: int = 0, threshold: float | None = None
+    name: str | Path | None = None,
+    *,
+    threads: int = 0,
+    threshold: float | None = None,
+    turned: bool = False,
 ) -> Model:
     """Load a bundle.
 
@@ -87,6 +91,8 @@ def load(
             otherwise the starter.
         threads: Threads of the network that classifies; 0 is one for each core.
         threshold: The probability, 0 to 1, below which no class is named; by default the model's.
+        turned: Whether faces that lie on their side are searched for, too, for photographs that are
+            not upright; this takes three times as long.
 
     Raises:
         UserError: There is no such bundle, one of its files was altered, or ``threshold`` is not
@@ -96,5 +102,5 @@ def load(
         raise UserError(f"threshold={threshold} is not from 0 to 1")
     folder = model_choice.find_bundle(name)
     loaded = bundle.load(folder, threads=threads)
-    detect = face_detector.detector()
+    detect = face_detector.detector(replace(face_detector.STILL, turned=turned))
     return Model(PredictionSettings(bundle=loaded, detect=detect, threshold=threshold))

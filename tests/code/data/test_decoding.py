@@ -97,3 +97,41 @@ def test_unusual_exif_does_not_break_the_decoder(place, noise):
         assert decode(bytes(content)).pixels.ndim == 2
     except UnreadableImage as error:
         assert str(error)
+
+
+def photo(orientation: int = 1, size: tuple[int, int] = (4000, 3001), kind: str = "JPEG") -> bytes:
+    """Encode a smooth picture in colour."""
+    ramp = np.zeros((30, 40, 3), np.uint8)
+    ramp[..., 0], ramp[..., 1] = np.arange(40) * 6, np.arange(30)[:, None] * 8
+    image, exif = Image.fromarray(ramp).resize(size, Image.Resampling.BICUBIC), Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, kind, exif=exif)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("enough", "factor"), [(None, 1), (3000, 1), (2000, 2), (1000, 4), (9, 8)])
+def test_a_large_jpeg_is_reduced_while_it_is_decoded(enough, factor):
+    content = photo()
+    whole, small = decode(content, in_colour=True), decode(content, in_colour=True, enough=enough)
+    assert (small.factor, small.shape) == (factor, (3001, 4000))
+    assert small.pixels.shape == (-(-3001 // factor), 4000 // factor, 3)
+    part = whole.pixels[::factor, ::factor][: small.pixels.shape[0]].astype(int)
+    assert abs(part - small.pixels).mean() < 4
+
+
+def test_a_reduced_photo_is_upright():
+    turned = decode(photo(orientation=6), in_colour=True, enough=1000)
+    assert turned.shape == (4000, 3001)
+    assert turned.pixels.shape == (1000, 751, 3)
+    whole = decode(photo(orientation=6), in_colour=True)
+    assert (whole.shape, whole.factor) == ((4000, 3001), 1)
+
+
+def test_other_formats_are_decoded_whole():
+    assert decode(photo(kind="WEBP"), enough=100).pixels.shape == (3001, 4000)
+
+
+def test_the_limits_are_those_of_the_whole_file():
+    with pytest.raises(UnreadableImage, match="4000x3001 pixels, more than 1000000 in all"):
+        decode(photo(), Limits(max_pixels=1_000_000), enough=500)
