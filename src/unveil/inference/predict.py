@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
+from typing import Never
 
 import numpy as np
+from tqdm import tqdm
 
 from unveil.common.errors import UserError
 from unveil.data.decoding import Limits, Pixels
@@ -84,17 +85,22 @@ def predict(
     """
     cores = available_cores()
     waiting: deque[Future[list[FacePrediction | UserError]]] = deque()
-    names = image_names(image_files(paths))
+    named = list(image_names(image_files(paths)))
     if settings.annotated:
-        names = iter(refuse_overwriting(list(names), settings.annotated))
-    with ThreadPoolExecutor(cores) as pool:
-        while batch := list(islice(names, BATCH_SIZE)):
+        refuse_overwriting(named, settings.annotated)
+    batches = [named[at : at + BATCH_SIZE] for at in range(0, len(named), BATCH_SIZE)]
+    with ThreadPoolExecutor(cores) as pool, _progress(len(named)) as bar:
+        for number, batch in enumerate(batches):
             waiting.append(pool.submit(_predict_batch, batch, settings))
             # A limited queue: a folder may hold more than fits into memory.
-            if len(waiting) > 2 * cores:
+            while len(waiting) > (2 * cores if number + 1 < len(batches) else 0):
                 yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+                bar.update(min(BATCH_SIZE, len(named) - bar.n))
+
+
+def _progress(pictures: int) -> "tqdm[Never]":
+    # On a terminal only: a log file has no use for it.
+    return tqdm(total=pictures, desc="predict", unit=" pictures", delay=2, disable=None)
 
 
 def _predict_batch(

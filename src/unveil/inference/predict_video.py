@@ -16,7 +16,7 @@ from unveil.inference.predict import (
     no_face,
 )
 from unveil.inference.tracking import Track
-from unveil.inference.video import Frame, Stream
+from unveil.inference.video_frames import Frame, Stream
 
 
 def predict_video(
@@ -26,16 +26,25 @@ def predict_video(
 
     The annotated frames are written to ``target``, an mp4 file.
     """
-    known, next_number = list[Track](), 0
+    known, next_number, size = list[Track](), 0, (0, 0)
     opened = annotated_video.opened(target, stream.rate) if target else nullcontext()
     with opened as writer:
         for frame in stream.frames:
+            known, size = _rescaled(known, size, frame), frame.pixels.shape[:2]
             known, found = _track(frame, known, next_number, settings)
             next_number = max([next_number, *(track.number + 1 for track in known)])
             seen = _predictions(known[:found], source, frame, settings)
             if writer:
                 writer.write(draw(frame.pixels, labels(frame.pixels, seen)))
             yield seen
+
+
+def _rescaled(known: list[Track], size: tuple[int, ...], frame: Frame) -> list[Track]:
+    """Return the tracks in the pixels of ``frame``; a stream may change its size ``(h, w)``."""
+    height, width = frame.pixels.shape[:2]
+    if size == (height, width):
+        return known
+    return [tracking.rescale(one, width / size[1], height / size[0]) for one in known]
 
 
 def _track(
