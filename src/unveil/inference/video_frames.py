@@ -85,6 +85,7 @@ class Reader:
         self._check_end(when)
 
     def _decode(self) -> Iterator["VideoFrame"]:
+        self.stream.damaged = 0  # another start may read the same packets again
         return _decoded(self.container, self.stream, self.source)
 
     def _timed(self) -> Iterator[tuple[float, "VideoFrame"]]:

@@ -3,7 +3,9 @@
 FFmpeg may only use the protocols of the source's own kind: a playlist or a redirect names no other.
 """
 
+import errno
 import re
+import ssl
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +21,17 @@ PROTOCOLS = {
     # RTP within the connection of RTSP passes firewalls, and needs no port that others can send to.
     "rtsp": {"protocol_whitelist": "tcp", "rtsp_transport": "tcp"},
     "http": {"protocol_whitelist": "http,tcp"},
-    # FFmpeg calls a proxy of the environment by the protocol httpproxy.
+    # FFmpeg calls a proxy of the environment by the protocol httpproxy, and trusts any certificate
+    # unless it is told not to.
     "https": {"protocol_whitelist": "https,tls,tcp,httpproxy", "tls_verify": "1"},
 }
 """Options of FFmpeg for each scheme of a URL."""
+CHECKS = {
+    "rtsp": "the host",
+    "http": "the host",
+    "https": "the host, and that this machine trusts its certificate",
+}
+"""What to check if a URL cannot be opened and FFmpeg does not say why."""
 TIMEOUT = 10.0
 """Seconds without an answer or data after which a URL is given up."""
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -90,7 +99,12 @@ def open_container(source: Source) -> "InputContainer":
     try:
         return _container(source)
     except (av.FFmpegError, ValueError) as error:
-        why = reason(error, time.monotonic() - began)
+        waited = time.monotonic() - began
+        why = reason(error, waited)
+        # FFmpeg says no more than that about an unknown host or certificate.
+        is_unsaid = waited < TIMEOUT and getattr(error, "errno", None) == errno.EIO
+        if is_unsaid and isinstance(source, Address):
+            why += f"; check {CHECKS[source.scheme]}"
     raise UserError(f"{name(source)} cannot be opened as a video: {why}")
 
 
@@ -107,6 +121,10 @@ def _container(source: Source) -> "InputContainer":
     if isinstance(source, int):
         return av.open(f"/dev/video{source}", format="v4l2")
     if isinstance(source, Address):
-        return av.open(source.url, options=PROTOCOLS[source.scheme], timeout=(TIMEOUT, TIMEOUT))
+        options = dict(PROTOCOLS[source.scheme])
+        # The one of the system, or of SSL_CERT_FILE; FFmpeg's own default is that of its builder.
+        if trusted := ssl.get_default_verify_paths().cafile:
+            options |= {"ca_file": trusted} if source.scheme == "https" else {}
+        return av.open(source.url, options=options, timeout=(TIMEOUT, TIMEOUT))
     # "file:" keeps a name such as "http:x" from being read as an address; a playlist may name none.
     return av.open(f"file:{source}", options={"protocol_whitelist": "file"})

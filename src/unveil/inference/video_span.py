@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
-STEPS_BACK = (0.0, 5.0, 30.0)
-"""Seconds before a time from which a key frame is looked for, before reading from the start."""
+STEPS_BACK = (0.0, 1.0, 5.0, 30.0)
+"""Seconds before a time at which a key frame is looked for, one after the other."""
+BEFORE_ALL = 60.0
+"""Seconds before the begin of a video that find its first frame: MPEG-TS passes over some at 0."""
 
 Span = tuple[float, float]
 """Where a video begins and ends, in seconds."""
@@ -73,25 +75,34 @@ def decoded_from(
     decode: Callable[[], Iterator["VideoFrame"]],
 ) -> Iterator["VideoFrame"]:
     """Decode frames from a key frame before the start of the choice on, or from the first on."""
-    import av
-
     known = span(container)
     # A server may not be able to jump; FFmpeg then reads on at the wrong place.
     if choice.start is None or known is None or not isinstance(source, Path):
         return decode()
-    for back in (*STEPS_BACK, choice.start):
-        target = max(known[0], choice.start - back)
-        try:
-            container.seek(int(target * av.time_base))
-        except (av.FFmpegError, NotImplementedError):
-            return decode()
+    if choice.start <= known[0]:
+        return decode()
+    for back in STEPS_BACK:
+        if not _seek(container, max(known[0], choice.start - back)):
+            continue
         frames = decode()
         first = next(frames, None)
         # MPEG-TS and others find a place, but not the key frame before it.
-        is_before = first is not None and first.time is not None and first.time <= choice.start
-        if is_before or target == known[0]:
-            break
-    return frames if first is None else chain([first], frames)
+        if first is not None and first.time is not None and first.time <= choice.start:
+            return chain([first], frames)
+    if not _seek(container, known[0] - BEFORE_ALL):
+        _seek(container, known[0])
+    return decode()
+
+
+def _seek(container: "InputContainer", target: float) -> bool:
+    """Go to the key frame before a time in seconds; return whether that was possible."""
+    import av
+
+    try:
+        container.seek(int(target * av.time_base))
+    except (av.FFmpegError, NotImplementedError):
+        return False
+    return True
 
 
 def end_of_pictures(container: "InputContainer") -> float | None:
