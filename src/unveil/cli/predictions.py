@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -30,9 +31,10 @@ def print_all(
     sentence = model_choice.summary(settings.bundle, threshold=settings.threshold)
     if first := output_formats.header(form, classes):
         print(first)
+    # A progress bar on the same terminal steps aside.
+    aside = tqdm.external_write_mode if sys.stdout.isatty() else nullcontext
     for one in seen:
-        # A progress bar on the same terminal steps aside.
-        with tqdm.external_write_mode(sys.stdout):
+        with aside():
             if isinstance(one, UserError):
                 failed = True
                 print(one, file=sys.stderr)

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Never
 
 import numpy as np
-from tqdm import tqdm
 
 from unveil.common.errors import UserError
 from unveil.data.decoding import Limits, Pixels
@@ -25,6 +23,7 @@ from unveil.inference.decision import NO_FACE, Answer, answer
 from unveil.inference.face_crop import Box, Detection, cut, whole
 from unveil.inference.face_detector import FaceDetector
 from unveil.inference.inputs import read, to_pixels
+from unveil.inference.progress import Progress
 from unveil.inference.sources import STDIN, image_files, read_stdin
 
 BATCH_SIZE = 8
@@ -89,18 +88,13 @@ def predict(
     if settings.annotated:
         refuse_overwriting(named, settings.annotated)
     batches = [named[at : at + BATCH_SIZE] for at in range(0, len(named), BATCH_SIZE)]
-    with ThreadPoolExecutor(cores) as pool, _progress(len(named)) as bar:
+    with ThreadPoolExecutor(cores) as pool, Progress(len(named), "predict", "pictures") as bar:
         for number, batch in enumerate(batches):
             waiting.append(pool.submit(_predict_batch, batch, settings))
             # A limited queue: a folder may hold more than fits into memory.
             while len(waiting) > (2 * cores if number + 1 < len(batches) else 0):
                 yield from waiting.popleft().result()
                 bar.update(min(BATCH_SIZE, len(named) - bar.n))
-
-
-def _progress(pictures: int) -> "tqdm[Never]":
-    # On a terminal only: a log file has no use for it.
-    return tqdm(total=pictures, desc="predict", unit=" pictures", delay=2, disable=None)
 
 
 def _predict_batch(

@@ -2,9 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Never
-
-from tqdm import tqdm
 
 from unveil.common.errors import UserError
 from unveil.inference import video, video_source
@@ -12,6 +9,7 @@ from unveil.inference.annotated_names import refuse_overwriting, video_names
 from unveil.inference.frame_choice import FrameChoice
 from unveil.inference.predict import FacePrediction, PredictionSettings
 from unveil.inference.predict_video import predict_video
+from unveil.inference.progress import Progress
 from unveil.inference.video_frames import Stream
 from unveil.inference.video_source import Address, Source
 
@@ -25,16 +23,14 @@ def predict_streams(
     yields a ``UserError`` after its predictions. Raises ``UserError`` if a source cannot be opened.
     """
     for source, target in zip(sources, _targets(sources, settings.annotated), strict=True):
-        with video.opened(source, settings.limits, choice) as stream, _progress(stream) as bar:
+        with (
+            video.opened(source, settings.limits, choice) as stream,
+            Progress(stream.total, "video", "frames") as bar,
+        ):
             for seen in predict_video(stream, str(source), settings, target):
                 yield from seen
                 bar.update(stream.read - bar.n)
             yield from _losses(source, stream)
-
-
-def _progress(stream: Stream) -> "tqdm[Never]":
-    # On a terminal only: a log file has no use for it.
-    return tqdm(total=stream.total, desc="video", unit=" frames", delay=2, disable=None)
 
 
 def _losses(source: Source, stream: Stream) -> Iterator[UserError]:
