@@ -91,6 +91,7 @@ def predict(
     files = sources.expand(paths or [])
     streams: list[Source] = [one for one in files if sources.is_video(one)]
     if watched is not None:
+        sources.refuse_url(watched)
         streams = [int(watched) if watched.isdecimal() else Path(watched)]
     images, left_out = ([], []) if streams else sources.search(files)
     settings = PredictionSettings(

@@ -38,6 +38,15 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     return paths
 
 
+def refuse_url(argument: str) -> None:
+    """Raise ``UserError`` if an argument is a URL, which only `unveil video` takes."""
+    if SCHEME.match(argument):
+        raise UserError(
+            f"{Address(argument)} is a URL; download the file and give its path, "
+            "or use `unveil video URL` for a video"
+        )
+
+
 def is_video(path: Path) -> bool:
     """Whether a path has the suffix of a video."""
     return path.suffix.lower() in VIDEOS and not path.is_dir()
@@ -112,11 +121,7 @@ def read_stdin(most: int) -> bytes:
 
 
 def _matches(argument: str) -> list[Path]:
-    if SCHEME.match(argument):
-        raise UserError(
-            f"{Address(argument)} is a URL; download the file and give its path, "
-            "or use `unveil video URL` for a video"
-        )
+    refuse_url(argument)
     # A file may itself have brackets in its name.
     if not glob.has_magic(argument) or Path(argument).exists():
         return [Path(argument)]

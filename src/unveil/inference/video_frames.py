@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unveil.common.errors import UserError
 from unveil.data.decoding import Limits, Pixels, refuse_size
 from unveil.inference import video_span
 from unveil.inference.frame_choice import FrameChoice, FramePicker
-from unveil.inference.video_source import Address, Source, reason
+from unveil.inference.video_source import Address, Source, name, reason
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -73,16 +74,17 @@ class Reader:
             if when < start:
                 continue
             if self.choice.end is not None and when >= self.choice.end:
-                return
+                break
             self.stream.read += 1
             if picker.picks(when):
                 pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
                 # Phones store frames as the sensor gives them, and how to turn them.
                 turned = np.rot90(pixels, round(frame.rotation / 90))
                 yield Frame(self.stream.read - 1, when, turned)
-        if not self.stream.read and self.choice.start is not None:
-            raise video_span.beyond(self.source, f"--from {start:g}", (0.0, when))
-        self._check_end(when)
+        else:
+            self._check_end(when)
+        if not self.stream.read:
+            self._refuse_empty(when)
 
     def _decode(self) -> Iterator["VideoFrame"]:
         self.stream.damaged = 0  # another start may read the same packets again
@@ -98,6 +100,21 @@ class Reader:
             # The times of a damaged file may go back; tracking needs times that do not.
             when = max(when, time.monotonic() - began if is_live else stated)
             yield when, frame
+
+    def _refuse_empty(self, last: float) -> None:
+        """Raise ``UserError`` if no frame was read; the last one of the file is at ``last`` s."""
+        called, start, end = name(self.source), self.choice.start, self.choice.end
+        if self.stream.lost:
+            raise UserError(
+                f"{called}: the stream ended before its first frame: {self.stream.lost}"
+            )
+        if start is not None and last < start:
+            raise video_span.beyond(self.source, f"--from {start:g}", (0.0, last))
+        if end is not None:
+            raise UserError(
+                f"no frame of {called} is from {start or 0:g} s to before {end:g} s; "
+                "choose a longer span with --from and --to"
+            )
 
     def _check_end(self, last: float) -> None:
         """Note that a stream from a URL ended long before the end that it states."""

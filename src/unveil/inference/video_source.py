@@ -31,7 +31,7 @@ CHECKS = {
     "http": "the host",
     "https": "the host, and that this machine trusts its certificate",
 }
-"""What to check if a URL cannot be opened and FFmpeg does not say why."""
+"""What to check if FFmpeg only says that a URL cannot be read."""
 TIMEOUT = 10.0
 """Seconds without an answer or data after which a URL is given up."""
 SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -99,13 +99,18 @@ def open_container(source: Source) -> "InputContainer":
     try:
         return _container(source)
     except (av.FFmpegError, ValueError) as error:
-        waited = time.monotonic() - began
-        why = reason(error, waited)
-        # FFmpeg says no more than that about an unknown host or certificate.
-        is_unsaid = waited < TIMEOUT and getattr(error, "errno", None) == errno.EIO
-        if is_unsaid and isinstance(source, Address):
-            why += f"; check {CHECKS[source.scheme]}"
+        why = reason(error, time.monotonic() - began) + _hint(source, error)
     raise UserError(f"{name(source)} cannot be opened as a video: {why}")
+
+
+def _hint(source: Source, error: Exception) -> str:
+    """Return what to check where FFmpeg does not say what is wrong with a URL."""
+    number = getattr(error, "errno", None)
+    if isinstance(source, Address) and number == errno.EIO:
+        return f"; check {CHECKS[source.scheme]}"
+    if isinstance(source, Address) and number == errno.EINVAL:
+        return "; it may lead to a URL of another kind"
+    return ""
 
 
 def reason(error: Exception, waited: float) -> str:

@@ -312,6 +312,7 @@ def test_progress_over_a_folder_is_on_a_terminal(place):
         (["-", "-"], "'-' is given twice; standard input is one image"),
         (["HTTPS://a.example/x.jpg"], "HTTPS://a.example/x.jpg is a URL; download the file"),
         (["rtsp://me:secret@host/live"], "rtsp://host/live is a URL; download the file and give "),
+        (["--video", "rtsp://me:secret@host/live"], "rtsp://host/live is a URL; download"),
         (["rtsp://host/live"], "or use `unveil video URL` for a video"),
     ],
 )

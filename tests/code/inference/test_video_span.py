@@ -109,6 +109,12 @@ def test_a_time_beyond_the_end_of_a_file_without_duration_is_found_by_reading(pl
         shown(path, start=9.0)
 
 
+def test_a_span_between_two_frames_is_one_line(place):
+    path = films.h264(Path("film.mp4"), films.counted(50))
+    with pytest.raises(UserError, match=r"no frame of film\.mp4 is from 1\.01 s to before 1\.02 s"):
+        shown(path, start=1.01, end=1.02)
+
+
 def test_a_file_that_starts_late_keeps_its_times(place):
     path = films.h264(Path("film.ts"), films.counted(50), start=1000)
     first, *_ = shown(path, start=41.0)

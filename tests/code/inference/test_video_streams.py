@@ -3,8 +3,10 @@
 import re
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -105,14 +107,25 @@ def silent() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@contextmanager
+def full() -> Iterator[int]:
+    """A server with a full queue: further connections wait, as for a host that is not there."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
+        for _ in range(3):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
 @pytest.mark.parametrize("scheme", ["http", "https", "rtsp"])
-def test_a_host_that_does_not_answer_is_given_up(monkeypatch, scheme):
+@pytest.mark.parametrize("host", [silent, full])
+def test_a_host_that_does_not_answer_is_given_up(monkeypatch, scheme, host):
     monkeypatch.setattr(video_source, "TIMEOUT", 0.5)
-    with silent() as port, pytest.raises(UserError) as raised:
+    with host() as port, pytest.raises(UserError) as raised:
         shown(f"{scheme}://anna:geheim@127.0.0.1:{port}/live")
-    assert str(raised.value) == (
-        f"{scheme}://127.0.0.1:{port}/live cannot be opened as a video: no answer within 0.5 s"
-    )
+    said = f"{scheme}://127.0.0.1:{port}/live cannot be opened as a video: no answer within 0.5 s"
+    assert str(raised.value).partition(";")[0] == said
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "rtsp"])
@@ -124,6 +137,18 @@ def test_a_host_that_refuses_is_named_without_the_password(scheme):
     text = str(raised.value)
     assert f"{scheme}://127.0.0.1:{port}/live?token=*** cannot be opened as a video: " in text
     assert "refused" in text and not any(secret in text for secret in SECRETS)
+
+
+def test_a_stream_that_ends_before_its_first_frame_is_one_line(settings):
+    films.h264(Path("film.mp4"), films.counted(COUNT))
+    content = Path("film.mp4").read_bytes()
+    # The server sends half of the file: the list of the frames, and none of them.
+    Path("cut.mp4").write_bytes(content[: 2 * (content.index(b"mdat") + 4)])
+    with films.web(Path.cwd()) as host, pytest.raises(UserError) as raised:
+        predicted(f"http://anna:geheim@{host}/cut.mp4", settings)
+    expected = f"http://{host}/cut.mp4: the stream ended before its first frame: "
+    assert str(raised.value).startswith(expected)
+    assert not Path("shown").exists() or not list(Path("shown").iterdir())
 
 
 @pytest.fixture
@@ -179,6 +204,39 @@ def test_an_rtsp_video_that_ends_as_announced_is_no_error(settings):
     with rtsp.serving(films.counted(5)) as server:
         faces, losses = predicted(f"rtsp://127.0.0.1:{server.port}/live", settings)
     assert (len(faces), losses) == (5, [])
+
+
+class Redirect(BaseHTTPRequestHandler):
+    """Sends every reader elsewhere."""
+
+    target = ""
+
+    def do_GET(self) -> None:
+        """Answer with the target."""
+        self.send_response(302)
+        self.send_header("Location", self.target)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.parametrize("target", ["file://{place}/film.ts", "https://{host}/film.ts"])
+def test_a_redirect_leads_to_no_other_protocol(place, target):
+    films.h264(Path("film.ts"), films.counted(9))
+    with films.web(place) as host, ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/film.ts"
+        try:
+            Redirect.target = f"http://{host}/film.ts"
+            assert len(shown(url)) == 9
+            Redirect.target = target.format(place=place, host=host)
+            with pytest.raises(UserError, match="it may lead to a URL of another kind"):
+                shown(url)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_playlist_on_a_server_reads_no_file_of_this_machine(place):
