@@ -21,7 +21,10 @@ MOST = 24 * 2**20
 """Bytes; a frame has 49 KB, so that keeping each third one of 2,000 would be more."""
 
 
-@pytest.mark.parametrize("frames", [2000, pytest.param(100_000, marks=pytest.mark.slow)])
+LONG = pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])
+
+
+@pytest.mark.parametrize("frames", [2000, LONG])
 def test_the_memory_does_not_grow_with_the_frames(place, frames):
     bundles.made(BUNDLE)
     settings = PredictionSettings(bundle.load(BUNDLE), face_detector.detector(face_detector.MOVING))

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -206,37 +207,66 @@ def test_an_rtsp_video_that_ends_as_announced_is_no_error(settings):
     assert (len(faces), losses) == (5, [])
 
 
-class Redirect(BaseHTTPRequestHandler):
+class Quiet(BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+class Redirect(Quiet):
     """Sends every reader elsewhere."""
 
     target = ""
 
     def do_GET(self) -> None:
-        """Answer with the target."""
         self.send_response(302)
         self.send_header("Location", self.target)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
+
+class Pictures(Quiet):
+    """A camera that sends one JPEG after the other, without times."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=next")
+        self.end_headers()
+        for frame in films.counted(30):
+            _, jpeg = cv2.imencode(".jpg", frame)
+            head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(head.encode() + jpeg.tobytes() + b"\r\n")
+        self.wfile.write(b"--next--\r\n")
 
 
-@pytest.mark.parametrize("target", ["file://{place}/film.ts", "https://{host}/film.ts"])
-def test_a_redirect_leads_to_no_other_protocol(place, target):
-    films.h264(Path("film.ts"), films.counted(9))
-    with films.web(place) as host, ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as server:
+@contextmanager
+def answering(handler: type[Quiet]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/film.ts"
         try:
-            Redirect.target = f"http://{host}/film.ts"
-            assert len(shown(url)) == 9
-            Redirect.target = target.format(place=place, host=host)
-            with pytest.raises(UserError, match="it may lead to a URL of another kind"):
-                shown(url)
+            yield f"127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_pictures_without_times_have_the_time_of_their_arrival():
+    with answering(Pictures) as host:
+        frames = shown(f"http://{host}/video.mjpg")
+    assert films.numbers(frames) == pytest.approx(range(30), abs=2)
+    times = [one.time for one in frames]
+    assert times == sorted(times)
+    assert not any(one == pytest.approx(place / 25) for place, one in enumerate(times) if place)
+
+
+@pytest.mark.parametrize("target", ["file://{place}/film.ts", "https://{host}/film.ts"])
+def test_a_redirect_leads_to_no_other_protocol(place, monkeypatch, target):
+    films.h264(Path("film.ts"), films.counted(9))
+    with films.web(place) as host, answering(Redirect) as other:
+        monkeypatch.setattr(Redirect, "target", f"http://{host}/film.ts")
+        assert len(shown(f"http://{other}/film.ts")) == 9
+        monkeypatch.setattr(Redirect, "target", target.format(place=place, host=host))
+        with pytest.raises(UserError, match="it may lead to a URL of another kind"):
+            shown(f"http://{other}/film.ts")
 
 
 def test_a_playlist_on_a_server_reads_no_file_of_this_machine(place):
