@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -145,7 +145,7 @@ def _decoded(container: "InputContainer", stream: Stream, source: Source) -> Ite
 def _packets(
     container: "InputContainer", stream: Stream, source: Source
 ) -> Iterator["Packet[VideoStream]"]:
-    """Yield packets up to the end or an error of reading, which no packet follows."""
+    """Yield packets up to the end or an error of reading, after which none can be read."""
     import av
 
     packets = container.demux(container.streams.video[0])
@@ -158,10 +158,21 @@ def _packets(
                 stream.lost = reason(error, time.monotonic() - began)
             else:
                 stream.damaged += 1
+            yield _flush(container)
             return
         if packet is None:
             return
         yield packet
+
+
+def _flush(container: "InputContainer") -> "Packet[VideoStream]":
+    """Return the packet that makes the decoder give the frames that it still holds."""
+    import av
+
+    packet: Any = av.Packet()
+    packet.stream = container.streams.video[0]
+    flush: Packet[VideoStream] = packet
+    return flush
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:

@@ -173,7 +173,12 @@ def test_the_frames_before_a_lost_connection_stand_and_the_loss_is_said(settings
     films.h264(Path(f"cut.{suffix}"), list(noise))
     with films.web(Path.cwd()) as host:
         faces, losses = predicted(f"http://anna:geheim@{host}/cut.{suffix}", settings)
-    assert 25 <= len(faces) <= 45
+    content = Path(f"cut.{suffix}").read_bytes()
+    Path(f"half.{suffix}").write_bytes(content[: len(content) // 2])
+    with video.opened(Path(f"half.{suffix}")) as stream:
+        there = len(list(stream.frames))
+    # The decoder holds two frames back, which belong to the result.
+    assert 25 <= there - 1 <= len(faces) <= there + 1
     assert {one.source for one in faces} == {f"http://{host}/cut.{suffix}"}
     *_, last = losses
     expected = rf"http://{host}/cut\.{suffix}: the stream ended early, after {len(faces)} frames: "
