@@ -27,7 +27,7 @@ from unveil.inference import bundle, face_detector, predict
 from unveil.inference.bundle_files import FILES
 from unveil.inference.predict import PredictionSettings
 from unveil.inference.predict_video import predict_video
-from unveil.inference.video import Frame, Stream
+from unveil.inference.video_frames import Frame, Stream
 
 SIZE = (480, 640)
 BATCH = 64

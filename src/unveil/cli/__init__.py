@@ -23,6 +23,7 @@ from unveil.cli import (
     report,
     serve,
     stages,
+    video,
 )
 from unveil.cli.commands import App, arrange
 from unveil.common import stale_files
@@ -36,8 +37,8 @@ app = App(
 arrange(
     app,
     [
-        *(predict.app, serve.app, stages.app, flows.app, compare.app, learning_curve.app),
-        *(report.app, champion.app, export.app),
+        *(predict.app, video.app, serve.app, stages.app, flows.app, compare.app),
+        *(learning_curve.app, report.app, champion.app, export.app),
     ],
 )
 app.add_typer(data.app, name="data", rich_help_panel="Data")

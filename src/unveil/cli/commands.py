@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 from typer.models import CommandFunctionType
 
 PANELS = {
-    "Predict and serve": ("predict", "serve", "token"),
+    "Predict and serve": ("predict", "video", "serve", "token"),
     "Data": ("sample", "ingest", "manifest", "validate", "pack", "data"),
     "Train and compare": (
         *("run", "train", "evaluate", "compare", "explain", "learning-curve", "report"),
@@ -25,6 +25,10 @@ EXAMPLES = {
         "unveil predict 'holiday/*.jpg' --format csv > faces.csv",
         "unveil predict clip.mp4 --annotated shown",
         "curl --silent URL | unveil predict -",
+    ),
+    "video": (
+        "unveil video clip.mp4 --from 1:30 --to 2:00 --annotated shown",
+        "unveil video rtsp://camera.example/live --fps 2 --format jsonl",
     ),
     "serve": (
         "unveil serve --purpose 'sort my own photo album'",

@@ -1,19 +1,17 @@
 """unveil predict: classify the faces in images, videos or a camera stream."""
 
-import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unveil.cli.commands import App
+from unveil.cli.predictions import Format, print_all
 from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
     from unveil.inference.face_detector import DetectorSettings
-    from unveil.inference.output_formats import Format
-    from unveil.inference.predict import FacePrediction, PredictionSettings
+    from unveil.inference.video_source import Source
 
 app = App()
 
@@ -60,7 +58,7 @@ def predict(
     paths: Inputs = None,
     watched: Stream = None,
     form: Annotated[
-        Literal["text", "jsonl", "csv"],
+        Format,
         typer.Option("--format", help="The output format; one line per face."),
     ] = "text",
     annotated: Folder = None,
@@ -86,12 +84,16 @@ def predict(
         raise UserError("choose one input: PATHS, --video FILE or --camera N")
 
     from unveil.inference import bundle, face_detector, model_choice, sources
+    from unveil.inference import predict as predicts
     from unveil.inference.predict import PredictionSettings
+    from unveil.inference.predict_streams import predict_streams
 
     files = sources.expand(paths or [])
-    streams: list[Path | int] = [one for one in files if sources.is_video(one)]
+    streams: list[Source] = [one for one in files if sources.is_video(one)]
     if watched is not None:
+        sources.refuse_url(watched)
         streams = [int(watched) if watched.isdecimal() else Path(watched)]
+    images, left_out = ([], []) if streams else sources.search(files)
     settings = PredictionSettings(
         # Several images run in parallel, one core each; in a stream the network uses all.
         bundle=bundle.load(model_choice.find_bundle(name), threads=0 if streams else 1),
@@ -100,8 +102,8 @@ def predict(
         annotated=annotated,
         threshold=threshold,
     )
-    if _print_all(_predictions(settings, files, streams), settings, form):
-        raise typer.Exit(2)
+    seen = predict_streams(streams, settings) if streams else predicts.predict(images, settings)
+    print_all(seen, settings, form, sources.describe(left_out) if left_out else "")
 
 
 def _detection(smallest: int | None, *, faces: bool, is_video: bool) -> "DetectorSettings":
@@ -114,53 +116,3 @@ def _detection(smallest: int | None, *, faces: bool, is_video: bool) -> "Detecto
     if is_video and smallest is not None:
         raise UserError("--min-face is for images, not for a video")
     return face_detector.MOVING if is_video else face_detector.still(smallest)
-
-
-def _predictions(
-    settings: "PredictionSettings", files: list[Path], streams: list[Path | int]
-) -> "Iterator[FacePrediction | UserError]":
-    from unveil.inference import predict as predicts
-    from unveil.inference import predict_video as predicts_video
-    from unveil.inference import video
-
-    if not streams:
-        yield from predicts.predict(files, settings)
-    for source, target in zip(streams, _targets(streams, settings.annotated), strict=True):
-        with video.opened(source, settings.limits) as stream:
-            for seen in predicts_video.predict_video(stream, str(source), settings, target):
-                yield from seen
-            if stream.damaged:
-                packets = f"{stream.damaged} damaged packet{'s' * (stream.damaged != 1)}"
-                yield UserError(f"{source}: {packets}; their frames are missing")
-
-
-def _targets(streams: list[Path | int], folder: Path | None) -> Sequence[Path | None]:
-    from unveil.inference.annotated_names import refuse_overwriting, video_names
-
-    if folder is None:
-        return [None] * len(streams)
-    paths = [Path(f"camera{one}") if isinstance(one, int) else one for one in streams]
-    return [folder / name for _, name in refuse_overwriting(list(video_names(paths)), folder)]
-
-
-def _print_all(
-    seen: "Iterator[FacePrediction | UserError]", settings: "PredictionSettings", form: "Format"
-) -> bool:
-    """Print all results; return whether an input could not be read."""
-    from unveil.inference import model_choice, output_formats
-
-    failed, classes = False, settings.bundle.classes
-    model = model_choice.describe(settings.bundle)
-    sentence = model_choice.summary(settings.bundle, threshold=settings.threshold)
-    if first := output_formats.header(form, classes):
-        print(first)
-    for one in seen:
-        if isinstance(one, UserError):
-            failed = True
-            print(one, file=sys.stderr)
-        else:
-            if sentence:
-                print(f"unveil: {sentence}", file=sys.stderr)
-                sentence = ""
-            print(output_formats.line(one, form, classes, model), flush=True)
-    return failed

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from unveil.inference.decision import NO_FACE, Answer, answer
 from unveil.inference.face_crop import Box, Detection, cut, whole
 from unveil.inference.face_detector import Detect, FaceDetector
 from unveil.inference.inputs import read, to_pixels
+from unveil.inference.progress import Progress
 from unveil.inference.sources import STDIN, image_files, read_stdin
 
 BATCH_SIZE = 8
@@ -84,17 +84,17 @@ def predict(
     """
     cores = available_cores()
     waiting: deque[Future[list[FacePrediction | UserError]]] = deque()
-    names = image_names(image_files(paths))
+    named = list(image_names(image_files(paths)))
     if settings.annotated:
-        names = iter(refuse_overwriting(list(names), settings.annotated))
-    with ThreadPoolExecutor(cores) as pool:
-        while batch := list(islice(names, BATCH_SIZE)):
+        refuse_overwriting(named, settings.annotated)
+    batches = [named[at : at + BATCH_SIZE] for at in range(0, len(named), BATCH_SIZE)]
+    with ThreadPoolExecutor(cores) as pool, Progress(len(named), "predict", "pictures") as bar:
+        for number, batch in enumerate(batches):
             waiting.append(pool.submit(_predict_batch, batch, settings))
             # A limited queue: a folder may hold more than fits into memory.
-            if len(waiting) > 2 * cores:
+            while len(waiting) > (2 * cores if number + 1 < len(batches) else 0):
                 yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+                bar.update(min(BATCH_SIZE, len(named) - bar.n))
 
 
 def _predict_batch(

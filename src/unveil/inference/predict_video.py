@@ -19,7 +19,7 @@ from unveil.inference.predict import (
     no_face,
 )
 from unveil.inference.tracking import Track
-from unveil.inference.video import Frame, Stream
+from unveil.inference.video_frames import Frame, Stream
 
 
 def predict_video(
@@ -29,11 +29,12 @@ def predict_video(
 
     The annotated frames are written to ``target``, an mp4 file.
     """
-    known, next_number, followed = list[Track](), 0, FollowedFaces()
+    known, next_number, size, followed = list[Track](), 0, (0, 0), FollowedFaces()
     opened = annotated_video.opened(target, stream.rate) if target else nullcontext()
     with opened as writer:
         for frame in stream.frames:
             found = _detect(frame, followed, settings)
+            known, size = _rescaled(known, size, frame), frame.pixels.shape[:2]
             known = _tracks(frame, found, known, next_number, settings)
             next_number = max([next_number, *(track.number + 1 for track in known)])
             seen = _predictions(known[: len(found)], source, frame, settings)
@@ -48,6 +49,14 @@ def _detect(frame: Frame, followed: FollowedFaces, settings: PredictionSettings)
     found = detect_faces(frame.pixels, detect, faces=settings.faces)
     followed.update(found)
     return found
+
+
+def _rescaled(known: list[Track], size: tuple[int, ...], frame: Frame) -> list[Track]:
+    """Return the tracks in the pixels of ``frame``; a stream may change its size ``(h, w)``."""
+    height, width = frame.pixels.shape[:2]
+    if size == (height, width):
+        return known
+    return [tracking.rescale(one, width / size[1], height / size[0]) for one in known]
 
 
 def _tracks(

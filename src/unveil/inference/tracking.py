@@ -6,7 +6,7 @@ moving average.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,23 @@ MIN_IOU = 0.3
 HALF_LIFE = 0.3
 """Half-life of the moving average, in seconds."""
 MAX_GAP = 0.5
-"""Seconds after which an undetected face's track ends."""
+"""Seconds after which an undetected face's track may end."""
+MAX_MISSED = 2
+"""Frames in a row without the face that its track survives, however far apart they are."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """A face over time: when it was last ``seen``, in seconds, and its smoothed probabilities."""
+    """A face over time: when it was last ``seen``, in seconds, and its smoothed probabilities.
+
+    ``missed`` counts the frames since then.
+    """
 
     number: int
     box: Box
     seen: float
     probabilities: Probabilities
+    missed: int = 0
 
 
 def update_tracks(
@@ -46,7 +52,7 @@ def update_tracks(
 
     ``probabilities (n, classes)`` are those of this frame, ``next_number`` the first free number.
     """
-    free = [track for track in before if now - track.seen <= MAX_GAP]
+    free = [track for track in before if now - track.seen <= MAX_GAP or track.missed <= MAX_MISSED]
     given = []
     for box, fresh in zip(boxes, probabilities, strict=True):
         known = max(free, key=lambda track: iou(track.box, box), default=None)
@@ -58,7 +64,14 @@ def update_tracks(
         kept = 0.5 ** ((now - known.seen) / HALF_LIFE)
         smoothed = kept * known.probabilities + (1 - kept) * fresh
         given.append(Track(known.number, box, now, smoothed))
-    return given + free
+    return given + [replace(track, missed=track.missed + 1) for track in free]
+
+
+def rescale(track: Track, x: float, y: float) -> Track:
+    """Return the track in the pixels of a frame ``x`` times as wide and ``y`` times as high."""
+    left, top, width, height = track.box
+    box = round(left * x), round(top * y), max(1, round(width * x)), max(1, round(height * y))
+    return replace(track, box=box)
 
 
 def iou(first: Rectangle, second: Rectangle) -> float:

@@ -232,5 +232,6 @@ def test_a_url_is_refused_by_name(face):
     completed = unveil("predict", "https://example.org/face.png")
     assert completed.returncode == 2
     assert completed.stderr == (
-        "unveil: https://example.org/face.png is a URL; download the file and give its path\n"
+        "unveil: https://example.org/face.png is a URL; download the file and give its path, "
+        "or use `unveil video URL` for a video\n"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support import bundles, scenes
+from tests.support import bundles, scenes, terminal
 
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, STARTER
@@ -251,6 +251,54 @@ def test_a_folder_without_an_image_file_is_an_error(place):
     assert len(completed.stderr.splitlines()) == 1
 
 
+def test_files_that_are_left_out_are_counted_and_videos_named(place):
+    bundles.made(STARTER)
+    saved("many/face.png", bundles.quarter(0))
+    for name in ("a.txt", "b/b.TXT", "README", "b/my clip.mov", ".DS_Store", ".git/config"):
+        Path("many", name).parent.mkdir(exist_ok=True)
+        Path("many", name).touch()
+    completed = unveil("many")
+    assert completed.returncode == 0
+    assert completed.stdout.startswith("many/face.png: happy")
+    assert len(completed.stdout.splitlines()) == 1
+    assert completed.stderr.splitlines()[1:] == [
+        "unveil: left out 4 files: 2 .txt, 1 without suffix, 1 .mov; "
+        "predict videos with `unveil predict 'many/b/my clip.mov'`"
+    ]
+
+
+def test_a_folder_of_videos_says_how_to_predict_them(place):
+    bundles.made(STARTER)
+    Path("clips").mkdir()
+    for number in range(5):
+        Path(f"clips/{number}.mp4").touch()
+    completed = unveil("clips")
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert completed.stderr.endswith(
+        "; predict videos with `unveil predict clips/0.mp4 clips/1.mp4 clips/2.mp4` (and 2 more)\n"
+    )
+    assert len(completed.stderr.splitlines()) == 1
+
+
+def test_nothing_is_said_where_nothing_is_left_out(place):
+    bundles.made(STARTER)
+    saved("many/face.png", bundles.quarter(0))
+    Path("many/.DS_Store").touch()
+    assert len(unveil("many").stderr.splitlines()) == 1
+
+
+def test_progress_over_a_folder_is_on_a_terminal(place):
+    bundles.made(BUNDLE)
+    first = saved("many/0.png", scenes.scene((40, 40, 140), (340, 60, 240)))
+    for number in range(1, 3000):
+        Path(f"many/{number}.png").hardlink_to(first)
+    command = [sys.executable, "-m", "unveil", "predict", "many"]
+    pattern = r"predict: +\d+%.* \d+/3000 \[\d\d:\d\d<[\d:]+, +[\d.]+ pictures/s\]"
+    text = terminal.shown(command, pattern, Path("lines.txt"))
+    assert "many/" not in text
+    assert Path("lines.txt").read_text().startswith("many/0.png face 0 at ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -263,6 +311,9 @@ def test_a_folder_without_an_image_file_is_an_error(place):
         (["*.jpg"], "no file matches '*.jpg'"),
         (["-", "-"], "'-' is given twice; standard input is one image"),
         (["HTTPS://a.example/x.jpg"], "HTTPS://a.example/x.jpg is a URL; download the file"),
+        (["rtsp://me:secret@host/live"], "rtsp://host/live is a URL; download the file and give "),
+        (["--video", "rtsp://me:secret@host/live"], "rtsp://host/live is a URL; download"),
+        (["rtsp://host/live"], "or use `unveil video URL` for a video"),
     ],
 )
 def test_a_mistake_is_one_line(place, arguments, named):

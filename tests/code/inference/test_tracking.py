@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unveil.inference.tracking import MAX_GAP, iou, update_tracks
+from unveil.inference.tracking import MAX_GAP, iou, rescale, update_tracks
 
 HERE, MOVED, THERE = (100, 100, 80, 80), (110, 104, 80, 80), (300, 100, 80, 80)
 HAPPY, SAD = np.array([0.9, 0.1]), np.array([0.2, 0.8])
@@ -37,8 +37,32 @@ def test_a_face_missed_briefly_keeps_its_track_and_then_loses_it():
     missed = update_tracks(first(HERE), [], np.empty((0, 2)), now=0.2, next_number=1)
     again = update_tracks(missed, [MOVED], np.array([SAD]), now=0.3, next_number=1)
     assert [track.number for track in again] == [0]
+    for moment in (0.4, 0.6):
+        missed = update_tracks(missed, [], np.empty((0, 2)), now=moment, next_number=1)
     late = update_tracks(missed, [MOVED], np.array([SAD]), now=0.2 + MAX_GAP, next_number=1)
     assert [track.number for track in late] == [1]
+
+
+@pytest.mark.parametrize("step", [0.04, 1.0, 30.0])
+def test_a_face_missed_in_two_frames_keeps_its_number_however_far_apart_they_are(step):
+    tracks = first(HERE)
+    for frame in (1, 2):
+        tracks = update_tracks(tracks, [], np.empty((0, 2)), now=frame * step, next_number=1)
+    again = update_tracks(tracks, [MOVED], np.array([SAD]), now=3 * step, next_number=1)
+    assert [(track.number, track.missed) for track in again] == [(0, 0)]
+
+
+def test_a_track_ends_after_three_missed_frames_that_are_far_apart():
+    tracks = first(HERE)
+    for frame in (1, 2, 3):
+        tracks = update_tracks(tracks, [], np.empty((0, 2)), now=float(frame), next_number=1)
+    after = update_tracks(tracks, [HERE], np.array([SAD]), now=4.0, next_number=1)
+    assert [track.number for track in after] == [1]
+
+
+def test_a_track_follows_the_size_of_the_frame():
+    (track,) = first(HERE)
+    assert rescale(track, 2, 0.5).box == (200, 50, 160, 40)
 
 
 def test_two_new_faces_do_not_share_a_track():

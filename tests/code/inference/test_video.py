@@ -19,7 +19,7 @@ from tests.support import bundles, scenes
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE
 from unveil.data.decoding import Limits
-from unveil.inference import annotated_video, bundle, face_detector, video
+from unveil.inference import annotated_video, bundle, face_detector, video, video_frames
 from unveil.inference.predict import PredictionSettings
 from unveil.inference.predict_video import predict_video
 
@@ -232,7 +232,7 @@ def test_times_that_go_back_stand_still(place, monkeypatch):
     frames = [av.VideoFrame(64, 48, "rgb24") for _ in range(3)]
     for frame, moment in zip(frames, (5, 1000, 2), strict=True):
         frame.pts, frame.time_base = moment, Fraction(1)
-    monkeypatch.setattr(video, "_decoded", lambda *_: iter(frames))
+    monkeypatch.setattr(video_frames, "_decoded", lambda *_: iter(frames))
     with video.opened(Path("film.mp4")) as stream:
         assert [frame.time for frame in stream.frames] == [5, 1000, 1000]
 
