@@ -5,7 +5,6 @@ load generator shares the machine with the server, so the server alone would rea
 ``unveil bench serve``.
 """
 
-import asyncio
 import base64
 import io
 import json
@@ -61,27 +60,21 @@ def server(bundle: Path, *, seconds: float = 10.0, requests: int = 100_000) -> S
     pictures = _pictures()
     in_process = _in_process(bundle, pictures, seconds)
     with _running(bundle.absolute()) as (url, ready):
-        batch = asyncio.run(load_generator.saturate(url, _batch(pictures), 4, seconds))
+        batch = load_generator.rate(url, _batch(pictures), clients=4, seconds=seconds)
         single = load_generator.request("/v1/predict", "image/png", pictures[0])
-        start_rate = load_generator.rate(
-            asyncio.run(load_generator.saturate(url, single, 8, seconds))
-        )
-        capacity = asyncio.run(
-            load_generator.capacity(url, single, rate=start_rate, seconds=seconds)
-        )
-        overload = asyncio.run(
-            load_generator.offer(url, single, rate=4 * capacity, seconds=seconds)
-        )
-        accepted = [one.seconds for one in overload if one.status == 200]
+        start_rate = load_generator.rate(url, single, clients=8, seconds=seconds)
+        capacity = load_generator.capacity(url, single, rate=start_rate, seconds=seconds)
+        overload = load_generator.offer(url, single, rate=4 * capacity, seconds=seconds)
+        accepted = [one.seconds for one in load_generator.answered(overload)]
         mixed = [single] * 9 + [_frame()]
-        asyncio.run(load_generator.send_count(url, mixed, requests // 10))
+        load_generator.send_count(url, mixed, requests // 10)
         before = _memory(url)
-        asyncio.run(load_generator.send_count(url, mixed, requests))
+        load_generator.send_count(url, mixed, requests)
         memory_growth = _memory(url) - before
     return ServerMeasurements(
         ready=ready,
         in_process=in_process,
-        batches=BATCH_SIZE * load_generator.rate(batch),
+        batches=BATCH_SIZE * batch,
         capacity=capacity,
         offered=len(overload) / seconds,
         answered=len(accepted) / seconds,
