@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -52,6 +53,18 @@ _PICTURE_BODY: dict[str, Any] = {
 _ERRORS = error_responses(400, 401, 408, 413, 415, 422, 429, 503)
 
 
+class _Direct(APIRoute):
+    """A route that calls its endpoint with the request alone, and sends the response it returns.
+
+    FastAPI's own handler costs 0.2 ms per request, for dependencies and bodies that it parses.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the endpoint."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
 def build(state: State) -> FastAPI:
     """Create the FastAPI application; the web page is in ``static``."""
     app = FastAPI(
@@ -65,20 +78,22 @@ def build(state: State) -> FastAPI:
         dependencies=[Depends(HTTPBearer(auto_error=False))],
     )
     app.state.unveil = state
-    app.post(
+    router = APIRouter(route_class=_Direct)
+    router.post(
         "/v1/predict",
         summary="Classify the faces of a picture",
         response_model=Prediction,
         openapi_extra=_PICTURE_BODY,
         responses=_ERRORS,
     )(predict)
-    app.post(
+    router.post(
         "/v1/predict/batch",
         summary="Classify the faces of several pictures",
         response_model=Pictures,
         openapi_extra=request_body(Batch),
         responses=_ERRORS,
     )(predict_batch)
+    app.include_router(router)
     _about(app)
     app.include_router(inference.router)
     app.include_router(stream.router)
@@ -166,7 +181,7 @@ async def metrics(request: Request) -> Response:
 def _model_identity(state: State, results: list[PictureResult]) -> dict[str, str | None]:
     """Describe the model that answered; it may have been replaced since."""
     bundles = (result.bundle for result in results if result.bundle)
-    return model_choice.describe(next(bundles, state.model_slot.bundle))
+    return state.model_slot.describe(next(bundles, state.model_slot.bundle))
 
 
 def _count(state: State, results: list[PictureResult]) -> None:
