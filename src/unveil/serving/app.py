@@ -1,27 +1,22 @@
 """The HTTP routes: prediction, model, health and metrics; `pages.py` has the pages for people."""
 
 import asyncio
-import errno
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from unveil.data.decoding import UnreadableImage
 from unveil.inference import model_choice
 from unveil.inference.decision import effective_threshold
 from unveil.serving import device, feedback, inference, pages, request_audit, stream
-from unveil.serving.admission_queue import QueueFull
-from unveil.serving.batching import ModelFailed
-from unveil.serving.decoder_pool import DecoderPool, DecodingFailed
-from unveil.serving.error_responses import Refused, error_response, error_responses
+from unveil.serving.decoder_pool import DecoderPool
+from unveil.serving.error_handlers import add_error_handlers
+from unveil.serving.error_responses import Refused, error_responses
 from unveil.serving.pages import PAGE
 from unveil.serving.prediction_pipeline import PictureResult
 from unveil.serving.schemas import (
@@ -101,7 +96,7 @@ def build(state: State) -> FastAPI:
     app.include_router(pages.router)
     app.include_router(feedback.disabled if state.feedback is None else feedback.router)
     app.mount("/static", StaticFiles(directory=PAGE))
-    _refusals(app)
+    add_error_handlers(app)
     return app
 
 
@@ -219,42 +214,3 @@ async def _check_decoders(pool: DecoderPool) -> None:
     while True:
         has_started = await asyncio.to_thread(pool.check)
         await asyncio.sleep(CHECK_INTERVAL if has_started else START_INTERVAL)
-
-
-def _refusals(app: FastAPI) -> None:
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> Response:
-        return error_response(error)
-
-    @app.exception_handler(QueueFull)
-    async def full(_: Request, error: QueueFull) -> Response:
-        line = "too many requests to answer in time"
-        return error_response(Refused(429, line, retry_after=str(error.retry_after)))
-
-    @app.exception_handler(UnreadableImage)
-    async def unreadable(_: Request, error: UnreadableImage) -> Response:
-        return error_response(Refused(422, str(error)))
-
-    @app.exception_handler(ModelFailed)
-    async def failed(_: Request, error: ModelFailed) -> Response:
-        return error_response(Refused(503, str(error), retry_after="1"))
-
-    @app.exception_handler(DecodingFailed)
-    async def not_decoded(_: Request, error: DecodingFailed) -> Response:
-        return error_response(Refused(503, str(error), retry_after=str(error.retry_after)))
-
-    @app.exception_handler(OSError)
-    async def too_many_files(_: Request, error: OSError) -> Response:
-        if error.errno not in (errno.EMFILE, errno.ENFILE):
-            raise error
-        return error_response(Refused(503, "too many files are open", retry_after="1"))
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        return error_response(Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"))
-
-    @app.exception_handler(HTTPException)
-    async def other(_: Request, error: HTTPException) -> Response:
-        headers = dict(error.headers or {})
-        return JSONResponse({"error": error.detail}, error.status_code, headers)

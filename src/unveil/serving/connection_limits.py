@@ -8,12 +8,8 @@ status 429. A request that would be refused for overload is answered from its he
 """
 
 import asyncio
-import resource
 import ssl
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -32,9 +28,6 @@ MAX_HEAD = 65_536
 """The most bytes of a request's head; the parser itself has no limit."""
 _LINGER = 1.0
 """Seconds for a rejected client to read the response, or to shut TLS down."""
-_FILES = 32
-"""Open files besides connections: for the page, the bundle, feedback."""
-_MINUTE = 60.0
 
 
 EarlyRefusal = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bytes | None]
@@ -188,10 +181,7 @@ class Connection(HttpToolsProtocol):
     def _update_deadline(self) -> None:
         # A WebSocket has taken over the transport, or a request is being answered.
         is_taken_over = self.transport.get_protocol() is not self
-        if self.cycle is None:
-            is_waiting = True
-        else:
-            is_waiting = self._in_message and self.cycle.response_complete
+        is_waiting = self.cycle is None or (self._in_message and self.cycle.response_complete)
         if is_taken_over or not is_waiting:
             self._cancel_deadline()
         elif self._deadline is None:
@@ -216,36 +206,3 @@ def limited_connection(most: int, seconds: float, refusal: EarlyRefusal) -> type
     shared: dict[str, Any] = {"rejected": set(), "handshaking": set(), "context": None}
     limits = {"most": most, "seconds": seconds, "refusal": staticmethod(refusal)}
     return type("Limited", (Connection,), {**limits, **shared})
-
-
-def connection_limit(most: int) -> int:
-    """Return how many connections, up to ``most``, the limit of open files allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    others = _FILES + len([*Path("/proc/self/fd").iterdir()])
-    # Rejected connections need as many files again.
-    wanted = others + 2 * most
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    allowed = min(most, max(1, (soft - others) // 2))
-    if allowed < most:
-        line = f"{soft} open files are allowed: {allowed} connections instead of {most}"
-        print(f"unveil: {line}; raise it with `ulimit -n {wanted}`", file=sys.stderr, flush=True)
-    return allowed
-
-
-class EventLoopErrors:
-    """Exception handler of the event loop: "too many open files" is one line per minute."""
-
-    def __init__(self) -> None:
-        """Create a handler that has reported nothing yet."""
-        self._reported = -_MINUTE
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Report an error; asyncio retries accept thousands of times and would log each one."""
-        if "out of system resource" not in context["message"]:
-            loop.default_exception_handler(context)
-        elif time.monotonic() - self._reported >= _MINUTE:
-            self._reported = time.monotonic()
-            line = "no client can connect, too many files are open; `ulimit -n` allows more"
-            print(f"unveil: {line}", file=sys.stderr, flush=True)

@@ -64,5 +64,7 @@ class EarlyRefusal:
 
 def _encoded(*, secure: bool) -> bytes:
     refused = error_response(Refused(429, OVERLOADED, retry_after="1"))
-    lines = [name + b": " + value for name, value in [*refused.raw_headers, *raw_headers(secure=secure)]]
+    lines = [
+        name + b": " + value for name, value in [*refused.raw_headers, *raw_headers(secure=secure)]
+    ]
     return b"\r\n".join([b"HTTP/1.1 429 Too Many Requests", *lines, b"", bytes(refused.body)])

@@ -18,15 +18,11 @@ from starlette.types import ASGIApp
 from unveil.common.errors import UserError
 from unveil.serving import tokens
 from unveil.serving.app import build
-from unveil.serving.connection_limits import (
-    KEEP_ALIVE,
-    EventLoopErrors,
-    connection_limit,
-    limited_connection,
-)
+from unveil.serving.connection_limits import KEEP_ALIVE, limited_connection
 from unveil.serving.declared_purpose import declared
 from unveil.serving.early_refusal import EarlyRefusal
 from unveil.serving.middleware import AccessControl, BodyLimits, ResponseHeaders
+from unveil.serving.open_files import EventLoopErrors, connection_limit
 from unveil.serving.server_setup import assemble
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State
