@@ -125,6 +125,16 @@ def rate(url: str, request: bytes, *, clients: int, seconds: float) -> float:
     return len(responses) / (responses[-1].at - began) if responses else 0.0
 
 
+def send_each(url: str, request: bytes, count: int) -> list[Response]:
+    """Send a request ``count`` times, each after the response to the one before."""
+    responses = []
+    with _Clients(url, 1) as connected:
+        for _ in range(count):
+            connected.all[0].send(request)
+            responses += [response for _, response in _some(connected)]
+    return responses
+
+
 def send_count(url: str, requests: Sequence[bytes], count: int) -> None:
     """Send ``count`` requests, cycling through ``requests``, with eight clients; retry on 429."""
     numbers = iter(range(count))
