@@ -140,7 +140,9 @@ class Connection(HttpToolsProtocol):
             self.on_response_complete()
             return
         super().on_headers_complete()
-        if self.cycle is not None and self.cycle.transport is self.transport:
+        # To HEAD uvicorn writes a head alone.
+        has_begun = self.cycle is not None and self.cycle.transport is self.transport
+        if has_begun and self.parser.get_method() != b"HEAD":
             self.cycle.transport = ResponseBuffer(self.transport)  # type: ignore[assignment]
 
     def _early_refusal(self) -> bytes | None:

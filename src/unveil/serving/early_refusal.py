@@ -13,10 +13,7 @@ from unveil.serving.error_responses import Refused, error_response
 from unveil.serving.middleware import OVERLOADED, PREDICTION_PATHS, raw_headers
 from unveil.serving.state import State
 
-_OTHERS = {
-    *(b"origin", b"expect", b"upgrade"),
-    *(b"content-encoding", b"transfer-encoding", b"connection"),
-}
+_OTHERS = {b"origin", b"expect", b"upgrade", b"content-encoding", b"transfer-encoding"}
 """Headers that change the response, or that come before 429."""
 _PATHS = {path.encode(): path for path in PREDICTION_PATHS}
 

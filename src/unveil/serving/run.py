@@ -108,7 +108,7 @@ def serve(settings: Settings) -> None:
         tokens.load(settings.token_file)
     with _listen(settings) as listening:
         state = assemble(settings, purpose)
-        config = _config(*with_middleware(state), settings)
+        config = server_config(state)
         # Uvicorn raises the signal again after its shutdown; a requested stop is not a failure.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -160,7 +160,9 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _config(app: ASGIApp, refusal: EarlyRefusal, settings: Settings) -> uvicorn.Config:
+def server_config(state: State) -> uvicorn.Config:
+    """Create the configuration of uvicorn; ``UserError`` if the certificate cannot be used."""
+    (app, refusal), settings = with_middleware(state), state.settings
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     most = connection_limit(settings.connections)
     kind = limited_connection(most, settings.body_seconds, refusal)
