@@ -56,10 +56,18 @@ def pinned(core: int) -> Iterator[None]:
 
 def memory(url: str) -> float:
     """Return the resident memory of a server in MB; its decoders have more."""
+    return _metric(url, "process_resident_memory_bytes") / 1e6
+
+
+def cpu_seconds(url: str) -> float:
+    """Return the CPU time of a server since its start, without its decoders."""
+    return _metric(url, "process_cpu_seconds_total")
+
+
+def _metric(url: str, name: str) -> float:
     with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
         lines = answer.read().decode().splitlines()
-    name = "process_resident_memory_bytes "
-    return next(float(line.removeprefix(name)) for line in lines if line.startswith(name)) / 1e6
+    return next(float(one.split()[1]) for one in lines if one.startswith(f"{name} "))
 
 
 def _wait_until_ready(url: str, *, deadline: float) -> None:

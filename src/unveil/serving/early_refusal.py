@@ -1,4 +1,4 @@
-"""Refuses requests from their head alone while the queue is full, at a tenth of the usual cost.
+"""Refuses requests from their head alone while the queue is full, at a third of the cost.
 
 At four times the capacity three of four requests are refused: each refusal takes time from the
 requests that are answered. So what `middleware.py` would refuse for overload is answered before the

@@ -17,7 +17,7 @@ OTHER = "elsewhere/unveil"
 
 
 def measured(**changed) -> Measurement:
-    usual = {"capacity": 100.0, "share": 0.5, "p99": 200.0, "batches": 300.0}
+    usual = {"capacity": 100.0, "share": 0.5, "p99": 200.0, "cpu": 3.0, "batches": 300.0}
     return Measurement(**{**usual, "frame": 8.0, "photo": 90.0, **changed})
 
 
@@ -30,7 +30,7 @@ def test_the_table_has_both_builds_and_their_ratio():
     assert lines[0] == f"| server | {OTHER} | this build | ratio |"
     assert lines[2] == "| one face per request, at most, per second | 100 | 200 | 2.00 |"
     assert lines[3].endswith("| 50% | 50% | 1.00 |")
-    assert lines[7].endswith("| refused: 422 too / large | 90 |  |")
+    assert lines[8].endswith("| refused: 422 too / large | 90 |  |")
     assert "medians of 2 runs" in lines[-1]
 
 
