@@ -1,5 +1,6 @@
 """unveil bench serve: measure inference latency and throughput."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,14 +22,24 @@ def bench_serve(
         int,
         typer.Option(min=10, help="Number of requests to the server before measuring its memory."),
     ] = 2000,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The `unveil` executable of another build: measures only both servers, in turns.",
+        ),
+    ] = None,
 ) -> None:
     """Measure inference latency and throughput.
 
     Measures the bundle that `unveil predict` uses, in this process and behind `unveil serve`.
     """
-    from unveil.benchmarks import inference, serving
+    from unveil.benchmarks import comparison, inference, serving
     from unveil.inference import model_choice
 
     folder = model_choice.choose_bundle()
+    if against is not None:
+        print(comparison.table(comparison.compare(folder, against)))
+        return
     print(inference.table(inference.measure(folder, calls=calls)))
     print(f"\n{serving.table(serving.server(folder, requests=requests))}")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -141,17 +142,18 @@ class Batcher:
             self._observe_batch(len(images), time.perf_counter() - began)
         except Exception as error:
             print(f"unveil: the model failed: {error}", file=sys.stderr, flush=True)
-            for item in items:
-                _resolve(item, ModelFailed(_FAILED))
+            _resolve([(item, ModelFailed(_FAILED)) for item in items])
             return
         start, chosen = 0, np.zeros(len(images), bool)
+        outcomes: list[tuple[_Item, Predictions | Exception]] = []
         for item in items:
             end = start + len(item.faces)
             rows = answers.probabilities[start:end]
             finite = bool(np.isfinite(rows).all())
-            _resolve(item, Predictions(bundle, rows) if finite else ModelFailed(_FAILED))
+            outcomes.append((item, Predictions(bundle, rows) if finite else ModelFailed(_FAILED)))
             chosen[start:end] = finite and item.watched
             start = end
+        _resolve(outcomes)
         self._observe(bundle, images[chosen], _selected(answers, chosen))
 
     def _observe(self, bundle: Bundle, images: NDArray[np.uint8], answers: Answers) -> None:
@@ -175,17 +177,22 @@ def _selected(answers: Answers, chosen: NDArray[np.bool_]) -> Answers:
     )
 
 
-def _resolve(item: _Item, outcome: Predictions | Exception) -> None:
-    def settle() -> None:
+def _resolve(outcomes: Sequence[tuple[_Item, Predictions | Exception]]) -> None:
+    """Settle the futures of a batch: one call for all, since each wakes the event loop's thread."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Item, Predictions | Exception]]] = {}
+    for item, outcome in outcomes:
+        by_loop.setdefault(item.loop, []).append((item, outcome))
+    for loop, settled in by_loop.items():
+        # A closed event loop raises: no client is waiting.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, settled)
+
+
+def _settle(outcomes: Sequence[tuple[_Item, Predictions | Exception]]) -> None:
+    for item, outcome in outcomes:
         if item.answer.done():
-            return
+            continue
         if isinstance(outcome, Exception):
             item.answer.set_exception(outcome)
         else:
             item.answer.set_result(outcome)
-
-    try:
-        item.loop.call_soon_threadsafe(settle)
-    except RuntimeError:
-        # The event loop is closed: no client is waiting.
-        return

@@ -4,18 +4,17 @@ Uvicorn has no timeout for the head of a request. Here a connection without a co
 some seconds is closed, whether it is silent, slow, or still sends a body that was refused. The same
 applies to a client that does not read its response or does not finish its TLS handshake. Between
 two requests a connection may be idle for longer (``KEEP_ALIVE``). Connections beyond the limit get
-status 429.
+status 429. A request that would be refused for overload is answered from its head alone.
 """
 
 import asyncio
-import resource
 import ssl
-import sys
-import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from unveil.serving.response_buffer import ResponseBuffer
 
 KEEP_ALIVE = 30
 """Seconds between two requests of a client; a shorter time could cut off one in transit."""
@@ -25,14 +24,26 @@ _BUSY = (
     b"content-type: application/json\r\ncontent-length: 32\r\n\r\n"
     b'{"error":"too many connections"}'
 )
+MAX_HEAD = 65_536
+"""The most bytes of a request's head; the parser itself has no limit."""
 _LINGER = 1.0
 """Seconds for a rejected client to read the response, or to shut TLS down."""
-_FILES = 32
-"""Open files besides connections: for the page, the bundle, feedback."""
-_MINUTE = 60.0
 
 
-class Connection(H11Protocol):
+EarlyRefusal = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bytes | None]
+"""Called with method, target and headers; returns a response if the request is refused."""
+
+
+class _Refused:
+    """Stands for the request that was refused early: it is answered, and its body is ignored."""
+
+    response_complete, disconnected = True, False
+
+    def __init__(self) -> None:
+        self.message_event = asyncio.Event()
+
+
+class Connection(HttpToolsProtocol):
     """Uvicorn's connection with timeouts; ``limited_connection`` sets the limits."""
 
     most: ClassVar[int]
@@ -41,12 +52,16 @@ class Connection(H11Protocol):
     handshaking: ClassVar[set["Connection"]]
     """Connections whose TLS handshake is not finished."""
     context: ClassVar[ssl.SSLContext | None]
+    refusal: ClassVar[EarlyRefusal]
+    refused: ClassVar[Any] = _Refused()
 
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _handshake: asyncio.Task[None] | None = None
     _early: bytearray
     """Data that arrived after the handshake but before ``start_tls`` returned."""
+    _in_head = _in_message = False
+    _head_size = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the connection, after a handshake if TLS is used, or reject it."""
@@ -102,8 +117,45 @@ class Connection(H11Protocol):
         if self in self.handshaking:
             self._early += data
         elif self.flow is not None:
+            was_in_head = self._in_head
             super().data_received(data)
+            self._head_size = self._head_size + len(data) if was_in_head and self._in_head else 0
+            if self._head_size > MAX_HEAD:
+                self.send_400_response("Invalid HTTP request received.")
             self._update_deadline()
+
+    def on_message_begin(self) -> None:
+        """Note that a request has begun to arrive."""
+        super().on_message_begin()
+        self._in_head = self._in_message = True
+
+    def on_headers_complete(self) -> None:
+        """Start the request, or refuse it before it costs more."""
+        self._in_head = False
+        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+            raise ValueError("the head is too long")
+        if refusal := self._early_refusal():
+            self.cycle = self.refused
+            self.transport.write(refusal)
+            self.on_response_complete()
+            return
+        super().on_headers_complete()
+        # To HEAD uvicorn writes a head alone.
+        has_begun = self.cycle is not None and self.cycle.transport is self.transport
+        if has_begun and self.parser.get_method() != b"HEAD":
+            self.cycle.transport = ResponseBuffer(self.transport)  # type: ignore[assignment]
+
+    def _early_refusal(self) -> bytes | None:
+        is_free = self.cycle is None or self.cycle.response_complete
+        # A client that does not read its responses must wait before it gets another one.
+        if not is_free or self.flow.write_paused or not self.parser.should_keep_alive():
+            return None
+        return type(self).refusal(self.parser.get_method(), self.url, self.headers)
+
+    def on_message_complete(self) -> None:
+        """Note that the request has arrived."""
+        self._in_message = False
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timers and stop counting the connection."""
@@ -125,15 +177,14 @@ class Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request; the rest of a refused body has a timeout."""
-        unread = self.cycle.more_body
         super().on_response_complete()
-        if unread:
-            self._update_deadline()
+        self._update_deadline()
 
     def _update_deadline(self) -> None:
         # A WebSocket has taken over the transport, or a request is being answered.
         is_taken_over = self.transport.get_protocol() is not self
-        if is_taken_over or not (self.cycle is None or self.cycle.response_complete):
+        is_waiting = self.cycle is None or (self._in_message and self.cycle.response_complete)
+        if is_taken_over or not is_waiting:
             self._cancel_deadline()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self.seconds, self.transport.abort)
@@ -149,43 +200,11 @@ class Connection(H11Protocol):
             self._deadline = None
 
 
-def limited_connection(most: int, seconds: float) -> type[Connection]:
+def limited_connection(most: int, seconds: float, refusal: EarlyRefusal) -> type[Connection]:
     """Create a connection class with at most ``most`` connections, without TLS.
 
     ``seconds`` is the timeout for a request's head, for a handshake and for reading a response.
     """
     shared: dict[str, Any] = {"rejected": set(), "handshaking": set(), "context": None}
-    return type("Limited", (Connection,), {"most": most, "seconds": seconds, **shared})
-
-
-def connection_limit(most: int) -> int:
-    """Return how many connections, up to ``most``, the limit of open files allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    others = _FILES + len([*Path("/proc/self/fd").iterdir()])
-    # Rejected connections need as many files again.
-    wanted = others + 2 * most
-    if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    allowed = min(most, max(1, (soft - others) // 2))
-    if allowed < most:
-        line = f"{soft} open files are allowed: {allowed} connections instead of {most}"
-        print(f"unveil: {line}; raise it with `ulimit -n {wanted}`", file=sys.stderr, flush=True)
-    return allowed
-
-
-class EventLoopErrors:
-    """Exception handler of the event loop: "too many open files" is one line per minute."""
-
-    def __init__(self) -> None:
-        """Create a handler that has reported nothing yet."""
-        self._reported = -_MINUTE
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Report an error; asyncio retries accept thousands of times and would log each one."""
-        if "out of system resource" not in context["message"]:
-            loop.default_exception_handler(context)
-        elif time.monotonic() - self._reported >= _MINUTE:
-            self._reported = time.monotonic()
-            line = "no client can connect, too many files are open; `ulimit -n` allows more"
-            print(f"unveil: {line}", file=sys.stderr, flush=True)
+    limits = {"most": most, "seconds": seconds, "refusal": staticmethod(refusal)}
+    return type("Limited", (Connection,), {**limits, **shared})

@@ -27,6 +27,9 @@ CACHEABLE_PREFIXES = ("/static/", "/v1/device/")
 """Paths that a browser may cache."""
 PREDICTION_PATHS = {"/v1/predict", "/v1/predict/batch", "/v2/models/facial-emotion/infer"}
 
+OVERLOADED = "too many requests to answer in time"
+"""The reason of status 429."""
+
 TOKEN_CHECK = "unveil.token_check"
 """The scope key of a function by which a long connection checks whether its token is valid."""
 
@@ -50,6 +53,14 @@ DOCS_POLICY = HEADERS["content-security-policy"].replace("img-src 'self'", "img-
 """The style sheet of Swagger UI contains its icons."""
 
 
+def raw_headers(*, secure: bool) -> list[tuple[bytes, bytes]]:
+    """Return the security headers as ASGI has them; ``secure`` adds the one for TLS."""
+    headers = dict(HEADERS)
+    if secure:
+        headers["strict-transport-security"] = "max-age=31536000"
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
 class ResponseHeaders:
     """Outermost middleware: adds the security headers to each response, and counts it."""
 
@@ -58,9 +69,8 @@ class ResponseHeaders:
     ) -> None:
         """Count responses by the paths in ``routes``; ``secure`` adds the header for TLS."""
         self.app, self._state, self._routes = app, state, frozenset(routes)
-        self._headers = dict(HEADERS)
-        if secure:
-            self._headers["strict-transport-security"] = "max-age=31536000"
+        self._headers = raw_headers(secure=secure)
+        self._names = {name for name, _ in self._headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app with a wrapped ``send``."""
@@ -73,8 +83,9 @@ class ResponseHeaders:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                given = [one for one in message.get("headers", ()) if one[0] not in self._names]
+                message["headers"] = [*given, *self._headers]
                 headers = MutableHeaders(scope=message)
-                headers.update(self._headers)
                 if scope["path"] == "/docs":
                     headers["content-security-policy"] = DOCS_POLICY
                 if scope["path"].startswith(CACHEABLE_PREFIXES):
@@ -104,6 +115,14 @@ class AccessControl:
         self.app, self._file, self._origins = app, token_file, frozenset(origins)
         self._tokens: tokens.Tokens = {}
         self._read: tuple[int, ...] | None = None
+
+    def allows(self, path: str, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Whether a request has a valid token, or needs none."""
+        try:
+            self._authorize({"type": "http", "path": path, "headers": headers})
+        except Refused:
+            return False
+        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the app, or refuse with 401 or 403."""
@@ -195,7 +214,7 @@ class BodyLimits:
             raise Refused(413, f"{room} bytes, more than {self._max_bytes}")
         full = scope["path"] in PREDICTION_PATHS and self._admission.is_full
         if full or self._held + room > MAX_BUFFERED_BYTES:
-            raise Refused(429, "too many requests to answer in time", retry_after="1")
+            raise Refused(429, OVERLOADED, retry_after="1")
         self._held += room
         try:
             yield room

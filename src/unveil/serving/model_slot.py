@@ -54,6 +54,15 @@ class ModelSlot:
             report("last_good", f"{self.bundle}: {error}")
         else:
             self._keep_copy()
+        self._described = self.bundle, model_choice.describe(self.bundle)
+
+    def describe(self, bundle: Bundle) -> dict[str, str | None]:
+        """Describe a bundle as `model_choice.describe`, which looks at the file system, does."""
+        described, description = self._described
+        if described is not bundle:
+            description = model_choice.describe(bundle)
+            self._described = bundle, description
+        return description
 
     def watch(self) -> None:
         """Check for a new bundle until ``close``, in a thread of its own."""

@@ -5,6 +5,7 @@ All labels are bounded: a path that is no route of the server is counted as ``ot
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -79,6 +80,7 @@ class Metrics:
         frames = ("unveil_stream_frames", "Video frames received, by outcome.", ("outcome",))
         self._frames = Count(*frames, registry=registry)
         self._tally: Counter[str] = Counter()
+        self._children = cache(self._labelled)
 
     def add_gauge(self, name: str, help_: str, value: Callable[[], float]) -> None:
         """Add a gauge that calls ``value`` at each collection."""
@@ -88,10 +90,14 @@ class Metrics:
         """Add the metrics of a collector."""
         self.registry.register(collector)
 
+    def _labelled(self, route: str, status: int) -> tuple[Count, Histogram]:
+        return self._requests.labels(route, status), self._seconds.labels(route)
+
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request with its ``seconds``."""
-        self._requests.labels(route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        count, seconds_of = self._children(route, status)
+        count.inc()
+        seconds_of.observe(seconds)
         self._tally[f"{route} {status}"] += 1
 
     def face(self, answer: str) -> None:

@@ -18,14 +18,11 @@ from starlette.types import ASGIApp
 from unveil.common.errors import UserError
 from unveil.serving import tokens
 from unveil.serving.app import build
-from unveil.serving.connection_limits import (
-    KEEP_ALIVE,
-    EventLoopErrors,
-    connection_limit,
-    limited_connection,
-)
+from unveil.serving.connection_limits import KEEP_ALIVE, limited_connection
 from unveil.serving.declared_purpose import declared
+from unveil.serving.early_refusal import EarlyRefusal
 from unveil.serving.middleware import AccessControl, BodyLimits, ResponseHeaders
+from unveil.serving.open_files import EventLoopErrors, connection_limit
 from unveil.serving.server_setup import assemble
 from unveil.serving.settings import Settings, checked
 from unveil.serving.state import State
@@ -111,7 +108,7 @@ def serve(settings: Settings) -> None:
         tokens.load(settings.token_file)
     with _listen(settings) as listening:
         state = assemble(settings, purpose)
-        config = _config(with_middleware(state), settings)
+        config = server_config(state)
         # Uvicorn raises the signal again after its shutdown; a requested stop is not a failure.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -121,8 +118,11 @@ def serve(settings: Settings) -> None:
         Server(config, state).run(sockets=[listening])
 
 
-def with_middleware(state: State) -> ASGIApp:
-    """Create the application and wrap it in the middleware; the outermost comes last."""
+def with_middleware(state: State) -> tuple[ASGIApp, EarlyRefusal]:
+    """Create the application and wrap it in the middleware; the outermost comes last.
+
+    The refusal is for its connections.
+    """
     settings, routes = state.settings, build(state)
     paths = routes.openapi()["paths"]
     app: ASGIApp = BodyLimits(
@@ -131,7 +131,8 @@ def with_middleware(state: State) -> ASGIApp:
         max_bytes=settings.max_bytes,
         seconds=settings.body_seconds,
     )
-    app = AccessControl(app, token_file=settings.token_file, origins=settings.allow_origin)
+    access = AccessControl(app, token_file=settings.token_file, origins=settings.allow_origin)
+    app = access
     app = CORSMiddleware(
         app,
         allow_origins=settings.allow_origin,
@@ -139,23 +140,32 @@ def with_middleware(state: State) -> ASGIApp:
         allow_headers=("authorization", "content-type"),
     )
     app = TrustedHostMiddleware(app, settings.hosts, www_redirect=False)
-    return ResponseHeaders(app, state=state, routes=paths, secure=settings.certificate is not None)
+    secure = settings.certificate is not None
+    refusal = EarlyRefusal(state, settings.hosts, access.allows, secure=secure)
+    return ResponseHeaders(app, state=state, routes=paths, secure=secure), refusal
 
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+        place = (settings.host, settings.port)
+        listening = socket.create_server(place, family=family, backlog=1024)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"cannot listen on {settings.host}:{settings.port}: {reason.lower()}"
         ) from None
+    # Its connections inherit it; asyncio sets it only if the socket names its protocol.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
-def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def server_config(state: State) -> uvicorn.Config:
+    """Create the configuration of uvicorn; ``UserError`` if the certificate cannot be used."""
+    (app, refusal), settings = with_middleware(state), state.settings
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    kind = limited_connection(connection_limit(settings.connections), settings.body_seconds)
+    most = connection_limit(settings.connections)
+    kind = limited_connection(most, settings.body_seconds, refusal)
     config = uvicorn.Config(
         app,
         loop="asyncio",
