@@ -1,5 +1,6 @@
 """unveil predict: classify the faces in images, videos or a camera stream."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,13 @@ Smallest = Annotated[
         "is 24, or 1/63 of the longer side if that is more, which is faster.",
     ),
 ]
+Turned = Annotated[
+    bool,
+    typer.Option(
+        "--turned",
+        help="Find faces that lie on their side, too; it takes three times as long.",
+    ),
+]
 Bundle = Annotated[
     str | None,
     typer.Option(
@@ -72,6 +80,7 @@ def predict(
         ),
     ] = None,
     smallest: Smallest = None,
+    turned: Turned = False,
     name: Bundle = None,
 ) -> None:
     """Classify the apparent expression of every face.
@@ -97,7 +106,9 @@ def predict(
     settings = PredictionSettings(
         # Several images run in parallel, one core each; in a stream the network uses all.
         bundle=bundle.load(model_choice.find_bundle(name), threads=0 if streams else 1),
-        detect=face_detector.detector(_detection(smallest, faces=faces, is_video=bool(streams))),
+        detect=face_detector.detector(
+            _detection(smallest, turned=turned, faces=faces, is_video=bool(streams))
+        ),
         faces=faces,
         annotated=annotated,
         threshold=threshold,
@@ -106,13 +117,21 @@ def predict(
     print_all(seen, settings, form, sources.describe(left_out) if left_out else "")
 
 
-def _detection(smallest: int | None, *, faces: bool, is_video: bool) -> "DetectorSettings":
+def _detection(
+    smallest: int | None, *, turned: bool, faces: bool, is_video: bool
+) -> "DetectorSettings":
     from unveil.inference import face_detector
 
-    if faces and smallest is not None:
+    given = [
+        name
+        for name, is_given in (("--min-face", smallest is not None), ("--turned", turned))
+        if is_given
+    ]
+    if faces and given:
         raise UserError(
-            "--min-face and --faces exclude each other: with --faces none is searched for"
+            f"{given[0]} and --faces exclude each other: with --faces none is searched for"
         )
-    if is_video and smallest is not None:
-        raise UserError("--min-face is for images, not for a video")
-    return face_detector.MOVING if is_video else face_detector.still(smallest)
+    if is_video and given:
+        raise UserError(f"{given[0]} is for images, not for a video")
+    settings = face_detector.MOVING if is_video else face_detector.still(smallest)
+    return replace(settings, turned=turned)

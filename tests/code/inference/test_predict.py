@@ -69,6 +69,20 @@ def test_the_smallest_size_that_is_looked_for_is_said_and_can_be_chosen(place):
     assert (refused.returncode, "12" in refused.stderr) == (2, True)
     assert "with --faces none" in unveil("large.png", "--min-face", "30", "--faces").stderr
     assert "--min-face is for images, not for a video" in unveil("a.mp4", "--min-face", "30").stderr
+    assert (
+        "--turned and --faces exclude each other" in unveil("a.png", "--turned", "--faces").stderr
+    )
+
+
+def test_faces_that_lie_on_their_side_are_found_if_asked_for(place):
+    bundles.made(BUNDLE)
+    lying = np.rot90(scenes.scene((120, 60, 220), size=(400, 640)))
+    Image.fromarray(np.ascontiguousarray(lying)).save("lying.png")
+    (found,) = unveil("lying.png", "--turned", "--format", "jsonl").stdout.splitlines()
+    x, y, width, height = json.loads(found)["box"]
+    # The face is at 120 to 340 from the left and 60 to 280 from the top, before it is turned.
+    assert 60 <= x + width / 2 <= 280
+    assert 300 <= y + height / 2 <= 520
 
 
 def test_with_faces_a_large_picture_is_one_face(settings):
