@@ -297,6 +297,20 @@ def test_without_private_mode_the_server_answers_the_camera(url, opened):
     assert len(sent.sockets) == 1
 
 
+def test_a_browser_without_simd_is_told_so_and_can_use_the_server(url, opened):
+    tab, sent = opened(url)
+    tab.evaluate("WebAssembly.validate = () => false")
+    tab.locator("#camera").click()
+    alert = tab.get_by_role("alert")
+    expect(alert).to_contain_text("private mode needs WebAssembly with SIMD")
+    expect(alert).to_contain_text("Turn private mode off to process pictures on the server")
+    assert sent.sockets == []
+    tab.locator("#private").uncheck()
+    started(tab)
+    expect(tab.locator("#where")).to_have_text("the server")
+    expect(alert).to_be_hidden()
+
+
 def test_a_chosen_picture_is_shown_with_texts_and_bars(url, opened, tmp_path):
     tab, _ = opened(url)
     face, wall = tmp_path / "face.png", tmp_path / "wall.png"

@@ -34,6 +34,14 @@ Value = float | str
 
 
 @dataclass(frozen=True)
+class Build:
+    """A server to measure: the command of its build, and options of `unveil serve`."""
+
+    command: Sequence[str]
+    options: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One round of one build: rates per second, times in milliseconds."""
 
@@ -60,32 +68,41 @@ ROWS = {
 def compare(
     bundle: Path, other: Path, *, rounds: int = ROUNDS, seconds: float = 5.0
 ) -> dict[str, list[Measurement]]:
-    """Measure this build and that of the executable ``other`` in turns, by the builds' names.
+    """Measure the build of the executable ``other`` and this one, also with int8, in turns.
+
+    Returns the measurements by the builds' names, the other build first.
 
     Raises ``UserError`` if ``other`` is no `unveil` or does not serve ``bundle``.
     """
-    commands = {"this build": server_process.THIS, str(other): (executable(other),)}
-    results: dict[str, list[Measurement]] = {name: [] for name in commands}
-    with tqdm(total=rounds * len(commands), desc="servers", unit=" runs") as progress:
+    builds = {
+        str(other): Build((executable(other),)),
+        "this build": Build(server_process.THIS),
+        "this build, int8": Build(server_process.THIS, ("--precision", "int8")),
+    }
+    results: dict[str, list[Measurement]] = {name: [] for name in builds}
+    with tqdm(total=rounds * len(builds), desc="servers", unit=" runs") as progress:
         for _ in range(rounds):
-            for name, command in reversed(commands.items()):
-                results[name].append(_measured(bundle, command, seconds))
+            for name, build in builds.items():
+                results[name].append(_measured(bundle, build, seconds))
                 progress.update()
     return results
 
 
 def table(results: dict[str, list[Measurement]]) -> str:
     """Format the medians of the rounds as Markdown, with ratios, the machine and the date."""
-    this, other = results
-    lines = [f"| server | {other} | {this} | ratio |", "|---|---|---|---|"]
+    first, *others = results
+    heads = [first, *(word for one in others for word in (one, "ratio"))]
+    lines = [f"| server | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for one in fields(Measurement):
         name, form = ROWS[one.name]
-        before, after = (
-            _median([getattr(run, one.name) for run in results[build]]) for build in (other, this)
+        before, *after = (
+            _median([getattr(run, one.name) for run in runs]) for runs in results.values()
         )
-        ratio = "" if isinstance(before, str) or isinstance(after, str) else f"{after / before:.2f}"
-        lines.append(f"| {name} | {_cell(form, before)} | {_cell(form, after)} | {ratio} |")
-    machine, rounds = hardware(), len(results[this])
+        cells = [_cell(form, before)]
+        for value in after:
+            cells += [_cell(form, value), _ratio(value, before)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    machine, rounds = hardware(), len(results[first])
     note = (
         f"{machine['cores']} cores of {machine['cpu']}, {date.today()}; medians of {rounds} runs."
     )
@@ -105,11 +122,12 @@ def executable(path: Path) -> str:
     return asked[0]
 
 
-def _measured(bundle: Path, command: Sequence[str], seconds: float) -> Measurement:
-    with server_process.running(bundle, command=command) as (url, _):
+def _measured(bundle: Path, build: Build, seconds: float) -> Measurement:
+    command, options = build.command, build.options
+    with server_process.running(bundle, command=command, options=options) as (url, _):
         cpu = _cpu_per_face(url, seconds)
         found = throughput(url, seconds)
-    frame, photo = _on_one_core(bundle, command, (_frame, _photo))
+    frame, photo = _on_one_core(bundle, build, (_frame, _photo))
     return Measurement(
         capacity=found.capacity,
         share=found.answered / found.capacity,
@@ -132,7 +150,7 @@ def _cpu_per_face(url: str, seconds: float) -> float:
 
 
 def _on_one_core(
-    bundle: Path, command: Sequence[str], measures: Sequence[Callable[[str], Value]]
+    bundle: Path, build: Build, measures: Sequence[Callable[[str], Value]]
 ) -> list[Value]:
     """Measure with the server on one core and this process on another."""
     cores = sorted(os.sched_getaffinity(0))
@@ -140,7 +158,7 @@ def _on_one_core(
         return ["needs two cores"] * len(measures)
     with ExitStack() as stack:
         with server_process.pinned(cores[1]):
-            running = server_process.running(bundle, command=command)
+            running = server_process.running(bundle, command=build.command, options=build.options)
             url, _ = stack.enter_context(running)
         stack.enter_context(server_process.pinned(cores[0]))
         return [measure(url) for measure in measures]
@@ -178,6 +196,12 @@ def _median(values: Sequence[Value]) -> Value:
     numbers = [value for value in values if not isinstance(value, str)]
     reasons = [value for value in values if isinstance(value, str)]
     return reasons[0] if reasons else statistics.median(numbers)
+
+
+def _ratio(value: Value, before: Value) -> str:
+    if isinstance(value, str) or isinstance(before, str):
+        return ""
+    return f"{value / before:.2f}"
 
 
 def _cell(form: str, value: Value) -> str:

@@ -7,6 +7,7 @@ microseconds of CPU time, with asyncio's streams 111. The server that it measure
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -100,20 +101,28 @@ def _content_length(head: bytes) -> int:
 
 
 def saturate(url: str, request: bytes, clients: int, seconds: float) -> list[Response]:
-    """Closed loop: each client sends its next request when the previous one is answered."""
-    responses = []
+    """Closed loop: each client sends its next request when the previous one is answered.
+
+    After a response with status 429 it waits `RETRY_SECONDS`.
+    """
+    responses, paused = [], deque[tuple[float, _Client]]()
     with _Clients(url, clients) as connected:
         end = time.perf_counter() + seconds
         for client in connected.all:
             client.send(request)
         waiting = clients
         while waiting:
-            for client, response in _some(connected):
+            while paused and paused[0][0] <= time.perf_counter():
+                paused.popleft()[1].send(request)
+            wait = paused[0][0] - time.perf_counter() if paused else None
+            for client, response in _some(connected, wait):
                 responses.append(response)
-                if response.at < end:
-                    client.send(request)
-                else:
+                if response.at >= end:
                     waiting -= 1
+                elif response.status == 429:
+                    paused.append((response.at + RETRY_SECONDS, client))
+                else:
+                    client.send(request)
     return responses
 
 
@@ -154,8 +163,10 @@ def send_count(url: str, requests: Sequence[bytes], count: int) -> None:
                 client.send(requests[current[client] % len(requests)])
 
 
-def _some(connected: _Clients) -> list[tuple[_Client, Response]]:
-    """Wait until at least one response is complete."""
+def _some(connected: _Clients, most: float | None = None) -> list[tuple[_Client, Response]]:
+    """Wait until at least one response is complete, or for ``most`` seconds."""
+    if most is not None:
+        return list(connected.responses(max(0.0, most)))
     deadline = time.perf_counter() + ANSWER_SECONDS
     while not (found := list(connected.responses(1.0))):
         if time.perf_counter() > deadline:

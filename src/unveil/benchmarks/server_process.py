@@ -20,13 +20,15 @@ STARTING = 60.0
 
 
 @contextmanager
-def running(bundle: Path, *, command: Sequence[str] = THIS) -> Iterator[tuple[str, float]]:
+def running(
+    bundle: Path, *, command: Sequence[str] = THIS, options: Sequence[str] = ()
+) -> Iterator[tuple[str, float]]:
     """Run a server on a free port; yields its URL and the seconds until it was ready.
 
     Raises ``UserError`` if it does not start.
     """
     serve = [*command, "serve", "--purpose", "measure the server itself"]
-    serve += ["--bundle", str(bundle.absolute()), "--port", "0"]
+    serve += ["--bundle", str(bundle.absolute()), "--port", "0", *options]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         process = subprocess.Popen(serve, cwd=folder, stdout=subprocess.PIPE, text=True)

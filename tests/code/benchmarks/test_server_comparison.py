@@ -23,14 +23,17 @@ def measured(**changed) -> Measurement:
 
 def test_the_table_has_both_builds_and_their_ratio():
     results = {
-        "this build": [measured(capacity=180.0), measured(capacity=220.0)],
         OTHER: [measured(photo="refused: 422 too | large")] * 2,
+        "this build": [measured(capacity=180.0), measured(capacity=220.0)],
+        "int8": [measured(capacity=300.0)] * 2,
     }
     lines = comparison.table(results).splitlines()
-    assert lines[0] == f"| server | {OTHER} | this build | ratio |"
-    assert lines[2] == "| one face per request, at most, per second | 100 | 200 | 2.00 |"
-    assert lines[3].endswith("| 50% | 50% | 1.00 |")
-    assert lines[8].endswith("| refused: 422 too / large | 90 |  |")
+    assert lines[0] == f"| server | {OTHER} | this build | ratio | int8 | ratio |"
+    assert lines[2] == (
+        "| one face per request, at most, per second | 100 | 200 | 2.00 | 300 | 3.00 |"
+    )
+    assert lines[3].endswith("| 50% | 50% | 1.00 | 50% | 1.00 |")
+    assert lines[8].endswith("| refused: 422 too / large | 90 |  | 90 |  |")
     assert "medians of 2 runs" in lines[-1]
 
 
@@ -51,12 +54,12 @@ def test_a_build_that_does_not_serve_is_reported(place, capfd):
     assert "no bundle" in capfd.readouterr().err
 
 
-def test_two_builds_are_measured(tmp_path):
+def test_two_builds_and_both_precisions_are_measured(tmp_path):
     cores = os.sched_getaffinity(0)
     made, other = bundles.made(tmp_path / "b"), BIN / "unveil"
     results = comparison.compare(made, other, rounds=1, seconds=0.3)
     assert os.sched_getaffinity(0) == cores
-    assert list(results) == ["this build", str(other)]
+    assert list(results) == [str(other), "this build", "this build, int8"]
     for (run,) in results.values():
         assert run.capacity > 0
         assert len(cores) < 2 or (run.frame > 0 and run.photo > 0)
