@@ -727,6 +727,23 @@ def test_the_network_requires_the_token(url, guarded):
     assert httpx.get(f"{url}/v1/device/detector.onnx", headers=again).status_code == 304
 
 
+def test_private_mode_runs_the_network_of_the_servers_precision(opened, tmp_path):
+    with unveil_server(tmp_path, STARTER, "--precision", "int8") as url:
+        given = httpx.get(f"{url}/v1/device/model.onnx")
+        assert given.content == (STARTER / "model.int8.onnx").read_bytes()
+        tab, _ = opened(url)
+        pictures = [
+            encoded(Image.fromarray(scenes.scene((150, 60, 300), number=number)))
+            for number in (0, 8)
+        ]
+        own = tab.evaluate(LOOKED, [[base64.b64encode(one).decode() for one in pictures], True])
+        for answer, picture in zip(own, pictures, strict=True):
+            (face,), (expected,) = answer["faces"], served(url, picture)["faces"]
+            assert face["emotion"] == expected["emotion"]
+            # The arithmetic of 8 bits differs between processors.
+            assert face["probabilities"] == pytest.approx(expected["probabilities"], abs=0.05)
+
+
 def test_private_mode_can_be_disabled(opened, tmp_path):
     with unveil_server(tmp_path, STARTER, "--no-private") as url:
         for path in ("", "/model.onnx", "/detector.onnx"):
@@ -935,8 +952,14 @@ def busy() -> float:
 
 
 @pytest.mark.slow
-def test_frames_per_second(url, opened, capsys):
-    tab, _ = opened(url)
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_frames_per_second(opened, capsys, tmp_path, precision):
+    with unveil_server(tmp_path, STARTER, "--precision", precision) as url:
+        tab, _ = opened(url)
+        measure_frames_per_second(tab, precision, capsys)
+
+
+def measure_frames_per_second(tab: Page, precision: str, capsys: pytest.CaptureFixture) -> None:
     lines = []
     for mode in ("device", "server"):
         tab.locator("#private").set_checked(mode == "device")
@@ -951,5 +974,6 @@ def test_frames_per_second(url, opened, capsys):
         assert min(rates) > 0
     with capsys.disabled():
         print(
-            f"\nheadless Chromium, 640x480: {'; '.join(lines)}; load {psutil.getloadavg()[0]:.1f}"
+            f"\nheadless Chromium, 640x480, {precision}: {'; '.join(lines)}; "
+            f"load {psutil.getloadavg()[0]:.1f}"
         )

@@ -67,7 +67,9 @@ def measure(folder: Path, *, calls: int = 1000) -> list[Latency]:
             made = bundle.load(folder, precision=precision, threads=1)
             single = _timed(partial(made.probabilities, drawn[:1]), calls)
             results.append(Latency(f"one face of 48x48, one core, {precision}", single))
-        results.append(_frames(bundle.load(folder, threads=1), frames))
+        for precision in FILES:
+            made = bundle.load(folder, precision=precision, threads=1)
+            results.append(_frames(made, frames, precision))
         results += _fer(frames)
     whole = bundle.load(folder)
     batches = _timed(lambda: whole.probabilities(drawn), max(2, calls // 20))
@@ -138,7 +140,7 @@ def _timed(call: Callable[[], Any], calls: int) -> tuple[float, ...]:
     return tuple(seconds)
 
 
-def _frames(made: bundle.Bundle, frames: list[Pixels]) -> Latency:
+def _frames(made: bundle.Bundle, frames: list[Pixels], precision: str) -> Latency:
     settings = PredictionSettings(bundle=made, detect=face_detector.detector(face_detector.MOVING))
     film = (Frame(place, place / 30, pixels) for place, pixels in enumerate(frames))
     predictions, seconds, found = predict_video(Stream(30, film), "bench", settings), [], 0
@@ -148,7 +150,7 @@ def _frames(made: bundle.Bundle, frames: list[Pixels]) -> Latency:
         seconds.append(time.perf_counter() - began)
         found += seen[0].box is not None
     note = f"a face found in {found} of {len(frames)}"
-    name = "frame of 640x480, faces found and classified, one core"
+    name = f"frame of 640x480, faces found and classified, one core, {precision}"
     return Latency(name, tuple(seconds), note=note)
 
 

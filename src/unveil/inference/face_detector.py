@@ -67,15 +67,16 @@ class Closeup:
     """How the network sees the surroundings of a square.
 
     They are ``room`` times as large, shown with ``size`` pixels and a black ``border`` of at least
-    so many pixels.
+    so many pixels. ``share`` of the settings' score is enough for a face.
     """
 
     room: float
     size: int
     border: int
+    share: float
 
 
-SECOND_LOOK = Closeup(room=1.2, size=64, border=16)
+SECOND_LOOK = Closeup(room=1.2, size=64, border=16, share=1.0)
 """At a face with a low score, which counts if its score is high here."""
 MOST_DOUBTFUL = 8
 """The most faces of a picture that get a second look, those with the highest scores."""
@@ -133,7 +134,7 @@ class FaceDetector:
         factors = np.array([right - left, bottom - top]) / size
         for score, _, points in merge([look(shrink(image, size), closeup.border, factors)]):
             found = fit_square(points[:4] + np.array([left, top]))
-            if score >= self.settings.score and is_same_face(found, square):
+            if score >= self.settings.score * closeup.share and is_same_face(found, square):
                 return found
         return None
 

@@ -11,8 +11,11 @@ from unveil.data.decoding import Pixels
 from unveil.inference.face_crop import Detection, Square, box_of
 from unveil.inference.face_detector import Closeup, FaceDetector, is_same_face
 
-CLOSEUP = Closeup(room=2.0, size=96, border=0)
-"""A face may move by half its side from one frame to the next."""
+CLOSEUP = Closeup(room=1.7, size=64, border=0, share=0.6)
+"""A face may move by a third of its side from one frame to the next.
+
+It was there, so a lower score is enough.
+"""
 MOST = 3
 """The most faces that are followed; with more, looking at the whole frame is no more work."""
 INTERVAL = 0.25

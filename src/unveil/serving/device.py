@@ -22,7 +22,6 @@ from unveil.serving.decoder_worker import MAX_FACES
 from unveil.serving.error_responses import Refused, error_responses
 from unveil.serving.state import State, state_of
 
-NETWORK = FILES["float32"]
 _REFUSED = error_responses(401, 404, 503)
 
 router = APIRouter(prefix="/v1/device", responses=_REFUSED)
@@ -31,7 +30,8 @@ router = APIRouter(prefix="/v1/device", responses=_REFUSED)
 @router.get("", summary="Configuration for private mode")
 async def card(request: Request) -> dict[str, Any]:
     """Describe the network's input and output, and the settings of face detection."""
-    bundle = _private_state(request).model_slot.bundle
+    state = _private_state(request)
+    bundle, network = state.model_slot.bundle, FILES[state.settings.precision]
     content = bundle.card
     return {
         "classes": content.classes,
@@ -39,7 +39,7 @@ async def card(request: Request) -> dict[str, Any]:
         "abstain_below": effective_threshold(content.abstain_below),
         "architecture": content.architecture,
         "model": model_choice.describe(bundle),
-        "digest": content.digests[NETWORK],
+        "digest": content.digests[network],
         "detector": face_detector.description(),
         "face_side": face_detector.FACE_SIDE,
         "most": MAX_FACES,
@@ -51,13 +51,13 @@ async def card(request: Request) -> dict[str, Any]:
 
 @router.get("/model.onnx", summary="The active network", response_class=Response)
 async def network(request: Request) -> Response:
-    """Return the network's file, or 304 if ``If-None-Match`` has its digest."""
+    """Return the file of the network that the server uses, or 304 for ``If-None-Match``."""
     state = _private_state(request)
-    bundle = state.model_slot.bundle
-    headers = {"etag": f'"{bundle.card.digests[NETWORK]}"'}
+    bundle, name = state.model_slot.bundle, FILES[state.settings.precision]
+    headers = {"etag": f'"{bundle.card.digests[name]}"'}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
-    file = await asyncio.to_thread(_file, bundle, state.settings.keep)
+    file = await asyncio.to_thread(_file, bundle, name, state.settings.keep)
     # Streamed from disk: a slow reader of a large network occupies no memory.
     return FileResponse(file, media_type="application/octet-stream", headers=headers)
 
@@ -80,11 +80,11 @@ def _private_state(request: Request) -> State:
     return state
 
 
-def _file(bundle: Bundle, keep: Path) -> Path:
+def _file(bundle: Bundle, name: str, keep: Path) -> Path:
     # The folder may hold a newer or broken bundle while another one is active.
     for folder in (bundle.folder, keep):
-        path = folder / NETWORK
+        path = folder / name
         with suppress(OSError):
-            if sha256(path) == bundle.card.digests[NETWORK]:
+            if sha256(path) == bundle.card.digests[name]:
                 return path
     raise Refused(503, "the network's file is missing", retry_after="1")

@@ -18,6 +18,7 @@ def test_a_bundle_is_measured_and_reported(place):
         "one face of 48x48",
         "one face of 48x48",
         "frame of 640x480",
+        "frame of 640x480",
         "batch of 64 faces",
         "files from disk",
     ]

@@ -31,7 +31,7 @@ export function detector(run, rules) {
     const small = shrunk(planes(frame, [left, top, ...own]), size);
     const factors = own.map((length, at) => length / size[at]);
     const found = merged(await look(small, closeup.border, { left, top, factors }), rules.overlap)
-      .filter(({ score }) => score >= settings.score)
+      .filter(({ score }) => score >= settings.score * closeup.share)
       .map(({ points }) => fitSquare(points.slice(0, 4), rules.frame));
     return found.find((one) => isSameFace(one, square)) ?? null;
   };
