@@ -4,6 +4,7 @@ The network is MediaPipe's BlazeFace (Bazarevsky et al., 2019); `blazeface/READM
 and licence. It finds faces of about 16 to 130 pixels, so it looks at several sizes of a picture.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -29,6 +30,8 @@ SMALLEST_BORDERED = 32
 imprecise, and found in the larger input."""
 STEP = 2.0
 """Factor between the sizes at which the network sees a picture."""
+INSIDE = 0.4
+"""Share of a face's side up to which a much smaller face is a part of it."""
 FILLED, FILLED_SCORE = 0.75, 0.4
 """A face with this share of the shorter side needs a lower score only: it is the picture's."""
 
@@ -115,7 +118,9 @@ class FaceDetector:
         found, doubtful = list[Square](), list[Square]()
         for score, box, points in merge(list(_looks(picture, self.settings))):
             is_sure = score >= _lowest(box[2] - box[0], picture, self.settings)
-            (found if is_sure else doubtful).append(fit_square(points[:4]))
+            square = fit_square(points[:4])
+            if not any(_is_part(square, one) for one in found):
+                (found if is_sure else doubtful).append(square)
         for square in doubtful[:MOST_DOUBTFUL]:
             seen = self.near(picture, square, SECOND_LOOK)
             if seen and not any(is_same_face(seen, one) for one in found):
@@ -164,6 +169,7 @@ def description() -> dict[str, Any]:
         "border": BORDER,
         "smallest_bordered": SMALLEST_BORDERED,
         "filled": FILLED,
+        "inside": INSIDE,
         "filled_score": FILLED_SCORE,
         "most_doubtful": MOST_DOUBTFUL,
         "second_look": asdict(SECOND_LOOK),
@@ -185,6 +191,12 @@ def is_same_face(one: Square, other: Square) -> bool:
     """Whether two squares are those of one face: neither far apart nor of other sizes."""
     near = max(abs(one.x - other.x), abs(one.y - other.y)) < max(one.side, other.side) / 2
     return near and 0.5 < one.side / other.side < 2
+
+
+def _is_part(square: Square, other: Square) -> bool:
+    """Whether a square is inside a face: an eye in a large picture can look like a small face."""
+    distance = math.hypot(square.x - other.x, square.y - other.y)
+    return square.side * 2 <= other.side and distance < INSIDE * other.side
 
 
 def _lowest(side: float, picture: Pixels, settings: DetectorSettings) -> float:

@@ -139,19 +139,21 @@ def overlap(one: list[int], other: tuple[int, int, int, int]) -> float:
 
 
 @pytest.mark.skipif(not SCENES.exists(), reason="the scenes are not here")
+@pytest.mark.parametrize("in_colour", [True, False], ids=["colour", "gray"])
 @pytest.mark.parametrize("settings", [STILL, MOVING], ids=["still", "moving"])
-def test_the_faces_of_real_scenes_are_found_and_nothing_else(settings):
+def test_the_faces_of_real_scenes_are_found_and_nothing_else(settings, in_colour):
     detect, found, wrong, marked = face_detector.detector(settings), 0, 0, 0
     places = json.loads((SCENES / "boxes.json").read_text())
     for path in sorted(SCENES.glob("*.jpg")):
-        seen = [one.box for one in detect(decode(path.read_bytes(), in_colour=True).pixels)]
+        seen = [one.box for one in detect(decode(path.read_bytes(), in_colour=in_colour).pixels)]
         boxes = places.get(path.name, [])
         marked += len(boxes)
         found += sum(any(overlap(box, one) >= 0.3 for one in seen) for box in boxes)
         wrong += sum(all(overlap(box, one) < 0.3 for box in boxes) for one in seen)
     print(f"found {found} of {marked}, {wrong} false")
-    assert found >= 0.95 * marked
-    assert wrong == 0
+    assert marked == 27
+    assert found >= (27 if in_colour else 26)
+    assert wrong <= (0 if in_colour else 1)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +172,7 @@ def test_a_picture_that_a_real_face_fills_is_a_face(detect, real_faces, side):
     pictures = [np.asarray(face.resize((side, side), 3)) for face in real_faces]
     shares = np.mean([len(detect(one)) == 1 for one in pictures])
     print(f"{shares:.2f} of {len(pictures)}")
-    assert shares >= 0.9
+    assert shares >= 0.95
 
 
 @pytest.mark.slow
@@ -210,4 +212,5 @@ def test_faces_found_in_a_scene_are_classified_nearly_as_well_as_cut_out_ones(de
         for some in (faces, crops)
     ]
     print(f"found {len(labels)} of {len(names)}; macro-F1 {scores[0]:.3f}, found {scores[1]:.3f}")
-    assert scores[1] >= scores[0] - 0.03
+    # The 95 % interval of the difference is 0.02 wide on either side.
+    assert scores[1] >= scores[0] - 0.02

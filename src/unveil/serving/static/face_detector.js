@@ -58,6 +58,7 @@ export function detector(run, rules) {
     for (const { score, box, points } of await looks(frame, settings)) {
       const isFilled = box[2] - box[0] >= rules.filled * Math.min(frame.width, frame.height);
       const square = fitSquare(points.slice(0, 4), rules.frame);
+      if (sure.some((one) => isPart(square, one, rules.inside))) continue;
       (score >= (isFilled ? rules.filled_score : settings.score) ? sure : doubtful).push(square);
     }
     for (const square of doubtful.slice(0, rules.most_doubtful)) {
@@ -80,6 +81,11 @@ export function detections(squares, frame) {
 export function isSameFace([x, y, side], [left, top, other]) {
   const distance = Math.max(Math.abs(x - left), Math.abs(y - top));
   return distance < Math.max(side, other) / 2 && side / other > 0.5 && side / other < 2;
+}
+
+/** Whether a square is inside a face: an eye in a large picture can look like a small face. */
+function isPart([x, y, side], [left, top, other], inside) {
+  return side * 2 <= other && Math.hypot(x - left, y - top) < inside * other;
 }
 
 function shrunk(pictures, [width, height]) {
