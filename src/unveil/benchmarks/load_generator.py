@@ -206,6 +206,6 @@ def capacity(url: str, request: bytes, *, rate: float, seconds: float) -> float:
     best, misses = 0.0, 0
     while misses < 2:
         found = len(answered(offer(url, request, rate=rate, seconds=seconds))) / seconds
-        misses = misses + 1 if found < 1.1 * best else 0
+        misses = misses + 1 if found <= 1.1 * best else 0
         best, rate = max(best, found), 1.5 * rate
     return best

@@ -1,6 +1,7 @@
 """Runs `unveil serve` of this or another build for a measurement, in a temporary folder."""
 
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,8 @@ def running(
         process = subprocess.Popen(serve, cwd=folder, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
+            spoke, _, _ = select.select([process.stdout], [], [], STARTING)
+            line = process.stdout.readline() if spoke else ""
             if not line:
                 raise UserError(f"{' '.join(command)} serve does not start with {bundle}")
             url = line.split()[-1]

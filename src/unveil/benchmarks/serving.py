@@ -15,6 +15,7 @@ import numpy as np
 
 from unveil.benchmarks import load_generator, payloads, server_process
 from unveil.benchmarks.payloads import BATCH_SIZE
+from unveil.common.errors import UserError
 from unveil.data.decoding import decode, resize
 from unveil.inference import bundle as bundles
 from unveil.inference.bundle import MAX_BATCH
@@ -71,6 +72,8 @@ def throughput(url: str, seconds: float) -> Throughput:
     single, batch = payloads.single_request(), payloads.batch_request()
     batches = load_generator.rate(url, batch, clients=4, seconds=seconds)
     start = load_generator.rate(url, single, clients=8, seconds=seconds)
+    if not start:
+        raise UserError("the server answers no picture; its messages are above")
     capacity = load_generator.capacity(url, single, rate=start, seconds=seconds)
     overload = load_generator.offer(url, single, rate=OVERLOAD * capacity, seconds=seconds)
     accepted = [one.seconds for one in load_generator.answered(overload)]

@@ -32,7 +32,8 @@ def print_all(
     if first := output_formats.header(form, classes):
         print(first)
     # A progress bar on the same terminal steps aside.
-    aside = tqdm.external_write_mode if sys.stdout.isatty() else nullcontext
+    on_terminal = sys.stdout.isatty() or sys.stderr.isatty()
+    aside = tqdm.external_write_mode if on_terminal else nullcontext
     for one in seen:
         with aside():
             if isinstance(one, UserError):

@@ -127,7 +127,7 @@ def decode(
         if enough is not None and image.format == "JPEG":
             longer = max(width, height)
             image.draft(None, (width * enough // longer or 1, height * enough // longer or 1))
-        factor = round(width / image.width)
+        factor = round(max(width, height) / max(image.size))
         pixels = _converted(_upright(image), in_colour=in_colour)
         shape = (width, height) if _orientation(image) in _TURNED else (height, width)
         return DecodedImage(pixels, mode, shape, factor)
@@ -221,7 +221,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    return int(image.getexif().get(0x0112, 1))
+    turn = image.getexif().get(0x0112)
+    return turn if turn in _TURNS else 1
 
 
 def _converted(image: Image.Image, *, in_colour: bool) -> Pixels:

@@ -194,7 +194,10 @@ def is_same_face(one: Square, other: Square) -> bool:
 
 
 def _is_part(square: Square, other: Square) -> bool:
-    """Whether a square is inside a face: an eye in a large picture can look like a small face."""
+    """Whether a square is inside a face with a higher score.
+
+    An eye in a large picture can look like a small face.
+    """
     distance = math.hypot(square.x - other.x, square.y - other.y)
     return square.side * 2 <= other.side and distance < INSIDE * other.side
 

@@ -37,7 +37,7 @@ def _losses(source: Source, stream: Stream) -> Iterator[UserError]:
     name = video_source.name(source)
     if stream.damaged:
         packets = f"{stream.damaged} damaged packet{'s' * (stream.damaged != 1)}"
-        yield UserError(f"{source}: {packets}; their frames are missing")
+        yield UserError(f"{name}: {packets}; their frames are missing")
     if stream.lost:
         yield UserError(
             f"{name}: the stream ended early, after {stream.read} frames: {stream.lost}"

@@ -9,9 +9,11 @@ status 429. A request that would be refused for overload is answered from its he
 
 import asyncio
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from unveil.serving.response_buffer import ResponseBuffer
@@ -25,7 +27,11 @@ _BUSY = (
     b'{"error":"too many connections"}'
 )
 MAX_HEAD = 65_536
-"""The most bytes of a request's head; the parser itself has no limit."""
+"""The most bytes of a request's target and headers, or of trailers; the parser has no limit."""
+MAX_WAITING = 16
+"""The most requests of a connection that wait for the response to the one before."""
+_OF_UPGRADE = (b"upgrade", b"connection", b"http2-settings")
+_INVALID = "Invalid HTTP request received."
 _LINGER = 1.0
 """Seconds for a rejected client to read the response, or to shut TLS down."""
 
@@ -37,7 +43,7 @@ EarlyRefusal = Callable[[bytes, bytes, list[tuple[bytes, bytes]]], bytes | None]
 class _Refused:
     """Stands for the request that was refused early: it is answered, and its body is ignored."""
 
-    response_complete, disconnected = True, False
+    response_complete, disconnected, transport = True, False, None
 
     def __init__(self) -> None:
         self.message_event = asyncio.Event()
@@ -60,8 +66,10 @@ class Connection(HttpToolsProtocol):
     _handshake: asyncio.Task[None] | None = None
     _early: bytearray
     """Data that arrived after the handshake but before ``start_tls`` returned."""
-    _in_head = _in_message = False
-    _head_size = 0
+    _in_message = _is_upgrade = False
+    _unparsed = 0
+    """Bytes since the parser last completed a part of a request."""
+    _data = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the connection, after a handshake if TLS is used, or reject it."""
@@ -117,23 +125,28 @@ class Connection(HttpToolsProtocol):
         if self in self.handshaking:
             self._early += data
         elif self.flow is not None:
-            was_in_head = self._in_head
+            self._unparsed += len(data)
+            self._data = data
             super().data_received(data)
-            self._head_size = self._head_size + len(data) if was_in_head and self._in_head else 0
-            if self._head_size > MAX_HEAD:
-                self.send_400_response("Invalid HTTP request received.")
+            self._data = b""
+            if self._unparsed > MAX_HEAD:
+                self.send_400_response(_INVALID)
             self._update_deadline()
 
     def on_message_begin(self) -> None:
         """Note that a request has begun to arrive."""
         super().on_message_begin()
-        self._in_head = self._in_message = True
+        self._unparsed, self._in_message, self._is_upgrade = 0, True, False
 
     def on_headers_complete(self) -> None:
         """Start the request, or refuse it before it costs more."""
-        self._in_head = False
-        if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
-            raise ValueError("the head is too long")
+        self._unparsed = 0
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > MAX_HEAD or len(self.pipeline) >= MAX_WAITING:
+            raise ValueError("the head is too long, or too many requests wait")
+        self._is_upgrade = self.parser.should_upgrade() and not self._should_upgrade()
+        if self._is_upgrade:
+            return
         if refusal := self._early_refusal():
             self.cycle = self.refused
             self.transport.write(refusal)
@@ -154,8 +167,31 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that the request has arrived."""
-        self._in_message = False
-        super().on_message_complete()
+        if not self._is_upgrade:
+            self._unparsed, self._in_message = 0, False
+            super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Note that a part of the body has arrived."""
+        self._unparsed = 0
+        super().on_body(body)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Process a request for an unknown upgrade without it, as HTTP allows.
+
+        The parser has ended at the head; Java's client asks for HTTP/2 in its first request.
+        """
+        (offset,) = getattr(sys.exception(), "args", (len(self._data),))
+        kept = [(name, value) for name, value in self.headers if name not in _OF_UPGRADE]
+        if not self.parser.should_keep_alive():
+            kept.append((b"connection", b"close"))
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in kept]
+        self.parser = httptools.HttpRequestParser(self)
+        try:
+            self.parser.feed_data(b"\r\n".join([*lines, b"", b""]) + self._data[offset:])
+        except httptools.HttpParserError:
+            self.send_400_response(_INVALID)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timers and stop counting the connection."""
@@ -183,7 +219,9 @@ class Connection(HttpToolsProtocol):
     def _update_deadline(self) -> None:
         # A WebSocket has taken over the transport, or a request is being answered.
         is_taken_over = self.transport.get_protocol() is not self
-        is_waiting = self.cycle is None or (self._in_message and self.cycle.response_complete)
+        # uvicorn's own timer is for the time between two requests, and any byte ends it.
+        is_idle = self.timeout_keep_alive_task is not None and not self._in_message
+        is_waiting = self.cycle is None or (self.cycle.response_complete and not is_idle)
         if is_taken_over or not is_waiting:
             self._cancel_deadline()
         elif self._deadline is None:

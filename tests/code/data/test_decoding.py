@@ -1,6 +1,7 @@
 """The image decoder: accepted images are upright and gray, all others have a reason."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -135,3 +136,20 @@ def test_other_formats_are_decoded_whole():
 def test_the_limits_are_those_of_the_whole_file():
     with pytest.raises(UnreadableImage, match="4000x3001 pixels, more than 1000000 in all"):
         decode(photo(), Limits(max_pixels=1_000_000), enough=500)
+
+
+def test_a_narrow_picture_is_reduced_by_the_factor_of_its_longer_side():
+    small = decode(photo(size=(97, 8000)), enough=1000)
+    assert (small.factor, small.pixels.shape) == (8, (1000, 13))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(2, b"x\0\0\0"), (7, b"\1\0\0\0"), (3, b"\x4d\0\0\0"), (11, b"\0\0\xc0\x7f")],
+)
+def test_an_orientation_that_is_none_is_ignored(kind, value):
+    count = 2 if kind in (2, 7) else 1
+    entry = struct.pack("<HHI", 0x0112, kind, count) + value
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    content = encoded(Image.fromarray(RAMP), "JPEG", exif=exif)
+    assert decode(content).pixels.shape == RAMP.shape

@@ -5,11 +5,13 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tests.support import scenes
 
 from unveil.data.decoding import Limits, decode
 from unveil.inference.face_crop import Square, cut
 from unveil.inference.face_detector import STILL, detector
+from unveil.serving import prediction_pipeline
 from unveil.serving.decoder_worker import DecodeOptions, find_faces
 
 SIZE = 48
@@ -47,3 +49,15 @@ def test_a_large_photo_is_searched_as_if_it_was_decoded_whole():
 def test_options_survive_the_way_to_the_process():
     options = DecodeOptions(SIZE, moving=True, near=(Square(1.5, 2.25, 60.0, -3.0),))
     assert DecodeOptions.from_json(options.to_json()) == options
+
+
+def test_only_one_small_picture_without_compressed_text_is_inspected_in_the_event_loop():
+    face, texts = io.BytesIO(), PngInfo()
+    texts.add_text("a", "0" * 100_000, zip=True)
+    Image.fromarray(scenes.drawn()).save(face, "PNG")
+    bomb = io.BytesIO()
+    Image.fromarray(scenes.drawn()).save(bomb, "PNG", pnginfo=texts)
+    assert prediction_pipeline.is_tiny([face.getvalue()])
+    assert not prediction_pipeline.is_tiny([face.getvalue()] * 2)
+    assert not prediction_pipeline.is_tiny([bomb.getvalue()])
+    assert not prediction_pipeline.is_tiny([bytes(prediction_pipeline.TINY_BYTES + 1)])
