@@ -35,6 +35,15 @@ Stream = Annotated[
         "--video", "--camera", metavar="FILE|N", help="A video file, or a camera number from 0."
     ),
 ]
+Faces = Annotated[
+    bool, typer.Option("--faces", help="Skip face detection: each image is one face.")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Name a class only above this probability, instead of the model's."
+    ),
+]
 Smallest = Annotated[
     int | None,
     typer.Option(
@@ -70,15 +79,8 @@ def predict(
         typer.Option("--format", help="The output format; one line per face."),
     ] = "text",
     annotated: Folder = None,
-    faces: Annotated[
-        bool, typer.Option("--faces", help="Skip face detection: each image is one face.")
-    ] = False,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Name a class only above this probability, instead of the model's."
-        ),
-    ] = None,
+    faces: Faces = False,
+    threshold: Threshold = None,
     smallest: Smallest = None,
     turned: Turned = False,
     name: Bundle = None,
