@@ -15,7 +15,7 @@ _SIDE, _GAP = 144, 12
 SAMPLES = {
     "happy": (("happy", 67),),
     "neutral": (("neutral", 29),),
-    "sad": (("sad", 147),),
+    "sad": (("sad", 98),),
     "surprise": (("surprise", 154),),
     "unsure": (("sad", 17),),
     "several": (("surprise", 8), ("sad", 33), ("happy", 67)),

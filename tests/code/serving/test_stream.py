@@ -91,8 +91,8 @@ def test_the_memory_of_a_decoder_suffices_for_pictures_of_the_largest_size(state
 
 
 def test_in_frames_only_larger_faces_are_detected_than_in_pictures(state):
-    # 15 pixels as the network sees the frame.
-    picture = encoded(Image.fromarray(scenes.scene((200, 100, 50))))
+    # 13 pixels as the network sees the frame.
+    picture = encoded(Image.fromarray(scenes.scene((200, 100, 42))))
     (answer,) = answered(state, picture)
     assert answer["reason"] == "no_face"
     again = assemble(state.settings, state.purpose)
