@@ -5,10 +5,10 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -63,12 +63,17 @@ class Files(SimpleHTTPRequestHandler):
             return
 
 
+def web(folder: Path, certificate: Path | None = None) -> AbstractContextManager[str]:
+    """Serve a folder as `answering` does."""
+    return answering(functools.partial(Files, directory=folder), certificate)
+
+
 @contextmanager
-def web(folder: Path, certificate: Path | None = None) -> Iterator[str]:
-    """Serve a folder on a free port of 127.0.0.1, over TLS with a certificate; yields HOST:PORT."""
-    with ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Files, directory=folder)
-    ) as server:
+def answering(
+    handler: Callable[..., BaseHTTPRequestHandler], certificate: Path | None = None
+) -> Iterator[str]:
+    """Serve on a free port of 127.0.0.1, over TLS with a certificate; yields HOST:PORT."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unveil.cli.commands import App
-from unveil.cli.predictions import Format, print_all
+from unveil.cli.predictions import Bundle, Format, Threshold, print_all
 from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,12 +38,6 @@ Stream = Annotated[
 Faces = Annotated[
     bool, typer.Option("--faces", help="Skip face detection: each image is one face.")
 ]
-Threshold = Annotated[
-    float | None,
-    typer.Option(
-        min=0, max=1, help="Name a class only above this probability, instead of the model's."
-    ),
-]
 Smallest = Annotated[
     int | None,
     typer.Option(
@@ -58,14 +52,6 @@ Turned = Annotated[
     typer.Option(
         "--turned",
         help="Find faces that lie on their side, too; it takes three times as long.",
-    ),
-]
-Bundle = Annotated[
-    str | None,
-    typer.Option(
-        "--bundle",
-        metavar="NAME|DIR",
-        help="The model: starter, champion, or the folder of a bundle.",
     ),
 ]
 

@@ -1,9 +1,9 @@
-"""Predictions -> lines on stdout; what could not be read -> lines on stderr."""
+"""What `predict` and `video` share: options, and predictions -> lines on stdout and stderr."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from unveil.inference.predict import FacePrediction, PredictionSettings
 
 Format = Literal["text", "jsonl", "csv"]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Name a class only above this probability, instead of the model's."
+    ),
+]
+Bundle = Annotated[
+    str | None,
+    typer.Option(
+        "--bundle",
+        metavar="NAME|DIR",
+        help="The model: starter, champion, or the folder of a bundle.",
+    ),
+]
 
 
 def print_all(

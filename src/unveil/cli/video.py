@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unveil.cli.commands import App
-from unveil.cli.predictions import Format, print_all
+from unveil.cli.predictions import Bundle, Format, Threshold, print_all
 
 app = App()
 
@@ -19,14 +19,6 @@ Input = Annotated[
 ]
 Folder = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Save an mp4 with boxes and labels to DIR.")
-]
-Bundle = Annotated[
-    str | None,
-    typer.Option(
-        "--bundle",
-        metavar="NAME|DIR",
-        help="The model: starter, champion, or the folder of a bundle.",
-    ),
 ]
 Every = Annotated[
     int | None,
@@ -62,12 +54,7 @@ def video(
         Format, typer.Option("--format", help="The output format; one line per face.")
     ] = "text",
     annotated: Folder = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Name a class only above this probability, instead of the model's."
-        ),
-    ] = None,
+    threshold: Threshold = None,
     name: Bundle = None,
     every: Every = None,
     per_second: PerSecond = None,

@@ -25,7 +25,7 @@ class Candidates:
     boxes: Values
     points: Values
 
-    def of(self, least: float) -> "Candidates":
+    def at_least(self, least: float) -> "Candidates":
         """Return those whose boxes are at least ``least`` pixels wide."""
         kept = self.boxes[:, 2] - self.boxes[:, 0] >= least
         return Candidates(self.scores[kept], self.boxes[kept], self.points[kept])

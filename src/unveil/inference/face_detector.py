@@ -221,7 +221,7 @@ def _looks(picture: Pixels, settings: DetectorSettings) -> Iterator[Candidates]:
         factors = np.array([width, height]) / size
         is_coarse = place > 0 and level <= BORDERED
         least = SMALLEST_BORDERED if is_coarse else settings.smallest
-        yield look(image, BORDER if level <= BORDERED else 0, factors).of(least * factors[0])
+        yield look(image, BORDER if level <= BORDERED else 0, factors).at_least(least * factors[0])
 
 
 def _levels(longest: int, settings: DetectorSettings) -> Iterator[int]:

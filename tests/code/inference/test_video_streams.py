@@ -3,10 +3,9 @@
 import re
 import shutil
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import cv2
@@ -242,20 +241,8 @@ class Pictures(Quiet):
         self.wfile.write(b"--next--\r\n")
 
 
-@contextmanager
-def answering(handler: type[Quiet]) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_pictures_without_times_have_the_time_of_their_arrival():
-    with answering(Pictures) as host:
+    with films.answering(Pictures) as host:
         frames = shown(f"http://{host}/video.mjpg")
     assert films.numbers(frames) == pytest.approx(range(30), abs=2)
     times = [one.time for one in frames]
@@ -266,7 +253,7 @@ def test_pictures_without_times_have_the_time_of_their_arrival():
 @pytest.mark.parametrize("target", ["file://{place}/film.ts", "https://{host}/film.ts"])
 def test_a_redirect_leads_to_no_other_protocol(place, monkeypatch, target):
     films.h264(Path("film.ts"), films.counted(9))
-    with films.web(place) as host, answering(Redirect) as other:
+    with films.web(place) as host, films.answering(Redirect) as other:
         monkeypatch.setattr(Redirect, "target", f"http://{host}/film.ts")
         assert len(shown(f"http://{other}/film.ts")) == 9
         monkeypatch.setattr(Redirect, "target", target.format(place=place, host=host))
