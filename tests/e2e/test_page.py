@@ -23,10 +23,10 @@ from tests.support import browser, bundles, scenes
 from tests.support.invalid_images import encoded
 from tests.support.servers import answers, free_port, serving, unveil_server
 
-from unveil.inference import face_detector, face_following, face_network
+from unveil.inference import face_detector, face_following, face_network, picture_sizes
 from unveil.inference.face_crop import Detection, Square
-from unveil.inference.face_detector import MOVING
 from unveil.inference.face_following import FollowedFaces
+from unveil.inference.picture_sizes import MOVING
 from unveil.serving import tokens
 
 WAIT = 60_000  # milliseconds in which the page has to show something, on a busy machine
@@ -179,7 +179,7 @@ def test_device_and_server_give_the_same_answers(url, opened, is_private):
 
 
 @pytest.mark.parametrize(
-    "reach", [face_detector.STILL, face_detector.MOVING], ids=["still", "moving"]
+    "reach", [picture_sizes.STILL, picture_sizes.MOVING], ids=["still", "moving"]
 )
 def test_page_and_server_detect_the_same_faces(url, opened, reach):
     tab, _ = opened(url)
@@ -230,7 +230,7 @@ def test_page_and_server_follow_the_same_faces_through_a_video(url, opened):
 
 @pytest.mark.skipif(not SCENES.exists(), reason="the scenes are not here")
 @pytest.mark.parametrize(
-    "reach", [face_detector.STILL, face_detector.MOVING], ids=["still", "moving"]
+    "reach", [picture_sizes.STILL, picture_sizes.MOVING], ids=["still", "moving"]
 )
 def test_page_and_server_detect_the_same_faces_of_real_scenes(url, opened, reach):
     tab, _ = opened(url)

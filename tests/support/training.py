@@ -2,8 +2,8 @@
 
 ``python -m tests.support.training KEY DECAY PRECISION`` in a folder with packed faces.
 ``DIE_AT=N`` kills it with SIGKILL ``DIE_AFTER`` seconds after its N-th epoch began;
-``STARVE_AT=N`` leaves it no memory from then on. ``RECORDED=1`` trains as `unveil train` does,
-which prints nothing.
+``STARVE_AT=N`` leaves it no memory from then on. ``TEACHER=FOLDER`` distils the bundle in it.
+``RECORDED=1`` trains as `unveil train` does, which prints nothing.
 """
 
 import dataclasses
@@ -14,13 +14,17 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 import psutil
 
 from unveil.config import params
+from unveil.config.distillation import Distillation
 from unveil.config.schema import Precision
+from unveil.experiments import teachers
+from unveil.inference.bundle_files import CARD
 from unveil.networks import Transfer
 from unveil.training import checkpoint, train
 
@@ -60,6 +64,16 @@ def toy(
         loaded.training, batch_size=8, mixup=0.2, augmentation=drawn, precision=precision
     )
     return dataclasses.replace(loaded, training=training)
+
+
+def distilled(
+    key: str, loaded: params.Params, teacher: Path, digest: str | None = None
+) -> params.Params:
+    """The parameters with a distillation of a bundle, pinned by the digest it has."""
+    pinned = digest or hashlib.sha256((teacher / CARD).read_bytes()).hexdigest()
+    settings = Distillation(teachers={str(teacher): pinned}, views=2, mix=0.5)
+    schedule = dataclasses.replace(loaded.schedules[key], distillation=settings)
+    return dataclasses.replace(loaded, schedules={**loaded.schedules, key: schedule})
 
 
 def spread_answers(network: keras.Model, images: np.ndarray) -> None:
@@ -104,7 +118,7 @@ def kept_apart(key: str, loaded: params.Params) -> None:
     """Train without MLflow, and leave nothing behind."""
     with checkpoint.opened(key, loaded) as kept:
         heard = []
-        trained = train.train(key, loaded, kept, heard.append)
+        trained = train.train(key, loaded, kept, heard.append, teachers.teaching(key, loaded))
         kept.remove()
     for row in heard:
         print("epoch", int(row["epoch"]), row["loss"], row["val_loss"], row["val_macro_f1"])
@@ -116,6 +130,8 @@ if __name__ == "__main__":
     if "DIE_AT" in os.environ:
         at(int(os.environ["DIE_AT"]), die)
     loaded = toy(key, decay=decay, precision=precision)
+    if "TEACHER" in os.environ:
+        loaded = distilled(key, loaded, Path(os.environ["TEACHER"]))
     if "STARVE_AT" in os.environ:
         at(int(os.environ["STARVE_AT"]), starve)
         wide = dataclasses.replace(loaded.architectures[key], filters=(512, 8))

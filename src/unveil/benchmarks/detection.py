@@ -24,7 +24,7 @@ from tqdm import tqdm
 from unveil.common.errors import UserError
 from unveil.config.provenance import hardware
 from unveil.data.decoding import Limits, Pixels
-from unveil.inference import face_detector
+from unveil.inference import face_detector, picture_sizes
 from unveil.inference.inputs import read
 from unveil.inference.sources import image_files
 from unveil.inference.tracking import iou
@@ -68,7 +68,7 @@ def read_boxes(path: Path) -> dict[str, list[Box]]:
 
 def own_detectors() -> dict[str, Finder]:
     """Return the detector with its settings for pictures and for frames of a video."""
-    settings = {"pictures": face_detector.STILL, "video mode": face_detector.MOVING}
+    settings = {"pictures": picture_sizes.FILES, "video mode": picture_sizes.MOVING}
 
     def finder(name: str) -> Finder:
         detect = face_detector.detector(settings[name])

@@ -23,7 +23,7 @@ from PIL import Image
 from unveil.config.provenance import hardware
 from unveil.data import synthetic
 from unveil.data.decoding import Pixels
-from unveil.inference import bundle, face_detector, predict
+from unveil.inference import bundle, face_detector, picture_sizes, predict
 from unveil.inference.bundle_files import FILES
 from unveil.inference.predict import PredictionSettings
 from unveil.inference.predict_video import predict_video
@@ -141,7 +141,7 @@ def _timed(call: Callable[[], Any], calls: int) -> tuple[float, ...]:
 
 
 def _frames(made: bundle.Bundle, frames: list[Pixels], precision: str) -> Latency:
-    settings = PredictionSettings(bundle=made, detect=face_detector.detector(face_detector.MOVING))
+    settings = PredictionSettings(bundle=made, detect=face_detector.detector(picture_sizes.MOVING))
     film = (Frame(place, place / 30, pixels) for place, pixels in enumerate(frames))
     predictions, seconds, found = predict_video(Stream(30, film), "bench", settings), [], 0
     for _ in frames:

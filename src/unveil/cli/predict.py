@@ -11,7 +11,7 @@ from unveil.cli.predictions import Bundle, Format, Threshold, print_all
 from unveil.common.errors import UserError
 
 if TYPE_CHECKING:
-    from unveil.inference.face_detector import DetectorSettings
+    from unveil.inference.picture_sizes import DetectorSettings
     from unveil.inference.video_source import Source
 
 app = App()
@@ -108,7 +108,7 @@ def predict(
 def _detection(
     smallest: int | None, *, turned: bool, faces: bool, is_video: bool
 ) -> "DetectorSettings":
-    from unveil.inference import face_detector
+    from unveil.inference import picture_sizes
 
     given = [
         name
@@ -121,5 +121,5 @@ def _detection(
         )
     if is_video and given:
         raise UserError(f"{given[0]} is for images, not for a video")
-    settings = face_detector.MOVING if is_video else face_detector.still(smallest)
+    settings = picture_sizes.MOVING if is_video else picture_sizes.files(smallest)
     return replace(settings, turned=turned)

@@ -67,7 +67,14 @@ def video(
     is lost, the results so far stand, and the exit code is 2. A URL is printed without user and
     password. Stop a camera with Ctrl-C.
     """
-    from unveil.inference import bundle, face_detector, frame_choice, model_choice, video_source
+    from unveil.inference import (
+        bundle,
+        face_detector,
+        frame_choice,
+        model_choice,
+        picture_sizes,
+        video_source,
+    )
     from unveil.inference.predict import PredictionSettings
     from unveil.inference.predict_streams import predict_streams
 
@@ -75,7 +82,7 @@ def video(
     opened = video_source.parse(source)
     settings = PredictionSettings(
         bundle=bundle.load(model_choice.find_bundle(name), threads=0),
-        detect=face_detector.detector(face_detector.MOVING),
+        detect=face_detector.detector(picture_sizes.MOVING),
         annotated=annotated,
         threshold=threshold,
     )

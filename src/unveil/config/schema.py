@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from unveil.common.identifiers import http_url
 from unveil.common.types import Positive, Share, Split, SplitOrNone
+from unveil.config.distillation import Distillation
 
 QUALITIES = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
 """Image quality measures, independent of the person; labels should not depend on them."""
@@ -173,6 +174,7 @@ class Schedule:
     stages: Annotated[tuple[Stage, ...], Field(min_length=2, max_length=2)]
     network: dict[str, str | int | float | bool] = Field(default_factory=dict)
     train_images: Positive | None = None
+    distillation: Distillation | None = None
 
 
 @_strict

@@ -209,6 +209,11 @@ def _refuse_mixed_splits(members: Sequence[LabelledImage]) -> None:
         )
 
 
+def is_shown_image(name: str) -> bool:
+    """Whether a member is an image and not hidden."""
+    return _is_image(name) and not HIDDEN.search(name)
+
+
 def _is_image(name: str) -> bool:
     return splitext(name)[1].lower() in SUFFIXES
 

@@ -48,9 +48,16 @@ def load(name: str, folder: Path = PACKED) -> Faces:
 
 
 def save(
-    path: Path, images: Iterable[NDArray[np.uint8]], labels: NDArray[np.int64], *, size: int
+    path: Path,
+    images: Iterable[NDArray[np.uint8]],
+    labels: NDArray[np.int64] | NDArray[np.float32],
+    *,
+    size: int,
 ) -> None:
-    """Write a packed split: as many images ``(size, size, 1)`` as labels, in their order."""
+    """Write a packed split: as many images ``(size, size, 1)`` as labels, in their order.
+
+    The labels are class indices ``(n,)``, or probabilities ``(n, classes)``.
+    """
     with zipfile.ZipFile(path, "w") as stored:
         with stored.open("images.npy", "w", force_zip64=True) as file:
             shape = (len(labels), size, size, 1)

@@ -16,6 +16,7 @@ from unveil.dataset import arrays
 from unveil.dataset.arrays import Faces
 from unveil.evaluation import charts, metrics
 from unveil.evaluation.evaluate import probabilities
+from unveil.experiments import teachers
 from unveil.training import checkpoint
 from unveil.training import train as trains
 
@@ -94,4 +95,5 @@ def _network(key: str, params: Params) -> "keras.Model":
             made = read_json(folder / "run.json", made_by=f"unveil train {key}")
             if made.get("training") == checkpoints.identity:
                 return trains.load(folder / "model.keras")
-        return trains.train(key, params, checkpoints, lambda row: None).network
+        taught = teachers.teaching(key, params)
+        return trains.train(key, params, checkpoints, lambda row: None, taught).network

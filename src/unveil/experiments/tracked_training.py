@@ -12,7 +12,7 @@ from unveil.common.files import remove_stale, write_json
 from unveil.common.paths import TrainingPaths, pipeline_paths
 from unveil.config.params import Params
 from unveil.evaluation import evaluate as evaluates
-from unveil.experiments import epoch_lines
+from unveil.experiments import epoch_lines, teachers
 from unveil.training import checkpoint
 from unveil.training import train as trains
 from unveil.training.train import TrainingResult
@@ -24,11 +24,12 @@ def train(key: str, params: Params, place: TrainingPaths | None = None) -> Train
     ``place`` is where model, report and checkpoints are; by default the pipeline's.
     """
     place = place or pipeline_paths(params.require_architecture(key))
+    taught = teachers.teaching(key, params)
     with checkpoint.opened(key, params, place.checkpoints) as checkpoints:
         with registry.reporting(key, params, checkpoints.origin) as reporter:
             remove_stale(place.model)
             record = epoch_lines.with_lines(reporter.record, key, params.schedules[key])
-            trained = trains.train(key, params, checkpoints, record)
+            trained = trains.train(key, params, checkpoints, record, taught)
             trains.save(trained, place.model)
             write_json(
                 place.model / "run.json", {**reporter.training, "training": checkpoints.identity}

@@ -30,6 +30,10 @@ class Candidates:
         kept = self.boxes[:, 2] - self.boxes[:, 0] >= least
         return Candidates(self.scores[kept], self.boxes[kept], self.points[kept])
 
+    def moved(self, corner: Values) -> "Candidates":
+        """Return the candidates of a part of a picture whose corner is at ``corner``, x and y."""
+        return Candidates(self.scores, self.boxes + np.tile(corner, 2), self.points + corner)
+
 
 def merge(levels: Sequence[Candidates]) -> Iterator[tuple[float, Values, Values]]:
     """Yield score, box ``(4,)`` and points ``(6, 2)`` of each face, the highest score first.

@@ -5,31 +5,23 @@ and licence. It finds faces of about 16 to 130 pixels, so it looks at several si
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from unveil.data.decoding import Pixels
-from unveil.inference import tint
-from unveil.inference.candidates import OVERLAP, Candidates, merge
+from unveil.inference import picture_sizes, tint
+from unveil.inference.candidates import OVERLAP, Candidates, Values, merge
 from unveil.inference.face_crop import FRAME, Detection, Square, box_of, fit_square, part_of
 from unveil.inference.face_network import CELL, DIGEST, look, session, shrink
+from unveil.inference.picture_sizes import STILL, DetectorSettings, look_around, look_closely
 
 FACE_SIDE = 64
 """Pictures up to this many pixels per side are treated as cropped faces."""
-MIN_FACE = 24
-"""Smallest face in pixels: a smaller one shows too little of an expression."""
-BORDERED = 96
-"""Pictures up to this longer side get a black border: a face that fills them is then found."""
-BORDER = 32
-SMALLEST_BORDERED = 32
-"""Smallest face in pixels of an input with a border that is not the largest: smaller ones are
-imprecise, and found in the larger input."""
-STEP = 2.0
-"""Factor between the sizes at which the network sees a picture."""
 INSIDE = 0.4
 """Share of a face's side up to which a much smaller face is a part of it."""
 FILLED, FILLED_SCORE = 0.75, 0.4
@@ -37,40 +29,11 @@ FILLED, FILLED_SCORE = 0.75, 0.4
 
 
 @dataclass(frozen=True)
-class DetectorSettings:
-    """Sizes at which the network sees a picture, and which faces count.
-
-    The largest size is that at which a face of ``min_face`` pixels has ``smallest`` pixels, but
-    its longer side has at most ``most`` pixels; each further one is smaller by `STEP`, down to
-    ``least``. ``score`` is the lowest score of a face, 0 to 1. With ``turned``, faces that lie on
-    either side are searched for, too, which takes three times as long.
-    """
-
-    score: float
-    smallest: int
-    most: int
-    least: int
-    min_face: int = MIN_FACE
-    turned: bool = False
-
-    def reduced(self, factor: int) -> "DetectorSettings":
-        """Return the settings for a picture that was reduced by ``factor``."""
-        return replace(self, min_face=max(1, self.min_face // factor))
-
-
-STILL = DetectorSettings(score=0.5, smallest=16, most=1000, least=64)
-MOVING = DetectorSettings(score=0.45, smallest=10, most=192, least=192)
-
-MOST_ASKED = 2400
-"""The longer side of the largest size if somebody asks for small faces, in pixels."""
-
-
-@dataclass(frozen=True)
 class Closeup:
     """How the network sees the surroundings of a square.
 
     They are ``room`` times as large, shown with ``size`` pixels and a black ``border`` of at least
-    so many pixels. ``share`` of the settings' score is enough for a face.
+    so many pixels. ``share`` of the settings' score is enough for a known face.
     """
 
     room: float
@@ -79,10 +42,12 @@ class Closeup:
     share: float
 
 
-SECOND_LOOK = Closeup(room=1.2, size=64, border=16, share=1.0)
-"""At a face with a low score, which counts if its score is high here."""
-MOST_DOUBTFUL = 8
-"""The most faces of a picture that get a second look, those with the highest scores."""
+SECOND_LOOKS = tuple(Closeup(room=1.2, size=size, border=16, share=0) for size in (48, 64))
+"""At a face with a low score, which counts if the mean of its scores is `SURE` here."""
+SURE = 0.4
+MOST_DOUBTFUL, MOST_CLOSELY = 8, 32
+"""The most faces of a picture that get a second look, those with the highest scores; and of a
+picture that is searched more closely."""
 
 Detect = Callable[[Pixels], list[Detection]]
 """Detects the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``, largest first."""
@@ -116,19 +81,37 @@ class FaceDetector:
 
     def _squares(self, picture: Pixels) -> list[Square]:
         found, doubtful = list[Square](), list[Square]()
-        for score, box, points in merge(list(_looks(picture, self.settings))):
+        for score, box, square in _merged(look_around(picture, self.settings)):
             is_sure = score >= _lowest(box[2] - box[0], picture, self.settings)
-            square = fit_square(points[:4])
             if not any(_is_part(square, one) for one in found):
                 (found if is_sure else doubtful).append(square)
-        for square in doubtful[:MOST_DOUBTFUL]:
-            seen = self.near(picture, square, SECOND_LOOK)
-            if seen and not any(is_same_face(seen, one) for one in found):
-                found.append(seen)
+        self._add_confirmed(found, doubtful[:MOST_DOUBTFUL], picture)
+        if not found and self.settings.closest:
+            closely = (one for _, _, one in _merged(look_closely(picture, self.settings)))
+            self._add_confirmed(found, islice(closely, MOST_CLOSELY), picture)
         return found
+
+    def _add_confirmed(
+        self, found: list[Square], doubtful: Iterable[Square], picture: Pixels
+    ) -> None:
+        for square in doubtful:
+            if any(_is_part(square, one) for one in found):
+                continue
+            looks = [self._closest(picture, square, closeup) for closeup in SECOND_LOOKS]
+            seen = max(looks, key=lambda one: one[0])[1]
+            is_new = seen and not any(is_same_face(seen, one) for one in found)
+            if seen and is_new and sum(score for score, _ in looks) >= SURE * len(looks):
+                found.append(seen)
 
     def near(self, picture: Pixels, square: Square, closeup: Closeup) -> Square | None:
         """Detect the face that is in or near a square; ``None`` if there is none."""
+        score, found = self._closest(picture, square, closeup)
+        return found if score >= self.settings.score * closeup.share else None
+
+    def _closest(
+        self, picture: Pixels, square: Square, closeup: Closeup
+    ) -> tuple[float, Square | None]:
+        """Return score and square of the best face in or near a square, or 0 and ``None``."""
         height, width = picture.shape[:2]
         reach = square.side * closeup.room / 2
         left, right = part_of(square.x, reach, width)
@@ -137,16 +120,13 @@ class FaceDetector:
         size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
         image = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
         factors = np.array([right - left, bottom - top]) / size
-        for score, _, points in merge([look(shrink(image, size), closeup.border, factors)]):
-            found = fit_square(points[:4] + np.array([left, top]))
-            if score >= self.settings.score * closeup.share and is_same_face(found, square):
-                return found
-        return None
+        looked = look(shrink(image, size), closeup.border, factors).moved(np.array([left, top]))
+        seen = ((score, one) for score, _, one in _merged([looked]) if is_same_face(one, square))
+        return next(seen, (0.0, None))
 
     def smallest_face(self, height: int, width: int) -> int:
         """Return the size in pixels from which faces are found in a picture of this size."""
-        own, longest = self.settings, max(height, width)
-        return max(own.min_face, round(longest * own.smallest / own.most))
+        return self.settings.smallest_face(max(height, width))
 
 
 def detector(settings: DetectorSettings = STILL) -> FaceDetector:
@@ -155,29 +135,23 @@ def detector(settings: DetectorSettings = STILL) -> FaceDetector:
     return FaceDetector(settings)
 
 
-def still(min_face: int | None) -> DetectorSettings:
-    """Return the settings for pictures; ``min_face`` in pixels also for large pictures."""
-    return STILL if min_face is None else replace(STILL, min_face=min_face, most=MOST_ASKED)
-
-
 def description() -> dict[str, Any]:
     """Return what another implementation of the detector needs, for JSON."""
     return {
+        **picture_sizes.description(),
         "digest": DIGEST,
         "cell": CELL,
-        "bordered": BORDERED,
-        "border": BORDER,
-        "smallest_bordered": SMALLEST_BORDERED,
         "filled": FILLED,
         "inside": INSIDE,
         "filled_score": FILLED_SCORE,
         "most_doubtful": MOST_DOUBTFUL,
-        "second_look": asdict(SECOND_LOOK),
+        "most_closely": MOST_CLOSELY,
+        "second_looks": [asdict(one) for one in SECOND_LOOKS],
+        "sure": SURE,
         "gray": tint.GRAY,
         "tint_scale": tint.SCALE,
         "tint_factors": tint.FACTORS,
         "overlap": OVERLAP,
-        "step": STEP,
         "frame": FRAME,
     }
 
@@ -207,27 +181,8 @@ def _lowest(side: float, picture: Pixels, settings: DetectorSettings) -> float:
     return FILLED_SCORE if is_filled else settings.score
 
 
-def _looks(picture: Pixels, settings: DetectorSettings) -> Iterator[Candidates]:
-    """Run the network at each level."""
-    height, width = picture.shape[:2]
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    longest = max(height, width)
-    # From the largest on, so that each is made from the one before, and quickly.
-    for place, level in enumerate(_levels(longest, settings)):
-        scale = level / longest
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        image = shrink(image, size)
-        # Width and height are rounded on their own: each has its factor.
-        factors = np.array([width, height]) / size
-        is_coarse = place > 0 and level <= BORDERED
-        least = SMALLEST_BORDERED if is_coarse else settings.smallest
-        yield look(image, BORDER if level <= BORDERED else 0, factors).at_least(least * factors[0])
-
-
-def _levels(longest: int, settings: DetectorSettings) -> Iterator[int]:
-    """Yield the longer sides of the picture as the network sees it, largest first."""
-    level = min(settings.most, longest * settings.smallest / settings.min_face)
-    while level > settings.least:
-        yield round(level)
-        level /= STEP
-    yield settings.least
+def _merged(looks: Iterable[Candidates]) -> Iterator[tuple[float, Values, Square]]:
+    """Yield score, box ``(4,)`` and square of each face, the highest score first."""
+    if candidates := list(looks):
+        for score, box, points in merge(candidates):
+            yield score, box, fit_square(points[:4])

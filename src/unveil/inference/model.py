@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from unveil.common.errors import UserError
-from unveil.inference import bundle, face_detector, model_choice
+from unveil.inference import bundle, face_detector, model_choice, picture_sizes
 from unveil.inference.inputs import Picture, describe, to_pixels
 from unveil.inference.predict import PredictionSettings, predict_pictures
 from unveil.inference.results import Face, Result
@@ -102,5 +102,5 @@ def load(
         raise UserError(f"threshold={threshold} is not from 0 to 1")
     folder = model_choice.find_bundle(name)
     loaded = bundle.load(folder, threads=threads)
-    detect = face_detector.detector(replace(face_detector.STILL, turned=turned))
+    detect = face_detector.detector(replace(picture_sizes.FILES, turned=turned))
     return Model(PredictionSettings(bundle=loaded, detect=detect, threshold=threshold))

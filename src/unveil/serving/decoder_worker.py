@@ -24,7 +24,8 @@ from unveil.common.errors import UserError
 from unveil.data.decoding import DecodedImage, Limits, Pixels, UnreadableImage, decode
 from unveil.inference import face_following
 from unveil.inference.face_crop import Detection, Square, box_of, cut, whole
-from unveil.inference.face_detector import MOVING, STILL, detector, is_face
+from unveil.inference.face_detector import detector, is_face
+from unveil.inference.picture_sizes import MOVING, STILL
 
 FoundFaces = list[tuple[Detection, Pixels]]
 """The faces of a picture: the place and the crop of each."""

@@ -14,7 +14,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, Response
 
 from unveil.common.files import sha256
-from unveil.inference import face_detector, face_following, face_network, model_choice
+from unveil.inference import (
+    face_detector,
+    face_following,
+    face_network,
+    model_choice,
+    picture_sizes,
+)
 from unveil.inference.bundle import Bundle
 from unveil.inference.bundle_files import FILES
 from unveil.inference.decision import effective_threshold
@@ -43,8 +49,8 @@ async def card(request: Request) -> dict[str, Any]:
         "detector": face_detector.description(),
         "face_side": face_detector.FACE_SIDE,
         "most": MAX_FACES,
-        "still": asdict(face_detector.STILL),
-        "moving": asdict(face_detector.MOVING),
+        "still": asdict(picture_sizes.STILL),
+        "moving": asdict(picture_sizes.MOVING),
         "following": face_following.description(),
     }
 

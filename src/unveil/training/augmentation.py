@@ -91,8 +91,10 @@ class RoundToInteger(keras.layers.Layer):  # type: ignore[misc]
 def augmentation(amount: Augmentation) -> keras.Sequential:
     """Build the augmentation layers; outside training they return faces unchanged."""
     layers: list[keras.layers.Layer] = []
-    if amount.flip or amount.rotation or amount.shift or amount.zoom:
+    if amount.rotation or amount.shift or amount.zoom:
         layers.append(RandomAffine(amount))
+    elif amount.flip:
+        layers.append(keras.layers.RandomFlip("horizontal", dtype=DTYPE))
     if amount.contrast:
         layers.append(
             keras.layers.RandomContrast(amount.contrast, value_range=(0, 255), dtype=DTYPE)

@@ -40,8 +40,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
         epoch, step = divmod(index, self.steps)
         rows = self._order(epoch)[step * self._batch_size :][: self._batch_size]
-        batch = tuple(array[rows] for array in self._arrays)
+        batch = self._rows(self._first + epoch, rows)
         return self._mix(batch, self._first + epoch, step) if self._mixup else batch
+
+    def _rows(self, epoch: int, rows: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        return tuple(array[rows] for array in self._arrays)
 
     def _mix(
         self, batch: tuple[NDArray[Any], ...], epoch: int, step: int
@@ -55,6 +58,20 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def _shuffle(self, epoch: int) -> NDArray[np.int64]:
         generator = np.random.default_rng((self._seed, self._first + epoch))
         return generator.permutation(len(self._arrays[0]))
+
+
+class ViewBatches(Batches):
+    """Batches of one view in each epoch: in epoch ``e`` of view ``e`` modulo their number.
+
+    A view is a tuple of arrays, inputs first; ``settings`` are those of `Batches`.
+    """
+
+    def __init__(self, *views: tuple[NDArray[Any], ...], **settings: Any) -> None:
+        super().__init__(*views[0], **settings)
+        self._views = views
+
+    def _rows(self, epoch: int, rows: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        return tuple(array[rows] for array in self._views[epoch % len(self._views)])
 
 
 class ValidationBatches(keras.utils.PyDataset):  # type: ignore[misc]

@@ -32,9 +32,14 @@ class SeedEachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Set the state of every seed generator of the model."""
-        for index, generator in enumerate(generators(self.model)):
-            drawn = np.random.SeedSequence((self._seed, epoch, index)).generate_state(1)[0] >> 1
-            generator.state.assign([int(drawn), 0])
+        seed_generators(self.model, (self._seed, epoch))
+
+
+def seed_generators(network: keras.Model, seed: tuple[int, ...]) -> None:
+    """Set the state of every seed generator of a network, each another one."""
+    for index, generator in enumerate(generators(network)):
+        drawn = np.random.SeedSequence((*seed, index)).generate_state(1)[0] >> 1
+        generator.state.assign([int(drawn), 0])
 
 
 def generators(network: keras.Model) -> list[keras.random.SeedGenerator]:

@@ -102,6 +102,11 @@ class Checkpoints:
                 raise UserError(f"{message}: {str(error.strerror).lower()}") from error
             return np.asarray(np.memmap(file, np.float32, mode="r+", shape=shape))
 
+    @property
+    def views(self) -> Path:
+        """The folder for the views of a distillation."""
+        return self._folder / "views"
+
     def remove(self) -> None:
         """Remove the checkpoints of this run."""
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -117,6 +122,7 @@ class Checkpoints:
                 remove_stale(folder)
                 for path in folder.glob("*.npz"):
                     path.unlink()
+                shutil.rmtree(folder / "views", ignore_errors=True)
                 if forget((other := Checkpoints(folder)).origin):
                     other.remove()
 

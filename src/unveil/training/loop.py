@@ -1,8 +1,8 @@
 """The training loop: trainable layers, optimizer and callbacks of each stage, checkpoints."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.common.errors import unknown_choice
-from unveil.config.schema import Stage, Training
+from unveil.config.schema import STILL, Augmentation, Stage, Training
 from unveil.dataset.arrays import Faces
 from unveil.training.augmentation import augmentation
-from unveil.training.batches import Batches, ValidationBatches, one_hot
+from unveil.training.batches import Batches, ValidationBatches, ViewBatches, one_hot
 from unveil.training.callbacks import (
     BestWeights,
     EpochHistory,
@@ -23,6 +23,7 @@ from unveil.training.callbacks import (
     SeedEachEpoch,
 )
 from unveil.training.checkpoint import Checkpoints, State
+from unveil.training.distillation import View
 from unveil.training.optimizer import AdamW
 
 FEATURES = "features"
@@ -75,6 +76,7 @@ class TrainingLoop:
     epochs: EpochHistory
     checkpoints: Checkpoints
     record: Record
+    views: Sequence[View] = ()
 
     def resume(self, state: State) -> None:
         """Restore everything but the state of the current stage; record past epochs again."""
@@ -93,7 +95,7 @@ class TrainingLoop:
         model.compile(
             optimizer=self._optimizer(stage, steps=batches.steps),
             loss=keras.losses.CategoricalCrossentropy(
-                label_smoothing=self.training.label_smoothing
+                label_smoothing=0 if self.views else self.training.label_smoothing
             ),
             metrics=["accuracy", keras.metrics.F1Score(average="macro", name="macro_f1")],
             jit_compile=_jit_compile(),
@@ -145,10 +147,15 @@ class TrainingLoop:
     def _model(self, stage: Stage) -> tuple[keras.Model, Callable[[Any], Any]]:
         if stage.trainable_from != "head":
             faces = keras.Input(self.network.input_shape[1:])
-            augmented = augmentation(self.training.augmentation)(faces)
+            augmented = augmentation(self._augmentation())(faces)
             return keras.Model(faces, self.network(augmented)), lambda images: images
         backbone, head = split_at_features(self.network)
         return head, lambda images: self._features(backbone, images)
+
+    def _augmentation(self) -> Augmentation:
+        own = self.training.augmentation
+        # Views are augmented; the teachers' answers are those for either side.
+        return replace(STILL, flip=own.flip) if self.views else own  # type: ignore[type-var]
 
     def _features(self, backbone: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         # Computed once per stage: the backbone is frozen.
@@ -160,18 +167,19 @@ class TrainingLoop:
         return features
 
     def _batches(self, inputs: Any, *, start: int) -> Batches:
-        return Batches(
-            inputs,
-            self._targets(self.faces),
-            class_weights(
-                self.faces.labels,
-                classes=self.network.output_shape[-1],
-                balanced=self.training.class_weights,
-            ),
-            batch_size=self.training.batch_size,
-            seed_and_epoch=(self.training.seed, start),
-            mixup=self.training.mixup,
+        settings: dict[str, Any] = {
+            "batch_size": self.training.batch_size,
+            "seed_and_epoch": (self.training.seed, start),
+        }
+        if self.views:
+            return ViewBatches(*self.views, **settings)
+        weights = class_weights(
+            self.faces.labels,
+            classes=self.network.output_shape[-1],
+            balanced=self.training.class_weights,
         )
+        mixup = self.training.mixup
+        return Batches(inputs, self._targets(self.faces), weights, mixup=mixup, **settings)
 
     def _targets(self, faces: Faces) -> Any:
         return one_hot(faces.labels, self.network.output_shape[-1])

@@ -9,7 +9,7 @@ multiple of the number of GPUs.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -25,6 +25,7 @@ from unveil.dataset import arrays
 from unveil.training import devices
 from unveil.training.callbacks import BestWeights, EpochHistory, Record
 from unveil.training.checkpoint import Checkpoints, Diverged
+from unveil.training.distillation import Teaching, View, Views, views
 from unveil.training.fused_norm import fused_norm
 from unveil.training.loop import TrainingLoop, set_trainable
 
@@ -37,17 +38,26 @@ class TrainingResult:
     history: pd.DataFrame
 
 
-def train(key: str, params: Params, checkpoints: Checkpoints, record: Record) -> TrainingResult:
+def train(
+    key: str,
+    params: Params,
+    checkpoints: Checkpoints,
+    record: Record,
+    teaching: Teaching | None = None,
+) -> TrainingResult:
     """Train an architecture through its stages, resuming from the latest checkpoint.
 
-    ``record`` receives every epoch, including those before the checkpoint. Raises ``Diverged``
-    when the loss or a weight is no longer finite.
+    ``record`` receives every epoch, including those before the checkpoint. ``teaching`` is
+    what a schedule with distillation needs. Raises ``Diverged`` when the loss or a weight is
+    no longer finite.
     """
     params.require_architecture(key)
     enable_determinism()
     with devices.distribute(devices.precision(key, params)) as device_count:
         devices.require_even_split(params.training.batch_size, device_count)
         loop = _training_loop(key, params, checkpoints, record, device_count)
+        if teaching is not None:
+            loop = replace(loop, views=_views(loop, key, params, teaching))
         with fused_norm():
             _run(loop, key, params)
         alone = device_count == 1 and keras.config.dtype_policy().name == "float32"
@@ -118,6 +128,18 @@ def _training_loop(
         checkpoints=checkpoints,
         record=record,
     )
+
+
+def _views(loop: TrainingLoop, key: str, params: Params, teaching: Teaching) -> list[View]:
+    settings = params.schedules[key].distillation
+    made = Views(
+        faces=teaching.with_unlabelled(loop.faces.images),
+        teacher=teaching.teacher,
+        training=loop.training,
+        mix=settings.mix if settings else 0,
+        folder=loop.checkpoints.views,
+    )
+    return views(made, params.schedules[key])
 
 
 def _build(key: str, params: Params) -> keras.Model:

@@ -6,7 +6,7 @@ from tests.support import bundles
 
 from unveil.benchmarks import inference
 from unveil.common.paths import BUNDLE
-from unveil.inference import face_detector
+from unveil.inference import face_detector, picture_sizes
 
 
 def test_a_bundle_is_measured_and_reported(place):
@@ -30,7 +30,7 @@ def test_a_bundle_is_measured_and_reported(place):
 
 
 def test_faces_in_the_frames_are_detected():
-    find = face_detector.detector(face_detector.MOVING)
+    find = face_detector.detector(picture_sizes.MOVING)
     frames = inference.scenes(12)
     assert {frame.shape for frame in frames} == {(480, 640)}
     assert sum(bool(find(frame)) for frame in frames) >= 6

@@ -5,9 +5,12 @@ import json
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import f1_score
 from tests.conftest import ROOT
@@ -15,9 +18,10 @@ from tests.support import scenes
 
 from unveil.common.errors import UserError
 from unveil.data.decoding import decode
-from unveil.inference import bundle, face_detector, face_network
+from unveil.inference import bundle, face_detector, face_network, picture_sizes
+from unveil.inference.candidates import merge
 from unveil.inference.face_crop import Detection, cut
-from unveil.inference.face_detector import MOVING, STILL
+from unveil.inference.picture_sizes import MOVING, STILL
 
 SHARED = ROOT.parent / "shared/data"
 REAL, SCENES = SHARED / "Facial_emotion_images.zip", SHARED / "scenes"
@@ -79,6 +83,31 @@ def test_pictures_of_any_shape_are_accepted(detect, shape):
     assert detect(np.zeros(shape, np.uint8)) == []
 
 
+def test_a_picture_in_which_nothing_is_found_is_searched_more_closely():
+    picture = scenes.scene((400, 300, 40), size=(900, 1200))
+    once = face_detector.detector(replace(STILL, most=300, closest=0))
+    assert once(picture) == []
+    (found,) = face_detector.detector(replace(STILL, most=300))(picture)
+    assert near(found, (400, 300, 40), 0.35)
+
+
+@given(length=st.integers(1, 9000))
+def test_the_parts_of_a_side_cover_it_and_share_more_than_a_face(length):
+    parts = picture_sizes.parts(length)
+    assert (parts[0][0], parts[-1][1]) == (0, length)
+    assert all(0 < end - start <= picture_sizes.TILE for start, end in parts)
+    shared = [end - start for (_, end), (start, _) in pairwise(parts)]
+    assert all(one >= picture_sizes.SHARED for one in shared)
+
+
+def test_a_face_at_the_edge_of_two_parts_is_found():
+    picture = scenes.scene((1190, 300, 120), size=(900, 2400))
+    found = merge(list(picture_sizes.look_around(picture, replace(STILL, most=2400))))
+    score, box, _ = next(found)
+    assert score > 0.5
+    assert np.hypot(*((box[:2] + box[2:]) / 2 - [1250, 360])) < 40
+
+
 @pytest.mark.parametrize("quarters", [1, 3])
 def test_a_face_that_lies_on_its_side_is_found_if_asked_for(detect, quarters):
     upright = scenes.scene((120, 60, 220), size=(400, 640))
@@ -108,7 +137,7 @@ def test_a_small_face_in_a_small_picture_is_detected(detect, side):
 def test_faces_below_the_smallest_size_are_left_out():
     picture = scenes.scene((60, 40, 200))
     (found,) = face_detector.detector()(picture)
-    larger = replace(STILL, min_face=int(found.square.side) + 2)
+    larger = replace(STILL, min_face=int(found.square.side * 1.1))
     assert face_detector.detector(larger)(picture) == []
 
 

@@ -6,8 +6,9 @@ from tests.support import scenes
 
 from unveil.inference import face_following
 from unveil.inference.face_crop import Detection
-from unveil.inference.face_detector import MOVING, FaceDetector
+from unveil.inference.face_detector import FaceDetector
 from unveil.inference.face_following import INTERVAL, MOST, FollowedFaces
+from unveil.inference.picture_sizes import MOVING
 
 
 class Counted(FaceDetector):

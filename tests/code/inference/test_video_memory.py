@@ -11,12 +11,12 @@ import pytest
 from tests.support import bundles, films, scenes
 
 from unveil.common.paths import BUNDLE
-from unveil.inference import bundle, face_detector, video
+from unveil.inference import bundle, face_detector, picture_sizes, video
 from unveil.inference.predict import PredictionSettings
 from unveil.inference.predict_video import predict_video
 
 SIDE = 128
-SMALL = replace(face_detector.MOVING, most=64, least=64)
+SMALL = replace(picture_sizes.MOVING, most=64, least=64)
 """The detector's input is small, so that the test is short."""
 WARM = 500
 """Frames after which all buffers are there."""

@@ -8,7 +8,7 @@ import pytest
 from tests.support import bundles, films, scenes
 
 from unveil.common.paths import BUNDLE
-from unveil.inference import bundle, face_detector, video
+from unveil.inference import bundle, face_detector, picture_sizes, video
 from unveil.inference.predict import FacePrediction, PredictionSettings
 from unveil.inference.predict_streams import predict_streams
 
@@ -35,7 +35,7 @@ def joined(path: Path, sizes: list[tuple[int, int]]) -> Path:
 def test_all_frames_are_answered_and_the_face_keeps_its_number(place, suffix, sizes):
     bundles.made(BUNDLE)
     settings = PredictionSettings(
-        bundle.load(BUNDLE), face_detector.detector(face_detector.MOVING), annotated=Path("shown")
+        bundle.load(BUNDLE), face_detector.detector(picture_sizes.MOVING), annotated=Path("shown")
     )
     path = joined(Path(f"film{suffix}"), sizes)
     seen = list(predict_streams([path], settings))

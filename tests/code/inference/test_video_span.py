@@ -8,7 +8,7 @@ from tests.support import bundles, films, scenes
 
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE
-from unveil.inference import bundle, face_detector, video, video_frames
+from unveil.inference import bundle, face_detector, picture_sizes, video, video_frames
 from unveil.inference.frame_choice import FrameChoice
 from unveil.inference.predict import PredictionSettings
 from unveil.inference.predict_video import predict_video
@@ -141,7 +141,7 @@ def test_how_many_frames_will_be_read_is_known(place):
 )
 def test_the_annotated_video_has_the_speed_of_the_original(place, choice, rate, count):
     bundles.made(BUNDLE)
-    settings = PredictionSettings(bundle.load(BUNDLE), face_detector.detector(face_detector.MOVING))
+    settings = PredictionSettings(bundle.load(BUNDLE), face_detector.detector(picture_sizes.MOVING))
     path = films.h264(Path("film.mp4"), films.counted(50))
     with video.opened(path, choice=FrameChoice(**choice)) as stream:
         list(predict_video(stream, "film.mp4", settings, Path("shown/film.mp4")))
@@ -154,7 +154,7 @@ def test_the_annotated_video_has_the_speed_of_the_original(place, choice, rate, 
 @pytest.mark.parametrize("choice", [{"every": 25}, {"per_second": 0.5}, {}])
 def test_a_face_that_is_missed_in_one_frame_keeps_its_number(place, choice):
     bundles.made(BUNDLE)
-    settings = PredictionSettings(bundle.load(BUNDLE), face_detector.detector(face_detector.MOVING))
+    settings = PredictionSettings(bundle.load(BUNDLE), face_detector.detector(picture_sizes.MOVING))
     step = {"every": 25, "per_second": 50}
     between = next((step[name] for name in choice), 1)
     face, wall = scenes.scene((100, 60, 200)), scenes.scene()

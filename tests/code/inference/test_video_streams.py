@@ -17,7 +17,7 @@ from tests.support import bundles, films, rtsp, scenes
 
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE
-from unveil.inference import bundle, face_detector, video, video_source
+from unveil.inference import bundle, face_detector, picture_sizes, video, video_source
 from unveil.inference.frame_choice import FrameChoice
 from unveil.inference.predict import FacePrediction, PredictionSettings
 from unveil.inference.predict_streams import predict_streams
@@ -155,7 +155,7 @@ def test_a_stream_that_ends_before_its_first_frame_is_one_line(settings):
 def settings(place) -> PredictionSettings:
     bundles.made(BUNDLE)
     return PredictionSettings(
-        bundle.load(BUNDLE), face_detector.detector(face_detector.MOVING), annotated=Path("shown")
+        bundle.load(BUNDLE), face_detector.detector(picture_sizes.MOVING), annotated=Path("shown")
     )
 
 

@@ -10,7 +10,8 @@ from tests.support import scenes
 
 from unveil.data.decoding import Limits, decode
 from unveil.inference.face_crop import Square, cut
-from unveil.inference.face_detector import STILL, detector
+from unveil.inference.face_detector import detector
+from unveil.inference.picture_sizes import STILL
 from unveil.serving import prediction_pipeline
 from unveil.serving.decoder_worker import DecodeOptions, find_faces
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tests.conftest import ROOT
-from tests.support import servers
+from tests.support import bundles, servers
 from tests.support.prefect_project import within
 from tests.support.training import digest, toy
 
@@ -80,6 +80,19 @@ def test_a_run_killed_twice_in_each_stage_ends_with_the_same_weights(
         assert killed.returncode == -9, (epoch, after)
     assert ended(start(packed, *training)) == expected
     assert [path.name for path in (packed / ".checkpoints" / training[0]).iterdir()] == ["lock"]
+
+
+@pytest.mark.fault("SIGKILL of a distillation", 3)
+def test_a_distillation_that_is_killed_ends_with_the_same_weights(packed):
+    teacher = str(bundles.made(packed / "teacher"))
+    expected = ended(start(packed, *TRAININGS[0], TEACHER=teacher))
+    for epoch in (0, 2, 4):
+        killed = start(packed, *TRAININGS[0], TEACHER=teacher, DIE_AT=str(epoch), DIE_AFTER="0")
+        killed.communicate(timeout=300)
+        assert killed.returncode == -9, epoch
+        assert len(list((packed / ".checkpoints").rglob("views/*.npz"))) == 2
+    assert ended(start(packed, *TRAININGS[0], TEACHER=teacher)) == expected
+    assert [path.name for path in (packed / ".checkpoints/cnn3_gray").iterdir()] == ["lock"]
 
 
 @pytest.mark.fault("two trainings of one architecture")

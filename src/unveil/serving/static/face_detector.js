@@ -21,7 +21,7 @@ export function detector(run, rules) {
       (y - input.top) * factors[1] + top,
     ]);
   };
-  const near = async (frame, square, settings, closeup) => {
+  const closest = async (frame, square, closeup) => {
     const [x, y, side] = square;
     const reach = (side * closeup.room) / 2;
     const [left, right] = range(x, reach, frame.width);
@@ -30,40 +30,57 @@ export function detector(run, rules) {
     const size = own.map((length) => Math.max(1, even((length * closeup.size) / (2 * reach))));
     const small = shrunk(planes(frame, [left, top, ...own]), size);
     const factors = own.map((length, at) => length / size[at]);
-    const found = merged(await look(small, closeup.border, { left, top, factors }), rules.overlap)
-      .filter(({ score }) => score >= settings.score * closeup.share)
-      .map(({ points }) => fitSquare(points.slice(0, 4), rules.frame));
-    return found.find((one) => isSameFace(one, square)) ?? null;
+    const found = merged(await look(small, closeup.border, { left, top, factors }), rules);
+    return found.find((one) => isSameFace(one.square, square)) ?? { score: 0, square: null };
   };
-  const looks = async (frame, settings) => {
+  const near = async (frame, square, settings, closeup) => {
+    const found = await closest(frame, square, closeup);
+    return found.score >= settings.score * closeup.share ? found.square : null;
+  };
+  const addConfirmed = async (found, doubtful, frame) => {
+    for (const square of doubtful) {
+      if (found.some((one) => isPart(square, one, rules.inside))) continue;
+      const seen = [];
+      for (const closeup of rules.second_looks) seen.push(await closest(frame, square, closeup));
+      const best = seen.reduce((one, other) => (other.score > one.score ? other : one));
+      const total = seen.reduce((sum, one) => sum + one.score, 0);
+      const isNew = best.square && !found.some((one) => isSameFace(best.square, one));
+      if (isNew && total >= rules.sure * seen.length) found.push(best.square);
+    }
+  };
+  const looks = async (frame, sizes, least) => {
     const candidates = [];
     let small = planes(frame);
     const longest = Math.max(frame.width, frame.height);
-    let isFirst = true;
-    for (const level of levels(longest, settings, rules.step)) {
+    for (const level of sizes) {
       const own = [frame.width, frame.height];
       const size = own.map((side) => Math.max(1, even(side * (level / longest))));
       small = shrunk(small, size);
-      const isBordered = level <= rules.bordered;
-      const least = isBordered && !isFirst ? rules.smallest_bordered : settings.smallest;
-      isFirst = false;
       const factors = own.map((side, at) => side / size[at]);
-      const found = await look(small, isBordered ? rules.border : 0, { factors });
-      candidates.push(...found.filter(({ box }) => box[2] - box[0] >= least * factors[0]));
+      for (const part of tiles(size, rules)) {
+        const [left, top] = [part[0] * factors[0], part[1] * factors[1]];
+        const border = level <= rules.bordered ? rules.border : 0;
+        const found = await look(cropped(small, part), border, { left, top, factors });
+        candidates.push(...found.filter(({ box }) => box[2] - box[0] >= least(level) * factors[0]));
+      }
     }
-    return merged(candidates, rules.overlap);
+    return merged(candidates, rules);
   };
   const everywhere = async (frame, settings) => {
     const [sure, doubtful] = [[], []];
-    for (const { score, box, points } of await looks(frame, settings)) {
+    const longest = Math.max(frame.width, frame.height);
+    const sizes = levels(longest, settings, rules.step);
+    const least = (level) =>
+      level < sizes[0] && level <= rules.bordered ? rules.smallest_bordered : settings.smallest;
+    for (const { score, box, square } of await looks(frame, sizes, least)) {
       const isFilled = box[2] - box[0] >= rules.filled * Math.min(frame.width, frame.height);
-      const square = fitSquare(points.slice(0, 4), rules.frame);
       if (sure.some((one) => isPart(square, one, rules.inside))) continue;
       (score >= (isFilled ? rules.filled_score : settings.score) ? sure : doubtful).push(square);
     }
-    for (const square of doubtful.slice(0, rules.most_doubtful)) {
-      const seen = await near(frame, square, settings, rules.second_look);
-      if (seen && !sure.some((one) => isSameFace(seen, one))) sure.push(seen);
+    await addConfirmed(sure, doubtful.slice(0, rules.most_doubtful), frame);
+    if (!sure.length && settings.closest) {
+      const closely = await looks(frame, fineLevels(longest, settings, rules), () => settings.smallest);
+      await addConfirmed(sure, closely.slice(0, rules.most_closely).map(({ square }) => square), frame);
     }
     return detections(sure.filter(([, , side]) => side >= settings.min_face), frame);
   };
@@ -96,11 +113,45 @@ function shrunk(pictures, [width, height]) {
 }
 
 /** The longer sides of the picture as the network sees it, largest first. */
-function* levels(longest, { smallest, most, least, min_face: face }, step) {
+function levels(longest, { smallest, most, least, min_face: face }, step) {
+  const sizes = [];
   for (let level = Math.min(most, (longest * smallest) / face); level > least; level /= step) {
-    yield even(level);
+    sizes.push(even(level));
   }
-  yield least;
+  return [...sizes, least];
+}
+
+/** Those of the closer search. */
+function fineLevels(longest, { closest, least, min_face: face }, { fine_face: shown, fine_step: step }) {
+  const sizes = [];
+  for (let level = Math.min(closest, (longest * shown) / face); level > least; level /= step) {
+    sizes.push(even(level));
+  }
+  return sizes;
+}
+
+/** The parts of an image that the network sees, as left, top, width and height. */
+function tiles([width, height], rules) {
+  const [across, down] = [parts(width, rules), parts(height, rules)];
+  return down.flatMap(([top, tall]) => across.map(([left, wide]) => [left, top, wide, tall]));
+}
+
+function parts(length, { tile, shared }) {
+  const count = Math.max(1, Math.ceil((length - shared) / (tile - shared)));
+  const own = Math.ceil((length + (count - 1) * shared) / count);
+  return Array.from({ length: count }, (_, at) => [Math.min(at * (own - shared), length - own), own]);
+}
+
+function cropped(pictures, [left, top, width, height]) {
+  if (width === pictures[0].width && height === pictures[0].height) return pictures;
+  return pictures.map(({ pixels, width: row }) => {
+    const part = new pixels.constructor(width * height);
+    for (let y = 0; y < height; y++) {
+      const start = (top + y) * row + left;
+      part.set(pixels.subarray(start, start + width), y * width);
+    }
+    return { pixels: part, width, height };
+  });
 }
 
 /** The network's input: the picture in the middle of black, with sides that are multiples of `cell`. */
@@ -135,8 +186,8 @@ function placed({ scores, boxes, points }, place) {
   });
 }
 
-/** Weighted non-maximum suppression: the mean of candidates that overlap the best one. */
-function merged(candidates, least) {
+/** Weighted non-maximum suppression: the mean of candidates that overlap the best one, framed. */
+function merged(candidates, { overlap: least, frame }) {
   let left = [...candidates].sort((one, other) => other.score - one.score).slice(0, MOST);
   const result = [];
   while (left.length) {
@@ -145,10 +196,11 @@ function merged(candidates, least) {
     left = left.filter((one) => !group.includes(one));
     const total = group.reduce((sum, one) => sum + one.score, 0);
     const mean = (value) => group.reduce((sum, one) => sum + (one.score / total) * value(one), 0);
+    const points = best.points.map((point, at) => point.map((_, axis) => mean((one) => one.points[at][axis])));
     result.push({
       score: best.score,
       box: best.box.map((_, at) => mean((one) => one.box[at])),
-      points: best.points.map((point, at) => point.map((_, axis) => mean((one) => one.points[at][axis]))),
+      square: fitSquare(points.slice(0, 4), frame),
     });
   }
   return result;
