@@ -1,9 +1,9 @@
 """Find labelled faces again that were enlarged and pasted into a scene, and classify their crops.
 
 Takes a zip file of faces in folders ``.../SPLIT/CLASS/NAME.jpg`` and a picture without faces.
-Prints as Markdown which share is found at each size, and the macro-F1 of the crops of the faces
-that were found, beside that of the same faces as they are. The starter classifies. Run from the
-project's folder: ``python scripts/pasted_faces.py faces.zip scene.jpg --count 100``.
+Prints as Markdown which share `unveil predict` finds at each size, and the macro-F1 of the crops
+of the faces that were found, beside that of the same faces as they are. The starter classifies. Run
+from the project's folder: ``python scripts/pasted_faces.py faces.zip scene.jpg --count 100``.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from unveil.benchmarks.detection import match
 from unveil.data.decoding import Pixels, decode
 from unveil.evaluation import metrics
-from unveil.inference import bundle, face_detector
+from unveil.inference import bundle, face_detector, picture_sizes
 from unveil.inference.face_crop import Detection, cut
 
 Size = tuple[int, int]
@@ -53,7 +53,7 @@ class Paste:
     def found(self, face: Pixels, number: int, size: int) -> Pixels | None:
         """Return the face as it is cut from the picture, or ``None`` if it is not found."""
         picture, (x, y) = self.picture(face, number)
-        for one in face_detector.detector()(picture):
+        for one in face_detector.detector(picture_sizes.FILES)(picture):
             if match([(x, y, self.side, self.side)], [one.box]):
                 return cut(picture, one, size)
         return None

@@ -42,8 +42,9 @@ class Closeup:
     share: float
 
 
-SECOND_LOOKS = tuple(Closeup(room=1.2, size=size, border=16, share=0) for size in (48, 64))
-"""At a face with a low score, which counts if the mean of its scores is `SURE` here."""
+SECOND_LOOKS = tuple(Closeup(room=1.2, size=size, border=16, share=0) for size in (64, 48))
+"""At a face with a low score, which counts if the mean of its scores is `SURE` here. Its place is
+that of the first look that shows it."""
 SURE = 0.4
 MOST_DOUBTFUL, MOST_CLOSELY = 8, 32
 """The most faces of a picture that get a second look, those with the highest scores; and of a
@@ -98,7 +99,7 @@ class FaceDetector:
             if any(_is_part(square, one) for one in found):
                 continue
             looks = [self._closest(picture, square, closeup) for closeup in SECOND_LOOKS]
-            seen = max(looks, key=lambda one: one[0])[1]
+            seen = next((one for _, one in looks if one), None)
             is_new = seen and not any(is_same_face(seen, one) for one in found)
             if seen and is_new and sum(score for score, _ in looks) >= SURE * len(looks):
                 found.append(seen)

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +25,7 @@ from unveil.data.decoding import DecodedImage, Limits, Pixels, UnreadableImage, 
 from unveil.inference import face_following
 from unveil.inference.face_crop import Detection, Square, box_of, cut, whole
 from unveil.inference.face_detector import detector, is_face
-from unveil.inference.picture_sizes import MOVING, STILL
+from unveil.inference.picture_sizes import MOVING, STILL, DetectorSettings
 
 FoundFaces = list[tuple[Detection, Pixels]]
 """The faces of a picture: the place and the crop of each."""
@@ -110,11 +110,22 @@ def find_faces(picture: bytes, options: DecodeOptions, limits: Limits) -> FoundF
     if is_face(small.pixels):
         face = whole(small.pixels)
         return [(face, cut(small.pixels, face, options.size))]
-    detect = detector(settings.reduced(small.factor))
-    faces = face_following.detect(detect, small.pixels, options.near)[:MAX_FACES]
+    faces = _detected(small, settings, options)
+    if not faces and small.factor > 1:  # the closer search needs what was reduced
+        small = decode(picture, limits, in_colour=True, enough=settings.closest)
+        faces = _detected(small, settings, options)
     if small.factor > 1:
         return _enlarged(faces, small, options.size, partial(decode, picture, limits))
     return [(one, cut(small.pixels, one, options.size)) for one in faces]
+
+
+def _detected(
+    small: DecodedImage, settings: DetectorSettings, options: DecodeOptions
+) -> list[Detection]:
+    is_detailed = small.factor == 1 or max(small.pixels.shape) >= settings.closest
+    reach = settings if is_detailed else replace(settings, closest=0)
+    detect = detector(reach.reduced(small.factor))
+    return face_following.detect(detect, small.pixels, options.near)[:MAX_FACES]
 
 
 def _enlarged(

@@ -38,14 +38,14 @@ export function detector(run, rules) {
     return found.score >= settings.score * closeup.share ? found.square : null;
   };
   const addConfirmed = async (found, doubtful, frame) => {
-    for (const square of doubtful) {
-      if (found.some((one) => isPart(square, one, rules.inside))) continue;
+    for (const place of doubtful) {
+      if (found.some((one) => isPart(place, one, rules.inside))) continue;
       const seen = [];
-      for (const closeup of rules.second_looks) seen.push(await closest(frame, square, closeup));
-      const best = seen.reduce((one, other) => (other.score > one.score ? other : one));
+      for (const closeup of rules.second_looks) seen.push(await closest(frame, place, closeup));
+      const square = seen.find((one) => one.square)?.square;
       const total = seen.reduce((sum, one) => sum + one.score, 0);
-      const isNew = best.square && !found.some((one) => isSameFace(best.square, one));
-      if (isNew && total >= rules.sure * seen.length) found.push(best.square);
+      const isNew = square && !found.some((one) => isSameFace(square, one));
+      if (isNew && total >= rules.sure * seen.length) found.push(square);
     }
   };
   const looks = async (frame, sizes, least) => {
