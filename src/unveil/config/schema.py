@@ -83,13 +83,14 @@ class Report:
 
 @_strict
 class Decision:
-    """When the classifier abstains: of its answers at most ``target_risk`` may be wrong.
+    """When the classifier abstains: of the answers with a class at most ``target_risk`` are wrong.
 
-    It always abstains under a probability of ``never_below``.
+    The ``confidence_level`` is that of the bound on validation; under ``never_below`` it abstains.
     """
 
     target_risk: Annotated[float, Field(gt=0, lt=1)]
     never_below: Share = 0.5
+    confidence_level: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
 
 
 @_strict

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from unveil.evaluation.metrics import DRAWS, Estimate, Labels
 
@@ -70,20 +71,60 @@ def accuracy_at_90(probabilities: Numbers, truth: Labels, weights: Weights) -> N
     return 1 - risks(probabilities, truth, weights)[..., 17]
 
 
+def answered(probabilities: Numbers, thresholds: Numbers) -> NDArray[np.bool_]:
+    """Return which images ``(n,)`` get an answer: those at or above their class's threshold.
+
+    ``thresholds`` is one number, or one for each class, ``(classes,)``.
+    """
+    given: NDArray[np.bool_] = probabilities.max(1) >= _thresholds(probabilities, thresholds)
+    return given
+
+
 def coverage(
-    probabilities: Numbers, truth: Labels, weights: Weights, *, threshold: float
+    probabilities: Numbers, truth: Labels, weights: Weights, *, thresholds: Numbers
 ) -> Numbers:
-    """Return the share of images whose confidence is at least ``threshold``."""
-    return _mean(probabilities.max(1) >= threshold, weights)
+    """Return the share of images that are answered."""
+    return _mean(answered(probabilities, thresholds), weights)
 
 
-def risk(probabilities: Numbers, truth: Labels, weights: Weights, *, threshold: float) -> Numbers:
-    """Return the error rate of the images whose confidence is at least ``threshold``; 0 if none."""
-    answered = probabilities.max(1) >= threshold
-    wrong = answered & ~hits(probabilities, truth)
-    total = np.asarray(weights @ answered)
+def risk(
+    probabilities: Numbers, truth: Labels, weights: Weights, *, thresholds: Numbers
+) -> Numbers:
+    """Return the error rate of the answers; 0 if there are none."""
+    given = answered(probabilities, thresholds)
+    wrong = given & ~hits(probabilities, truth)
+    total = np.asarray(weights @ given)
     share: Numbers = np.divide(weights @ wrong, total, out=np.zeros(total.shape), where=total > 0)
     return share
+
+
+def proportion(count: int, total: int) -> Estimate:
+    """Return ``count / total`` with its exact interval (Clopper and Pearson, 1934); 0 of none.
+
+    Unlike that of the bootstrap, it is not empty where no answer is wrong.
+    """
+    if not total:
+        return Estimate(0.0, 0.0, 1.0)
+    found = stats.binomtest(count, total).proportion_ci(0.95)
+    return Estimate(count / total, float(found.low), float(found.high))
+
+
+def ece_by_chance(probabilities: Numbers, *, draws: int = 500, seed: int = 0) -> Estimate:
+    """Return the ECE that perfect calibration would show: mean, and 95 % of the simulated values.
+
+    Simulates for each image whether the answer is right, with a probability of its confidence
+    (consistency resampling, Broecker and Smith, 2007). An observed ECE inside is no evidence of
+    miscalibration.
+    """
+    generator, confidence = np.random.default_rng(seed), probabilities.max(1)
+    places = bins(probabilities)
+    found = [
+        np.abs(np.bincount(places, (generator.random(len(places)) < confidence) - confidence)).sum()
+        for _ in range(draws)
+    ]
+    values = np.array(found) / len(places)
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Estimate(float(values.mean()), float(low), float(high))
 
 
 def interval(
@@ -157,6 +198,12 @@ def hits(probabilities: Numbers, truth: Labels) -> NDArray[np.bool_]:
     """Return which images ``(n,)`` are classified correctly."""
     right: NDArray[np.bool_] = probabilities.argmax(1) == truth
     return right
+
+
+def _thresholds(probabilities: Numbers, thresholds: Numbers) -> Numbers:
+    """Return the threshold of each image's predicted class, ``(n,)``."""
+    own: Numbers = np.broadcast_to(thresholds, probabilities.shape[1])[probabilities.argmax(1)]
+    return own
 
 
 def _mean(values: NDArray[Any], weights: Weights) -> Numbers:

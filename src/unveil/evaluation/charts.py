@@ -61,7 +61,7 @@ def _reliability(axes: Axes, section: dict[str, Any]) -> None:
     areas = 20 + 180 * sizes / sizes.max()
     axes.scatter(x=places[0], y=places[1], s=areas, color=PALETTE[0], alpha=0.6)
     before, after = (section[name]["ece"]["value"] for name in ("uncalibrated", "test"))
-    title = f"temperature {section['temperature']:.2f}: ECE {before:.3f} -> {after:.3f}"
+    title = f"{section['method']} scaling: ECE {before:.3f} -> {after:.3f}"
     axes.set(xlabel="confidence", ylabel="accuracy", title=title, xlim=(0, 1), ylim=(0, 1))
     axes.legend()
 
@@ -74,9 +74,9 @@ def _risk_coverage(axes: Axes, section: dict[str, Any]) -> None:
     axes.plot(shares, risks)
     axes.fill_between(shares, low, high, alpha=0.2)
     axes.axhline(section["target_risk"], linestyle="--", color="gray", label="target")
-    if section["target_kept"] and section["risk"] is not None:
+    if section["coverage"]:
         at = (section["coverage"], section["risk"])
-        axes.scatter(*at, color=PALETTE[5], zorder=3, label="threshold")
+        axes.scatter(*at, color=PALETTE[5], zorder=3, label="thresholds")
     axes.set(xlabel="coverage (share of images answered)", ylabel="risk (error rate)", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend()

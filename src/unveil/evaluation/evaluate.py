@@ -21,6 +21,7 @@ from unveil.common.types import SPLITS
 from unveil.config.params import Params
 from unveil.dataset import arrays
 from unveil.evaluation import charts, predictions, report_sections
+from unveil.evaluation.calibration_section import calibration_section
 from unveil.evaluation.predictions import Predictions, Probabilities
 from unveil.rendering import plots
 from unveil.training import train
@@ -71,11 +72,8 @@ def prediction_sections(
     )
     return {
         **{name: report_sections.scores(answers[name], params.classes) for name in SPLITS},
-        "calibration": report_sections.calibration_section(
-            answers["validation"],
-            answers["test"],
-            params.decision.target_risk,
-            params.decision.never_below,
+        "calibration": calibration_section(
+            answers["validation"], answers["test"], params.decision, params.classes
         ),
         "slices": report_sections.slice_section(answers["test"], test, train, params),
         "overfitting": {

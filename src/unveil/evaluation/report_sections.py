@@ -1,19 +1,18 @@
-"""Predictions -> the sections of a report: scores, calibration, slices, overfitting.
+"""Predictions -> the sections of a report: scores, slices, overfitting.
 
 Takes class probabilities and labels, no network. `evaluate` writes the sections.
 """
 
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from unveil.config.params import Params
 from unveil.config.schema import TWIN
-from unveil.evaluation import calibration_metrics, metrics, slices, temperature_scaling
+from unveil.evaluation import metrics, slices
+from unveil.evaluation.calibration_section import coverage_sentence
 from unveil.evaluation.fairness import disparities
-from unveil.evaluation.metrics import Labels
 from unveil.evaluation.predictions import Predictions, average
 
 Section = dict[str, Any]
@@ -38,57 +37,6 @@ def flip_averaged(test: Predictions, mirrored: Predictions) -> Section:
     twice the time, and neither model selection nor serving uses it.
     """
     return _measured(average([test, mirrored]), "accuracy", "macro_f1")
-
-
-def calibration_section(
-    validation: Predictions, test: Predictions, target_risk: float, never_below: float = 0.5
-) -> Section:
-    """Fit temperature and threshold on validation, and evaluate both on test.
-
-    ``target_kept`` is false if no threshold keeps the target; ``abstain_below`` is always the
-    result of `temperature_scaling.decision_threshold`.
-    """
-    temperature = temperature_scaling.fit_temperature(validation.probabilities, validation.truth)
-    chosen = temperature_scaling.apply_temperature(validation.probabilities, temperature)
-    found = temperature_scaling.abstain_below(chosen, validation.truth, target_risk)
-    threshold = temperature_scaling.decision_threshold(found, target_risk, never_below)
-    sure = temperature_scaling.apply_temperature(test.probabilities, temperature)
-    selected = (
-        partial(measure, threshold=threshold)
-        for measure in (calibration_metrics.coverage, calibration_metrics.risk)
-    )
-    coverage, risk = (calibration_metrics.interval(one, sure, test.truth) for one in selected)
-    raw = temperature_scaling.apply_temperature(test.probabilities, 1.0)
-    return {
-        "temperature": temperature,
-        "target_risk": target_risk,
-        "target_kept": found is not None,
-        "abstain_below": threshold,
-        "coverage": coverage.value,
-        "risk": risk.value,
-        "test": _certainty(sure, test.truth) | {"coverage": asdict(coverage), "risk": asdict(risk)},
-        "uncalibrated": _certainty(raw, test.truth),
-        "reliability": calibration_metrics.reliability(sure, test.truth),
-        "risk_coverage": _risk_coverage(sure, test.truth),
-    }
-
-
-def coverage_sentence(section: Section, images: int) -> str:
-    """Say how many of the ``images`` of test are answered, how many wrongly, and what is assured.
-
-    The threshold is chosen on validation. It is assured only if the target is kept there with 95 %
-    confidence, so a low error rate on test is possible without it.
-    """
-    answered = round(section["coverage"] * images)
-    wrong = f", {section['risk']:.1%} of them wrong" if answered else ""
-    said = (
-        f"answers {answered:,} of {images:,} test images{wrong}; `unsure` below a confidence of "
-        f"{section['abstain_below'] or 0:.3f}"
-    )
-    target = f"an error rate of at most {section['target_risk']:.0%}"
-    if section["target_kept"]:
-        return f"{said}, which on validation assures {target}"
-    return f"{said}; validation is too small, or its answers too often wrong, to assure {target}"
 
 
 def slice_section(
@@ -165,20 +113,3 @@ def _measured(answers: Predictions, *names: str) -> Section:
     return {
         name: asdict(metrics.confidence_interval(getattr(metrics, name), matrix)) for name in names
     }
-
-
-def _certainty(probabilities: calibration_metrics.Numbers, truth: Labels) -> Section:
-    return {
-        name: asdict(
-            calibration_metrics.interval(
-                getattr(calibration_metrics, name), probabilities, truth, biased=name == "ece"
-            )
-        )
-        for name in ("log_loss", "brier", "ece", "accuracy_at_90")
-    }
-
-
-def _risk_coverage(probabilities: calibration_metrics.Numbers, truth: Labels) -> list[Section]:
-    risks = calibration_metrics.intervals(calibration_metrics.risks, probabilities, truth)
-    shares = calibration_metrics.COVERAGES.tolist()
-    return [{"coverage": share, **asdict(risk)} for share, risk in zip(shares, risks, strict=True)]

@@ -3,9 +3,9 @@
 A bundle is used without the project, so it contains its own documentation.
 """
 
+from unveil.common.thresholds import describe_thresholds
 from unveil.evaluation.metrics import Estimate
 from unveil.inference.bundle import Card
-from unveil.inference.decision import effective_threshold
 
 NOT_STATED = "not stated"
 
@@ -55,18 +55,28 @@ def score(card: Card, precision: str) -> str:
 
 
 def is_calibrated(card: Card) -> bool:
-    """Whether the card has a temperature or a threshold of its own report."""
-    return card.temperature != 1 or card.abstain_below is not None
+    """Whether the card has a calibration or a threshold of its own report."""
+    return bool(card.scale) or card.temperature != 1 or card.abstain_below is not None
 
 
 def _calibration(card: Card) -> str:
+    if card.scale:
+        weights = zip(card.classes, card.scale, card.bias, strict=True)
+        terms = ", ".join(f"{name} {scale:.3f} and {bias:+.3f}" for name, scale, bias in weights)
+        return f"Calibrated with vector scaling, scale and bias of log p: {terms}."
     if is_calibrated(card):
         return f"Calibrated with temperature {card.temperature:.3f}."
     return "Not calibrated."
 
 
 def _threshold(card: Card) -> str:
-    text = f"Below a probability of {effective_threshold(card.abstain_below):.3f} it is unsure."
-    if card.abstain_below is not None and card.lineage.get("target_kept", True):
+    below = describe_thresholds(card.classes, card.class_thresholds)
+    text = f"Below a probability of {below} it is unsure."
+    missed = card.lineage.get("target_missed", [])
+    if missed and len(missed) < len(card.classes):
+        whose = f"the error rate of {', '.join(missed)}"
+    elif card.abstain_below is not None and card.lineage.get("target_kept", True):
         return text
-    return f"{text} No threshold is known that keeps its error rate at a target."
+    else:
+        whose = "its error rate"
+    return f"{text} No threshold is known that keeps {whose} at a target."

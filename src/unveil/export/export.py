@@ -19,15 +19,16 @@ from unveil.common.files import atomic_write, read_json, require_path, sha256, w
 from unveil.common.paths import BUNDLE, MODELS, PACKED, REPORTS, STARTER
 from unveil.config.params import Params
 from unveil.dataset import arrays
+from unveil.evaluation import calibration
 from unveil.evaluation import metrics as measures
 from unveil.evaluation.evaluate import probabilities
-from unveil.evaluation.temperature_scaling import apply_temperature
 from unveil.export import onnx_conversion, parity
 from unveil.export.bundle_readme import is_calibrated, render, score
+from unveil.export.card_fields import calibration_fields, decision_lineage
 from unveil.inference import bundle, checksum, drift_reference
 from unveil.inference.bundle import FORMAT, Bundle, Card
 from unveil.inference.bundle_files import CARD, FILES, README, refuse_other_content
-from unveil.inference.decision import effective_threshold
+from unveil.inference.decision import NEVER_BELOW
 from unveil.registry import Version
 from unveil.training import train
 
@@ -42,8 +43,6 @@ QUANTIZATION_FACES = 512
 """Training faces used to calibrate the value ranges of the 8-bit network."""
 REFERENCE_FACES = 20_000
 """Training faces from which the drift reference is computed."""
-DECISION_KEYS = ("target_risk", "target_kept")
-"""Keys of a report's section ``calibration`` that are copied to the card's lineage."""
 STARTER_BYTES = 8_000_000
 """Size limit of the network in ``models/starter``, which is stored in git."""
 
@@ -120,12 +119,11 @@ def export(source: Source, target: Path = BUNDLE) -> Bundle:
     )
     _refuse_other_images(source, test.images)
     card = _card(source)
-    expected = apply_temperature(probabilities(source.network, test.images), card.temperature)
+    calibrated = calibration.from_report(source.calibration, len(source.classes))
+    expected = calibrated.apply(probabilities(source.network, test.images))
     with atomic_write(target, at_once=True) as folder:
         folder.mkdir()
-        onnx_conversion.to_onnx(
-            source.network, folder / FILES["float32"], temperature=card.temperature
-        )
+        onnx_conversion.to_onnx(source.network, folder / FILES["float32"], calibration=calibrated)
         onnx_conversion.quantize(folder / FILES["float32"], folder / FILES["int8"], shown.images)
         _refuse_large(folder / FILES["float32"], target)
         for name in FILES.values():
@@ -148,25 +146,19 @@ def _write(folder: Path, card: Card) -> None:
 
 
 def _card(source: Source) -> Card:
-    now = sha256(PACKED / "test.npz")
-    tested_on = source.tested_on or now
+    tested_on = source.tested_on or sha256(PACKED / "test.npz")
     return Card(
         format=FORMAT,
         classes=source.classes,
         image_size=source.image_size,
-        temperature=float(source.calibration.get("temperature", 1.0)),
-        abstain_below=source.calibration.get("abstain_below"),
+        **calibration_fields(source.calibration),
         digests={},
         architecture=source.architecture,
         numbers={},
         lineage={
             **source.lineage,
             "test_digest": tested_on,
-            **{
-                name: source.calibration[name]
-                for name in DECISION_KEYS
-                if name in source.calibration
-            },
+            **decision_lineage(source.calibration),
         },
     )
 
@@ -176,10 +168,7 @@ def summary(made: Bundle) -> str:
     card = made.card
     lines = [f"{made.folder}: {card.architecture}, {card.parity['float32']['images']} test faces"]
     if not is_calibrated(card):
-        lines.append(
-            f"not calibrated, unsure below {effective_threshold(None):g}: it has no report of "
-            "its own"
-        )
+        lines.append(f"not calibrated, unsure below {NEVER_BELOW:g}: it has no report of its own")
     if not card.numbers:
         lines.append(
             f"no metrics and no drift reference: {PACKED}/test.npz is not what it was "

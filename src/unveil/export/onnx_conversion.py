@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.common.errors import UserError
-from unveil.evaluation.temperature_scaling import MIN_PROBABILITY
+from unveil.evaluation.calibration import MIN_PROBABILITY, Calibration
 
 if TYPE_CHECKING:
     import keras
@@ -28,8 +28,8 @@ BATCH = 64
 OUTPUTS = ("probabilities", "embeddings")
 
 
-def to_onnx(network: "keras.Model", path: Path, *, temperature: float) -> None:
-    """Export a network to ONNX, with probabilities scaled to ``softmax(log p / temperature)``.
+def to_onnx(network: "keras.Model", path: Path, *, calibration: Calibration | None = None) -> None:
+    """Export a network to ONNX, with calibrated probabilities ``softmax(scale * log p + bias)``.
 
     Input: ``faces (n, size, size, 1) uint8``. Outputs: ``probabilities (n, classes) float32`` and
     ``embeddings (n, d) float32``, the input of the last layer. Requires the TensorFlow backend,
@@ -50,7 +50,7 @@ def to_onnx(network: "keras.Model", path: Path, *, temperature: float) -> None:
         _errors_as_one_line("exported to ONNX"),
     ):
         warnings.simplefilter("ignore")
-        model = _calibrated_model(network, temperature)
+        model = _calibrated_model(network, calibration)
         model.export(str(path), format="onnx", verbose=False)
         _finalize(path, _captured_constants(model))
 
@@ -67,7 +67,7 @@ def require_exportable(entry: "Architecture", image_size: int, classes: int) -> 
     network = entry.without_pretrained_weights().build(image_size, classes)
     with tempfile.TemporaryDirectory(prefix="unveil-export-") as folder:
         path = Path(folder) / "model.onnx"
-        to_onnx(network, path, temperature=1.0)
+        to_onnx(network, path)
         _require_runs(path)
 
 
@@ -178,15 +178,16 @@ def _captured_constants(model: "keras.Model") -> list[NDArray[np.generic]]:
     return [one.numpy() for one in captured if one.dtype != tf.resource]
 
 
-def _calibrated_model(network: "keras.Model", temperature: float) -> "keras.Model":
+def _calibrated_model(network: "keras.Model", calibration: Calibration | None) -> "keras.Model":
     import keras
 
     faces = keras.Input(network.input_shape[1:], dtype="uint8", name="faces")
     both = keras.Model(network.inputs, [network.output, network.layers[-1].input])
     answers, embeddings = both(faces, training=False)
-    if temperature != 1:
-        logits = keras.ops.log(keras.ops.maximum(answers, MIN_PROBABILITY)) / temperature
-        answers = keras.ops.softmax(logits)
+    if calibration and not calibration.is_identity:
+        logs = keras.ops.log(keras.ops.maximum(answers, MIN_PROBABILITY))
+        scale, bias = (np.array(one, np.float32) for one in (calibration.scale, calibration.bias))
+        answers = keras.ops.softmax(logs * scale + bias)
     model = keras.Model(faces, [answers, embeddings])
     # Keras exports only models that have been called.
     model(np.zeros((1, *network.input_shape[1:]), np.uint8))

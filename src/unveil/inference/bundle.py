@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as checked
 
 from unveil.common.errors import UserError
 from unveil.inference import checksum
 from unveil.inference.bundle_files import CARD, FILES, Precision, refuse_unknown
+from unveil.inference.decision import NEVER_BELOW
 from unveil.inference.drift_reference import Reference
 from unveil.inference.onnx_session import open_session
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 FORMAT: Literal[1] = 1
 
-CLASSES, THRESHOLD = "unveil.classes", "unveil.abstain_below"
+CLASSES, THRESHOLD, THRESHOLDS = "unveil.classes", "unveil.abstain_below", "unveil.thresholds"
 """Keys of the ONNX metadata that repeat values of ``bundle.json``, as JSON."""
 
 MAX_BATCH = 32
@@ -41,9 +42,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Card:
     """The content of ``bundle.json``.
 
-    ``temperature`` is already applied inside the network; ``digests`` are sha256 by file name;
-    ``numbers`` are metrics of the test split, ``parity`` compares the files with the Keras model.
-    Without a ``reference`` drift cannot be measured.
+    The calibration, ``softmax(scale * log p + bias)`` or ``softmax(log p / temperature)``, is
+    already applied inside the network; ``digests`` are sha256 by file name; ``numbers`` are metrics
+    of the test split, ``parity`` compares the files with the Keras model. Without a ``reference``
+    drift cannot be measured. ``thresholds``, ``scale`` and ``bias`` have one value for each class,
+    or none: older bundles have one threshold, ``abstain_below``, for all classes, and a
+    temperature.
     """
 
     format: Literal[1]
@@ -57,6 +61,22 @@ class Card:
     lineage: dict[str, Any]
     parity: dict[str, Any] = Field(default_factory=dict)
     reference: Reference | None = None
+    thresholds: tuple[Share, ...] = ()
+    scale: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    bias: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _refuse_other_lengths(self) -> "Card":
+        for name in ("thresholds", "scale", "bias"):
+            if len(getattr(self, name)) not in (0, len(self.classes)):
+                raise ValueError(f"{name} has not one value for each class")
+        return self
+
+    @property
+    def class_thresholds(self) -> tuple[float, ...]:
+        """The lowest probability at which each class is named, in their order."""
+        single = NEVER_BELOW if self.abstain_below is None else self.abstain_below
+        return self.thresholds or (single,) * len(self.classes)
 
 
 class Answers(NamedTuple):
@@ -86,9 +106,9 @@ class Bundle:
         return self.card.image_size
 
     @property
-    def abstain_below(self) -> float | None:
-        """The probability below which it should abstain."""
-        return self.card.abstain_below
+    def thresholds(self) -> tuple[float, ...]:
+        """The lowest probability at which each class is named, in their order."""
+        return self.card.class_thresholds
 
     @property
     def version(self) -> str | None:
@@ -191,7 +211,8 @@ def _refuse_other_metadata(session: Any, card: Card, path: Path) -> None:
 
 def metadata(card: Card) -> dict[str, str]:
     """Return the ONNX metadata that repeats values of the card."""
-    return {CLASSES: json.dumps(card.classes), THRESHOLD: json.dumps(card.abstain_below)}
+    found = {CLASSES: json.dumps(card.classes), THRESHOLD: json.dumps(card.abstain_below)}
+    return found | ({THRESHOLDS: json.dumps(card.thresholds)} if card.thresholds else {})
 
 
 def _refuse_other_reference(session: Any, card: Card, path: Path) -> None:

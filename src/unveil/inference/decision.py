@@ -1,7 +1,8 @@
 """Probabilities of one face -> an apparent expression, or the reason why none is named.
 
-Takes the calibrated probabilities of `bundle` and its threshold. Below the threshold the answer is
-*unsure*. An answer describes what a face looks like to the network, no more.
+Takes the calibrated probabilities of `bundle` and its thresholds. Below the threshold of the most
+probable class the answer is *unsure*. An answer describes what a face looks like to the network, no
+more.
 """
 
 from collections.abc import Sequence
@@ -58,19 +59,15 @@ NO_FACE = Answer(emotion=None, reason="no_face")
 
 
 def answer(
-    probabilities: NDArray[np.floating], classes: Sequence[str], abstain_below: float | None
+    probabilities: NDArray[np.floating], classes: Sequence[str], thresholds: Sequence[float]
 ) -> Answer:
-    """Return the most probable class, or *unsure* if its probability is below ``abstain_below``.
+    """Return the most probable class, or *unsure* if its probability is below its threshold.
 
-    ``probabilities (classes,)`` are of one face; ``abstain_below=None`` means ``NEVER_BELOW``.
+    ``probabilities (classes,)`` and ``thresholds (classes,)``, 0 to 1, are in the order of the
+    classes.
     """
     shares = dict(zip(classes, map(float, probabilities), strict=True))
     likeliest = max(shares, key=shares.__getitem__)
-    if shares[likeliest] < effective_threshold(abstain_below):
+    if shares[likeliest] < dict(zip(classes, thresholds, strict=True))[likeliest]:
         return Answer(emotion=None, reason="unsure", probabilities=shares)
     return Answer(emotion=likeliest, probabilities=shares)
-
-
-def effective_threshold(abstain_below: float | None) -> float:
-    """Return the lowest probability at which a class is named."""
-    return NEVER_BELOW if abstain_below is None else abstain_below

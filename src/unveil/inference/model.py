@@ -90,7 +90,8 @@ def load(
             default as `unveil predict` chooses: the champion if it was trained on real faces,
             otherwise the starter.
         threads: Threads of the network that classifies; 0 is one for each core.
-        threshold: The probability, 0 to 1, below which no class is named; by default the model's.
+        threshold: The probability, 0 to 1, below which no class is named; by default each
+            class has its own, that of the model.
         turned: Whether faces that lie on their side are searched for, too, for photographs that are
             not upright; this takes three times as long.
 

@@ -14,10 +14,10 @@ from typing import Any
 from unveil.common import missing_files
 from unveil.common.errors import UserError
 from unveil.common.paths import BUNDLE, PROMOTIONS, STARTER
+from unveil.common.thresholds import describe_thresholds
 from unveil.data import real_or_synthetic
 from unveil.inference.bundle import Bundle
 from unveil.inference.bundle_files import CARD
-from unveil.inference.decision import effective_threshold
 
 FACES = {real_or_synthetic.DRAWN: "synthetic faces", real_or_synthetic.REAL: "real faces"}
 """Names for a network's training data; otherwise "not stated"."""
@@ -101,14 +101,14 @@ def trained_on(bundle: Bundle) -> str:
 
 
 def summary(bundle: Bundle, *, threshold: float | None = None) -> str:
-    """Describe a model for people, in one line; ``threshold`` if it replaces the model's."""
-    chosen = bundle.abstain_below if threshold is None else threshold
+    """Describe a model for people, in one line; ``threshold`` if it replaces those of the model."""
+    chosen = bundle.thresholds if threshold is None else (threshold,) * len(bundle.classes)
     model = describe(bundle)
     version = "" if model["version"] is None else f"version {model['version']}, "
     name = "the starter" if bundle.folder in (INSTALLED, CHECKOUT) else bundle.folder
     return (
         f"uses {name}: {model['architecture']}, {version}trained on: "
-        f"{model['trained_on']}; unsure below {effective_threshold(chosen):.3f}"
+        f"{model['trained_on']}; unsure below {describe_thresholds(bundle.classes, chosen)}"
     )
 
 

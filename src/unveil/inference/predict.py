@@ -34,8 +34,8 @@ BATCH_SIZE = 8
 class PredictionSettings:
     """Bundle, detector and options; ``annotated`` is the folder for annotated pictures.
 
-    With ``faces`` every picture is treated as a cropped face. ``threshold`` replaces that of the
-    bundle: the probability below which no class is named.
+    With ``faces`` every picture is treated as a cropped face. ``threshold`` replaces those of
+    the bundle: the probability below which no class is named.
     """
 
     bundle: Bundle
@@ -46,9 +46,11 @@ class PredictionSettings:
     threshold: float | None = None
 
     @property
-    def abstain_below(self) -> float | None:
-        """The threshold in use."""
-        return self.bundle.abstain_below if self.threshold is None else self.threshold
+    def thresholds(self) -> tuple[float, ...]:
+        """The thresholds in use, one for each class."""
+        if self.threshold is None:
+            return self.bundle.thresholds
+        return (self.threshold,) * len(self.bundle.classes)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def crop_faces(picture: Pixels, found: Sequence[Detection], settings: Prediction
 
 def decide(probabilities: tracking.Probabilities, settings: PredictionSettings) -> Answer:
     """Return the answer for the probabilities ``(classes,)`` of one face."""
-    return answer(probabilities, settings.bundle.classes, settings.abstain_below)
+    return answer(probabilities, settings.bundle.classes, settings.thresholds)
 
 
 def _box(found: Detection, picture: Pixels) -> Box | None:

@@ -19,7 +19,7 @@ from unveil.common.files import atomic_write, read_json, require_path, sha256
 from unveil.common.paths import EXPLANATIONS, MODEL_CARD, MODELS, PROMOTION, REPORTS, VALIDATION
 from unveil.config.params import Params
 from unveil.config.schema import TWIN
-from unveil.evaluation.report_sections import coverage_sentence
+from unveil.evaluation.calibration_section import calibration_sentence, coverage_sentence
 from unveil.evaluation.slices import LOOKS
 from unveil.evaluation.training_conditions import conditions
 from unveil.quality import datasheet
@@ -81,9 +81,7 @@ def _card_data(version: Version, params: Params) -> CardData:
         "report": report,
         "run": run,
         "conditions_of_training": conditions(run.get("parameters", {}), report["train"]["images"]),
-        "coverage": coverage_sentence(report["calibration"], report["test"]["images"])
-        if "calibration" in report
-        else "",
+        **_calibration(report),
         "synthetic": is_synthetic(),
         "provenance": datasheet.SAMPLE_PROVENANCE if is_synthetic() else vars(params.provenance),
         "provenance_keys": {
@@ -97,6 +95,16 @@ def _card_data(version: Version, params: Params) -> CardData:
         if explanation.get("model_digest") == report["model_digest"]
         else {},
         "reason": decision["reason"] if here else "",
+    }
+
+
+def _calibration(report: CardData) -> CardData:
+    section = report.get("calibration")
+    if not section:
+        return {}
+    return {
+        "calibration": calibration_sentence(section),
+        "coverage": coverage_sentence(section, report["test"]["images"]),
     }
 
 

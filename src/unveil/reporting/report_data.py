@@ -11,7 +11,7 @@ from unveil.common.files import read_json, read_parquet
 from unveil.common.paths import EXPLANATIONS, MANIFEST, MODELS, PROMOTION, REPORTS, VALIDATION
 from unveil.config.params import Params
 from unveil.data import synthetic
-from unveil.evaluation import model_comparison, paired_comparison, report_sections
+from unveil.evaluation import calibration_section, model_comparison, paired_comparison
 from unveil.reporting import drawn_faces
 
 TITLES = {
@@ -117,12 +117,13 @@ def _architecture(report: ReportData, runs: Mapping[str, ReportData]) -> ReportD
 
 
 def _calibration(section: ReportData, images: int) -> ReportData:
-    """Return what the threshold does, and the measures before and after temperature scaling."""
+    """Return what the thresholds do, and the measures before and after calibration."""
     if not section:
         return {}
     return {
-        "temperature": section["temperature"],
-        "coverage": report_sections.coverage_sentence(section, images),
+        "method": calibration_section.calibration_sentence(section),
+        "coverage": calibration_section.coverage_sentence(section, images),
+        "classes": section.get("classes", {}),
         "measures": {
             name: (section["uncalibrated"][name], section["test"][name])
             for name in ("log_loss", "brier", "ece")

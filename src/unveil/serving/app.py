@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from unveil.inference import model_choice
-from unveil.inference.decision import effective_threshold
 from unveil.serving import device, feedback, inference, pages, request_audit, stream
 from unveil.serving.decoder_pool import DecoderPool
 from unveil.serving.error_handlers import add_error_handlers
@@ -142,14 +141,15 @@ async def predict_batch(request: Request) -> Response:
 
 
 async def model(request: Request) -> dict[str, Any]:
-    """Describe the active model: identity, classes, input size and threshold."""
+    """Describe the active model: identity, classes, input size and thresholds."""
     bundle = state_of(request).model_slot.bundle
     return {
         **model_choice.describe(bundle),
         "sha256": bundle.digest,
         "classes": bundle.classes,
         "image_size": bundle.image_size,
-        "abstain_below": effective_threshold(bundle.abstain_below),
+        "abstain_below": min(bundle.thresholds),
+        "thresholds": dict(zip(bundle.classes, bundle.thresholds, strict=True)),
     }
 
 

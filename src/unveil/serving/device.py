@@ -23,7 +23,6 @@ from unveil.inference import (
 )
 from unveil.inference.bundle import Bundle
 from unveil.inference.bundle_files import FILES
-from unveil.inference.decision import effective_threshold
 from unveil.serving.decoder_worker import MAX_FACES
 from unveil.serving.error_responses import Refused, error_responses
 from unveil.serving.state import State, state_of
@@ -42,7 +41,8 @@ async def card(request: Request) -> dict[str, Any]:
     return {
         "classes": content.classes,
         "image_size": content.image_size,
-        "abstain_below": effective_threshold(content.abstain_below),
+        "abstain_below": min(bundle.thresholds),
+        "thresholds": dict(zip(bundle.classes, bundle.thresholds, strict=True)),
         "architecture": content.architecture,
         "model": model_choice.describe(bundle),
         "digest": content.digests[network],

@@ -125,7 +125,7 @@ async def infer(request: Request) -> JSONResponse:
         predictions = await state.pipeline.batcher.predict(faces)
     bundle = predictions.bundle
     for row in predictions.probabilities:
-        state.metrics.face(answer(row, bundle.classes, bundle.abstain_below).emotion or "unsure")
+        state.metrics.face(answer(row, bundle.classes, bundle.thresholds).emotion or "unsure")
     output = {
         "name": "probabilities",
         "datatype": "FP32",

@@ -196,7 +196,7 @@ class Pipeline:
             part = await self.batcher.predict(crops[start : start + MAX_BATCH], watched=watched)
             bundle = part.bundle
             rows = part.probabilities
-            answers += [(answer(row, bundle.classes, bundle.abstain_below), bundle) for row in rows]
+            answers += [(answer(row, bundle.classes, bundle.thresholds), bundle) for row in rows]
         return answers
 
 

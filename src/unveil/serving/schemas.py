@@ -33,7 +33,8 @@ _DESCRIPTION = {
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "classes": ["happy", "neutral", "sad", "surprise"],
     "image_size": 48,
-    "abstain_below": 0.8,
+    "abstain_below": 0.6,
+    "thresholds": {"happy": 0.6, "neutral": 0.9, "sad": 0.8, "surprise": 0.8},
 }
 
 
@@ -81,13 +82,18 @@ class ModelIdentity(BaseModel):
 
 
 class ModelDescription(ModelIdentity):
-    """The identity of a model, with its classes, input size and threshold."""
+    """The identity of a model, with its classes, input size and thresholds."""
 
     model_config = _example(_MODEL | _DESCRIPTION)
     sha256: str = Field(description="The SHA-256 of its card.")
     classes: list[str] = Field(description="In the order of the probabilities.")
     image_size: int = Field(description="The side of its input, in pixels.")
-    abstain_below: float = Field(description="The probability below which it is unsure.")
+    abstain_below: float = Field(
+        description="The lowest of the thresholds: below it, no class is named."
+    )
+    thresholds: dict[str, float] = Field(
+        description="The probability below which it is unsure, for each most probable class."
+    )
 
 
 class Prediction(Picture):

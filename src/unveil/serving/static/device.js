@@ -21,7 +21,7 @@ export async function onDevice({ url, token }) {
     isPrivate: true,
     imageSize: card.image_size,
     classes: card.classes,
-    model: { ...card.model, classes: card.classes, abstain_below: card.abstain_below },
+    model: { ...card.model, classes: card.classes, thresholds: card.thresholds },
     async look(frame, { isMoving }) {
       const { found, rows } = await thread.run("look", { frame: frame.data, isMoving });
       return answered(found, rows, card);

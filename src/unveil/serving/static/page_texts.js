@@ -9,7 +9,7 @@ const at = (id) => document.getElementById(id);
 let [spoken, spokenAt, waiting] = ["", 0, null];
 let frames = [];
 let meters = {};
-let least = null; // the probability from which a class is named, once known
+let least = null; // the probability from which each class is named, once known
 
 /** Show an answer: the probabilities of the chosen face (see `faces.js`), if there is one. */
 export function show(answer, chosen) {
@@ -30,16 +30,18 @@ export function announce() {
   say(`${at("answer").textContent}. ${at("detail").textContent}`);
 }
 
-/** Describe the active model: its name, its training data, its classes and its threshold. */
-export function describe({ architecture, version, trained_on: trained, classes, abstain_below }) {
+/** Describe the active model: its name, its training data, its classes and their thresholds. */
+export function describe({ architecture, version, trained_on: trained, classes, thresholds }) {
   const which = version === null ? "not registered" : `version ${version}`;
   facts({ model: `${architecture}, ${which}`, trained });
   if (classes.join() !== Object.keys(meters).join()) build(classes);
-  least = abstain_below;
-  at("meters").style.setProperty("--least", `${100 * least}%`);
+  least = thresholds;
+  for (const name of classes) meters[name].row.style.setProperty("--least", `${100 * least[name]}%`);
   at("meters").classList.add("known");
   at("threshold").hidden = false;
-  at("threshold").lastChild.textContent = `The model names a class only above ${threshold()}.`;
+  const values = new Set(Object.values(least));
+  const above = values.size > 1 ? "its mark" : percentage(...values);
+  at("threshold").lastChild.textContent = `The model names a class only above ${above}.`;
 }
 
 /** Reset the page to its initial state. */
@@ -106,11 +108,12 @@ function sentence({ reason }, chosen) {
   const which = place ? `Face ${place + 1} of ${count}, by size.` : largest;
   const others = count > 1 ? ` ${which}` : "";
   if (face.emotion) return `What the face looks like, not what the person feels.${others}`;
-  if (least === null) return `No class is probable enough to be named.${others}`;
-  return `No class reaches the threshold of ${threshold()}.${others}`;
+  const name = likeliest(face);
+  if (least?.[name] === undefined) return `No class is probable enough to be named.${others}`;
+  return `Below ${percentage(least[name])} the model does not name ${name}.${others}`;
 }
 
-const threshold = () => `${Number((100 * least).toFixed(1))}\u00a0%`;
+const percentage = (value) => `${Number((100 * value).toFixed(1))}\u00a0%`;
 
 function bars(probabilities) {
   const names = Object.keys(probabilities);
@@ -136,7 +139,7 @@ function build(names) {
       meter.setAttribute("aria-valuemax", 100);
       meter.append(bar);
       row.append(element("b", { textContent: name }), number, meter);
-      meters[name] = { bar, number, meter };
+      meters[name] = { row, bar, number, meter };
       return row;
     }),
   );

@@ -21,12 +21,14 @@ export async function noResponse(url, message) {
 }
 
 /** Convert found faces and rows of probabilities to an answer as the server gives it. */
-export function answered(found, rows, { classes, abstain_below: least }) {
+export function answered(found, rows, { classes, abstain_below, thresholds }) {
   const faces = found.map((place, at) => {
     const probabilities = Object.fromEntries(classes.map((name, place) => [name, rows[at][place]]));
     const likeliest = classes.reduce((one, other) =>
       probabilities[other] > probabilities[one] ? other : one,
     );
+    // A server of an older version has one threshold for all classes.
+    const least = thresholds?.[likeliest] ?? abstain_below;
     const isUnsure = least !== null && probabilities[likeliest] < least;
     return {
       emotion: isUnsure ? null : likeliest,
