@@ -23,7 +23,7 @@ from tests.support import browser, bundles, scenes
 from tests.support.invalid_images import encoded
 from tests.support.servers import answers, free_port, serving, unveil_server
 
-from unveil.inference import face_detector, face_following, face_network, picture_sizes
+from unveil.inference import decision, face_detector, face_following, face_network, picture_sizes
 from unveil.inference.face_crop import Detection, Square
 from unveil.inference.face_following import FollowedFaces
 from unveil.inference.picture_sizes import MOVING
@@ -562,7 +562,8 @@ def test_the_page_in_the_documentation_works(url, opened):
     tab, sent = opened(url)
     tab.route(f"{url}/call", lambda route: route.fulfill(body=html, content_type="text/html"))
     # The starter bundle is unsure about synthetic faces.
-    card = httpx.get(f"{url}/v1/device").json() | {"abstain_below": None}
+    card = httpx.get(f"{url}/v1/device").json()
+    card |= {"abstain_below": None, "thresholds": {}}
     tab.context.route(f"{url}/v1/device", lambda route: route.fulfill(json=card))
     tab.goto(f"{url}/call")
     expect(tab.locator("#looks")).to_have_text(re.compile("^looks (happy|neutral|sad|surprise)$"))
@@ -705,7 +706,9 @@ def test_below_the_threshold_the_page_shows_unsure(hesitant, opened, tmp_path, i
     Image.fromarray(scenes.scene((150, 60, 300))).save(tmp_path / "face.png")
     tab.locator("#file").set_input_files(tmp_path / "face.png")
     expect(tab.locator("#answer")).to_have_text(re.compile("^unsure, perhaps \\w+ \\d+\\s%$"))
-    expect(tab.locator("#detail")).to_have_text("No class reaches the threshold of 99\u00a0%.")
+    expect(tab.locator("#detail")).to_have_text(
+        re.compile("^Below 99\u00a0% the model does not name \\w+\\.$")
+    )
 
 
 @pytest.mark.parametrize("width", [1280, 900, 320])
@@ -883,6 +886,44 @@ def test_a_mark_on_each_bar_shows_the_threshold(url, opened):
         (parseFloat(getComputedStyle(meter, '::after').left) + 1.5) / meter.offsetWidth)"""
     )
     assert shares == [pytest.approx(least, abs=0.002)] * 4
+
+
+def test_each_class_has_its_own_mark_on_the_device_as_on_the_server(url, opened):
+    own = {"happy": 0.6, "neutral": 0.9, "sad": 0.99, "surprise": 0.7}
+    tab, _ = opened("about:blank")
+    for path in ("/v1/model", "/v1/device"):
+        told = httpx.get(f"{url}{path}").json() | {"abstain_below": 0.6, "thresholds": own}
+        tab.context.route(f"{url}{path}", lambda route, told=told: route.fulfill(json=told))
+    tab.goto(url)
+    expect(tab.locator("#threshold")).to_have_text("The model names a class only above its mark.")
+    sample(tab, "sad")
+    expect(tab.locator("#answer")).to_have_text(re.compile("^unsure, perhaps sad"))
+    expect(tab.locator("#detail")).to_have_text("Below 99\u00a0% the model does not name sad.")
+    marks = tab.evaluate(
+        """() => [...document.querySelectorAll('.meter')].map((meter) =>
+        (parseFloat(getComputedStyle(meter, '::after').left) + 1.5) / meter.offsetWidth)"""
+    )
+    assert marks == pytest.approx([*own.values()], abs=0.002)
+
+
+@pytest.mark.parametrize("thresholds", [(0.5, 0.9, 0.8, 0.7), None], ids=["classes", "older"])
+def test_browser_and_python_name_the_same_faces(url, opened, thresholds):
+    rows = np.random.default_rng(0).dirichlet([0.5] * 4, 500)
+    card = {"classes": bundles.CLASSES, "abstain_below": 0.8}
+    if thresholds:
+        card |= {"thresholds": dict(zip(bundles.CLASSES, thresholds, strict=True))}
+    expected = [decision.answer(row, bundles.CLASSES, thresholds or [0.8] * 4) for row in rows]
+    tab, _ = opened(url)
+    named = tab.evaluate(
+        """async ([rows, card]) => {
+        const {answered} = await import('/static/predictions.js');
+        const found = rows.map(() => ({box: [0, 0, 1, 1], square: null}));
+        return answered(found, rows, card).faces.map((face) => [face.emotion, face.reason]);
+    }""",
+        [rows.tolist(), card],
+    )
+    assert named == [[one.emotion, one.reason] for one in expected]
+    assert 50 < sum(one.emotion is None for one in expected) < 450
 
 
 @pytest.mark.parametrize("name", ["unclear", "three faces"])

@@ -297,7 +297,7 @@ def test_a_report_deleted_from_mlflow_is_published_again_by_a_promotion(publishe
     shutil.rmtree(kept.parent)
     assert promote.promote(loaded).promoted
     assert kept.read_bytes() == published_report.read_bytes()
-    assert bundle.load(BUNDLE).abstain_below == 0.8
+    assert bundle.load(BUNDLE).thresholds == (0.8,) * 4
 
 
 @pytest.mark.fault("a champion's report deleted from MLflow")

@@ -54,7 +54,7 @@ def calibration_section(
 
 
 def coverage_sentence(section: Section, images: int) -> str:
-    """Say how many of the ``images`` of test are answered, how many wrongly, and what is assured.
+    """Say how many of the ``images`` of test are answered, how many wrongly, and what is kept.
 
     The thresholds are chosen on validation, so an error rate on test may be above the target.
     """
@@ -63,11 +63,12 @@ def coverage_sentence(section: Section, images: int) -> str:
     names = list(section.get("classes", [""]))
     below = describe_thresholds(names, section.get("thresholds", [section["abstain_below"] or 0]))
     said = f"answers {answered:,} of {images:,} test images{wrong}; `unsure` below {below}"
-    target = f"an error rate of at most {section['target_risk']:.0%}"
+    target = f"at {section['target_risk']:.0%} or below on validation"
     if section["target_kept"]:
-        return f"{said}, which on validation keeps {target}"
+        return f"{said}, which keeps the error rate of each class {target}"
     missed = [name for name, own in section.get("classes", {}).items() if not own["target_kept"]]
-    return f"{said}; no threshold keeps {target} on validation{_for(missed, names)}"
+    whose = ", ".join(missed) if len(missed) < len(names) else ""
+    return f"{said}; no threshold keeps the error rate of {whose or 'any class'} {target}"
 
 
 def calibration_sentence(section: Section) -> str:
@@ -93,10 +94,6 @@ def calibration_sentence(section: Section) -> str:
 
 
 _SELECTIVE = {"coverage": calibration_metrics.coverage, "risk": calibration_metrics.risk}
-
-
-def _for(missed: list[str], names: list[str]) -> str:
-    return f" for {', '.join(missed)}" if missed and missed != names else ""
 
 
 def _class(label: int, rules: list[ClassThreshold], sure: Numbers, truth: Labels) -> Section:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics
+from sklearn import metrics as sklearn_metrics
 
-from unveil.evaluation import calibration_metrics
+from unveil.evaluation import calibration_metrics, metrics
 from unveil.evaluation.calibration_metrics import (
     COVERAGES,
     bootstrap_weights,
@@ -41,10 +41,10 @@ def test_log_loss_and_brier_equal_those_of_scikit_learn(count, seed):
     weights = weighed(count, seed)
     known = {"sample_weight": weights, "labels": range(4)}
     assert calibration_metrics.log_loss(probabilities, truth, weights) == pytest.approx(
-        metrics.log_loss(truth, probabilities, **known)
+        sklearn_metrics.log_loss(truth, probabilities, **known)
     )
     assert calibration_metrics.brier(probabilities, truth, weights) == pytest.approx(
-        metrics.brier_score_loss(truth, probabilities, scale_by_half=False, **known)
+        sklearn_metrics.brier_score_loss(truth, probabilities, scale_by_half=False, **known)
     )
 
 
@@ -103,11 +103,44 @@ def test_risks_computed_by_hand():
 
 def test_coverage_and_risk_computed_by_hand():
     ones = np.ones(5, int)
-    for threshold, coverage, risk in ((0.0, 1, 2 / 5), (0.8, 3 / 5, 2 / 3), (0.95, 0, 0)):
-        assert calibration_metrics.coverage(FIVE, FIRST, ones, threshold=threshold) == coverage
-        assert calibration_metrics.risk(FIVE, FIRST, ones, threshold=threshold) == pytest.approx(
-            risk
-        )
+    for threshold, coverage, risk in (
+        *((0.0, 1, 2 / 5), (0.8, 3 / 5, 2 / 3), (0.95, 0, 0)),
+        (np.array([0.85, 0.0]), 2 / 5, 1 / 2),
+    ):
+        own = {"thresholds": threshold}
+        assert calibration_metrics.coverage(FIVE, FIRST, ones, **own) == coverage
+        assert calibration_metrics.risk(FIVE, FIRST, ones, **own) == pytest.approx(risk)
+
+
+def test_each_answer_has_the_threshold_of_its_own_class():
+    three = np.array([[0.7, 0.3], [0.3, 0.7], [0.95, 0.05]])
+    given = calibration_metrics.answered(three, np.array([0.9, 0.6]))
+    assert given.tolist() == [False, True, True]
+
+
+def test_a_proportion_has_an_exact_interval():
+    found = calibration_metrics.proportion(0, 30)
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 30))
+    assert calibration_metrics.proportion(0, 0) == metrics.Estimate(0.0, 0.0, 1.0)
+
+
+def test_the_ece_of_calibrated_probabilities_is_that_of_chance_19_times_of_20():
+    inside = []
+    for seed in range(100):
+        probabilities, truth = drawn(400, seed)
+        chance = calibration_metrics.ece_by_chance(probabilities, draws=200)
+        found = calibration_metrics.ece(probabilities, truth, np.ones(len(truth), int))
+        inside.append(chance.low <= found <= chance.high)
+        assert chance.low < chance.value < chance.high
+    assert 0.87 <= np.mean(inside) <= 1
+
+
+def test_the_ece_of_spoilt_probabilities_is_above_that_of_chance():
+    probabilities, truth = drawn(2000)
+    sharp = probabilities**2 / (probabilities**2).sum(1, keepdims=True)
+    found = calibration_metrics.ece(sharp, truth, np.ones(len(truth), int))
+    assert found > calibration_metrics.ece_by_chance(sharp).high
 
 
 @given(st.integers(4, 50), st.integers(0, 99))
@@ -143,7 +176,7 @@ def test_95_of_100_intervals_cover_the_population_value(monkeypatch):
         "log_loss": calibration_metrics.log_loss,
         "brier": calibration_metrics.brier,
         "accuracy_at_90": calibration_metrics.accuracy_at_90,
-        "risk": partial(calibration_metrics.risk, threshold=0.6),
+        "risk": partial(calibration_metrics.risk, thresholds=0.6),
     }
     known = {
         name: measure(probabilities, truth, np.ones(len(truth), int))

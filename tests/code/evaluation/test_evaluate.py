@@ -75,12 +75,15 @@ def test_the_predictions_match_the_metrics():
     assert report()["test"]["kappa"]["value"] == pytest.approx(float(metrics.kappa(matrix)))
 
 
-def test_the_calibration_section_has_threshold_and_target():
+def test_the_calibration_section_has_thresholds_and_target():
     section = report()["calibration"]
     # No part of an untrained network's answers is right nine times of ten.
     assert not section["target_kept"]
-    # So the threshold is the one implied by the confidence itself.
+    # So the thresholds are the one implied by the confidence itself.
     assert (section["target_risk"], section["abstain_below"]) == (0.1, 0.9)
+    assert section["thresholds"] == [0.9] * 4
+    assert list(section["classes"]) == ["happy", "neutral", "sad", "surprise"]
+    assert section["classes"]["sad"]["test_answers"] == 0
     assert (section["coverage"], section["risk"]) == (0.0, 0.0)
     wrong = 1 - report()["test"]["accuracy"]["value"]
     assert section["risk_coverage"][-1]["value"] == pytest.approx(wrong)

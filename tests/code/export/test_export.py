@@ -21,6 +21,7 @@ from unveil.common.errors import UserError
 from unveil.common.files import sha256, write_json
 from unveil.common.paths import BUNDLE, COMPARISON, MODELS, PACKED, REPORTS, STARTER, VALIDATION
 from unveil.config import params
+from unveil.dataset import arrays
 from unveil.export import bundle_readme, export, onnx_conversion, parity
 from unveil.inference import bundle
 from unveil.inference.bundle_files import FILES
@@ -121,6 +122,39 @@ def test_the_readme_has_metrics_with_intervals_and_limits(made):
     assert "Data: faces of real pictures" in text
 
 
+VECTOR = {
+    "method": "vector",
+    "temperature": 1.0,
+    "scale": [1.5, 0.6, 1.0, 0.8],
+    "bias": [1.0, -0.5, -1.0, 0.5],
+    "abstain_below": 0.5,
+    "thresholds": [0.5, 0.9, 0.8, 0.7],
+    "target_kept": False,
+    "classes": {
+        name: {"target_kept": name != "neutral"} for name in ("happy", "neutral", "sad", "surprise")
+    },
+}
+
+
+def test_vector_scaling_and_class_thresholds_are_in_both_networks_and_in_the_card(made, tmp_path):
+    source = dataclasses.replace(export.trained("cnn3", params.load()), calibration=VECTOR)
+    exported = export.export(source, tmp_path / "bundle")
+    card, images = exported.card, arrays.load("test").images
+    assert (list(card.scale), list(card.bias)) == (VECTOR["scale"], VECTOR["bias"])
+    assert exported.thresholds == (0.5, 0.9, 0.8, 0.7)
+    assert card.temperature == 1
+    raw = quarters().predict(images, verbose=0).astype(np.float64)
+    powers = np.exp(VECTOR["bias"]) * raw ** VECTOR["scale"]
+    expected = powers / powers.sum(1, keepdims=True)
+    assert np.allclose(exported.probabilities(images), expected, atol=1e-5)
+    eighth = bundle.load(exported.folder, precision="int8").probabilities(images)
+    assert np.allclose(eighth, expected, atol=0.05)
+    text = (exported.folder / "README.md").read_text()
+    assert "happy 1.500 and +1.000, neutral 0.600 and -0.500" in text
+    assert "Below a probability of happy 0.500, neutral 0.900, sad 0.800, surprise 0.700" in text
+    assert "keeps the error rate of neutral at a target" in text
+
+
 def test_a_report_of_another_network_is_not_used_for_calibration(made):
     report = REPORTS / "cnn3/metrics.json"
     content = report.read_text()
@@ -134,8 +168,8 @@ def test_an_export_without_parity_is_refused_and_the_old_bundle_stays(made, monk
     source = export.trained("cnn3", params.load())
     honest = onnx_conversion.to_onnx
 
-    def another(network, path, *, temperature):
-        honest(quarters(5.0), path, temperature=temperature)
+    def another(network, path, *, calibration):
+        honest(quarters(5.0), path, calibration=calibration)
 
     monkeypatch.setattr(onnx_conversion, "to_onnx", another)
     line = r"model\.onnx does not reproduce the Keras model: probabilities differ by up to 0\.\d+"
@@ -229,7 +263,7 @@ def test_every_architecture_predicts_the_same_in_onnx_and_keras(key, tmp_path):
     shake(network)
     images = np.random.default_rng(0).integers(0, 256, (16, 48, 48, 1)).astype(np.uint8)
     expected = network.predict(images, verbose=0)
-    onnx_conversion.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
+    onnx_conversion.to_onnx(network, tmp_path / "model.onnx")
     found = answers(tmp_path / "model.onnx", images)
     compared = parity.measure(expected, found)
     print(key, compared)
@@ -251,7 +285,7 @@ def test_grouped_convolutions_and_gelu_predict_the_same_as_in_keras(tmp_path):
     network = keras.Model(faces, keras.layers.Dense(4, "softmax")(x))
     images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 1)).astype(np.uint8)
     before = network.predict(images, verbose=0)
-    onnx_conversion.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
+    onnx_conversion.to_onnx(network, tmp_path / "model.onnx")
     found = answers(tmp_path / "model.onnx", images)
     assert parity.measure(before, found).max_difference < 1e-5
     assert np.array_equal(network.predict(images, verbose=0), before)
@@ -290,7 +324,7 @@ def test_any_exception_of_the_exporter_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "export", fails)
     with pytest.raises(UserError) as raised:
-        onnx_conversion.to_onnx(quarters(), tmp_path / "model.onnx", temperature=1.0)
+        onnx_conversion.to_onnx(quarters(), tmp_path / "model.onnx")
     assert str(raised.value) == (
         "the network cannot be exported to ONNX: RuntimeError: No Op registered for it; choose "
         "another backbone"
@@ -336,7 +370,7 @@ def test_the_smallest_network_of_each_family_predicts_the_same_as_in_keras(famil
     network = entry.build(48, 4)
     shake(network)
     images = np.random.default_rng(0).integers(0, 256, (8, 48, 48, 1)).astype(np.uint8)
-    onnx_conversion.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
+    onnx_conversion.to_onnx(network, tmp_path / "model.onnx")
     found = answers(tmp_path / "model.onnx", images)
     assert parity.measure(network.predict(images, verbose=0), found).max_difference < 1e-4
     onnx_conversion.quantize(tmp_path / "model.onnx", tmp_path / "8.onnx", images)
@@ -352,7 +386,7 @@ def test_constants_are_stored_in_the_file_and_are_not_inputs(tmp_path):
     x = keras.applications.vgg16.preprocess_input(x)
     network = keras.Model(faces, keras.layers.Dense(4, "softmax")(keras.layers.Flatten()(x)))
     images = np.random.default_rng(0).integers(0, 256, (16, 48, 48, 1)).astype(np.uint8)
-    onnx_conversion.to_onnx(network, tmp_path / "model.onnx", temperature=1.0)
+    onnx_conversion.to_onnx(network, tmp_path / "model.onnx")
     found = answers(tmp_path / "model.onnx", images)
     assert parity.measure(network.predict(images, verbose=0), found).max_difference < 1e-5
 
@@ -380,7 +414,7 @@ def test_with_jax_the_required_backend_is_named():
         "import os; os.environ['KERAS_BACKEND'] = 'jax'\n"
         "from pathlib import Path\n"
         "from unveil.export import onnx_conversion\n"
-        "try: onnx_conversion.to_onnx(None, Path('x'), temperature=1.0)\n"
+        "try: onnx_conversion.to_onnx(None, Path('x'))\n"
         "except Exception as error: print(error)"
     )
     completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

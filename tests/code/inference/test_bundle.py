@@ -77,6 +77,10 @@ def rewritten(folder, **changes):
         ({"classes": ["one"]}, "classes"),
         ({"abstain_below": 1.5}, "abstain_below"),
         ({"temperature": 0.0}, "temperature"),
+        ({"thresholds": [0.5, 0.5, 0.5, 1.5]}, r"thresholds\.3: "),
+        ({"thresholds": [0.5, 0.5]}, "thresholds has not one value for each class"),
+        ({"scale": [1.0, 1.0, 1.0, 0.0]}, r"scale\.3: "),
+        ({"bias": [1.0]}, "bias has not one value for each class"),
         ({"image_size": 32}, "takes .* and gives .*, not"),
         ({"classes": ["a", "b", "c"]}, "takes .* and gives .*, not"),
         ({"digests": {}}, "has no model.onnx"),
@@ -184,6 +188,29 @@ def test_a_network_whose_metadata_differs_from_the_card_is_refused(folder):
         bundle.load(folder)
 
 
+def test_an_older_bundle_has_one_threshold_for_all_classes(folder):
+    card = json.loads((folder / "bundle.json").read_text())
+    older = {key: card[key] for key in card if key not in ("thresholds", "scale", "bias")}
+    for single, expected in ((0.8, 0.8), (None, 0.5)):
+        bundles.told(folder, older | {"abstain_below": single})
+        assert bundle.load(folder).thresholds == (expected,) * 4
+    assert bundle.load(ROOT / STARTER).card.scale == ()
+
+
+def test_each_class_has_its_own_threshold_also_in_the_metadata(folder):
+    own = (0.5, 0.9, 0.8, 0.7)
+    rewritten(folder, thresholds=own, abstain_below=0.5)
+    made = bundle.load(folder)
+    assert made.thresholds == own
+    assert json.loads(bundle.metadata(made.card)["unveil.thresholds"]) == [*own]
+    model = bundles.network()
+    model.metadata_props.add(key="unveil.thresholds", value="[0.1, 0.1, 0.1, 0.1]")
+    replaced(folder, model.SerializeToString())
+    rewritten(folder, thresholds=own)
+    with pytest.raises(UserError, match=r"says unveil\.thresholds is \[0\.1, "):
+        bundle.load(folder)
+
+
 def test_external_weights_are_not_loaded(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     weights = np.eye(4, dtype=np.float32)
@@ -277,7 +304,7 @@ def test_predicting_with_a_bundle_loads_no_training_and_unpickles_nothing(folder
         "from unveil.inference import bundle, decision\n"
         f"made = bundle.load(Path({str(folder)!r}))\n"
         "shares = made.probabilities(np.full((1, 48, 48, 1), 255, np.uint8))\n"
-        "decision.answer(shares[0], made.classes, made.abstain_below)\n"
+        "decision.answer(shares[0], made.classes, made.thresholds)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -15,23 +15,27 @@ def shares(*weights: float) -> np.ndarray:
 
 
 def test_the_most_probable_class_is_named_with_all_probabilities():
-    decided = answer(shares(1, 2, 6, 1), CLASSES, None)
+    decided = answer(shares(1, 2, 6, 1), CLASSES, [0.5] * 4)
     assert (decided.emotion, decided.reason) == ("sad", None)
     assert list(decided.probabilities) == list(CLASSES)
     assert str(decided) == "sad  (happy 0.100  neutral 0.200  sad 0.600  surprise 0.100)"
 
 
 def test_below_the_threshold_it_is_unsure_and_names_no_class():
-    decided = answer(shares(1, 2, 6, 1), CLASSES, 0.7)
+    decided = answer(shares(1, 2, 6, 1), CLASSES, [0, 0, 0.7, 0])
     assert (decided.emotion, decided.reason) == (None, "unsure")
     assert decided.probabilities["sad"] == pytest.approx(0.6)
     assert str(decided).startswith("unsure, perhaps ")
 
 
-def test_without_a_threshold_the_default_is_one_half():
-    decided = answer(shares(0.35, 0.25, 0.2, 0.2), CLASSES, None)
-    assert (decided.emotion, decided.reason) == (None, "unsure")
-    assert answer(shares(5, 2, 2, 1), CLASSES, None).emotion == "happy"
+def test_only_the_threshold_of_the_most_probable_class_counts():
+    assert answer(shares(1, 2, 6, 1), CLASSES, [1, 1, 0.5, 1]).emotion == "sad"
+    assert answer(shares(5, 2, 2, 1), CLASSES, [0.4, 0.9, 0.9, 0.9]).emotion == "happy"
+
+
+def test_as_many_thresholds_as_classes_are_required():
+    with pytest.raises(ValueError, match="zip"):
+        answer(shares(1, 2, 6, 1), CLASSES, [0.5])
 
 
 def test_no_face_is_an_answer_without_probabilities():
@@ -41,12 +45,14 @@ def test_no_face_is_an_answer_without_probabilities():
 
 @given(
     st.lists(st.floats(0.01, 1), min_size=4, max_size=4),
-    st.none() | st.floats(0, 1),
+    st.lists(st.floats(0, 1), min_size=4, max_size=4),
 )
-def test_an_answer_has_either_a_class_or_a_reason(weights, threshold):
-    decided = answer(shares(*weights), CLASSES, threshold)
+def test_an_answer_has_either_a_class_or_a_reason(weights, thresholds):
+    decided = answer(shares(*weights), CLASSES, thresholds)
     assert (decided.emotion is None) == (decided.reason is not None)
     if decided.emotion:
         highest = max(decided.probabilities.values())
         assert decided.probabilities[decided.emotion] == highest
-        assert threshold is None or highest >= threshold
+        assert highest >= thresholds[CLASSES.index(decided.emotion)]
+    else:
+        assert decided.confidence < thresholds[CLASSES.index(decided.top)]

@@ -23,6 +23,7 @@ from unveil.common.paths import (
 )
 from unveil.config import params
 from unveil.evaluation import model_comparison, predictions, report_sections
+from unveil.evaluation.calibration_section import calibration_section
 from unveil.evaluation.predictions import Predictions
 from unveil.rendering import plots
 from unveil.reporting import report
@@ -47,7 +48,7 @@ def sections(answers: Predictions, loaded: params.Params) -> dict:
     rows = rows.assign(glasses=np.where(np.arange(count) < 20, "<yes>", "no"))
     gap = report_sections.generalization_gap(answers, answers)
     return {
-        "calibration": report_sections.calibration_section(answers, answers, 0.1),
+        "calibration": calibration_section(answers, answers, loaded.decision, loaded.classes),
         "slices": report_sections.slice_section(answers, rows, rows, loaded),
         "overfitting": {"gap": gap},
     }
@@ -143,6 +144,7 @@ def test_slices_and_calibration_are_shown_if_available(compared):
     assert text.count("<h3>Calibration and abstention</h3>") == 1
     assert "glasses = &lt;yes&gt;" in text and "insufficient data" in text
     assert "On 200 training images" in text
+    assert "target kept on validation" in text and "ECE" in text
 
 
 def test_drawn_faces_are_shown_and_pictures_of_people_are_not(compared):

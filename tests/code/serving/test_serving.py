@@ -399,7 +399,7 @@ def test_a_bundle_with_an_altered_card_is_not_loaded(tmp_path, reports):
     card = folder / "bundle.json"
     card.write_text(card.read_text().replace('"abstain_below": 0.8', '"abstain_below": 0.0'))
     slot.reload()
-    assert slot.bundle.abstain_below == 0.8
+    assert slot.bundle.thresholds == (0.8,) * 4
     assert "bundle.json does not match bundle.json.sha256" in reports[-1][1]
 
 
