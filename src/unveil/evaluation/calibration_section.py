@@ -65,7 +65,8 @@ def coverage_sentence(section: Section, images: int) -> str:
     said = f"answers {answered:,} of {images:,} test images{wrong}; `unsure` below {below}"
     target = f"at {section['target_risk']:.0%} or below on validation"
     if section["target_kept"]:
-        return f"{said}, which keeps the error rate of each class {target}"
+        whose = " of each class" if "classes" in section else ""  # not in older reports
+        return f"{said}, which keeps the error rate{whose} {target}"
     missed = [name for name, own in section.get("classes", {}).items() if not own["target_kept"]]
     whose = ", ".join(missed) if len(missed) < len(names) else ""
     return f"{said}; no threshold keeps the error rate of {whose or 'any class'} {target}"

@@ -41,11 +41,11 @@ def test_a_known_temperature_is_recovered(known):
 
 
 def test_a_known_scale_and_bias_are_recovered():
-    raw, labels = relabelled(BIASED, 60_000)
+    raw, labels = relabelled(BIASED, 20_000)
     found = fit_vector(raw, labels)
-    assert found.scale == pytest.approx(BIASED.scale, abs=0.08)
+    assert found.scale == pytest.approx(BIASED.scale, abs=0.12)
     # A number that is added to all biases changes nothing.
-    assert np.array(found.bias) - np.mean(found.bias) == pytest.approx(BIASED.bias, abs=0.12)
+    assert np.array(found.bias) - np.mean(found.bias) == pytest.approx(BIASED.bias, abs=0.15)
     assert found.apply(raw) == pytest.approx(BIASED.apply(raw), abs=0.03)
 
 
