@@ -16,7 +16,7 @@ Format = Literal["text", "jsonl", "csv"]
 Threshold = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, help="Name a class only above this probability, instead of the model's."
+        min=0, max=1, help="Name each class only above this probability, not the model's own."
     ),
 ]
 Bundle = Annotated[
