@@ -3,7 +3,7 @@ UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 # What is installed stays: a worker on a GPU machine must not fall back to the CPU's TensorFlow.
 EXTRA ?= $(or $(patsubst .venv/installed-%,%,$(firstword $(wildcard .venv/installed-*))),train)
-EXTRAS := train gpu jax
+EXTRAS := train gpu jax backbones
 export DO_NOT_TRACK := 1
 
 # A misspelt variable would be passed over in silence, after hours.
@@ -14,7 +14,10 @@ ifeq ($(EXTRA),cpu)
 $(warning EXTRA=cpu is now EXTRA=train; the old name works for one version)
 override EXTRA := train
 endif
-$(if $(filter $(EXTRA),$(EXTRAS)),,$(error unknown EXTRA '$(EXTRA)'; choose from $(EXTRAS)))
+COMMA := ,
+CHOSEN := $(subst $(COMMA), ,$(EXTRA))
+$(if $(filter-out $(EXTRAS),$(CHOSEN)),$(error unknown EXTRA '$(EXTRA)'; choose from $(EXTRAS), several with commas between))
+$(if $(filter train gpu jax,$(CHOSEN)),,$(error EXTRA=$(EXTRA) has no backend of Keras; add one, for example EXTRA=train$(COMMA)$(EXTRA)))
 $(if $(and $(findstring command line,$(origin FORCE)),$(filter-out 0 1,$(FORCE))),$(error unknown FORCE '$(FORCE)'; choose from 0 1))
 
 .DEFAULT_GOAL := help
@@ -23,10 +26,10 @@ $(if $(and $(findstring command line,$(origin FORCE)),$(filter-out 0 1,$(FORCE))
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=train, gpu or jax)
+install: .venv/installed-$(EXTRA) ## Set up the locked environment (EXTRA=train, gpu or jax; with weights of backbones: train,backbones)
 
 .venv/installed-$(EXTRA): uv.lock pyproject.toml | $(UV)
-	$(UV) sync --locked --compile-bytecode --extra $(EXTRA)
+	$(UV) sync --locked --compile-bytecode $(addprefix --extra ,$(CHOSEN))
 	@rm -f .venv/installed-* && touch $@
 
 .tools/bin/uv:

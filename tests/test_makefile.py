@@ -36,6 +36,25 @@ def test_make_refuses_an_unknown_extra_and_takes_the_old_name_of_train():
     assert "extra cpu" not in said.stdout
 
 
+def test_make_installs_several_extras_of_which_one_is_a_backend(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "uv.lock"):
+        (tmp_path / name).touch()
+    command = ["make", "--dry-run", "install"]
+    said = subprocess.run(
+        [*command, "EXTRA=gpu,backbones"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "--extra gpu --extra backbones" in said.stdout
+    assert ".venv/installed-gpu,backbones" in said.stdout
+    said = subprocess.run(
+        [*command, "EXTRA=backbones"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert said.returncode == 2
+    assert "EXTRA=backbones has no backend of Keras; add one, for example EXTRA=train,backb" in (
+        said.stderr
+    )
+
+
 def test_force_is_0_or_1(tmp_path):
     command = ["make", "--dry-run", "train-all"]
     for value, forced in (("", False), ("0", False), ("1", True)):

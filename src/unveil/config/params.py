@@ -19,6 +19,7 @@ from unveil.common.files import atomic_write
 from unveil.common.paths import PARAMS
 from unveil.common.types import Split
 from unveil.config import strict_yaml
+from unveil.config.schedule import Schedule
 from unveil.config.schema import (
     Audit,
     Data,
@@ -30,7 +31,6 @@ from unveil.config.schema import (
     Recipe,
     Report,
     Rules,
-    Schedule,
     Slicing,
     Training,
 )

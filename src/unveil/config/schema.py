@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from unveil.common.identifiers import http_url
 from unveil.common.types import Positive, Share, Split, SplitOrNone
-from unveil.config.distillation import Distillation
+from unveil.config.schedule import Schedule
 
 QUALITIES = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
 """Image quality measures, independent of the person; labels should not depend on them."""
@@ -26,7 +26,6 @@ TWIN = "twin_in_train"
 
 _strict = dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 
-Epochs = Annotated[int, Field(gt=0, le=10_000)]
 Faces = Annotated[int, Field(gt=0, le=1_000_000)]
 SEEDS = 2**32
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
@@ -144,38 +143,6 @@ class Training:
     class_weights: bool
     precision: Precision
     augmentation: Augmentation
-
-
-@_strict
-class Stage:
-    """One training stage; trains the layers from ``trainable_from`` (``all``, ``head``, a name) on.
-
-    Early stopping after ``patience`` epochs without a better validation macro-F1. The learning rate
-    follows a ``cosine`` decay, or on a ``plateau`` is halved after half the patience. ``ema`` is
-    the decay of the exponential moving average of the weights, 0 for none; the averaged weights
-    are validated and saved.
-    """
-
-    trainable_from: str
-    epochs: Epochs
-    learning_rate: Annotated[float, Field(gt=0, le=10)]
-    patience: Epochs
-    decay: Literal["cosine", "plateau"] = "cosine"
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-
-
-@_strict
-class Schedule:
-    """The training schedule of one architecture in one recipe.
-
-    ``network`` overrides keys of the architecture's entry; ``train_images`` limits the training
-    split to a stratified subset, ``null`` takes all.
-    """
-
-    stages: Annotated[tuple[Stage, ...], Field(min_length=2, max_length=2)]
-    network: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    train_images: Positive | None = None
-    distillation: Distillation | None = None
 
 
 @_strict

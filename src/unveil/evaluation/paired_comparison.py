@@ -12,7 +12,7 @@ from unveil.common.paths import REPORTS
 from unveil.config.params import Params
 from unveil.evaluation import predictions, training_conditions
 from unveil.evaluation.metrics import Estimate, format_estimate, paired_difference
-from unveil.networks import Cnn, Transfer
+from unveil.networks import Cnn, Transfer, package_weights
 
 COLOR = "network.color"
 RANDOM = "random weights"
@@ -149,5 +149,7 @@ def _row(outcome: Pair, reports: dict[str, dict[str, Any]]) -> str:
 def _started(source: str | None, digest: str | None) -> str:
     if source in (None, "none"):
         return RANDOM
+    if source.startswith(package_weights.PREFIX):
+        return source
     pinned = f"sha256 {digest[:12]}" if digest and digest != "None" else "not pinned"
     return f"{source} ({pinned})"

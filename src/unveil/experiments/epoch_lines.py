@@ -12,7 +12,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from unveil.config.schema import Schedule
+from unveil.config.schedule import Schedule
 
 Row = dict[str, float]
 Record = Callable[[Row], None]

@@ -1,4 +1,4 @@
-"""Transfer learning: a keras.applications backbone with a new classification head."""
+"""Transfer learning: a pretrained backbone with a new classification head."""
 
 import importlib
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from unveil.common.errors import UserError
+from unveil.networks import package_weights
 from unveil.networks import pretrained_weights as weights
 from unveil.networks.layers import classifier, expand_channels, gray_input
 
@@ -16,32 +17,36 @@ if TYPE_CHECKING:
     import keras
 
 
+OWN = {"efficientnet_lite": "unveil.networks.efficientnet_lite"}
+"""Modules of backbones that keras.applications lacks."""
+
 DEPTHWISE = frozenset(
     {
-        *("convnext", "efficientnet", "efficientnet_v2", "mobilenet", "mobilenet_v2"),
-        *("mobilenet_v3", "nasnet", "xception"),
+        *("convnext", "efficientnet", "efficientnet_lite", "efficientnet_v2", "mobilenet"),
+        *("mobilenet_v2", "mobilenet_v3", "nasnet", "xception"),
     }
 )
-"""Modules of keras.applications with depthwise convolutions."""
+"""Modules of backbones with depthwise convolutions."""
 
 EXPORTED = frozenset(
     {
-        *("convnext", "densenet", "efficientnet", "efficientnet_v2", "inception_resnet_v2"),
-        *("inception_v3", "mobilenet", "mobilenet_v2", "mobilenet_v3", "nasnet", "resnet"),
-        *("resnet50", "resnet_v2", "vgg16", "vgg19", "xception"),
+        *("convnext", "densenet", "efficientnet", "efficientnet_lite", "efficientnet_v2"),
+        *("inception_resnet_v2", "inception_v3", "mobilenet", "mobilenet_v2", "mobilenet_v3"),
+        *("nasnet", "resnet", "resnet50", "resnet_v2", "vgg16", "vgg19", "xception"),
     }
 )
-"""Modules of keras.applications whose ONNX export was verified against Keras."""
+"""Modules of backbones whose ONNX export was verified against Keras."""
 
 
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Transfer:
     """A pretrained backbone, its preprocessing, and a head with one hidden layer.
 
-    ``backbone`` is ``module.Class`` in keras.applications. ``weights`` is ``imagenet``, a
-    ``.weights.h5`` file, or ``none``; ``sha256`` is the expected digest of the weights file.
-    ``input_size`` in pixels is what the face is resized to inside the graph; ``head`` is the number
-    of units of the hidden layer.
+    ``backbone`` is ``module.Class`` in keras.applications or in `OWN`. ``weights`` is ``imagenet``,
+    ``package:NAME``, a ``.weights.h5`` file, or ``none``; ``sha256`` is the expected digest of the
+    weights file. ``input_size`` in pixels is what the face is resized to inside the graph; ``head``
+    is the number of units of the hidden layer. The batch normalization of a pretrained backbone is
+    ``frozen``, so that it keeps its weights and statistics, or ``trained`` as that of the head is.
     """
 
     builder: Literal["transfer"]
@@ -51,11 +56,12 @@ class Transfer:
     head: Annotated[int, Field(gt=0, le=65_536)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    batch_norm: Literal["frozen", "trained"] = "frozen"
 
     @property
-    def pretrained(self) -> bool:
-        """Whether the backbone has pretrained weights; its batch normalization is frozen then."""
-        return self.weights != weights.RANDOM
+    def frozen_norm(self) -> bool:
+        """Whether the batch normalization is kept; that of random weights is trained."""
+        return self.weights != weights.RANDOM and self.batch_norm == "frozen"
 
     @property
     def depthwise(self) -> bool:
@@ -88,7 +94,7 @@ class Transfer:
             x = keras.layers.Resizing(size, size, name="resize", dtype="float32")(x)
         x = preprocess(expand_channels(x, "rgb"))
         backbone = self._loaded(network, x)
-        if not self.pretrained:
+        if not self.frozen_norm:
             _lower_batchnorm_momentum(backbone)
         x = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(backbone.output)
         # The features of a randomly initialized backbone hardly vary: 2e-7 in EfficientNetB0.
@@ -102,20 +108,25 @@ class Transfer:
 
         family, name = self.backbone.split(".")
         try:
-            module = importlib.import_module(f"keras.applications.{family}")
+            module = importlib.import_module(OWN.get(family, f"keras.applications.{family}"))
             # Keras exposes these two in keras.applications, not in their module.
             beside = self.backbone.startswith("mobilenet_v3.MobileNetV3")
             network = getattr(keras.applications if beside else module, name)
             return network, module.preprocess_input
         except (ImportError, AttributeError):
             raise UserError(
-                f"unknown backbone {self.backbone!r}; keras.applications has for example "
-                "vgg16.VGG16, resnet_v2.ResNet50V2, efficientnet.EfficientNetB0"
+                f"unknown backbone {self.backbone!r}; there are for example "
+                "vgg16.VGG16, resnet_v2.ResNet50V2, efficientnet.EfficientNetB0, "
+                "efficientnet_lite.EfficientNetLite0"
             ) from None
 
     def _loaded(self, network: Callable[..., Any], x: "keras.KerasTensor") -> Any:
-        given = None if self.weights == weights.RANDOM else self.weights
         try:
+            if self.weights.startswith(package_weights.PREFIX):
+                backbone = network(include_top=False, weights=None, input_tensor=x)
+                package_weights.load(backbone, self.weights, self.sha256, owner=self.backbone)
+                return backbone
+            given = None if self.weights == weights.RANDOM else self.weights
             with weights.pinned_weights(self.weights, self.sha256, owner=self.backbone):
                 return network(include_top=False, weights=given, input_tensor=x)
         except (UserError, ValueError):

@@ -29,7 +29,7 @@ class Cnn:
     convolutions: Annotated[int, Field(ge=1, le=4)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
-    pretrained = False
+    frozen_norm = False
     depthwise = False
     onnx_exportable = True
 

@@ -91,5 +91,5 @@ def _verify_digest(path: Path, digest: str | None, owner: str) -> None:
 def _unavailable(source: str, owner: str, reason: str) -> UserError:
     return UserError(
         f"weights {source!r} of {owner} are not available ({reason}); choose imagenet (needs a "
-        "network or a cache), a .weights.h5 file, or none"
+        "network or a cache), package:NAME, a .weights.h5 file, or none"
     )

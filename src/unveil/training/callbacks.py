@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from unveil.config.schema import Stage
+from unveil.config.schedule import Stage
 
 Row = dict[str, float]
 """One epoch: ``epoch`` (from 0, over all stages), ``stage`` (from 1), ``seconds``, ``timestamp``

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from unveil.common.errors import UserError
 from unveil.common.files import atomic_write
-from unveil.config.schema import Schedule, Training
+from unveil.config.schedule import Schedule
+from unveil.config.schema import Training
 from unveil.dataset import arrays
 from unveil.training.augmentation import augmentation
 from unveil.training.callbacks import seed_generators

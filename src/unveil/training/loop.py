@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.common.errors import unknown_choice
-from unveil.config.schema import STILL, Augmentation, Stage, Training
+from unveil.config.schedule import Stage
+from unveil.config.schema import STILL, Augmentation, Training
 from unveil.dataset.arrays import Faces
 from unveil.training.augmentation import augmentation
 from unveil.training.batches import Batches, ValidationBatches, ViewBatches, one_hot
@@ -24,7 +25,7 @@ from unveil.training.callbacks import (
 )
 from unveil.training.checkpoint import Checkpoints, State
 from unveil.training.distillation import View
-from unveil.training.optimizer import AdamW
+from unveil.training.optimizer import AdamW, layer_rates
 
 FEATURES = "features"
 
@@ -189,6 +190,7 @@ class TrainingLoop:
         return AdamW(
             rate,
             decay=self.training.weight_decay,
+            factors=layer_rates(self.network, FEATURES, first=stage.first_layer_rate),
             use_ema=stage.ema > 0,
             ema_momentum=stage.ema,
         )

@@ -20,7 +20,7 @@ from unveil.common import csv_writer
 from unveil.common.errors import UserError
 from unveil.common.files import atomic_write, reading_artifact
 from unveil.config.params import Params
-from unveil.config.schema import Stage
+from unveil.config.schedule import Stage
 from unveil.dataset import arrays
 from unveil.training import devices
 from unveil.training.callbacks import BestWeights, EpochHistory, Record
@@ -122,7 +122,7 @@ def _training_loop(
         faces=arrays.truncate_to_multiple(faces, device_count),
         validation=arrays.truncate_to_multiple(arrays.load("validation"), device_count),
         training=training,
-        frozen_norm=params.architectures[key].pretrained,
+        frozen_norm=params.architectures[key].frozen_norm,
         best=BestWeights(network),
         epochs=EpochHistory(key, len(schedule.stages)),
         checkpoints=checkpoints,

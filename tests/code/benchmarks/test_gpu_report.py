@@ -24,7 +24,7 @@ def report(place: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 WRONG = {
-    ("--recipe", "huge"): "unknown recipe 'huge'; choose from sample, modest, full\n",
+    ("--recipe", "huge"): "unknown recipe 'huge'; choose from sample, modest, full, transfer\n",
     ("--entries", "vgg61"): "unknown architecture 'vgg61'; choose from cnn3, ",
     ("--project", "absent"): "no project in 'absent': No such file or directory\n",
     ("--project", "empty"): "no params.yaml in ",

@@ -33,7 +33,7 @@ def refused(tmp_path: Path, content: dict, said: str) -> None:
 
 
 def test_the_projects_own_file_loads_in_every_recipe(tmp_path):
-    for recipe in ("sample", "modest", "full"):
+    for recipe in ("sample", "modest", "full", "transfer"):
         path = tmp_path / "params.yaml"
         path.write_text(TEXT)
         params.choose_recipe(recipe, path)

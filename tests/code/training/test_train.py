@@ -11,7 +11,8 @@ from tests.support import training
 
 from unveil.common.errors import UserError
 from unveil.config import params
-from unveil.config.schema import STILL, Stage
+from unveil.config.schedule import Stage
+from unveil.config.schema import STILL
 from unveil.dataset import arrays as packs
 from unveil.training import checkpoint, loop, train
 from unveil.training.batches import Batches, ValidationBatches, one_hot

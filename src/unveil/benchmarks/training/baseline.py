@@ -16,7 +16,8 @@ from unveil.benchmarks.training.networks import build_network, stage
 from unveil.benchmarks.training.progress import EpochReporter
 from unveil.benchmarks.training.temporary_project import PICTURES
 from unveil.config.params import Params
-from unveil.config.schema import Augmentation, Stage
+from unveil.config.schedule import Stage
+from unveil.config.schema import Augmentation
 from unveil.training.loop import set_trainable
 
 
@@ -25,7 +26,7 @@ def learn(key: str, params: Params, epochs: int) -> None:
     keras.utils.clear_session()
     last, size = stage(params, key, epochs=epochs), params.data.image_size
     network = build_network(params, key)
-    set_trainable(network, last.trainable_from, frozen_norm=params.architectures[key].pretrained)
+    set_trainable(network, last.trainable_from, frozen_norm=params.architectures[key].frozen_norm)
     model = keras.Sequential(
         [keras.Input((size, size, 1)), *layers(params.training.augmentation), network]
     )

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unveil.config.params import Params
-from unveil.config.schema import Stage, Training
+from unveil.config.schedule import Stage
+from unveil.config.schema import Training
 from unveil.networks.backbones import Transfer
 
 if TYPE_CHECKING:

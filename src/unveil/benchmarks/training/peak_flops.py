@@ -26,7 +26,7 @@ def report(key: str, params: Params, epochs: int) -> None:
     keras.utils.clear_session()
     last = stage(params, key, epochs=epochs)
     network, size = build_network(params, key), params.training.batch_size
-    set_trainable(network, last.trainable_from, frozen_norm=params.architectures[key].pretrained)
+    set_trainable(network, last.trainable_from, frozen_norm=params.architectures[key].frozen_norm)
     faces = tf.TensorSpec((size, *network.input_shape[1:]), tf.uint8)
 
     def learned(images: Any) -> Any:

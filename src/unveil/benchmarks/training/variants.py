@@ -20,7 +20,8 @@ from unveil.benchmarks.training import peak_flops
 from unveil.benchmarks.training.networks import build_network, stage, with_training
 from unveil.benchmarks.training.progress import EpochReporter, write_line
 from unveil.config.params import Params
-from unveil.config.schema import STILL, Precision, Stage
+from unveil.config.schedule import Stage
+from unveil.config.schema import STILL, Precision
 from unveil.dataset import arrays
 from unveil.training import devices
 from unveil.training import train as trains
@@ -139,7 +140,7 @@ def _training_loop(
             faces=arrays.load("train"),
             validation=arrays.load("validation"),
             training=params.training,
-            frozen_norm=params.architectures[key].pretrained,
+            frozen_norm=params.architectures[key].frozen_norm,
             best=BestWeights(network),
             epochs=EpochHistory(key, 1),
             checkpoints=Checkpoints(Path(folder) / "bench"),
