@@ -29,6 +29,7 @@ from unveil.dataset import arrays  # noqa: E402
 from unveil.evaluation import evaluate, report_sections  # noqa: E402
 from unveil.evaluation.metrics import format_estimate  # noqa: E402
 from unveil.evaluation.predictions import Predictions  # noqa: E402
+from unveil.experiments import teachers  # noqa: E402
 from unveil.networks import Transfer  # noqa: E402
 from unveil.training import checkpoint, devices, train  # noqa: E402
 
@@ -130,7 +131,8 @@ def _result(key: str, loaded: params.Params, folder: Path) -> None:
     if _done(key, loaded, folder):
         return
     with checkpoint.opened(key, loaded) as kept:
-        trained = train.train(key, loaded, kept, lambda row: None)
+        taught = teachers.teaching(key, loaded)
+        trained = train.train(key, loaded, kept, lambda row: None, taught)
         train.save(trained, folder)
         result = _measured(key, loaded, trained, folder)
         identity = checkpoint.identity(key, loaded)

@@ -45,7 +45,8 @@ Smallest = Annotated[
         min=12,
         help="Find faces from this many pixels, but at least 1/150 of the longer side. The default "
         "is 24, or 1/63 of the longer side if that is more, which is faster. Where no face is "
-        "found, they are searched for down to 24 pixels, or 1/256 of the longer side.",
+        "found, smaller ones are searched for, down to the size given or 24 pixels, but at least "
+        "1/256 of the longer side.",
     ),
 ]
 Turned = Annotated[

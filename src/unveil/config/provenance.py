@@ -62,6 +62,8 @@ def parameters(key: str, params: Params) -> dict[str, Any]:
         ("network", params.architectures[key]),
         ("training", params.training),
     ]
+    if schedule.distillation is not None:
+        groups.append(("distillation", schedule.distillation))
     groups += [(f"stage{number}", stage) for number, stage in enumerate(schedule.stages, start=1)]
     for group, settings in groups:
         for name, value in TypeAdapter(type(settings)).dump_python(settings).items():

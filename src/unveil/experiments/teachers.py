@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unveil.common.errors import UserError
-from unveil.config.distillation import Distillation
 from unveil.config.params import Params
 from unveil.data import unlabelled
 from unveil.inference import bundle
@@ -27,7 +26,7 @@ def teaching(key: str, params: Params) -> Teaching | None:
     settings = params.schedules[key].distillation
     if settings is None:
         return None
-    loaded = [_loaded(Path(folder), settings, params) for folder in settings.teachers]
+    loaded = [_loaded(Path(folder), pinned, params) for folder, pinned in settings.teachers.items()]
     size = params.data.image_size
     more = [
         unlabelled.load(Path(path), digest, params) for path, digest in settings.unlabelled.items()
@@ -42,8 +41,8 @@ def teaching(key: str, params: Params) -> Teaching | None:
     return Teaching(answer, np.concatenate([none, *more]))
 
 
-def _loaded(folder: Path, settings: Distillation, params: Params) -> Bundle:
-    pinned, found = settings.teachers[str(folder)], bundle.load(folder)
+def _loaded(folder: Path, pinned: str, params: Params) -> Bundle:
+    found = bundle.load(folder)
     if found.digest != pinned:
         raise UserError(
             f"teacher {folder} is not the pinned one: the sha256 of its bundle.json is "

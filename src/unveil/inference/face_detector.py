@@ -62,17 +62,23 @@ class FaceDetector:
 
     def __call__(self, picture: Pixels) -> list[Detection]:
         """Detect the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``."""
-        least, found = self.settings.min_face, self._squares(picture)
-        if self.settings.turned:
-            found = self._turned(picture, found)
+        least, found = self.settings.min_face, self._searched(picture, self._around)
+        if not found and self.settings.closest:
+            found = self._searched(picture, self._closely)
         found.sort(key=lambda one: one.side, reverse=True)
         return [Detection(box_of(one, picture.shape), one) for one in found if one.side >= least]
 
-    def _turned(self, picture: Pixels, upright: list[Square]) -> list[Square]:
+    def _searched(self, picture: Pixels, search: Callable[[Pixels], list[Square]]) -> list[Square]:
+        upright = search(picture)
+        return self._turned(picture, upright, search) if self.settings.turned else upright
+
+    def _turned(
+        self, picture: Pixels, upright: list[Square], search: Callable[[Pixels], list[Square]]
+    ) -> list[Square]:
         """Find each face with the side of the picture up at which it is most nearly upright."""
         seen = [(abs(one.angle), one) for one in upright]
         for quarters in (1, 3):
-            for one in self._squares(np.rot90(picture, quarters)):
+            for one in search(np.rot90(picture, quarters)):
                 seen.append((abs(one.angle), one.turned(quarters, picture.shape)))
         found = list[Square]()
         for _, one in sorted(seen, key=lambda pair: pair[0]):
@@ -80,16 +86,19 @@ class FaceDetector:
                 found.append(one)
         return found
 
-    def _squares(self, picture: Pixels) -> list[Square]:
+    def _around(self, picture: Pixels) -> list[Square]:
         found, doubtful = list[Square](), list[Square]()
         for score, box, square in _merged(look_around(picture, self.settings)):
             is_sure = score >= _lowest(box[2] - box[0], picture, self.settings)
             if not any(_is_part(square, one) for one in found):
                 (found if is_sure else doubtful).append(square)
         self._add_confirmed(found, doubtful[:MOST_DOUBTFUL], picture)
-        if not found and self.settings.closest:
-            closely = (one for _, _, one in _merged(look_closely(picture, self.settings)))
-            self._add_confirmed(found, islice(closely, MOST_CLOSELY), picture)
+        return found
+
+    def _closely(self, picture: Pixels) -> list[Square]:
+        found = list[Square]()
+        closely = (one for _, _, one in _merged(look_closely(picture, self.settings)))
+        self._add_confirmed(found, islice(closely, MOST_CLOSELY), picture)
         return found
 
     def _add_confirmed(

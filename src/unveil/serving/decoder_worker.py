@@ -111,7 +111,7 @@ def find_faces(picture: bytes, options: DecodeOptions, limits: Limits) -> FoundF
         face = whole(small.pixels)
         return [(face, cut(small.pixels, face, options.size))]
     faces = _detected(small, settings, options)
-    if not faces and small.factor > 1:  # the closer search needs what was reduced
+    if not faces and not _is_detailed(small, settings):
         small = decode(picture, limits, in_colour=True, enough=settings.closest)
         faces = _detected(small, settings, options)
     if small.factor > 1:
@@ -119,11 +119,15 @@ def find_faces(picture: bytes, options: DecodeOptions, limits: Limits) -> FoundF
     return [(one, cut(small.pixels, one, options.size)) for one in faces]
 
 
+def _is_detailed(small: DecodedImage, settings: DetectorSettings) -> bool:
+    """Whether a picture is not reduced, or has what the closer search can see."""
+    return small.factor == 1 or max(small.pixels.shape) >= settings.closest
+
+
 def _detected(
     small: DecodedImage, settings: DetectorSettings, options: DecodeOptions
 ) -> list[Detection]:
-    is_detailed = small.factor == 1 or max(small.pixels.shape) >= settings.closest
-    reach = settings if is_detailed else replace(settings, closest=0)
+    reach = settings if _is_detailed(small, settings) else replace(settings, closest=0)
     detect = detector(reach.reduced(small.factor))
     return face_following.detect(detect, small.pixels, options.near)[:MAX_FACES]
 

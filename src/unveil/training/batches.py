@@ -49,8 +49,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def _mix(
         self, batch: tuple[NDArray[Any], ...], epoch: int, step: int
     ) -> tuple[NDArray[Any], ...]:
-        # A longer seed than that of the shuffle, so that the two streams never coincide.
-        generator = np.random.default_rng((self._seed, epoch, step, 0))
+        # NumPy pads a seed with zeros: the last number tells it from that of the shuffle.
+        generator = np.random.default_rng((self._seed, epoch, step, 1))
         ratio = np.float32(generator.beta(self._mixup, self._mixup))
         other = generator.permutation(len(batch[0]))
         return tuple(ratio * array + (1 - ratio) * array[other] for array in batch)

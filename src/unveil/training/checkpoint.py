@@ -7,6 +7,7 @@ data, parameters, code or libraries has another identity and never reads these c
 
 import hashlib
 import importlib
+import importlib.metadata
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ from unveil.training.devices import precision
 
 CODE = ("common", "config", "dataset", "networks", "training")
 """The packages whose code is part of a run's identity: those of its stage in dvc.yaml."""
+VIEW_CODE = ("data", "inference")
+"""Those that also make the views of a distillation."""
 
 KEEP_LAST = 2
 """Number of checkpoints to keep: the newest, and one to fall back on."""
@@ -194,6 +197,7 @@ def identity(key: str, params: Params) -> str:
         "code": [sha256(path) for path in _sources()],
         "keras": keras.__version__,
         "backend": [backend, importlib.import_module(backend).__version__],
+        "views": _views(params) if params.schedules[key].distillation else None,
     }
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
@@ -201,6 +205,17 @@ def identity(key: str, params: Params) -> str:
 _SPLITS = ("train", "validation")
 
 
-def _sources() -> list[Path]:
+def _views(params: Params) -> dict[str, Any]:
+    """Return what determines the views of a distillation, besides the parameters."""
+    return {
+        "data": plain(params.data),
+        "test": sha256(require_path(PACKED / "test.npz", made_by="unveil pack")),
+        "near_twins": params.near_twins,
+        "code": [sha256(path) for path in _sources(VIEW_CODE)],
+        "onnxruntime": importlib.metadata.version("onnxruntime"),
+    }
+
+
+def _sources(packages: Sequence[str] = CODE) -> list[Path]:
     here = Path(__file__).parents[1]
-    return [path for package in CODE for path in sorted((here / package).rglob("*.py"))]
+    return [path for package in packages for path in sorted((here / package).rglob("*.py"))]

@@ -82,7 +82,7 @@ class Views:
 
     def _answered(self, number: int, answers: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
         layers = augmentation(self.training.augmentation)
-        seed = (self.training.seed, number, 0)
+        seed = (self.training.seed, number, 2)  # not that of an epoch's shuffle
         seed_generators(layers, seed)
         generator, count = np.random.default_rng(seed), len(self.faces)
         others = generator.permutation(count)

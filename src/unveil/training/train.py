@@ -7,7 +7,7 @@ weights are then bit-identical. Several GPUs split each batch; the number of fac
 multiple of the number of GPUs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,8 +56,9 @@ def train(
     with devices.distribute(devices.precision(key, params)) as device_count:
         devices.require_even_split(params.training.batch_size, device_count)
         loop = _training_loop(key, params, checkpoints, record, device_count)
-        if teaching is not None:
-            loop = replace(loop, views=_views(loop, key, params, teaching))
+        _require_layers(loop, params.schedules[key].stages)
+        if params.schedules[key].distillation is not None:
+            loop = replace(loop, views=_views(loop, key, params, teaching, device_count))
         with fused_norm():
             _run(loop, key, params)
         alone = device_count == 1 and keras.config.dtype_policy().name == "float32"
@@ -67,9 +68,6 @@ def train(
 
 def _run(loop: TrainingLoop, key: str, params: Params) -> None:
     stages = params.schedules[key].stages
-    for stage in stages:
-        # Report an unknown layer now, not after hours of training an earlier stage.
-        set_trainable(loop.network, stage.trainable_from, frozen_norm=loop.frozen_norm)
     state = loop.checkpoints.latest()
     if state is not None:
         loop.resume(state)
@@ -82,6 +80,12 @@ def _run(loop: TrainingLoop, key: str, params: Params) -> None:
             loop.run(stage, number, running)
     loop.best.restore()
     _refuse_non_finite(loop.network, key)
+
+
+def _require_layers(loop: TrainingLoop, stages: Sequence[Stage]) -> None:
+    """Report an unknown layer now, not after hours of training an earlier stage."""
+    for stage in stages:
+        set_trainable(loop.network, stage.trainable_from, frozen_norm=loop.frozen_norm)
 
 
 def _float32_copy(trained: keras.Model, key: str, params: Params) -> keras.Model:
@@ -130,13 +134,18 @@ def _training_loop(
     )
 
 
-def _views(loop: TrainingLoop, key: str, params: Params, teaching: Teaching) -> list[View]:
+def _views(
+    loop: TrainingLoop, key: str, params: Params, teaching: Teaching | None, device_count: int
+) -> list[View]:
     settings = params.schedules[key].distillation
+    if settings is None or teaching is None:
+        raise ValueError(f"the schedule of {key} has distillation, but there is no teaching")
+    faces = teaching.with_unlabelled(loop.faces.images)
     made = Views(
-        faces=teaching.with_unlabelled(loop.faces.images),
+        faces=faces[: len(faces) // device_count * device_count],
         teacher=teaching.teacher,
         training=loop.training,
-        mix=settings.mix if settings else 0,
+        mix=settings.mix,
         folder=loop.checkpoints.views,
     )
     return views(made, params.schedules[key])

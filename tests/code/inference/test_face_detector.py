@@ -100,12 +100,44 @@ def test_the_parts_of_a_side_cover_it_and_share_more_than_a_face(length):
     assert all(one >= picture_sizes.SHARED for one in shared)
 
 
-def test_a_face_at_the_edge_of_two_parts_is_found():
-    picture = scenes.scene((1190, 300, 120), size=(900, 2400))
-    found = merge(list(picture_sizes.look_around(picture, replace(STILL, most=2400))))
-    score, box, _ = next(found)
-    assert score > 0.5
-    assert np.hypot(*((box[:2] + box[2:]) / 2 - [1250, 360])) < 40
+@pytest.fixture
+def inputs(monkeypatch) -> list[tuple[int, int]]:
+    """The sizes of the images that the network sees of a picture and its parts."""
+    sizes, look = [], picture_sizes.look
+
+    def spy(image, *others):
+        sizes.append(image.size)
+        return look(image, *others)
+
+    monkeypatch.setattr(picture_sizes, "look", spy)
+    return sizes
+
+
+@pytest.mark.parametrize("corner", [(780, 300), (1190, 300), (2240, 300), (2270, 770)])
+def test_a_face_is_found_once_wherever_the_parts_of_a_picture_end(corner, inputs):
+    picture = scenes.scene((*corner, 120), size=(900, 2400))
+    only = replace(STILL, min_face=16, most=2400, least=2400)
+    found = [one for one in merge(list(picture_sizes.look_around(picture, only))) if one[0] > 0.3]
+    ((_, box, _),) = found
+    assert np.hypot(*((box[:2] + box[2:]) / 2 - np.add(corner, 60))) < 40
+    assert len(inputs) == 3
+    assert all(max(size) <= picture_sizes.TILE for size in inputs)
+
+
+def test_the_work_for_a_picture_without_faces_is_bounded(detect, inputs):
+    assert detect(np.full((3024, 4032), 120, np.uint8)) == []
+    assert sum(width * height for width, height in inputs) < 6e6
+
+
+def test_turned_faces_are_searched_for_closely_only_if_no_side_shows_a_face(monkeypatch):
+    def refused(*_):
+        raise AssertionError("searched closely")
+
+    monkeypatch.setattr(face_detector, "look_closely", refused)
+    turned = face_detector.detector(replace(STILL, turned=True))
+    assert turned(np.rot90(scenes.scene((120, 60, 220), size=(400, 640))))
+    with pytest.raises(AssertionError, match="searched closely"):
+        turned(np.full((400, 640), 120, np.uint8))
 
 
 @pytest.mark.parametrize("quarters", [1, 3])

@@ -12,10 +12,12 @@ from PIL import Image
 from tests.support import bundles, training
 
 from unveil.common.errors import UserError
+from unveil.config import provenance
 from unveil.config.distillation import Distillation
 from unveil.data import unlabelled
 from unveil.dataset import arrays
 from unveil.experiments import teachers, tracked_training
+from unveil.training import checkpoint, train
 from unveil.training.batches import ViewBatches
 from unveil.training.distillation import Views, views
 
@@ -121,9 +123,9 @@ def zipped(path: Path, **members: bytes) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def png(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray, form: str = "PNG") -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
+    Image.fromarray(pixels).save(stream, form)
     return stream.getvalue()
 
 
@@ -132,17 +134,24 @@ def test_unlabelled_faces_are_answered_too_each_once_and_none_of_the_test(packed
     other[:24] = 10
     held_out = arrays.load("test").images[0, ..., 0]
     archive = packed / "more.zip"
-    digest = zipped(
+    zipped(
         archive,
         **{
             "train/angry/a.png": png(own),
             "train/fear/again.png": png(own),
             "train/fear/b.png": png(other),
             "train/fear/held_out.png": png(held_out),
+            "train/fear/held_out_again.jpg": png(held_out, "JPEG"),
+            "train/fear/mirrored.png": png(np.ascontiguousarray(held_out[:, ::-1])),
             "train/fear/broken.png": b"no image",
             "test/angry/c.png": png(other.T),
         },
     )
+    with zipfile.ZipFile(archive, "a") as added:  # as `unveil ingest` keeps an unreadable image
+        unreadable = zipfile.ZipInfo("train/fear/unreadable.png")
+        unreadable.comment = b"damaged"
+        added.writestr(unreadable, b"")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     faces = unlabelled.load(archive, digest, loaded)
     assert sorted(face.tobytes() for face in faces) == sorted((own.tobytes(), other.tobytes()))
     schedule = loaded.schedules[KEY]
@@ -167,6 +176,26 @@ def test_a_teacher_that_was_not_pinned_is_one_line(loaded, teacher):
     other = training.distilled(KEY, loaded, teacher, digest="0" * 64)
     with pytest.raises(UserError, match=f"teacher {teacher} is not the pinned one: .* pinned is 0"):
         tracked_training.train(KEY, other)
+
+
+def test_the_folder_of_a_teacher_may_end_with_a_slash(loaded, teacher):
+    schedule = loaded.schedules[KEY]
+    ((folder, digest),) = schedule.distillation.teachers.items()
+    settings = dataclasses.replace(schedule.distillation, teachers={f"{folder}/": digest})
+    schedules = {KEY: dataclasses.replace(schedule, distillation=settings)}
+    assert teachers.teaching(KEY, dataclasses.replace(loaded, schedules=schedules))
+
+
+def test_a_distillation_without_teachers_does_not_learn_from_labels(packed, loaded):
+    with checkpoint.opened(KEY, loaded) as kept, pytest.raises(ValueError, match="no teaching"):
+        train.train(KEY, loaded, kept, lambda row: None)
+
+
+def test_runs_are_told_apart_by_their_distillation(loaded):
+    settings = loaded.schedules[KEY].distillation
+    described = provenance.parameters(KEY, loaded)
+    assert described["distillation.views"] == settings.views
+    assert described["distillation.teachers"] == settings.teachers
 
 
 def test_a_teacher_of_other_classes_is_one_line(packed, loaded, teacher):
