@@ -106,7 +106,7 @@ def test_a_student_learns_what_its_teacher_answers_and_not_the_labels(packed, lo
     np.savez(packed / "data/03_packed/train.npz", images=images, labels=(labels + 2) % 4)
     schedule = loaded.schedules[KEY]
     stages = tuple(
-        dataclasses.replace(stage, epochs=12, patience=12, learning_rate=0.01, ema=0)
+        dataclasses.replace(stage, epochs=40, patience=40, learning_rate=0.01, ema=0)
         for stage in schedule.stages
     )
     schedules = {KEY: dataclasses.replace(schedule, stages=stages)}
