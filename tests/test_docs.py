@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -141,6 +143,24 @@ def test_the_parameters_of_the_how_to_pages_are_valid(tmp_path):
     assert params.load(changed_parameters("larger-images.md", tmp_path)).data.image_size == 96
     added = params.load(changed_parameters("new-architecture.md", tmp_path))
     assert added.architectures["mobilenet"].backbone == "mobilenet_v2.MobileNetV2"
+    own = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert yaml.safe_load(changed_parameters("transfer.md", tmp_path).read_text()) == own
+
+
+def test_the_two_commands_that_train_from_packages_are_valid(tmp_path):
+    commands = blocks("transfer.md", "sh")[0].splitlines()
+    assert len(commands) == 2
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    said = [
+        subprocess.run(
+            [*shlex.split(command), "--dry-run"], cwd=tmp_path, capture_output=True, text=True
+        )
+        for command in commands
+    ]
+    assert [one.returncode for one in said] == [0, 0], said
+    assert "--extra train --extra backbones" in said[0].stdout
+    assert all(one in said[1].stdout for one in ('--recipe "transfer"', '"vgg16,efficientnet"'))
 
 
 def test_the_rule_of_the_how_to_page_finds_a_blurred_face(tmp_path, monkeypatch):
