@@ -8,6 +8,7 @@ Unpickling calls whatever a file names. Here only the three names of a plain ten
 none of which runs code of the file (Python's manual, *Restricting Globals*).
 """
 
+import os
 import pickle
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def _read(file: BinaryIO) -> dict[str, NDArray[Any]]:
 def _read_storage(file: BinaryIO, storage: _Storage) -> None:
     count = int.from_bytes(file.read(8), "little", signed=True)
     width = np.dtype(storage.dtype).itemsize
-    stored = file.read(count * width) if count >= 0 else b""
-    if len(stored) != count * width:
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if not 0 <= count * width <= left:  # read would reserve as much memory as it is asked for
         raise ValueError("a storage is cut off")
-    storage.elements = np.frombuffer(stored, storage.dtype)
+    storage.elements = np.frombuffer(file.read(count * width), storage.dtype)

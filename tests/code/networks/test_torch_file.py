@@ -86,6 +86,11 @@ def test_a_file_cut_off_anywhere_is_refused(file):
     for length in range(0, len(whole), 5):
         file.write_bytes(whole[:length])
         refused(file, r"weights\.pth is no PyTorch file of tensors: ")
+    for count in (2**61, 2**63 - 1, 2**64 - 1):
+        stored = (24).to_bytes(8, "little") + VALUES.tobytes()
+        assert stored in whole
+        file.write_bytes(whole.replace(stored, count.to_bytes(8, "little") + VALUES.tobytes()))
+        refused(file, "a storage is cut off")
     file.write_bytes(whole + b"\0")
     refused(file, "data after the last storage")
 
