@@ -37,6 +37,7 @@ DOORS = {
     "av": "inference",
     "onnx": "export",
     "fairlearn": "evaluation",
+    "optuna": "experiments",
 }
 """The one package that imports a tool; Prefect is for flows/ alone."""
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_ARGUMENTS = 250, 50, 5

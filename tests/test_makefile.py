@@ -78,7 +78,7 @@ def test_make_clean_removes_only_what_is_made_again(tmp_path):
     kept = {
         *("PARAMS", "JOURNAL", "PROMOTIONS", "ARCHIVE", "CORRECTIONS", "AUDIT_COUNTS", "PROMOTION"),
         *("MODEL_CARD", "LEARNING_CURVES", "SUSPECTS", "BUNDLE", "STARTER", "AUDIT_LOG"),
-        *("LAST_GOOD", "TRACKING", "SEEDS", "SEED_REPORTS", "RUN_LOGS", "CHECKPOINTS"),
+        *("LAST_GOOD", "TRACKING", "SEEDS", "SEED_REPORTS", "RUN_LOGS", "SWEEPS", "CHECKPOINTS"),
     }
     named = {name for name, path in vars(paths).items() if isinstance(path, Path)}
     assert named - {"DATA", "AUDIT"} == generated | kept  # a new path has to be added to one

@@ -23,6 +23,7 @@ from unveil.cli import (
     report,
     serve,
     stages,
+    sweep,
     video,
 )
 from unveil.cli.commands import App, arrange
@@ -38,7 +39,7 @@ arrange(
     app,
     [
         *(predict.app, video.app, serve.app, stages.app, flows.app, compare.app),
-        *(learning_curve.app, report.app, champion.app, export.app),
+        *(learning_curve.app, sweep.app, report.app, champion.app, export.app),
     ],
 )
 app.add_typer(data.app, name="data", rich_help_panel="Data")

@@ -12,8 +12,8 @@ PANELS = {
     "Predict and serve": ("predict", "video", "serve", "token"),
     "Data": ("sample", "ingest", "manifest", "validate", "pack", "data"),
     "Train and compare": (
-        *("run", "train", "evaluate", "compare", "explain", "learning-curve", "report"),
-        "model-card",
+        *("run", "train", "evaluate", "compare", "explain", "learning-curve", "sweep"),
+        *("report", "model-card"),
     ),
     "Register and release": ("publish", "promote", "rollback", "champion", "export"),
     "Machine and storage": ("bench", "remote"),
@@ -36,6 +36,7 @@ EXAMPLES = {
     ),
     "ingest": ("unveil ingest faces.zip", "unveil ingest faces/ --attributes attributes.csv"),
     "train": ("unveil train cnn5_gray", "unveil train cnn5_gray --seeds 3"),
+    "sweep": ("unveil sweep cnn5_gray", "unveil sweep cnn3 --trials 40 --space space.yaml"),
     "compare": ("unveil compare", "unveil compare --by hardware --price laptop=0.10"),
     "promote": ("unveil promote --dry-run", "unveil promote --force --reason 'agreed on Monday'"),
     "rollback": ("unveil rollback", "unveil rollback --to 3"),

@@ -51,6 +51,8 @@ SEED_REPORTS = Path("data/05_reports/seeds")
 
 RUN_LOGS = Path("data/10_logs")
 
+SWEEPS = Path("data/11_sweeps")
+
 CHECKPOINTS = Path(".checkpoints")
 
 

@@ -21,6 +21,7 @@ from unveil.registry.promotion_log import record_decision
 from unveil.registry.publish import attach_folder, face_source, publish, training_origin
 from unveil.registry.reports import face_source_of, version_report
 from unveil.registry.runs import PARENT, log_files, mark_killed, open_run, train_all_run
+from unveil.registry.sweep_runs import end_trial, sweep_run, trial_tags
 from unveil.registry.versions import (
     ChampionRecord,
     Version,
@@ -51,6 +52,7 @@ __all__ = [
     "champion",
     "champion_record",
     "connect",
+    "end_trial",
     "evaluated_trainings",
     "face_source",
     "face_source_of",
@@ -68,11 +70,13 @@ __all__ = [
     "set_champion",
     "store_bundle",
     "stored_bundle",
+    "sweep_run",
     "sync_alias",
     "train_all_run",
     "training_origin",
     "training_report",
     "trainings_url",
+    "trial_tags",
     "try_or_warn",
     "verified_files",
     "version_report",

@@ -16,6 +16,7 @@ from unveil.config.params import Params
 from unveil.registry import connection
 from unveil.registry.connection import answer_timeout, connect, mlflow_errors, server_name
 from unveil.registry.runs import (
+    SWEEP,
     describe_training,
     find_or_create_run,
     log_epochs,
@@ -32,8 +33,11 @@ INTERRUPT_TIMEOUT = 5
 class Reporter:
     """Sends the metrics of each epoch once and in order, and retries until the server accepts."""
 
-    def __init__(self, key: str, params: Params, origin: str) -> None:
+    def __init__(
+        self, key: str, params: Params, origin: str, tags: Mapping[str, str] | None = None
+    ) -> None:
         self.training = describe_training(key, params, origin)
+        self.training["tags"].update(tags or {})
         self.delivered = False
         self._given_up = self._missed = False
         self._rows: list[Mapping[str, float]] = []
@@ -60,10 +64,8 @@ class Reporter:
         self._thread.join(min(seconds, connection.ANSWER_TIMEOUT) if self._missed else seconds)
         if not self.delivered:
             self._given_up = True
-            print(
-                f"not logged to MLflow: {self._fault}; `unveil publish` logs it later",
-                file=sys.stderr,
-            )
+            later = "" if SWEEP in self.training["tags"] else "; `unveil publish` logs it later"
+            print(f"not logged to MLflow: {self._fault}{later}", file=sys.stderr)
 
     def _work(self) -> None:
         pause = 1.0
@@ -105,9 +107,14 @@ class Reporter:
 
 
 @contextmanager
-def reporting(key: str, params: Params, origin: str) -> Iterator[Reporter]:
-    """Log a training while the block runs; its status is FAILED if the block raises."""
-    reporter = Reporter(key, params, origin)
+def reporting(
+    key: str, params: Params, origin: str, tags: Mapping[str, str] | None = None
+) -> Iterator[Reporter]:
+    """Log a training while the block runs; its status is FAILED if the block raises.
+
+    ``tags`` are added to those of the run.
+    """
+    reporter = Reporter(key, params, origin, tags)
     try:
         yield reporter
     except Exception:

@@ -44,6 +44,9 @@ from unveil.registry.training_note import training_note
 PARENT = "UNVEIL_PARENT_RUN"
 """The environment variable with the id of the parent run of a training."""
 
+SWEEP = "sweep"
+"""The tag of the runs of a hyperparameter search: ``ARCH/NAME``."""
+
 CURVES = ("accuracy", "loss", "macro_f1")
 """The measures of each epoch."""
 
@@ -104,7 +107,7 @@ def describe_training(key: str, params: Params, origin: str) -> TrainingDescript
         "tags": {
             "architecture": key,
             "faces": real_or_synthetic.origin_of_packed(),
-            **_code_and_hardware(),
+            **code_and_hardware(),
             **_device_tags(key, params),
             **above,
         },
@@ -121,7 +124,7 @@ def find_or_create_run(client: MlflowClient, training: TrainingDescription) -> R
     found = runs_with_origin(client, origin)
     if not found:
         named = {"origin": origin, **tags, MLFLOW_RUN_NOTE: training_note(training, {})}
-        client.create_run(_experiment_id(), tags=named, run_name=tags["architecture"])
+        client.create_run(experiment_id(), tags=named, run_name=tags["architecture"])
         found = runs_with_origin(client, origin)
     first, *others = found
     # A request that timed out was sent again, so there may be two runs.
@@ -132,7 +135,7 @@ def find_or_create_run(client: MlflowClient, training: TrainingDescription) -> R
 
 def runs_with_origin(client: MlflowClient, origin: str) -> list[Run]:
     """Find the runs of a training, oldest first; normally there is one."""
-    experiments, wanted = [_experiment_id()], f"tags.origin = '{origin}'"
+    experiments, wanted = [experiment_id()], f"tags.origin = '{origin}'"
     return list(client.search_runs(experiments, wanted, order_by=["attributes.start_time ASC"]))
 
 
@@ -193,19 +196,19 @@ def _start_parent_run(params: Params) -> str:
         client, " and ".join(f"tags.{name} = '{value}'" for name, value in here.items())
     )
     _set_experiment_tags(client)
-    tags = {"recipe": params.recipe, **_code_and_hardware(), **here}
+    tags = {"recipe": params.recipe, **code_and_hardware(), **here}
     run = mlflow.start_run(run_name="train-all", tags=tags)
     log_datasets(client, run, data_digests())
     return str(run.info.run_id)
 
 
 def _set_experiment_tags(client: MlflowClient) -> None:
-    known = client.get_experiment(_experiment_id()).tags
+    known = client.get_experiment(experiment_id()).tags
     for name, value in description.experiment_tags().items():
         if known.get(name) != value:
             # Another train-all may set the same tag at the same moment, which the database rejects.
             with suppress(MlflowException):
-                client.set_experiment_tag(_experiment_id(), name, value)
+                client.set_experiment_tag(experiment_id(), name, value)
 
 
 def _log_data_artifacts() -> None:
@@ -222,17 +225,19 @@ def _digest(path: Path) -> str:
 
 
 def _mark_running_as_killed(client: MlflowClient, which: str) -> int:
-    left = client.search_runs([_experiment_id()], f"attributes.status = 'RUNNING' and {which}")
+    left = client.search_runs([experiment_id()], f"attributes.status = 'RUNNING' and {which}")
     for run in left:
         client.set_terminated(run.info.run_id, "KILLED")
     return len(left)
 
 
-def _experiment_id() -> str:
+def experiment_id() -> str:
+    """Return the id of the experiment of trainings; created if missing."""
     return str(mlflow.set_experiment(NAME).experiment_id)
 
 
-def _code_and_hardware() -> dict[str, str]:
+def code_and_hardware() -> dict[str, str]:
+    """Return the tags of the git commit and of this machine."""
     machine = {f"hardware.{name}": value for name, value in hardware().items()}
     return {"git_commit": git_commit(), **machine}
 

@@ -28,6 +28,9 @@ def _lines(training: Training, report: Mapping[str, Any]) -> Iterator[str]:
     yield f"- faces: {tags.get('faces', 'unknown')}"
     for name, one in training["data"].items():
         yield f"- {name} data: `{one['path']}`, md5 `{one['md5']}`"
+    if "trial" in tags:
+        yield from ("", f"Trial {tags['trial']} of the search `unveil sweep {key}`; not evaluated.")
+        return
     yield from ("", "To repeat it, with the same faces in `data/01_raw/faces.zip`:", "", "```sh")
     yield from _checkout(commit, faces=str(tags.get("faces", "")))
     yield f"make train-all RECIPE={recipe} ARCHITECTURES={key}  # seed {seed}"
