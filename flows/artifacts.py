@@ -46,6 +46,12 @@ def order(architectures: Sequence[str]) -> dict[str, Any]:
     return {**code_version.state(), "params": params, "locked": _locked([PACK]), "models": models}
 
 
+def require_packed(order: dict[str, Any]) -> None:
+    """Raise `UserError` unless the packed faces are those that an order names."""
+    if not order["locked"][PACK] or _wrong(order):
+        raise UserError("data/03_packed is not what dvc.lock names; run `dvc repro pack`")
+
+
 def apply_order(order: dict[str, Any]) -> None:
     """Check out what the order names, and lock the checkout until `push_results`.
 

@@ -32,7 +32,7 @@ from unveil.common.errors import UserError, unknown_choice
 POOLS = Path("flows/pools")
 TRAIN_ALL = "train-all/train-all"
 MONITOR = "monitor/monitor"
-FLOWS = ["train-all", "train-architecture", "monitor"]
+FLOWS = ["train-all", "train-architecture", "sweep-trial", "monitor"]
 """The flows that the automations apply to; a server may have others."""
 SILENCE = timedelta(seconds=90)
 """Three heartbeats; Prefect sends at most one in 30 seconds."""

@@ -2,23 +2,18 @@
 
 One flow run per architecture, the longest first, to shorten the total time. A run that crashed,
 because its process or machine died, is started once more and resumes from its checkpoint. A run
-that failed is not repeated. The Prefect server may be unavailable for a while.
+that failed is not repeated.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-import httpx
-from prefect import State, get_client, runtime
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect import State, runtime
 from prefect.states import Completed, Failed
 
-from flows import artifacts
+from flows import artifacts, deployment_runs
 from flows.cancellation import cancel_leftovers
 from flows.command import deployed
 from flows.duration import training_seconds
@@ -32,10 +27,7 @@ from unveil.registry import open_run
 
 DEPLOYMENT = "train-architecture/train-architecture"
 ATTEMPTS = 2
-PATIENCE = 600
-"""Seconds to retry when the server does not answer."""
 POLL = 2
-T = TypeVar("T")
 Outcomes = dict[str, State[Any]]
 
 
@@ -100,7 +92,7 @@ def _dispatch(waiting: list[str], force: bool, *, order: dict[str, Any], at_once
             running[key] = _start({**parameters, "parent": open_run()}, attempt=attempts[key])
             current().say(f"{key} is dispatched, attempt {attempts[key]}")
         time.sleep(POLL)
-        for key, state in _final_states(running).items():
+        for key, state in deployment_runs.final_states(running).items():
             del running[key]
             current().say(f"{key} has ended: {state.name}; {len(running) + len(waiting)} left")
             if state.is_crashed() and attempts[key] < ATTEMPTS:
@@ -111,34 +103,8 @@ def _dispatch(waiting: list[str], force: bool, *, order: dict[str, Any], at_once
 
 
 def _start(parameters: dict[str, Any], *, attempt: int) -> UUID:
-    # The idempotency key makes it safe to repeat a request whose response was lost.
     name = f"{runtime.flow_run.id}-{parameters['architecture']}-{attempt}"
-    run = _with_retries(
-        lambda: run_deployment(DEPLOYMENT, parameters=parameters, timeout=0, idempotency_key=name)
-    )
-    assert isinstance(run, FlowRun)
-    return run.id
-
-
-def _final_states(running: dict[str, UUID]) -> Outcomes:
-    with get_client(sync_client=True) as client:
-        run_filter = FlowRunFilter.model_validate({"id": {"any_": list(running.values())}})
-        runs = _with_retries(lambda: client.read_flow_runs(flow_run_filter=run_filter))
-    states = {run.id: run.state for run in runs}
-    current = ((key, states.get(run)) for key, run in running.items())
-    return {key: state for key, state in current if state is not None and state.is_final()}
-
-
-def _with_retries(call: Callable[[], T]) -> T:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return call()
-        except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            final = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
-            if final or time.monotonic() > deadline:
-                raise
-        time.sleep(POLL)
+    return deployment_runs.start(DEPLOYMENT, parameters, name)
 
 
 def _longest_first(keys: Sequence[str]) -> list[str]:

@@ -26,11 +26,3 @@ def training_seconds(key: str, images: int = IMAGES) -> float:
     seconds = 0.02 * (size / 48) ** 2 * (1 if network.builder == "transfer" else 0.5)
     epochs = sum(stage.epochs for stage in schedule.stages)
     return seconds * epochs * (schedule.train_images or images)
-
-
-def in_words(seconds: float) -> str:
-    """Return a rounded duration: ``40 s``, ``6 min`` or ``2 h 10 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

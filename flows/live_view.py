@@ -10,10 +10,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from flows.duration import in_words
 from flows.plain_view import ended, progress, write
 from flows.run_state import LAST_STEPS, STEPS, Training, Work
 from flows.view import View
+from unveil.common.durations import in_words
 
 MARKS = {
     "waiting": ("·", "dim"),

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TextIO
 
-from flows.duration import in_words
 from flows.run_state import Clock, Training
 from flows.view import View
+from unveil.common.durations import in_words
 
 SILENCE = 60.0
 """The longest time without a line, in seconds."""

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from flows.duration import EVALUATION, STARTUP, in_words
+from flows.duration import EVALUATION, STARTUP
+from unveil.common.durations import in_words
 from unveil.experiments.epoch_lines import Epoch
 
 FACES, PROMOTE, REPORT = "faces", "promote", "report"

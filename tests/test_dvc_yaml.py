@@ -31,7 +31,7 @@ def test_a_stage_depends_on_all_code_it_runs_and_on_no_other(name):
 
 
 def test_a_training_is_known_by_all_code_that_decides_it():
-    from unveil.training.checkpoint import CODE
+    from unveil.config.provenance import CODE
 
     assert set(CODE) == closure(SOURCE / CODE_OF["train"])
 

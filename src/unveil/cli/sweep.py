@@ -1,5 +1,7 @@
 """unveil sweep: search hyperparameters of one architecture."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -24,6 +26,10 @@ def sweep(
     name: Annotated[
         str, typer.Option(help="The name of the search; another name begins another one.")
     ] = "default",
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trials at once on Prefect workers; default: one per worker."),
+    ] = None,
 ) -> None:
     """Search hyperparameters of one architecture with Optuna.
 
@@ -34,14 +40,23 @@ def sweep(
     Writes trials.csv, plot.png and recipe.diff, a change of params.yaml, to
     data/11_sweeps/ARCH/NAME.
     The same command continues an interrupted search.
+
+    If PREFECT_API_URL is set, the trials are trained by the workers of the work pool `gpu`, else in
+    this process.
     """
     from unveil.config import params
 
     loaded = params.load()
     loaded.require_architecture(architecture)
     import_optional("optuna")
+    if os.environ.get("PREFECT_API_URL"):
+        options = ["--trials", str(trials), "--space", space, "--name", name]
+        options += ["--concurrency", str(concurrency)] if concurrency else []
+        # Replaces this process, so that a signal reaches the one that can cancel the trials.
+        command = [sys.executable, "-m", "flows.sweep", architecture, *options]
+        os.execv(sys.executable, command)
     backend.load()
 
     from unveil.experiments.sweep import search
 
-    print(search.search(architecture, loaded, trials, space=space, name=name))
+    print(search.run(architecture, loaded, search.Wanted(trials, space, name)))

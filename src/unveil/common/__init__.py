@@ -1,4 +1,5 @@
-"""Shared utilities: errors, atomic file writes, locks, paths, CSV tables, statistics.
+"""Shared utilities: errors, atomic file writes, locks, paths, CSV tables, statistics,
+durations.
 
 Also the choice of the Keras backend and the settings of the memory allocator.
 May import: nothing.

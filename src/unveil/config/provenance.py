@@ -4,7 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,20 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from unveil.common.errors import UserError
+from unveil.common.files import sha256
 from unveil.common.git import run_git
 from unveil.common.paths import AUDIT_COUNTS, JOURNAL
 from unveil.config.params import Params
+
+CODE = ("common", "config", "dataset", "networks", "training")
+"""The packages whose code determines a training: those of its stage in dvc.yaml."""
+
+
+def training_code(packages: Sequence[str] = CODE) -> list[str]:
+    """Return the SHA-256 of each file of the packages, in their order."""
+    here = Path(__file__).parents[1]
+    files = [path for package in packages for path in sorted((here / package).rglob("*.py"))]
+    return [sha256(path) for path in files]
 
 
 def git_commit() -> str:

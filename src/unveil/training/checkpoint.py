@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +32,11 @@ from unveil.common.files import atomic_write, remove_stale, require_path, sha256
 from unveil.common.locks import exclusive_lock
 from unveil.common.paths import PACKED, pipeline_paths
 from unveil.config.params import Params
+from unveil.config.provenance import training_code
 from unveil.training.devices import precision
 
-CODE = ("common", "config", "dataset", "networks", "training")
-"""The packages whose code is part of a run's identity: those of its stage in dvc.yaml."""
 VIEW_CODE = ("data", "inference")
-"""Those that also make the views of a distillation."""
-
+"""The packages whose code also makes the views of a distillation."""
 KEEP_LAST = 2
 """Number of checkpoints to keep: the newest, and one to fall back on."""
 
@@ -194,7 +192,7 @@ def identity(key: str, params: Params) -> str:
         "precision": precision(key, params),
         "classes": params.classes,
         "image_size": params.data.image_size,
-        "code": [sha256(path) for path in _sources()],
+        "code": training_code(),
         "keras": keras.__version__,
         "backend": [backend, importlib.import_module(backend).__version__],
         "views": _views(params) if params.schedules[key].distillation else None,
@@ -211,11 +209,6 @@ def _views(params: Params) -> dict[str, Any]:
         "data": plain(params.data),
         "test": sha256(require_path(PACKED / "test.npz", made_by="unveil pack")),
         "near_twins": params.near_twins,
-        "code": [sha256(path) for path in _sources(VIEW_CODE)],
+        "code": training_code(VIEW_CODE),
         "onnxruntime": importlib.metadata.version("onnxruntime"),
     }
-
-
-def _sources(packages: Sequence[str] = CODE) -> list[Path]:
-    here = Path(__file__).parents[1]
-    return [path for package in packages for path in sorted((here / package).rglob("*.py"))]

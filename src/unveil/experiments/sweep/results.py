@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from unveil.common import csv_writer
 from unveil.common.errors import UserError
@@ -14,11 +14,9 @@ from unveil.common.paths import PARAMS
 from unveil.config import params as parameters
 from unveil.experiments.sweep import plots, recipe_diff
 from unveil.experiments.sweep.recipe_values import current, with_values
-from unveil.experiments.sweep.study import RECIPE, Sweep
-from unveil.experiments.sweep.trial import REASON, SECONDS
+from unveil.experiments.sweep.study import REASON, RECIPE, SECONDS, STATES, Sweep
 
 TABLE, PLOT, DIFF = "trials.csv", "plot.png", "recipe.diff"
-WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ def write_table(sweep: Sweep) -> pd.DataFrame:
     rows = [
         {
             "trial": one.number,
-            "state": WORDS[one.state],
+            "state": STATES[one.state],
             "validation_macro_f1": score(one),
             "epochs": len(one.intermediate_values),
             "seconds": round(one.user_attrs.get(SECONDS, 0.0), 1),
@@ -70,7 +68,7 @@ def score(trial: FrozenTrial) -> float | None:
 def summary(sweep: Sweep, found: Found) -> str:
     """Say what was found, and how to take and to confirm it."""
     states = [one.state for one in sweep.trials]
-    parts = [f"{states.count(state)} {word}" for state, word in WORDS.items() if state in states]
+    parts = [f"{states.count(state)} {word}" for state, word in STATES.items() if state in states]
     lines = [f"{sweep.key}: {len(states)} trials, {', '.join(parts)}; see {sweep.folder}"]
     if found.best is None:
         return f"{lines[0]}\nno trial is complete"

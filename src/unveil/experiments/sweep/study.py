@@ -1,12 +1,13 @@
-"""Optuna's study in a SQLite file: created whole, checked when reopened, and the next trial.
+"""Optuna's study in a SQLite file: created whole, checked when reopened; its trials.
 
 The sampler of each trial is seeded with the recipe's seed and the trial's number. So a search that
-was interrupted proposes the same values as one that was not.
+was interrupted proposes the same values as one that was not, if its trials run one by one.
 """
 
+import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import distribution_to_json
-from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,17 +23,25 @@ from unveil.common.errors import UserError, reason
 from unveil.common.files import atomic_write
 from unveil.common.paths import PACKED
 from unveil.config.params import Params
-from unveil.config.provenance import dvc_hash, parameters
+from unveil.config.provenance import dvc_hash, git_commit, parameters, training_code
 from unveil.experiments.sweep import space as spaces
 from unveil.experiments.sweep.recipe_values import Value, current
 from unveil.experiments.sweep.space import Space
+from unveil.experiments.sweep.tasks import COMPLETE, DIGITS, FAILED, PRUNED, Outcome, Task
 
 FILE = "study.db"
 RECIPE = "recipe"
 """The attribute of the trial with the recipe's own values."""
-STARTUP = 5
-"""Complete trials before the first may be pruned."""
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+ATTEMPT = "attempt"
+"""The attribute that counts how often a trial was sent to a worker."""
+SECONDS, REASON = "seconds", "reason"
+"""The attributes of a trial: the seconds of its epochs, and why it failed."""
+STATES = {
+    TrialState.COMPLETE: COMPLETE,
+    TrialState.PRUNED: PRUNED,
+    TrialState.FAIL: FAILED,
+}
+"""The states of trials that have ended, and their names."""
 
 
 @dataclass(frozen=True)
@@ -54,34 +62,65 @@ class Sweep:
     @property
     def trials(self) -> list[FrozenTrial]:
         """The trials that have ended, in their order."""
-        return self.study.get_trials(deepcopy=False, states=FINISHED)
+        return self.study.get_trials(deepcopy=False, states=tuple(STATES))
 
     @property
     def complete(self) -> list[FrozenTrial]:
         """The trials with a score: neither pruned nor failed."""
         return [one for one in self.trials if one.state == TrialState.COMPLETE]
 
-    @property
-    def warmup(self) -> int:
-        """Epochs before a trial may be pruned: a third of the planned ones."""
-        return sum(stage.epochs for stage in self.params.schedules[self.key].stages) // 3
-
-    def values(self, trial: FrozenTrial | optuna.Trial) -> dict[str, Value]:
+    def values(self, trial: FrozenTrial) -> dict[str, Value]:
         """Return the values of a trial, as they are trained and written to the recipe."""
         if trial.user_attrs.get(RECIPE):
             return recipe_values(self.key, self.params, self.space)
         return spaces.values(self.space, {name: trial.params[name] for name in self.space})
 
-    def next_trial(self) -> optuna.Trial:
-        """Return the interrupted trial, or a new one; its values are proposed and stored."""
-        left = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        number = left[0].number if left else len(self.trials)
+    def next_task(self, running: Collection[int], parent: str) -> Task:
+        """Return an interrupted trial that is not ``running``, or a new one, as a task.
+
+        Its values are proposed and stored.
+        """
+        unended = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        left = [one for one in unended if one.number not in running]
+        number = left[0].number if left else len(self.trials) + len(unended)
         self.study.sampler = _sampler(self.params.training.seed, number)
-        self.study.pruner = MedianPruner(STARTUP, self.warmup)
-        trial = optuna.Trial(self.study, left[0]._trial_id) if left else self.study.ask()
+        trial = self._trial(number) if left else self.study.ask()
         for name, distribution in self.space.items():
             trial._suggest(name, distribution)
-        return trial
+        values = self.values(self.study.trials[trial.number])
+        earlier = [_scores(one) for one in self.complete]
+        epochs = sum(stage.epochs for stage in self.params.schedules[self.key].stages)
+        # Not in the first third of the epochs.
+        return Task(
+            architecture=self.key,
+            sweep=self.folder.name,
+            number=trial.number,
+            values=values,
+            warmup=epochs // 3,
+            parent=parent,
+            earlier=earlier,
+        )
+
+    def record(self, number: int, outcome: Outcome) -> None:
+        """Store how a trial ended."""
+        trial = self._trial(number)
+        known = self.study.trials[number].intermediate_values
+        for step, score in enumerate(outcome.scores):
+            if step not in known:  # a process that ended here had stored some
+                trial.report(score, step)
+        trial.set_user_attr(SECONDS, outcome.seconds)
+        trial.set_user_attr(REASON, outcome.reason)
+        state = next(state for state, name in STATES.items() if name == outcome.state)
+        self.study.tell(trial, outcome.score if outcome.state == COMPLETE else None, state)
+
+    def attempt(self, number: int, *, another: bool = False) -> int:
+        """Return how often a trial was sent to a worker, at least 1; ``another`` counts one."""
+        count = int(self.study.trials[number].user_attrs.get(ATTEMPT, 1)) + another
+        self._trial(number).set_user_attr(ATTEMPT, count)
+        return count
+
+    def _trial(self, number: int) -> optuna.Trial:
+        return optuna.Trial(self.study, self.study.trials[number]._trial_id)
 
 
 def open_sweep(key: str, params: Params, space: Space, folder: Path) -> Sweep:
@@ -127,7 +166,7 @@ def outside(values: Mapping[str, Value], space: Space) -> list[str]:
 def _create(path: Path, about: Mapping[str, Any], own: Mapping[str, Value], space: Space) -> None:
     storage = _storage(path)
     study = optuna.create_study(storage=storage, direction="maximize", study_name="sweep")
-    for name, value in {**about, "origin": uuid.uuid4().hex}.items():
+    for name, value in {**about, "origin": uuid.uuid4().hex, "commit": git_commit()}.items():
         study.set_user_attr(name, value)
     if not outside(own, space):
         study.enqueue_trial(dict(own), user_attrs={RECIPE: True})
@@ -148,6 +187,7 @@ def _about(key: str, params: Params, space: Space) -> dict[str, Any]:
         "space": {name: json.loads(distribution_to_json(one)) for name, one in space.items()},
         "recipe": described,
         "data": [dvc_hash(path) for path in splits],
+        "code": hashlib.sha256("".join(training_code()).encode()).hexdigest(),
     }
 
 
@@ -165,6 +205,9 @@ def _require_same(kept: Mapping[str, Any], about: Mapping[str, Any], folder: Pat
             raise UserError(f"{folder} is a sweep with {what}: {changes}{more}; {remedy}")
     if kept.get("data") != about["data"]:
         raise UserError(f"{folder} is a sweep on other packed faces; {remedy}")
+    if kept.get("code") != about["code"]:
+        began = f"{folder} is a sweep with other code; it began at commit {kept.get('commit')}"
+        raise UserError(f"{began}: check that out, or give another --name")
 
 
 def _short(value: Any) -> str:
@@ -177,3 +220,7 @@ def _short(value: Any) -> str:
 def _sampler(seed: int, number: int) -> TPESampler:
     drawn = np.random.SeedSequence((seed, number)).generate_state(1)[0]
     return TPESampler(seed=int(drawn))
+
+
+def _scores(trial: FrozenTrial) -> list[float]:
+    return [round(score, DIGITS) for _, score in sorted(trial.intermediate_values.items())]

@@ -1,88 +1,97 @@
-"""One trial: a training with proposed values, judged by its best validation macro-F1.
+"""Trains one trial: it resumes from its checkpoint, and is pruned if worse than the median.
 
-It resumes from its checkpoint, and is pruned if its epochs so far are worse than the median trial.
+A trial is pruned by Optuna's rule: if its best epoch so far is worse than the median of the
+complete trials at the same epoch. Only those that were complete when it began count, so a trial
+ends the same way wherever it is trained and however often it was interrupted.
 """
+
+import shutil
 
 import keras
 import optuna
-from optuna.trial import TrialState
+from optuna.pruners import MedianPruner
+from optuna.trial import create_trial
 
 from unveil import registry
 from unveil.common.errors import UserError
 from unveil.common.paths import CHECKPOINTS
 from unveil.config.params import Params
+from unveil.experiments import epoch_lines, teachers
 from unveil.experiments.sweep.recipe_values import with_values
-from unveil.experiments.sweep.study import Sweep
+from unveil.experiments.sweep.tasks import COMPLETE, FAILED, PRUNED, Outcome, Task
 from unveil.training import checkpoint
 from unveil.training import train as trains
 from unveil.training.callbacks import Record, Row
 from unveil.training.checkpoint import Checkpoints, Diverged
 
-SECONDS = "seconds"
-"""The attribute of a trial with the seconds of its epochs."""
-REASON = "reason"
-"""The attribute of a failed trial that says why."""
+STARTUP = 5
+"""Complete trials before the first may be pruned."""
 
 
-def run(sweep: Sweep, trial: optuna.Trial, parent: str) -> None:
-    """Train one trial and store its result in the study and in MLflow.
+def run(task: Task, params: Params) -> Outcome:
+    """Train a trial and log it to MLflow; ``params`` has the recipe that the task changes.
 
-    A training that diverges is a failed trial. So is one with any other ``UserError``, which is
-    raised again, because the next trial would probably have it too.
+    A training that diverges is a failed trial. Any other ``UserError`` is raised, because the next
+    trial would probably have it too.
     """
     keras.utils.clear_session()
-    params = with_values(sweep.key, sweep.params, sweep.values(trial))
-    folder = CHECKPOINTS / f"{sweep.key}@sweep-{sweep.folder.name}"
-    with checkpoint.opened(sweep.key, params, folder) as checkpoints:
+    params = with_values(task.architecture, params, task.values)
+    folder = CHECKPOINTS / task.place
+    with checkpoint.opened(task.architecture, params, folder) as checkpoints:
         checkpoints.supersede(lambda origin: True)
         try:
-            score = _train(sweep, trial, params, checkpoints, parent)
-            state = TrialState.PRUNED if score is None else TrialState.COMPLETE
-        except UserError as error:
-            trial.set_user_attr(REASON, str(error))
-            sweep.study.tell(trial, state=TrialState.FAIL)
-            registry.end_trial(checkpoints.origin, "failed", None)
-            if not isinstance(error, Diverged):
-                raise
-        else:
-            sweep.study.tell(trial, score, state)
-            registry.end_trial(checkpoints.origin, state.name.lower(), score)
-        checkpoints.remove()
+            outcome = _outcome(task, params, checkpoints)
+        except UserError:
+            registry.end_trial(checkpoints.origin, FAILED, None)
+            shutil.rmtree(folder)
+            raise
+        registry.end_trial(checkpoints.origin, outcome.state, outcome.score)
+    shutil.rmtree(folder)
+    return outcome
 
 
-def _train(
-    sweep: Sweep, trial: optuna.Trial, params: Params, checkpoints: Checkpoints, parent: str
-) -> float | None:
-    """Return the best validation macro-F1; ``None`` if the trial is pruned."""
-    name = f"{sweep.key}/{sweep.folder.name}"
-    tags = registry.trial_tags(name, trial.number, parent)
-    with registry.reporting(sweep.key, params, checkpoints.origin, tags) as reporter:
+def _outcome(task: Task, params: Params, checkpoints: Checkpoints) -> Outcome:
+    rows: list[Row] = []
+    try:
+        state, reason = _train(task, params, checkpoints, rows), ""
+    except Diverged as error:
+        state, reason = FAILED, str(error)
+    scores = [row["val_macro_f1"] for row in rows]
+    return Outcome(state, scores, sum(row["seconds"] for row in rows), reason)
+
+
+def _train(task: Task, params: Params, checkpoints: Checkpoints, rows: list[Row]) -> str:
+    key = task.architecture
+    tags = registry.trial_tags(f"{key}/{task.sweep}", task.number, task.parent)
+    taught = teachers.teaching(key, params)
+    with registry.reporting(key, params, checkpoints.origin, tags) as reporter:
+
+        def record(row: Row) -> None:
+            reporter.record(row)
+            rows.append(row)
+
+        lines = epoch_lines.with_lines(record, key, params.schedules[key])
         try:
-            record = pruning(trial, reporter.record)
-            trained = trains.train(sweep.key, params, checkpoints, record)
+            trains.train(key, params, checkpoints, pruning(task, lines), taught)
         except optuna.TrialPruned:
-            return None
-    return float(trained.history["val_macro_f1"].max())
+            return PRUNED
+    return COMPLETE
 
 
-def pruning(trial: optuna.Trial, record: Record) -> Record:
-    """Return ``record``, which also reports each epoch to Optuna and raises ``TrialPruned``.
-
-    A resumed training records its past epochs again; Optuna knows them already.
-    """
-    known = set(trial.study.trials[trial.number].intermediate_values)
-    last = max(known, default=-1)
-    seconds = []
+def pruning(task: Task, record: Record) -> Record:
+    """Return ``record``, which then raises ``TrialPruned`` after an epoch that is not enough."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # In memory: the search's own study may be on another machine.
+    study = optuna.create_study(direction="maximize", pruner=MedianPruner(STARTUP, task.warmup))
+    for scores in task.earlier:
+        steps = dict(enumerate(scores))
+        study.add_trial(create_trial(value=max(scores), intermediate_values=steps))
+    trial = study.ask()
 
     def recording(row: Row) -> None:
         record(row)
-        step = int(row["epoch"])
-        seconds.append(row["seconds"])
-        trial.set_user_attr(SECONDS, sum(seconds))
-        if step not in known:
-            trial.report(row["val_macro_f1"], step)
-        # Also for the last known one: the process may have ended before it was pruned.
-        if step >= last and trial.should_prune():
+        trial.report(row["val_macro_f1"], int(row["epoch"]))
+        if trial.should_prune():
             raise optuna.TrialPruned
 
     return recording
