@@ -1,6 +1,5 @@
-"""Shared utilities: errors, atomic file writes, locks, paths, CSV tables, statistics,
-durations.
+"""Shared utilities: errors, atomic file writes, locks, paths, CSV tables, statistics.
 
-Also the choice of the Keras backend and the settings of the memory allocator.
+Also durations in words, the choice of the Keras backend and the settings of the memory allocator.
 May import: nothing.
 """

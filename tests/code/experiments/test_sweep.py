@@ -19,11 +19,14 @@ from unveil.common.errors import UserError
 from unveil.common.locks import exclusive_lock
 from unveil.common.paths import PACKED, SWEEPS
 from unveil.config import params
-from unveil.experiments.sweep import plots, recipe_values, results, search, study
+from unveil.experiments.sweep import plots, recipe_values, results, search, study, trial
 from unveil.experiments.sweep import space as spaces
+from unveil.experiments.sweep.search import Wanted
 from unveil.experiments.sweep.study import Sweep
+from unveil.experiments.sweep.tasks import COMPLETE, Outcome, Task
 
 FOLDER = SWEEPS / KEY / "default"
+SPACE = "space.yaml"
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def swept(place: Path, *options: str, **environment: str) -> subprocess.Complete
 
 def opened(folder: Path = FOLDER) -> Sweep:
     loaded = params.load()
-    return study.open_sweep(KEY, loaded, spaces.load("space.yaml", KEY, loaded), folder)
+    return study.open_sweep(KEY, loaded, spaces.load(SPACE, KEY, loaded), folder)
 
 
 def trials(place: Path) -> pd.DataFrame:
@@ -70,11 +73,17 @@ def test_an_interrupted_search_ends_as_an_uninterrupted_one(toy, tmp_path_factor
     interrupted = swept(toy, "--trials", "3", SIGNAL="SIGINT", AT_EPOCH=str(EPOCHS - 1 + 2))
     assert interrupted.returncode == 130, interrupted.stderr[-3000:]
     assert "Traceback" not in interrupted.stderr
-    line = f"trial 2 of {KEY} is interrupted; the same command continues it from its last epoch\n"
+    line = f"the sweep of {KEY} is interrupted; 2 of 3 trials have ended; the same command continue"
+    assert f"continues {FOLDER}: 1 of 3 trials have ended (1 complete, 1 interrupted)\n" in (
+        interrupted.stderr
+    )
     assert line in interrupted.stderr
     assert [one.state for one in opened().study.trials][2] == TrialState.RUNNING
     ended = swept(toy, "--trials", "3")
     assert ended.returncode == 0, ended.stderr[-3000:]
+    assert f"continues {FOLDER}: 2 of 3 trials have ended (2 complete, 1 inter" in ended.stderr
+    assert f"trial 2 of {KEY}: validation macro-F1 " in ended.stderr
+    assert "; 3 of 3 trials\n" in ended.stderr and "; 1 of 3 trials, about " in killed.stderr
     found = trials(toy)
     assert list(found["state"]) == ["complete"] * 3 and list(found["epochs"]) == [EPOCHS] * 3
     assert f"{KEY}: 3 trials, 3 complete; see {FOLDER}\n" in ended.stdout
@@ -107,7 +116,7 @@ def require_recorded(found: pd.DataFrame) -> None:
         assert "make train-all" not in run.data.tags["mlflow.note.content"]
     kept = {file.path for file in registry.connect().list_artifacts(parent.info.run_id)}
     assert {results.TABLE, results.PLOT} <= kept
-    assert [path.name for path in Path(f".checkpoints/{KEY}@sweep-default").iterdir()] == ["lock"]
+    assert not list(Path(".checkpoints").iterdir())
 
 
 def require_applicable(place: Path, found: pd.DataFrame, output: str) -> None:
@@ -155,8 +164,8 @@ def imitated(sweep: Sweep, count: int, score: float = 1.0) -> None:
 
 
 def test_a_trial_worse_than_the_median_is_pruned_and_recorded_as_such(toy):
-    imitated(opened(), study.STARTUP)
-    output = search.search(KEY, params.load(), 6, space="space.yaml", name="default")
+    imitated(opened(), trial.STARTUP)
+    output = search.run(KEY, params.load(), Wanted(6, SPACE))
     assert f"{KEY}: 6 trials, 5 complete, 1 pruned; see {FOLDER}" in output
     pruned = trials(toy).iloc[0]
     # Not in the first third of the epochs.
@@ -166,22 +175,30 @@ def test_a_trial_worse_than_the_median_is_pruned_and_recorded_as_such(toy):
     assert len(registry.connect().get_metric_history(run.info.run_id, "epoch_seconds")) == 2
 
 
-def test_a_pruning_that_was_interrupted_is_made_up_for(toy):
-    from unveil.experiments.sweep.trial import pruning
-
-    sweep = opened()
-    imitated(sweep, study.STARTUP)
-    trial = sweep.next_trial()
-    trial.report(0.1, 0)
-    trial.report(0.1, 1)  # here the process ended
-    resumed = sweep.next_trial()
-    assert resumed.number == trial.number == 0
-    heard = []
-    record = pruning(resumed, heard.append)
+def test_a_resumed_trial_is_pruned_at_the_same_epoch(toy):
+    scores = [[0.5, 0.6, 0.7]] * trial.STARTUP
+    task = Task(KEY, "default", 5, {}, warmup=1, earlier=scores)
+    for _ in range(2):  # a resumed training records its epochs again
+        heard = []
+        record = trial.pruning(task, heard.append)
+        record({"epoch": 0, "val_macro_f1": 0.1, "seconds": 1.0})
+        with pytest.raises(optuna.TrialPruned):
+            record({"epoch": 1, "val_macro_f1": 0.59, "seconds": 1.0})
+        assert len(heard) == 2
+    record = trial.pruning(task, heard.append)
     record({"epoch": 0, "val_macro_f1": 0.1, "seconds": 1.0})
-    with pytest.raises(optuna.TrialPruned):
-        record({"epoch": 1, "val_macro_f1": 0.1, "seconds": 1.0})
-    assert len(heard) == 2
+    record({"epoch": 1, "val_macro_f1": 0.61, "seconds": 1.0})
+
+
+def test_an_outcome_that_was_half_stored_is_stored_whole(toy):
+    sweep = opened()
+    task = sweep.next_task((), "")
+    sweep._trial(0).report(0.1, 0)  # here the process ended
+    assert sweep.next_task((), "") == task
+    assert sweep.next_task({0}, "").number == 1
+    sweep.record(0, Outcome(COMPLETE, [0.1, 0.3, 0.2], 2.0))
+    assert opened().study.trials[0].intermediate_values == {0: 0.1, 1: 0.3, 2: 0.2}
+    assert sweep.next_task((), "").earlier == [[0.1, 0.3, 0.2]]
 
 
 def test_the_same_search_proposes_the_same_values_and_another_seed_others(toy):
@@ -190,9 +207,9 @@ def test_the_same_search_proposes_the_same_values_and_another_seed_others(toy):
         found = []
         for score in np.linspace(0, 1, 14):
             sweep = study.open_sweep(KEY, loaded, space, folder)  # as after a restart
-            trial = sweep.next_trial()
-            found.append(sweep.values(trial))
-            sweep.study.tell(trial, score)
+            task = sweep.next_task((), "")
+            found.append(task.values)
+            sweep.record(task.number, Outcome(COMPLETE, [score]))
         return found
 
     loaded = params.load()
@@ -209,7 +226,7 @@ def test_a_failure_ends_the_search_and_the_next_call_continues_with_the_next_tri
     sweep = opened()
     sweep.study.enqueue_trial({"stage1.trainable_from": "block9"})
     with pytest.raises(UserError, match=r"^unknown layer in trainable_from 'block9'"):
-        search.search(KEY, params.load(), 3, space="space.yaml", name="default")
+        search.run(KEY, params.load(), Wanted(3, SPACE))
     assert [one.state for one in opened().trials] == [TrialState.COMPLETE, TrialState.FAIL]
     assert trials(toy)["reason"][1].startswith("unknown layer in trainable_from 'block9'")
 
@@ -219,7 +236,7 @@ def test_two_searches_of_one_name_at_once_are_one_line(toy):
         exclusive_lock(FOLDER, ""),
         pytest.raises(UserError, match=f"^a sweep of {KEY} with the name 'default' already runs"),
     ):
-        search.search(KEY, params.load(), 1, space="space.yaml", name="default")
+        search.run(KEY, params.load(), Wanted(1, SPACE))
 
 
 @pytest.mark.parametrize(
@@ -247,8 +264,12 @@ def test_another_space_or_recipe_is_refused(toy, file, old, new, message):
     opened(FOLDER.with_name("other"))
 
 
-def test_other_faces_and_a_damaged_study_are_refused(toy):
+def test_other_faces_other_code_and_a_damaged_study_are_refused(toy, monkeypatch):
     opened()
+    with monkeypatch.context() as changed:
+        changed.setattr(study, "training_code", lambda: ["other"])
+        with pytest.raises(UserError, match=r"sweep with other code; it began at commit .*: check"):
+            opened()
     path = PACKED / "train.npz"
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(UserError, match="is a sweep on other packed faces"):
@@ -261,10 +282,10 @@ def test_other_faces_and_a_damaged_study_are_refused(toy):
 def test_a_recipe_outside_of_the_space_is_said_and_is_no_trial(toy, capsys):
     (toy / "space.yaml").write_text("training.weight_decay: {low: 0.01, high: 0.1}\n")
     sweep = opened()
-    search._say_outside(sweep)
+    search._say_known(sweep, Wanted())
     line = "the recipe is not among the trials; outside of the space: training.weight_decay 0.0001"
     assert capsys.readouterr().err == f"{line}\n"
-    assert 0.01 <= sweep.values(sweep.next_trial())["training.weight_decay"] <= 0.1
+    assert 0.01 <= sweep.next_task((), "").values["training.weight_decay"] <= 0.1
 
 
 def test_the_plot_has_importances_with_enough_trials(toy):

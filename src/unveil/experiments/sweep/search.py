@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from tqdm import tqdm
 
 from unveil import registry
-from unveil.common import identifiers
+from unveil.common import backend, identifiers
 from unveil.common.durations import in_words
 from unveil.common.errors import UserError
 from unveil.common.files import require_path
@@ -90,6 +90,8 @@ Runner = Callable[[Search], None]
 
 def here(search: Search) -> None:
     """Train all trials in this process, one by one."""
+    backend.load()
+
     from unveil.experiments.sweep import trial
 
     # It warns of each network after the fifth: "excessive number of tracings".
