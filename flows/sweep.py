@@ -42,10 +42,11 @@ def main(
     concurrency: Annotated[int | None, typer.Option()] = None,
 ) -> None:
     """Run `unveil sweep`; see there for the options."""
+    wanted, loaded = Wanted(trials, space, name), params.load()
+    search.checked(architecture, loaded, wanted)
     runner = _runner(connect(), concurrency)
-    wanted = Wanted(trials, space, name)
     try:
-        print(search.run(architecture, params.load(), wanted, runner))
+        print(search.run(architecture, loaded, wanted, runner))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -86,16 +87,19 @@ class _Dispatch:
             self._start(task.number)
 
     def collect(self) -> None:
-        """Store the outcomes of the trials that have ended; `UserError` if one failed."""
+        """Store the outcomes of the trials that have ended; then `UserError` if one failed."""
+        failures: list[UserError] = []
         for number, state in deployment_runs.final_states(self.runs).items():
             del self.runs[number]
             if state.is_completed():
                 self._search.end(number, _outcome(self._key(number)))
             elif state.is_failed():
-                self._search.fail(number, error := UserError(state.message))
-                raise error
+                failures.append(UserError(state.message))
+                self._search.fail(number, failures[-1])
             else:
                 self._retry(number, state)
+        if failures:
+            raise failures[0]
 
     def cancel(self) -> None:
         """Cancel what runs; the next search starts it again, from its checkpoints."""

@@ -1,5 +1,6 @@
 """`unveil sweep` with its trials on Prefect workers, and its own process killed and interrupted."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from tests.conftest import pack
 from tests.support.prefect_project import TERMINAL, PrefectProject, prefect_project, within
 from tests.support.sweeps import EPOCHS, KEY, shrink
 
-from unveil.common.paths import SWEEPS
+from unveil.common.paths import MODELS, SWEEPS
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -119,3 +120,11 @@ def test_a_server_without_the_deployment_leaves_the_trials_here(place):
     assert "the Prefect server has no deployment sweep-trial/sweep-trial; " in ended.stderr
     assert f"{KEY}: {TRIALS} trials" in ended.stdout
     place.done(sys.executable, "-m", "flows.deploy")
+
+
+def test_a_single_value_is_tried_with_dvc_exp_run(place):
+    place.done("git", "checkout", "dvc.yaml")
+    change = "recipes.sample.training.mixup=0.25"
+    place.done("dvc", "exp", "run", "--single-item", "--set-param", change, f"train@{KEY}")
+    made = json.loads((place.folder / MODELS / KEY / "run.json").read_text())
+    assert made["parameters"]["training.mixup"] == "0.25"

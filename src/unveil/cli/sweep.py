@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,8 +39,7 @@ def sweep(
     are worse than the median are pruned.
 
     Writes trials.csv, plot.png and recipe.diff, a change of params.yaml, to
-    data/11_sweeps/ARCH/NAME.
-    The same command continues an interrupted search.
+    data/11_sweeps/ARCH/NAME. The same command continues an interrupted search.
 
     If PREFECT_API_URL is set, the trials are trained by the workers of the work pool `gpu`, else in
     this process.
@@ -49,7 +49,7 @@ def sweep(
     loaded = params.load()
     loaded.require_architecture(architecture)
     import_optional("optuna")
-    if os.environ.get("PREFECT_API_URL"):
+    if os.environ.get("PREFECT_API_URL") and Path("flows").is_dir():
         options = ["--trials", str(trials), "--space", space, "--name", name]
         options += ["--concurrency", str(concurrency)] if concurrency else []
         # Replaces this process, so that a signal reaches the one that can cancel the trials.

@@ -110,7 +110,7 @@ def run(key: str, params: Params, wanted: Wanted, runner: Runner = here) -> str:
 
     A second process with the same architecture and name gets a ``UserError`` immediately.
     """
-    space = _checked(key, params, wanted)
+    space = checked(key, params, wanted)
     folder = SWEEPS / key / wanted.name
     message = f"a sweep of {key} with the name {wanted.name!r} already runs here"
     with exclusive_lock(folder, message):
@@ -128,7 +128,8 @@ def run(key: str, params: Params, wanted: Wanted, runner: Runner = here) -> str:
     return results.summary(sweep, found)
 
 
-def _checked(key: str, params: Params, wanted: Wanted) -> spaces.Space:
+def checked(key: str, params: Params, wanted: Wanted) -> spaces.Space:
+    """Return the space that is wanted; raises ``UserError`` for wrong options or missing faces."""
     params.require_architecture(key)
     identifiers.require_keys([wanted.name], "--name")
     if wanted.trials < 1:
