@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import psutil
 import pytest
 from mlflow import MlflowClient
 from tests.conftest import pack
@@ -42,6 +43,12 @@ def runs(place: PrefectProject) -> list[dict]:
     return place.ask("flow_runs/filter", wanted)
 
 
+def training(place: PrefectProject) -> list[psutil.Process]:
+    """The processes that train a trial."""
+    found = place.running("unveil.experiments.sweep")
+    return [one for one in found if one.cmdline()[2] == "unveil.experiments.sweep"]
+
+
 def begun(place: PrefectProject, count: int) -> subprocess.Popen:
     """Start a search, and wait until so many runs train at once."""
     process = subprocess.Popen(
@@ -75,6 +82,7 @@ def test_without_packed_faces_in_dvc_or_a_worker_it_is_one_line(place):
 
 
 @pytest.mark.fault("SIGKILL and Ctrl-C of a sweep on workers")
+@pytest.mark.fault("SIGKILL of a trial on a worker")
 def test_trials_on_workers_survive_the_search_and_are_cancelled_with_it(place):
     place.worker("--cores", "1")
     with begun(place, 2) as killed:
@@ -90,10 +98,14 @@ def test_trials_on_workers_survive_the_search_and_are_cancelled_with_it(place):
     within(120, lambda: all(run["state"]["type"] in TERMINAL for run in runs(place)))
     # The killed search had started two runs, which the next one did not start again.
     assert {run["state"]["type"] for run in runs(place) if run["id"] in first} == {"COMPLETED"}
-    ended = place.call(*SWEEP, str(TRIALS))
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    assert "2 workers are online, 2 trials run at once\n" in ended.stderr
-    assert f"{KEY}: {TRIALS} trials, {TRIALS} complete; see {SWEEPS}" in ended.stdout
+    with begun(place, 1) as ended:
+        within(120, lambda: training(place))
+        training(place)[0].kill()
+        output, error = ended.communicate(timeout=600)
+    assert ended.returncode == 0, error[-3000:]
+    assert "2 workers are online, 2 trials run at once\n" in error
+    assert " crashed, it is started once more\n" in error
+    assert f"{KEY}: {TRIALS} trials, {TRIALS} complete; see {SWEEPS}" in output
     table = pd.read_csv(place.folder / SWEEPS / KEY / "default/trials.csv")
     assert list(table["trial"]) == list(range(TRIALS))
     assert set(table["state"]) == {"complete"} and set(table["epochs"]) == {EPOCHS}
