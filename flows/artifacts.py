@@ -46,12 +46,6 @@ def order(architectures: Sequence[str]) -> dict[str, Any]:
     return {**code_version.state(), "params": params, "locked": _locked([PACK]), "models": models}
 
 
-def require_packed(order: dict[str, Any]) -> None:
-    """Raise `UserError` unless the packed faces are those that an order names."""
-    if not order["locked"][PACK] or _wrong(order):
-        raise UserError("data/03_packed is not what dvc.lock names; run `dvc repro pack`")
-
-
 def apply_order(order: dict[str, Any]) -> None:
     """Check out what the order names, and lock the checkout until `push_results`.
 
@@ -157,7 +151,7 @@ def _lay_out(order: dict[str, Any]) -> None:
             raise UserError("the order's data is missing and no DVC remote is set: dvc remote add")
         _lock(repo, order["locked"])
         repo.pull([PACK], force=True)
-    if wrong := _wrong(order):
+    if wrong := wrong_files(order):
         raise UserError(f"{', '.join(wrong)} differs from the order")
 
 
@@ -167,17 +161,18 @@ def _laid_out(order: dict[str, Any]) -> bool:
         and PARAMS.exists()
         and PARAMS.read_text() == order["params"]
         and _locked([PACK]) == order["locked"]
-        and not _wrong(order)
+        and not wrong_files(order)
     )
 
 
-def _wrong(order: dict[str, Any]) -> list[str]:
-    named = {out["path"]: out["md5"] for out in order["locked"][PACK]["outs"]}
-    return [
-        path
-        for path, md5 in named.items()
-        if not Path(path).is_file() or dvc_hash(Path(path)) != md5
-    ]
+def wrong_files(order: dict[str, Any]) -> list[str]:
+    """Return the packed files that are missing or not those of an order."""
+    named = {Path(out["path"]): out["md5"] for out in order["locked"][PACK]["outs"]}
+    return [str(path) for path, md5 in named.items() if not _is(path, md5)]
+
+
+def _is(path: Path, md5: str) -> bool:
+    return path.is_file() and dvc_hash(path) == md5
 
 
 def _locked(stages: Sequence[str]) -> dict[str, Any]:

@@ -75,7 +75,8 @@ class _Dispatch:
     def __init__(self, search: Search) -> None:
         self._search = search
         self._order = artifacts.order([])
-        artifacts.require_packed(self._order)
+        if not self._order["locked"][artifacts.PACK] or artifacts.wrong_files(self._order):
+            raise UserError("data/03_packed is not what dvc.lock names; run `dvc repro pack`")
         self._tasks: dict[int, Task] = {}
         self._crashes: Counter[int] = Counter()
         self.runs: dict[int, UUID] = {}

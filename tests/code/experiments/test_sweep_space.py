@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unveil.common.errors import UserError
@@ -98,6 +98,7 @@ def test_whole_numbers_stay_whole_and_numbers_are_short(place):
     assert edge == {"training.weight_decay": 0.0123456}
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=20), st.recursive(st.none() | st.floats() | st.text(), st.lists)
