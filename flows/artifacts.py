@@ -168,11 +168,8 @@ def _laid_out(order: dict[str, Any]) -> bool:
 def wrong_files(order: dict[str, Any]) -> list[str]:
     """Return the packed files that are missing or not those of an order."""
     named = {Path(out["path"]): out["md5"] for out in order["locked"][PACK]["outs"]}
-    return [str(path) for path, md5 in named.items() if not _is(path, md5)]
-
-
-def _is(path: Path, md5: str) -> bool:
-    return path.is_file() and dvc_hash(path) == md5
+    here = {path: dvc_hash(path) for path in named if path.is_file()}
+    return [str(path) for path, md5 in named.items() if here.get(path) != md5]
 
 
 def _locked(stages: Sequence[str]) -> dict[str, Any]:
