@@ -46,7 +46,8 @@ def run(task: Task, params: Params) -> Outcome:
             shutil.rmtree(folder)
             raise
         registry.end_trial(checkpoints.origin, outcome.state, outcome.score)
-    shutil.rmtree(folder)
+        # With its lock file: nothing uses the folder of this trial again.
+        shutil.rmtree(folder)
     return outcome
 
 
