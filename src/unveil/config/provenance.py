@@ -21,7 +21,7 @@ CODE = ("common", "config", "dataset", "networks", "training")
 """The packages whose code determines a training: those of its stage in dvc.yaml."""
 
 
-def training_code(packages: Sequence[str] = CODE) -> list[str]:
+def source_digests(packages: Sequence[str] = CODE) -> list[str]:
     """Return the SHA-256 of each file of the packages, in their order."""
     here = Path(__file__).parents[1]
     files = [path for package in packages for path in sorted((here / package).rglob("*.py"))]

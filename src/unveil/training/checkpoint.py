@@ -32,7 +32,7 @@ from unveil.common.files import atomic_write, remove_stale, require_path, sha256
 from unveil.common.locks import exclusive_lock
 from unveil.common.paths import PACKED, pipeline_paths
 from unveil.config.params import Params
-from unveil.config.provenance import training_code
+from unveil.config.provenance import source_digests
 from unveil.training.devices import precision
 
 VIEW_CODE = ("data", "inference")
@@ -192,7 +192,7 @@ def identity(key: str, params: Params) -> str:
         "precision": precision(key, params),
         "classes": params.classes,
         "image_size": params.data.image_size,
-        "code": training_code(),
+        "code": source_digests(),
         "keras": keras.__version__,
         "backend": [backend, importlib.import_module(backend).__version__],
         "views": _views(params) if params.schedules[key].distillation else None,
@@ -209,6 +209,6 @@ def _views(params: Params) -> dict[str, Any]:
         "data": plain(params.data),
         "test": sha256(require_path(PACKED / "test.npz", made_by="unveil pack")),
         "near_twins": params.near_twins,
-        "code": training_code(VIEW_CODE),
+        "code": source_digests(VIEW_CODE),
         "onnxruntime": importlib.metadata.version("onnxruntime"),
     }

@@ -23,7 +23,7 @@ from unveil.common.errors import UserError, reason
 from unveil.common.files import atomic_write
 from unveil.common.paths import PACKED
 from unveil.config.params import Params
-from unveil.config.provenance import dvc_hash, git_commit, parameters, training_code
+from unveil.config.provenance import dvc_hash, git_commit, parameters, source_digests
 from unveil.experiments.sweep import space as spaces
 from unveil.experiments.sweep.recipe_values import Value, current
 from unveil.experiments.sweep.space import Space
@@ -187,7 +187,7 @@ def _about(key: str, params: Params, space: Space) -> dict[str, Any]:
         "space": {name: json.loads(distribution_to_json(one)) for name, one in space.items()},
         "recipe": described,
         "data": [dvc_hash(path) for path in splits],
-        "code": hashlib.sha256("".join(training_code()).encode()).hexdigest(),
+        "code": hashlib.sha256("".join(source_digests()).encode()).hexdigest(),
     }
 
 
