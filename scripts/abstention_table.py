@@ -41,7 +41,8 @@ class Isotonic:
         shares = np.stack(
             [curve.predict(probabilities[:, at]) for at, curve in enumerate(self.curves)], axis=1
         )
-        return shares / shares.sum(1, keepdims=True)
+        normalized: Numbers = shares / shares.sum(1, keepdims=True)
+        return normalized
 
 
 def fit_isotonic(probabilities: Numbers, labels: Labels) -> Isotonic:
@@ -55,7 +56,7 @@ def fit_isotonic(probabilities: Numbers, labels: Labels) -> Isotonic:
     )
 
 
-CALIBRATIONS: dict[str, Callable[[Numbers, Labels], Any]] = {
+CALIBRATIONS: dict[str, Callable[..., Any]] = {
     "of the bundle": lambda p, _: calibration.temperature_scaling(1.0, p.shape[1]),
     "temperature": calibration.fit_temperature,
     "vector": calibration.fit_vector,

@@ -77,7 +77,7 @@ def from_hed(path: Path) -> Arrays:
     """
     import h5py
 
-    arrays = {}
+    arrays: Arrays = {}
     with h5py.File(path) as file:
         for block, convolutions in enumerate((2, 2, 3, 3, 3), start=1):
             for place in range(convolutions):
@@ -97,7 +97,7 @@ _INNER |= {"_bn1": "bn", "_project_conv": "project_conv", "_bn2": "project_bn"}
 def from_lite(path: Path, *, network: str) -> Arrays:
     """Return the weights of an EfficientNet-Lite from a PyTorch file, without its classifier."""
     blocks = efficientnet_lite.block_names(network)
-    arrays = {}
+    arrays: Arrays = {}
     for name, tensor in torch_file.read(path).items():
         layer, _, variable = name.rpartition(".")
         if layer == "_fc" or variable == "num_batches_tracked":

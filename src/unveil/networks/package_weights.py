@@ -53,7 +53,7 @@ def digest_of(arrays: Arrays) -> str:
     summed = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         summed.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        summed.update(np.ascontiguousarray(array))
+        summed.update(np.ascontiguousarray(array).tobytes())
     return summed.hexdigest()
 
 
@@ -84,7 +84,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     """Write the arrays, for the next time; a file that cannot be written is only reported."""
     try:
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+            np.savez(file, allow_pickle=False, **arrays)
     except (UserError, OSError) as error:
         print(f"weights {path} are not cached: {reason(error)}", file=sys.stderr)
 

@@ -63,7 +63,7 @@ def _end(node: Any) -> int:
 
 def _aliases(text: str, name: str) -> list[int]:
     events: list[Any] = list(yaml.parse(text, Loader=yaml.SafeLoader))
-    aliases = [event for event in events if isinstance(event, yaml.AliasEvent)]
+    aliases: list[Any] = [event for event in events if isinstance(event, yaml.AliasEvent)]
     return [event.start_mark.index for event in aliases if event.anchor == name]
 
 
