@@ -685,7 +685,7 @@ def test_the_page_asks_for_a_required_token(guarded, opened):
     expect(tab.locator("#model")).to_have_text("\N{EN DASH}")
     field.fill(token)
     field.press("Enter")
-    expect(tab.locator("#model")).to_have_text("cnn5_gray, not registered")
+    expect(tab.locator("#model")).to_have_text("cnn5_small_gray, not registered")
     started(tab)
 
 
@@ -795,7 +795,7 @@ def bars(face: dict) -> dict[str, str]:
 def test_the_page_shows_name_version_and_training_data_of_the_model(url, hesitant, opened):
     for address, version in ((url, "not registered"), (hesitant, "version 3")):
         tab, _ = opened(address)
-        expect(tab.locator("#model")).to_have_text(f"cnn5_gray, {version}")
+        expect(tab.locator("#model")).to_have_text(f"cnn5_small_gray, {version}")
         expect(tab.locator("#trained")).to_have_text("real faces")
 
 
@@ -965,7 +965,7 @@ def test_the_api_documentation_works_offline_within_its_policy(guarded, opened):
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
     operation.get_by_role("button", name="Execute").click()
-    expect(operation.locator(".live-responses-table .response").first).to_contain_text("cnn5_gray")
+    expect(operation.locator(".live-responses-table .response").first).to_contain_text("cnn5_small_gray")
     assert console == []
     near = (url, "data:", "blob:", "about:")
     assert [address for _, address in sent.requests if not address.startswith(near)] == []

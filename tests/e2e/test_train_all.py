@@ -184,7 +184,7 @@ def test_the_champion_was_exported_and_predicts(folder, client):
     assert "face.png: " in said.stdout and "surprise 0." in said.stdout
     said = call(folder, "unveil", "predict", "face.png")
     assert "data/07_bundle is not used, trained on: synthetic faces" in said.stderr
-    assert "uses models/starter: cnn5_gray, trained on: real faces" in said.stderr
+    assert "uses models/starter: cnn5_small_gray, trained on: real faces" in said.stderr
 
 
 def test_a_second_repro_does_nothing(folder):

@@ -39,7 +39,7 @@ def test_the_installed_wheel_predicts_in_an_empty_folder(installed, elsewhere):
     predicted = json.loads(result.stdout)
     assert predicted["top"] in predicted["probabilities"]
     assert predicted["model"]["trained_on"] == "real faces"
-    assert re.match(r"unveil: uses the starter: cnn5_gray, trained on: real", result.stderr)
+    assert re.match(r"unveil: uses the starter: cnn5_small_gray, trained on: real", result.stderr)
     assert [path.name for path in elsewhere.iterdir()] == ["face.png"]
     size = sum(path.lstat().st_size for path in installed.parent.rglob("*")) / 1e6
     timed = "import time; t = time.perf_counter(); import unveil; print(time.perf_counter() - t)"

@@ -89,7 +89,7 @@ def test_the_starter_names_the_faces_of_the_samples_but_for_the_unclear_ones():
             assert starter.classes[row.argmax()] == label
             if row.max() < starter.thresholds[row.argmax()]:
                 unclear.append(name)
-    assert unclear == ["unsure", "several"]
+    assert unclear == ["neutral", "unsure"]
 
 
 @pytest.fixture
