@@ -26,6 +26,8 @@ STEP, FINE_STEP = 2.0, 2**0.5
 """Factors between the sizes at which the network sees a picture, and sees it more closely."""
 FINE_FACE = 48
 """Size in pixels that the smallest face has in the largest input of the closer search."""
+ENLARGED = 2400
+"""Up to this longer side a picture is enlarged for the closer search, in pixels."""
 TILE, SHARED = 1280, 192
 """The longest side of an input in pixels, and what neighbours share: more than a whole face.
 
@@ -66,7 +68,7 @@ class DetectorSettings:
 
     def fine_levels(self, longest: int) -> Iterator[int]:
         """Yield those of the closer search."""
-        level = min(self.closest, longest * FINE_FACE / self.min_face)
+        level = min(self.closest, longest * FINE_FACE / self.min_face, max(longest, ENLARGED))
         while level > self.least:
             yield round(level)
             level /= FINE_STEP
@@ -102,6 +104,7 @@ def description() -> dict[str, Any]:
         "step": STEP,
         "fine_step": FINE_STEP,
         "fine_face": FINE_FACE,
+        "enlarged": ENLARGED,
         "tile": TILE,
         "shared": SHARED,
     }

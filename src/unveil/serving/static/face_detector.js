@@ -122,11 +122,10 @@ function levels(longest, { smallest, most, least, min_face: face }, step) {
 }
 
 /** Those of the closer search. */
-function fineLevels(longest, { closest, least, min_face: face }, { fine_face: shown, fine_step: step }) {
+function fineLevels(longest, { closest, least, min_face: face }, rules) {
   const sizes = [];
-  for (let level = Math.min(closest, (longest * shown) / face); level > least; level /= step) {
-    sizes.push(even(level));
-  }
+  let level = Math.min(closest, (longest * rules.fine_face) / face, Math.max(longest, rules.enlarged));
+  for (; level > least; level /= rules.fine_step) sizes.push(even(level));
   return sizes;
 }
 
