@@ -8,6 +8,7 @@ the project's folder: ``python -m scripts.abstention_table models/starter data/0
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,15 @@ class Isotonic:
         shares = np.stack(
             [curve.predict(probabilities[:, at]) for at, curve in enumerate(self.curves)], axis=1
         )
-        normalized: Numbers = shares / shares.sum(1, keepdims=True)
-        return normalized
+        calibrated: Numbers = shares / shares.sum(1, keepdims=True)
+        return calibrated
 
 
 def fit_isotonic(probabilities: Numbers, labels: Labels) -> Isotonic:
     """Fit the curves; no probability is below 0.001, or one wrong zero would be an endless loss."""
-    limits = {"y_min": 0.001, "y_max": 0.999, "out_of_bounds": "clip"}
-    return Isotonic(
-        [
-            IsotonicRegression(**limits).fit(probabilities[:, at], labels == at)
-            for at in range(probabilities.shape[1])
-        ]
-    )
+    curve = partial(IsotonicRegression, y_min=0.001, y_max=0.999, out_of_bounds="clip")
+    pairs = enumerate(probabilities.T)
+    return Isotonic([curve().fit(shares, labels == label) for label, shares in pairs])
 
 
 CALIBRATIONS: dict[str, Callable[..., Any]] = {
