@@ -965,7 +965,9 @@ def test_the_api_documentation_works_offline_within_its_policy(guarded, opened):
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
     operation.get_by_role("button", name="Execute").click()
-    expect(operation.locator(".live-responses-table .response").first).to_contain_text("cnn5_small_gray")
+    expect(operation.locator(".live-responses-table .response").first).to_contain_text(
+        "cnn5_small_gray"
+    )
     assert console == []
     near = (url, "data:", "blob:", "about:")
     assert [address for _, address in sent.requests if not address.startswith(near)] == []
