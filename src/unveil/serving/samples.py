@@ -22,8 +22,8 @@ SAMPLES = {
 }
 """For each picture the class and the seed of its faces.
 
-The face detector finds them all, and the starter network names the class of all but two: it names no
-drawn face neutral, because its answers with this class are too often wrong.
+The face detector finds them all, and the starter network names the class of all but two: it names
+no drawn face neutral, because its answers with this class are too often wrong.
 """
 
 
