@@ -10,20 +10,32 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, astuple
 
 import httpx
 import numpy as np
+import onnx
 import psutil
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from tests.conftest import ROOT
 from tests.support import browser, bundles, scenes
 from tests.support.invalid_images import encoded
 from tests.support.servers import answers, free_port, serving, unveil_server
 
-from unveil.inference import decision, face_detector, face_following, face_network, picture_sizes
+from unveil.common.files import sha256
+from unveil.inference import (
+    bundle,
+    decision,
+    face_detector,
+    face_following,
+    face_network,
+    picture_sizes,
+)
+from unveil.inference.bundle import Card
+from unveil.inference.bundle_files import FILES
 from unveil.inference.face_crop import Detection, Square
 from unveil.inference.face_following import FollowedFaces
 from unveil.inference.picture_sizes import MOVING
@@ -637,7 +649,14 @@ def hesitant(tmp_path_factory):
     made = shutil.copytree(STARTER, folder / "bundle")
     card = json.loads((made / "bundle.json").read_text())
     lineage = card["lineage"] | {"version": "3"}
-    bundles.told(made, card | {"abstain_below": 0.99, "lineage": lineage})
+    card |= {"abstain_below": 0.99, "thresholds": [0.99] * 4, "lineage": lineage}
+    for name in FILES.values():
+        model = onnx.load(made / name)
+        del model.metadata_props[:]
+        for key, value in bundle.metadata(Card(**card)).items():
+            model.metadata_props.add(key=key, value=value)
+        onnx.save(model, made / name)
+    bundles.told(made, card | {"digests": {name: sha256(made / name) for name in FILES.values()}})
     with unveil_server(folder, made) as url:
         yield url
 
@@ -875,17 +894,19 @@ def test_a_face_of_a_video_keeps_its_box_and_its_focus(url, opened):
 def test_a_mark_on_each_bar_shows_the_threshold(url, opened):
     tab, _ = opened(url)
     sample(tab, "unclear")
-    least = httpx.get(f"{url}/v1/model").json()["abstain_below"]
-    expect(tab.locator("#threshold")).to_have_text(
-        f"The model names a class only above {100 * least:.1f}\u00a0%."
-    )
+    own = httpx.get(f"{url}/v1/model").json()["thresholds"]
+    expect(tab.locator("#threshold")).to_have_text("The model names a class only above its mark.")
     expect(tab.locator("#answer")).to_have_text(re.compile("^unsure, perhaps sad"))
     expect(tab.get_by_role("status")).to_contain_text("unsure, perhaps sad")
     shares = tab.evaluate(
         """() => [...document.querySelectorAll('.meter')].map((meter) =>
         (parseFloat(getComputedStyle(meter, '::after').left) + 1.5) / meter.offsetWidth)"""
     )
-    assert shares == [pytest.approx(least, abs=0.002)] * 4
+    assert shares == pytest.approx([*own.values()], abs=0.002)
+
+
+def answering(content: dict) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(json=content)
 
 
 def test_each_class_has_its_own_mark_on_the_device_as_on_the_server(url, opened):
@@ -893,7 +914,7 @@ def test_each_class_has_its_own_mark_on_the_device_as_on_the_server(url, opened)
     tab, _ = opened("about:blank")
     for path in ("/v1/model", "/v1/device"):
         told = httpx.get(f"{url}{path}").json() | {"abstain_below": 0.6, "thresholds": own}
-        tab.context.route(f"{url}{path}", lambda route, told=told: route.fulfill(json=told))
+        tab.context.route(f"{url}{path}", answering(told))
     tab.goto(url)
     expect(tab.locator("#threshold")).to_have_text("The model names a class only above its mark.")
     sample(tab, "sad")

@@ -15,7 +15,10 @@ from tests.support.sweeps import EPOCHS, KEY, shrink
 
 from unveil.common.paths import MODELS, SWEEPS
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.slow,
+]
 
 TRIALS = 5
 SWEEP = ("unveil", "sweep", KEY, "--space", "space.yaml", "--trials")
@@ -32,7 +35,6 @@ stages:
 def place(project, tmp_path_factory):
     shrink(project)
     pack(project / "made")
-    (project / "data/03_packed").mkdir(parents=True, exist_ok=True)
     (project / "dvc.yaml").write_text(PIPELINE)
     with prefect_project(project, tmp_path_factory.mktemp("prefect")) as place:
         yield place

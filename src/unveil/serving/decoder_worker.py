@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +25,7 @@ from unveil.data.decoding import DecodedImage, Limits, Pixels, UnreadableImage, 
 from unveil.inference import face_following
 from unveil.inference.face_crop import Detection, Square, box_of, cut, whole
 from unveil.inference.face_detector import detector, is_face
-from unveil.inference.picture_sizes import MOVING, STILL, DetectorSettings
+from unveil.inference.picture_sizes import MOVING, STILL
 
 FoundFaces = list[tuple[Detection, Pixels]]
 """The faces of a picture: the place and the crop of each."""
@@ -110,26 +110,11 @@ def find_faces(picture: bytes, options: DecodeOptions, limits: Limits) -> FoundF
     if is_face(small.pixels):
         face = whole(small.pixels)
         return [(face, cut(small.pixels, face, options.size))]
-    faces = _detected(small, settings, options)
-    if not faces and not _is_detailed(small, settings):
-        small = decode(picture, limits, in_colour=True, enough=settings.closest)
-        faces = _detected(small, settings, options)
+    detect = detector(settings.reduced(small.factor))
+    faces = face_following.detect(detect, small.pixels, options.near)[:MAX_FACES]
     if small.factor > 1:
         return _enlarged(faces, small, options.size, partial(decode, picture, limits))
     return [(one, cut(small.pixels, one, options.size)) for one in faces]
-
-
-def _is_detailed(small: DecodedImage, settings: DetectorSettings) -> bool:
-    """Whether a picture is not reduced, or has what the closer search can see."""
-    return small.factor == 1 or max(small.pixels.shape) >= settings.closest
-
-
-def _detected(
-    small: DecodedImage, settings: DetectorSettings, options: DecodeOptions
-) -> list[Detection]:
-    reach = settings if _is_detailed(small, settings) else replace(settings, closest=0)
-    detect = detector(reach.reduced(small.factor))
-    return face_following.detect(detect, small.pixels, options.near)[:MAX_FACES]
 
 
 def _enlarged(

@@ -191,8 +191,8 @@ def test_the_starters_readme_matches_its_card_and_it_is_small_enough_for_git():
     card, text = bundle.load(starter).card, (starter / "README.md").read_text()
     for precision in ("float32", "int8"):
         assert bundle_readme.score(card, precision) in text
-    assert f"Below a probability of {card.abstain_below:.3f} " in text
-    assert f"temperature {card.temperature:.3f}" in text
+    assert card.scale and "vector scaling" in text
+    assert all(f"{threshold:.3f}" in text for threshold in card.class_thresholds)
     assert (starter / "model.onnx").stat().st_size <= export.STARTER_BYTES
 
 

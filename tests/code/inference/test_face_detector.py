@@ -21,7 +21,7 @@ from unveil.data.decoding import decode
 from unveil.inference import bundle, face_detector, face_network, picture_sizes
 from unveil.inference.candidates import merge
 from unveil.inference.face_crop import Detection, cut
-from unveil.inference.picture_sizes import MOVING, STILL
+from unveil.inference.picture_sizes import FILES, MOVING, STILL
 
 SHARED = ROOT.parent / "shared/data"
 REAL, SCENES = SHARED / "Facial_emotion_images.zip", SHARED / "scenes"
@@ -85,9 +85,9 @@ def test_pictures_of_any_shape_are_accepted(detect, shape):
 
 def test_a_picture_in_which_nothing_is_found_is_searched_more_closely():
     picture = scenes.scene((400, 300, 40), size=(900, 1200))
-    once = face_detector.detector(replace(STILL, most=300, closest=0))
+    once = face_detector.detector(replace(FILES, most=300, closest=0))
     assert once(picture) == []
-    (found,) = face_detector.detector(replace(STILL, most=300))(picture)
+    (found,) = face_detector.detector(replace(FILES, most=300))(picture)
     assert near(found, (400, 300, 40), 0.35)
 
 
@@ -126,7 +126,7 @@ def test_a_face_is_found_once_wherever_the_parts_of_a_picture_end(corner, inputs
 
 def test_the_work_for_a_picture_without_faces_is_bounded(detect, inputs):
     assert detect(np.full((3024, 4032), 120, np.uint8)) == []
-    assert sum(width * height for width, height in inputs) < 6e6
+    assert sum(width * height for width, height in inputs) < 4e6
 
 
 def test_turned_faces_are_searched_for_closely_only_if_no_side_shows_a_face(monkeypatch):

@@ -60,11 +60,12 @@ def test_the_smallest_size_that_is_looked_for_is_said_and_can_be_chosen(place):
     picture = np.full((1600, 2400), 120, np.uint8)
     picture[400:450, 600:650] = np.asarray(Image.fromarray(scenes.drawn()).resize((50, 50)))
     saved("large.png", picture)
-    completed = unveil("large.png")
-    assert completed.stdout == "large.png: no face of 38 pixels or more\n"
-    (found,) = unveil("large.png", "--min-face", "24", "--format", "jsonl").stdout.splitlines()
-    x, y, width, _ = json.loads(found)["box"]
-    assert (600 <= x < x + width <= 650, 400 <= y <= 450) == (True, True)
+    saved("plain.png", np.full((1600, 2400), 120, np.uint8))
+    assert unveil("plain.png").stdout == "plain.png: no face of 24 pixels or more\n"
+    for options in ((), ("--min-face", "24")):
+        (found,) = unveil("large.png", *options, "--format", "jsonl").stdout.splitlines()
+        x, y, width, _ = json.loads(found)["box"]
+        assert (600 <= x < x + width <= 650, 400 <= y <= 450) == (True, True)
     refused = unveil("large.png", "--min-face", "5")
     assert (refused.returncode, "12" in refused.stderr) == (2, True)
     assert "with --faces none" in unveil("large.png", "--min-face", "30", "--faces").stderr

@@ -47,13 +47,6 @@ def test_a_large_photo_is_searched_as_if_it_was_decoded_whole():
         assert own.square.x == pytest.approx(other.square.x, abs=other.square.side / 15)
 
 
-@pytest.mark.parametrize("side", [90, 120])
-def test_a_small_face_of_a_large_photo_is_found_where_no_other_is(side):
-    content = jpeg(scenes.scene((900, 700, side), size=(3024, 4032)))
-    ((found, _),) = find_faces(content, DecodeOptions(SIZE), Limits())
-    assert found.square.x == pytest.approx(900 + side / 2, abs=side / 4)
-
-
 def test_options_survive_the_way_to_the_process():
     options = DecodeOptions(SIZE, moving=True, near=(Square(1.5, 2.25, 60.0, -3.0),))
     assert DecodeOptions.from_json(options.to_json()) == options
