@@ -20,6 +20,7 @@ import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
+from pydantic import TypeAdapter
 from tests.conftest import ROOT
 from tests.support import browser, bundles, scenes
 from tests.support.invalid_images import encoded
@@ -653,7 +654,9 @@ def hesitant(tmp_path_factory):
     for name in FILES.values():
         model = onnx.load(made / name)
         del model.metadata_props[:]
-        for key, value in bundle.metadata(Card(**card)).items():
+        for key, value in bundle.metadata(
+            TypeAdapter(Card).validate_json(json.dumps(card))
+        ).items():
             model.metadata_props.add(key=key, value=value)
         onnx.save(model, made / name)
     bundles.told(made, card | {"digests": {name: sha256(made / name) for name in FILES.values()}})
