@@ -175,7 +175,7 @@ def test_a_worker_without_a_server_is_one_line(place, arguments):
     assert result.stderr.splitlines()[-1].endswith("start it, or change PREFECT_API_URL")
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # 266 s, more than any other test
 def test_a_resumed_schedule_starts_a_run_that_trains_only_what_is_outdated(place, first):
     place.edit(lambda content: content["architectures"]["cnn3"].update(dropout=0.35))
     deployment = place.ask("deployments/name/train-all/train-all")

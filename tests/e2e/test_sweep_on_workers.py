@@ -15,6 +15,7 @@ from tests.support.sweeps import EPOCHS, KEY, shrink
 
 from unveil.common.paths import MODELS, SWEEPS
 
+# Slow: it takes four minutes of the time that the whole test run may take.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.slow,

@@ -80,6 +80,7 @@ class Report:
     explained: Annotated[int, Field(ge=2, le=1_000_000)]
 
 
+# Not `_strict`, through which mypy sees neither the arguments nor a dataclass.
 @dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class Decision:
     """When the classifier abstains: of the answers with a class at most ``target_risk`` are wrong.
