@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 CONNECTIONS = 192
 """Connections of the open loop; the server accepts 256 by default."""
@@ -44,55 +43,78 @@ class _Client:
     """One keep-alive connection with at most one request in progress."""
 
     def __init__(self, place: tuple[str, int]) -> None:
-        self._place, self._parts = place, b""
+        self._parts = b""
         self.socket = socket.create_connection(place)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sent = 0.0
+        self.sent, self.waits, self.is_closed = 0.0, False, False
 
     def send(self, request: bytes) -> None:
-        self.sent = time.perf_counter()
+        self.sent, self.waits = time.perf_counter(), True
         self.socket.sendall(request)
 
     def receive(self) -> Response | None:
         """Read what has arrived; returns the response once it is complete."""
         part = self.socket.recv(262_144)
+        if not part and self.waits:
+            raise ConnectionError("the server closed a connection without an answer")
         if not part:
-            raise ConnectionError("the server closed a connection")
+            self.is_closed = True
+            return None
         content = self._parts + part
         head = content.find(b"\r\n\r\n") + 4
         if head < 4 or len(content) < head + _content_length(content[:head]):
             self._parts = content
             return None
-        self._parts = b""
+        self._parts, self.waits = b"", False
         now = time.perf_counter()
         return Response(int(content[9:12]), now - self.sent, now)
 
 
 class _Clients:
-    """Several connections, and epoll to wait for them."""
+    """Several connections, ``count`` at the start, and epoll to wait for them."""
 
-    def __init__(self, url: str, count: int) -> None:
+    def __init__(self, url: str, count: int = 0) -> None:
         host, port = url.removeprefix("http://").split(":")
-        self.all = [_Client((host, int(port))) for _ in range(count)]
-        self._by_number = {one.socket.fileno(): one for one in self.all}
-        self._epoll = select.epoll()
-        for number in self._by_number:
-            self._epoll.register(number, select.EPOLLIN)
+        self._place, self._epoll = (host, int(port)), select.epoll()
+        self._by_number, self.idle = dict[int, _Client](), deque[_Client]()
+        self.all = [self._open() for _ in range(count)]
+
+    def _open(self) -> _Client:
+        client = _Client(self._place)
+        self._by_number[client.socket.fileno()] = client
+        self._epoll.register(client.socket, select.EPOLLIN)
+        return client
+
+    def unused(self) -> _Client:
+        """Return the connection that is idle for the longest time, or a new one.
+
+        A server closes connections on which no request comes, so none is opened before its turn.
+        """
+        while self.idle:
+            if not (client := self.idle.popleft()).is_closed:
+                return client
+        return self._open()
 
     def __enter__(self) -> "_Clients":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._epoll.close()
-        for one in self.all:
+        for one in self._by_number.values():
             one.socket.close()
 
     def responses(self, seconds: float) -> Iterator[tuple[_Client, Response]]:
-        """Wait up to ``seconds``, then yield the responses that are complete."""
+        """Wait up to ``seconds``, then yield the responses that are complete.
+
+        Forgets connections that the server closed because no request came.
+        """
         for number, _ in self._epoll.poll(seconds):
             client = self._by_number[number]
             if response := client.receive():
                 yield client, response
+            elif client.is_closed:
+                del self._by_number[number]
+                client.socket.close()
 
 
 def _content_length(head: bytes) -> int:
@@ -180,19 +202,19 @@ def offer(url: str, request: bytes, *, rate: float, seconds: float) -> list[Resp
     A request that is due while all connections wait is sent as soon as one is free. Returns the
     responses to what was sent within ``seconds``.
     """
-    responses, sent = [], 0
-    with _Clients(url, CONNECTIONS) as connected:
-        free = list(connected.all)
+    responses, sent, busy = [], 0, 0
+    with _Clients(url) as connected:
         began = time.perf_counter()
-        while (now := time.perf_counter() - began) < seconds or len(free) < CONNECTIONS:
-            due = min(int(now * rate) - sent, len(free)) if now < seconds else 0
-            for client in islice(iter(free.pop, None), max(0, due)):
-                client.send(request)
-            sent += max(0, due)
-            wait = (sent + 1) / rate - now if free and now < seconds else 1.0
+        while (now := time.perf_counter() - began) < seconds or busy:
+            due = min(int(now * rate) - sent, CONNECTIONS - busy) if now < seconds else 0
+            for _ in range(due):
+                connected.unused().send(request)
+            sent, busy = sent + max(0, due), busy + max(0, due)
+            wait = (sent + 1) / rate - now if busy < CONNECTIONS and now < seconds else 1.0
             for client, response in connected.responses(min(1.0, max(0.0, wait))):
                 responses.append(response)
-                free.append(client)
+                connected.idle.append(client)
+                busy -= 1
             if now > seconds + ANSWER_SECONDS:
                 raise TimeoutError(f"no answer in {ANSWER_SECONDS:g} seconds")
     return responses
