@@ -7,7 +7,7 @@ and licence. It finds faces of about 16 to 130 pixels, so it looks at several si
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,11 @@ class Closeup:
 SECOND_LOOKS = tuple(Closeup(room=1.2, size=size, border=16, share=0) for size in (64, 48))
 """At a face with a low score, which counts if the mean of its scores is `SURE` here. Its place is
 that of the first look that shows it."""
-SURE = 0.4
+SURE, SURER = 0.4, 0.6
+"""`SURER` is for those of a closer search that rank below `MOST_CLOSELY`: there are hundreds."""
 MOST_DOUBTFUL, MOST_CLOSELY = 8, 32
 """The most faces of a picture that get a second look, those with the highest scores; and of a
-picture that is searched more closely."""
+picture that is searched more closely. In files (``thorough``) all others get one, too."""
 
 Detect = Callable[[Pixels], list[Detection]]
 """Detects the faces of a picture, gray ``(height, width)`` or RGB ``(h, w, 3)``, largest first."""
@@ -92,25 +93,29 @@ class FaceDetector:
             is_sure = score >= _lowest(box[2] - box[0], picture, self.settings)
             if not any(_is_part(square, one) for one in found):
                 (found if is_sure else doubtful).append(square)
-        self._add_confirmed(found, doubtful[:MOST_DOUBTFUL], picture)
+        self._add_confirmed(
+            found, zip(doubtful[:MOST_DOUBTFUL], repeat(SURE), strict=False), picture
+        )
         return found
 
     def _closely(self, picture: Pixels) -> list[Square]:
         found = list[Square]()
         closely = (one for _, _, one in _merged(look_closely(picture, self.settings)))
-        self._add_confirmed(found, islice(closely, MOST_CLOSELY), picture)
+        sure = chain(repeat(SURE, MOST_CLOSELY), repeat(SURER) if self.settings.thorough else ())
+        self._add_confirmed(found, zip(closely, sure, strict=False), picture)
         return found
 
     def _add_confirmed(
-        self, found: list[Square], doubtful: Iterable[Square], picture: Pixels
+        self, found: list[Square], doubtful: Iterable[tuple[Square, float]], picture: Pixels
     ) -> None:
-        for square in doubtful:
+        """Add the faces of which the mean score of the second looks is at least the given one."""
+        for square, sure in doubtful:
             if any(_is_part(square, one) for one in found):
                 continue
             looks = [self._closest(picture, square, closeup) for closeup in SECOND_LOOKS]
             seen = next((one for _, one in looks if one), None)
             is_new = seen and not any(is_same_face(seen, one) for one in found)
-            if seen and is_new and sum(score for score, _ in looks) >= SURE * len(looks):
+            if seen and is_new and sum(score for score, _ in looks) >= sure * len(looks):
                 found.append(seen)
 
     def near(self, picture: Pixels, square: Square, closeup: Closeup) -> Square | None:

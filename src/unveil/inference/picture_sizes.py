@@ -44,6 +44,7 @@ class DetectorSettings:
     ``least``. ``score`` is the lowest score of a face, 0 to 1. With ``turned``, faces that lie on
     either side are searched for, too, which takes three times as long. A picture in which nothing
     is found is searched more closely, with a longer side of up to ``closest`` pixels; 0 for never.
+    ``thorough`` does so without a limit of the places that get a second look.
     """
 
     score: float
@@ -51,6 +52,7 @@ class DetectorSettings:
     most: int
     least: int
     closest: int = 0
+    thorough: bool = False
     min_face: int = MIN_FACE
     turned: bool = False
 
@@ -81,7 +83,7 @@ class DetectorSettings:
 
 STILL = DetectorSettings(score=0.5, smallest=16, most=1000, least=64, closest=1000)
 """For pictures that a server or a browser answers: the closer search costs twice the first."""
-FILES = replace(STILL, closest=4096)
+FILES = replace(STILL, closest=4096, thorough=True)
 """For files, where finding small faces in large photographs may take seconds."""
 MOVING = DetectorSettings(score=0.45, smallest=10, most=192, least=192)
 """For the frames of a video."""

@@ -91,6 +91,14 @@ def test_a_picture_in_which_nothing_is_found_is_searched_more_closely():
     assert near(found, (400, 300, 40), 0.35)
 
 
+def test_in_files_every_place_of_the_closer_search_is_looked_at_again(monkeypatch):
+    monkeypatch.setattr(face_detector, "MOST_CLOSELY", 0)
+    picture = scenes.scene((400, 300, 40), size=(900, 1200))
+    assert face_detector.detector(replace(FILES, most=300, thorough=False))(picture) == []
+    (found,) = face_detector.detector(replace(FILES, most=300))(picture)
+    assert near(found, (400, 300, 40), 0.35)
+
+
 @given(length=st.integers(1, 9000))
 def test_the_parts_of_a_side_cover_it_and_share_more_than_a_face(length):
     parts = picture_sizes.parts(length)
