@@ -19,6 +19,7 @@ from tests.support.independent_search import files_containing
 KEY = "cnn3_gray"
 KILLED = "data/03_packed/.unveil-train.npz-killed/train.npz"
 HALF = ".abcdefghijklmnopqrstuv.tmp"
+pytestmark = pytest.mark.slow  # six minutes: it trains and promotes first
 FAULT = pytest.mark.fault("a person is to be forgotten after a training")
 
 

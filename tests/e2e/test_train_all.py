@@ -194,6 +194,7 @@ def test_a_second_repro_does_nothing(folder):
     assert "Data and pipelines are up to date" in done(folder, "dvc", "repro")
 
 
+@pytest.mark.slow  # trains everything a second time
 def test_python_runs_the_same_job_and_returns_its_outcome(folder):
     code = (
         "import unveil; outcome = unveil.train()\n"
@@ -260,6 +261,7 @@ def test_compiled_python_makes_nothing_stale(folder):
     assert "train" not in done(folder, "dvc", "status", "train@cnn3_gray")
 
 
+@pytest.mark.slow  # trains everything twice
 def test_an_older_version_restores_data_and_models(folder):
     model = folder / "data/04_models/cnn3/model.keras"
     archive = folder / "data/01_raw/faces.zip"

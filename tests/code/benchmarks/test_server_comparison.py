@@ -54,6 +54,7 @@ def test_a_build_that_does_not_serve_is_reported(place, capfd):
     assert "no bundle" in capfd.readouterr().err
 
 
+@pytest.mark.slow  # starts six servers
 def test_two_builds_and_both_precisions_are_measured(tmp_path):
     cores = os.sched_getaffinity(0)
     made, other = bundles.made(tmp_path / "b"), BIN / "unveil"

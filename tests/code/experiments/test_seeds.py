@@ -36,6 +36,7 @@ def parameters(origin: str) -> dict[str, str]:
     return {run.data.params["training.seed"]: run.info.status for run in found}
 
 
+@pytest.mark.slow  # three trainings
 def test_each_seed_is_trained_once_and_summarized(packed, monkeypatch):
     loaded = toy(KEY)
     result = seeds.train(KEY, loaded, 2)

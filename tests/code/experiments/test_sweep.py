@@ -60,6 +60,7 @@ def runs() -> tuple[list, list]:
     return [run for run in found if "trial" not in run.data.tags], children
 
 
+@pytest.mark.slow  # two minutes: six processes that train
 @pytest.mark.fault("SIGKILL of a sweep")
 @pytest.mark.fault("Ctrl-C while a sweep trains")
 def test_an_interrupted_search_ends_as_an_uninterrupted_one(toy, tmp_path_factory, monkeypatch):

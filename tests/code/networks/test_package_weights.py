@@ -225,6 +225,7 @@ def test_each_package_is_pinned_for_a_backbone_that_exists():
 
 
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined:UserWarning")
+@pytest.mark.slow  # a training of a backbone
 def test_a_backbone_trains_from_a_package_with_its_own_batch_norm(packed, monkeypatch):
     backbone = keras.applications.MobileNetV2(
         include_top=False, weights=None, input_tensor=keras.Input((32, 32, 3))

@@ -83,6 +83,7 @@ def test_with_jax_the_saved_weights_are_the_average_that_was_validated(trained):
     assert saved_as_measured(trained("jax", 2), smoothing=smoothing) < 1e-4
 
 
+@pytest.mark.slow  # half a minute
 def test_two_tensorflow_devices_give_the_same_training_as_one(trained):
     two = trained("tensorflow", 2)
     assert two["devices"] == ["cpu:0", "cpu:1"]
