@@ -107,7 +107,7 @@ def _params(asked: argparse.Namespace) -> params.Params:
                 for key, entry in scratch.items()
             },
         },
-        training=dataclasses.replace(loaded.training, precision=precision),  # type: ignore[type-var]
+        training=dataclasses.replace(loaded.training, precision=precision),
         schedules={
             key: _schedule(schedule, asked.epochs, scratch=key in scratch)
             for key, schedule in loaded.schedules.items()

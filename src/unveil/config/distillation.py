@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from unveil.common.types import Share
+from unveil.config.strictness import STRICT
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+@dataclass(frozen=True, config=STRICT)
 class Distillation:
     """Knowledge distillation: the targets are the mean answer of ``teachers``.
 

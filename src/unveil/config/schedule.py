@@ -2,18 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from unveil.common.types import Positive
 from unveil.config.distillation import Distillation
-
-_strict = dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+from unveil.config.strictness import STRICT
 
 Epochs = Annotated[int, Field(gt=0, le=10_000)]
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Stage:
     """One training stage; trains the layers from ``trainable_from`` (``all``, ``head``, a name) on.
 
@@ -34,7 +33,7 @@ class Stage:
     first_layer_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Schedule:
     """The training schedule of one architecture in one recipe.
 

@@ -5,12 +5,13 @@ A key that is not declared here is unknown; types are strict.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from unveil.common.identifiers import http_url
 from unveil.common.types import Positive, Share, Split, SplitOrNone
 from unveil.config.schedule import Schedule
+from unveil.config.strictness import STRICT
 
 QUALITIES = ("brightness", "contrast", "sharpness", "bytes_per_pixel")
 """Image quality measures, independent of the person; labels should not depend on them."""
@@ -24,8 +25,6 @@ TWIN = "twin_in_train"
 """Column of packed validation and test rows: whether train has a near duplicate of the face, as
 ``learned`` (packed), ``left out`` (in quarantine) or ``none``."""
 
-_strict = dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
-
 Faces = Annotated[int, Field(gt=0, le=1_000_000)]
 SEEDS = 2**32
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
@@ -35,7 +34,7 @@ FreeText = str | int
 """Free text; YAML reads a year as a number."""
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Data:
     """How the archive is read: limits in pixels and bytes, and fractions of missing splits."""
 
@@ -51,7 +50,7 @@ class Data:
     split_folders: dict[str, SplitOrNone] = Field(default_factory=dict)
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Rules:
     """The entries of the data rules, by section and name; `expectations` declares the rules."""
 
@@ -60,7 +59,7 @@ class Rules:
     sets: dict[str, dict[str, Any]]
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Audit:
     """The label audit: number of cross-validation folds, and of faces on the contact sheet."""
 
@@ -68,7 +67,7 @@ class Audit:
     shown: Faces
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Report:
     """Reports: ``explained`` test faces get saliency maps, a contact sheet shows ``shown`` faces.
 
@@ -80,8 +79,7 @@ class Report:
     explained: Annotated[int, Field(ge=2, le=1_000_000)]
 
 
-# Not `_strict`, through which mypy sees neither the arguments nor a dataclass.
-@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
+@dataclass(frozen=True, config=STRICT)
 class Decision:
     """When the classifier abstains: of the answers with a class at most ``target_risk`` are wrong.
 
@@ -93,7 +91,7 @@ class Decision:
     confidence_level: Annotated[float, Field(ge=0.5, lt=1)] = 0.5
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Slicing:
     """Minimum sizes of test slices; smaller ones are reported as *insufficient data*."""
 
@@ -101,7 +99,7 @@ class Slicing:
     min_class_images: Positive
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Augmentation:
     """Random augmentation of training images, each uniform in ``-x..x``.
 
@@ -120,13 +118,11 @@ class Augmentation:
     erasing: Share
 
 
-STILL = Augmentation(  # type: ignore[call-arg]  # mypy does not know pydantic's dataclasses here
-    flip=False, rotation=0, shift=0, zoom=0, contrast=0, blur=0, erasing=0
-)
+STILL = Augmentation(flip=False, rotation=0, shift=0, zoom=0, contrast=0, blur=0, erasing=0)
 """No augmentation."""
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Training:
     """Training settings shared by all architectures of a recipe.
 
@@ -146,7 +142,7 @@ class Training:
     augmentation: Augmentation
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Recipe:
     """One recipe; near duplicates differ in at most ``near_twins`` bits of their hash."""
 
@@ -155,7 +151,7 @@ class Recipe:
     schedules: dict[str, Schedule]
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Promotion:
     """Requirements for promotion to champion, besides a better macro-F1.
 
@@ -169,7 +165,7 @@ class Promotion:
     floor: Share = 0.33
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Monitoring:
     """Drift detection on the faces that a server at ``url`` answers for.
 
@@ -183,7 +179,7 @@ class Monitoring:
     thresholds: Annotated[dict[Drifting, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class Provenance:
     """Provenance stated by the data owner; an empty value is reported as *not stated*."""
 
@@ -198,7 +194,7 @@ class Provenance:
     contact: FreeText = ""
 
 
-@_strict
+@dataclass(frozen=True, config=STRICT)
 class File:
     """The whole params.yaml, before a recipe is chosen."""
 

@@ -63,7 +63,7 @@ def table(points: Sequence[dict[str, Any]]) -> str:
 
 def _with_images(key: str, params: Params, count: int) -> Params:
     # mypy does not recognize pydantic's dataclasses.
-    schedule = replace(params.schedules[key], train_images=max(1, count))  # type: ignore[type-var]
+    schedule = replace(params.schedules[key], train_images=max(1, count))
     return replace(params, schedules={**params.schedules, key: schedule})
 
 

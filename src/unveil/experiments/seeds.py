@@ -106,7 +106,7 @@ def table(result: dict[str, Any]) -> str:
 def _seed_result(key: str, params: Params, seed: int) -> dict[str, Any]:
     place = _place(key, params, seed)
     # mypy does not know pydantic's dataclasses for dataclasses.
-    training = replace(params.training, seed=seed)  # type: ignore[type-var]
+    training = replace(params.training, seed=seed)
     seeded = replace(params, training=training)
     if not _trained(key, seeded, place.model):
         tracked_training.train(key, seeded, place)

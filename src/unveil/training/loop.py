@@ -156,7 +156,7 @@ class TrainingLoop:
     def _augmentation(self) -> Augmentation:
         own = self.training.augmentation
         # Views are augmented; the teachers' answers are those for either side.
-        return replace(STILL, flip=own.flip) if self.views else own  # type: ignore[type-var]
+        return replace(STILL, flip=own.flip) if self.views else own
 
     def _features(self, backbone: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         # Computed once per stage: the backbone is frozen.

@@ -22,7 +22,7 @@ def build_network(params: Params, key: str) -> "keras.Model":
 
 def with_training(params: Params, **changes: Any) -> Params:
     """Return the parameters with changes in ``training``."""
-    training: Training = replace(params.training, **changes)  # type: ignore[type-var]
+    training: Training = replace(params.training, **changes)
     return replace(params, training=training)
 
 
@@ -32,4 +32,4 @@ def stage(params: Params, key: str, *, epochs: int, number: int = -1) -> Stage:
     Without averaged weights, which the baseline does not have either.
     """
     chosen = params.schedules[key].stages[number]
-    return replace(chosen, epochs=epochs, patience=epochs + 1, ema=0.0)  # type: ignore[type-var]
+    return replace(chosen, epochs=epochs, patience=epochs + 1, ema=0.0)

@@ -64,7 +64,7 @@ class EveryEpoch(TrainingLoop):
     """Runs the frozen backbone in every epoch, on newly augmented faces."""
 
     def _model(self, stage: Stage) -> Any:
-        return super()._model(replace(stage, trainable_from="all"))  # type: ignore[type-var]
+        return super()._model(replace(stage, trainable_from="all"))
 
 
 def _learn(

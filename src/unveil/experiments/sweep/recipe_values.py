@@ -59,7 +59,7 @@ def _with_value(key: str, params: Params, path: list[str], value: Value) -> Para
     schedule, place = params.schedules[key], int(group.removeprefix("stage")) - 1
     stages = list(schedule.stages)
     stages[place] = _replaced(stages[place], rest, value)
-    changed = replace(schedule, stages=tuple(stages))  # type: ignore[type-var]
+    changed = replace(schedule, stages=tuple(stages))
     return replace(params, schedules={**params.schedules, key: changed})
 
 
