@@ -9,7 +9,6 @@ import typer
 
 from unveil.cli.commands import App
 from unveil.cli.stages import Architecture
-from unveil.common import backend
 from unveil.common.optional import import_optional
 
 app = App()
@@ -55,7 +54,6 @@ def sweep(
         # Replaces this process, so that a signal reaches the one that can cancel the trials.
         command = [sys.executable, "-m", "flows.sweep", architecture, *options]
         os.execv(sys.executable, command)
-    backend.load()
 
     from unveil.experiments.sweep import search
 
