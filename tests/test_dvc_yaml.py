@@ -1,10 +1,12 @@
 """dvc.yaml: each stage depends on the packages that it runs, and on no other."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.support.import_graph import ROOT, SOURCE, closure
+from tests.support.servers import BIN
 
 CODE_OF = {
     "manifest": "data/manifest.py",
@@ -49,3 +51,11 @@ def test_dvc_sees_the_pointer_to_the_raw_data(project):
     if made:
         pointer.unlink()
     assert names == {"dvc.yaml", "faces.zip.dvc"}
+
+
+def test_dvc_can_try_a_value_of_params_yaml(project):
+    """DVC writes the whole file again and reads it; not every YAML file survives that."""
+    change = "recipes.sample.training.mixup=0.25"
+    command = ["dvc", "exp", "run", "--queue", "--set-param", change, "train@cnn3"]
+    ended = subprocess.run([BIN / command[0], *command[1:]], cwd=project, capture_output=True)
+    assert ended.returncode == 0, ended.stderr.decode()[-2000:]

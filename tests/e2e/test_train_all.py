@@ -196,6 +196,7 @@ def test_a_second_repro_does_nothing(folder):
 
 @pytest.mark.slow  # trains everything a second time
 def test_python_runs_the_same_job_and_returns_its_outcome(folder):
+    edit(folder, lambda content: content["architectures"].pop(BROKEN, None))
     code = (
         "import unveil; outcome = unveil.train()\n"
         "print([row['architecture'] for row in outcome.leaderboard], outcome.champion)"
@@ -263,6 +264,7 @@ def test_compiled_python_makes_nothing_stale(folder):
 
 @pytest.mark.slow  # trains everything twice
 def test_an_older_version_restores_data_and_models(folder):
+    edit(folder, lambda content: content["architectures"].pop(BROKEN, None))
     model = folder / "data/04_models/cnn3/model.keras"
     archive = folder / "data/01_raw/faces.zip"
     done(folder, "dvc", "repro")

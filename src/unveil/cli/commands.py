@@ -1,8 +1,10 @@
 """The class of all commands, and how `unveil --help` groups them."""
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -67,6 +69,26 @@ class App(typer.Typer):
     ) -> Callable[[CommandFunctionType], CommandFunctionType]:
         """Register a function as a command."""
         return super().command(*args, **{"cls": Command, **kwargs})
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a parameter that is a dataclass stand for one option for each of its fields."""
+    hints = get_type_hints(command, include_extras=True)
+    own: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+
+    def called(**values: Any) -> None:
+        for name, kind in own.items():
+            values[name] = kind(**{one.name: values.pop(one.name) for one in fields(kind)})
+        command(**values)
+
+    parameters = list[inspect.Parameter]()
+    for parameter in inspect.signature(command).parameters.values():
+        kind = own.get(parameter.name)
+        given = inspect.signature(kind).parameters.values() if kind else [parameter]
+        parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in given]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    return called
 
 
 def arrange(app: typer.Typer, groups: Iterable[typer.Typer]) -> None:

@@ -1,12 +1,12 @@
 """unveil predict: classify the faces in images, videos or a camera stream."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unveil.cli.commands import App
+from unveil.cli.commands import App, with_options
 from unveil.cli.predictions import Bundle, Format, Threshold, print_all
 from unveil.common.errors import UserError
 
@@ -56,9 +56,30 @@ Turned = Annotated[
         help="Find faces that lie on their side, too; it takes three times as long.",
     ),
 ]
+Pixels = Annotated[
+    int,
+    typer.Option(
+        "--max-pixels",
+        min=1,
+        max=1_000_000_000,
+        help="Maximum size of an image, in pixels; memory grows with it. A file may have as many "
+        "bytes, at least 20 million.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Search:
+    """How faces are searched for, and in which images."""
+
+    faces: Faces = False
+    smallest: Smallest = None
+    turned: Turned = False
+    pixels: Pixels = 25_000_000
 
 
 @app.command()
+@with_options
 def predict(
     paths: Inputs = None,
     watched: Stream = None,
@@ -67,10 +88,8 @@ def predict(
         typer.Option("--format", help="The output format; one line per face."),
     ] = "text",
     annotated: Folder = None,
-    faces: Faces = False,
     threshold: Threshold = None,
-    smallest: Smallest = None,
-    turned: Turned = False,
+    search: Search = Search(),
     name: Bundle = None,
 ) -> None:
     """Classify the apparent expression of every face.
@@ -82,6 +101,7 @@ def predict(
     if bool(paths) == (watched is not None):
         raise UserError("choose one input: PATHS, --video FILE or --camera N")
 
+    from unveil.data.decoding import Limits
     from unveil.inference import bundle, face_detector, model_choice, sources
     from unveil.inference import predict as predicts
     from unveil.inference.predict import PredictionSettings
@@ -96,10 +116,9 @@ def predict(
     settings = PredictionSettings(
         # Several images run in parallel, one core each; in a stream the network uses all.
         bundle=bundle.load(model_choice.find_bundle(name), threads=0 if streams else 1),
-        detect=face_detector.detector(
-            _detection(smallest, turned=turned, faces=faces, is_video=bool(streams))
-        ),
-        faces=faces,
+        detect=face_detector.detector(_detection(search, is_video=bool(streams))),
+        faces=search.faces,
+        limits=Limits().with_pixels(search.pixels),
         annotated=annotated,
         threshold=threshold,
     )
@@ -107,21 +126,16 @@ def predict(
     print_all(seen, settings, form, sources.describe(left_out) if left_out else "")
 
 
-def _detection(
-    smallest: int | None, *, turned: bool, faces: bool, is_video: bool
-) -> "DetectorSettings":
+def _detection(search: Search, *, is_video: bool) -> "DetectorSettings":
     from unveil.inference import picture_sizes
 
-    given = [
-        name
-        for name, is_given in (("--min-face", smallest is not None), ("--turned", turned))
-        if is_given
-    ]
-    if faces and given:
+    options = (("--min-face", search.smallest is not None), ("--turned", search.turned))
+    given = [name for name, is_given in options if is_given]
+    if search.faces and given:
         raise UserError(
             f"{given[0]} and --faces exclude each other: with --faces none is searched for"
         )
     if is_video and given:
         raise UserError(f"{given[0]} is for images, not for a video")
-    settings = picture_sizes.MOVING if is_video else picture_sizes.files(smallest)
-    return replace(settings, turned=turned)
+    settings = picture_sizes.MOVING if is_video else picture_sizes.files(search.smallest)
+    return replace(settings, turned=search.turned)

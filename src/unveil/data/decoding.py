@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,10 @@ class Limits:
     max_scans: int = 100
     max_parts: int = 100_000
     max_metadata: tuple[tuple[str, int], ...] = MAX_METADATA
+
+    def with_pixels(self, count: int) -> "Limits":
+        """Return the limits with other total pixels; a file may have a byte for each of them."""
+        return replace(self, max_pixels=count, max_bytes=max(self.max_bytes, count))
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ def resize(pixels: Pixels, size: int) -> Pixels:
 def refuse_size(width: int, height: int, limits: Limits) -> None:
     """Raise ``UnreadableImage`` if a picture is larger or smaller than the limits, in pixels."""
     if width * height > limits.max_pixels:
-        raise UnreadableImage(f"{width}x{height} pixels, more than {limits.max_pixels} in all")
+        counts = f"{width}x{height} pixels, more than {limits.max_pixels}"
+        raise UnreadableImage(f"{counts} in all (max_pixels)")
     if min(width, height) < limits.min_side:
         raise UnreadableImage(f"{width}x{height} pixels, a side under {limits.min_side}")
     if max(width, height) > limits.max_side:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, overload
 
 from unveil.common.errors import UserError
+from unveil.data.decoding import Limits
 from unveil.inference import bundle, face_detector, model_choice, picture_sizes
 from unveil.inference.inputs import Picture, describe, to_pixels
-from unveil.inference.predict import PredictionSettings, predict_pictures
+from unveil.inference.predict import PredictionSettings, predict_picture
 from unveil.inference.results import Face, Result
 
 Pictures = list[Any] | tuple[Picture, ...]
@@ -67,8 +68,7 @@ class Model:
     def _predict(self, picture: Picture, faces: bool) -> Result:
         pixels = to_pixels(picture, self._settings.limits)
         settings = replace(self._settings, faces=faces)
-        (answers,) = predict_pictures([pixels], settings)
-        found = tuple(Face(answer, box) for answer, box in answers)
+        found = tuple(Face(answer, box) for answer, box in predict_picture(pixels, settings))
         return Result(source=describe(picture), faces=found, model=self.info, pixels=pixels)
 
     def __repr__(self) -> str:
@@ -82,6 +82,7 @@ def load(
     threads: int = 0,
     threshold: float | None = None,
     turned: bool = False,
+    max_pixels: int | None = None,
 ) -> Model:
     """Load a bundle.
 
@@ -94,14 +95,18 @@ def load(
             class has its own, that of the model.
         turned: Whether faces that lie on their side are searched for, too, for photographs that are
             not upright; this takes three times as long.
+        max_pixels: Maximum size of a picture, in pixels; by default 25 million.
 
     Raises:
-        UserError: There is no such bundle, one of its files was altered, or ``threshold`` is not
-            from 0 to 1.
+        UserError: There is no such bundle, one of its files was altered, ``threshold`` is not
+            from 0 to 1, or ``max_pixels`` is not positive.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise UserError(f"threshold={threshold} is not from 0 to 1")
+    if max_pixels is not None and max_pixels < 1:
+        raise UserError(f"max_pixels={max_pixels} is not positive")
+    limits = Limits() if max_pixels is None else Limits().with_pixels(max_pixels)
     folder = model_choice.find_bundle(name)
     loaded = bundle.load(folder, threads=threads)
     detect = face_detector.detector(replace(picture_sizes.FILES, turned=turned))
-    return Model(PredictionSettings(bundle=loaded, detect=detect, threshold=threshold))
+    return Model(PredictionSettings(loaded, detect, limits=limits, threshold=threshold))

@@ -102,37 +102,40 @@ def predict(
 def _predict_batch(
     named: Sequence[tuple[Path, str]], settings: PredictionSettings
 ) -> list[FacePrediction | UserError]:
-    pictures = [(path, _read(path, settings.limits)) for path, _ in named]
-    readable = [one for _, one in pictures if not isinstance(one, UserError)]
-    answers = iter(predict_pictures(readable, settings))
-    results: list[FacePrediction | UserError] = []
-    for (path, name), (_, picture) in zip(named, pictures, strict=True):
-        if isinstance(picture, UserError):
-            results.append(picture)
-            continue
-        seen = [
-            FacePrediction(str(path), answer, place, box)
-            for place, (answer, box) in enumerate(next(answers))
-        ] or [no_face(str(path), picture, settings)]
-        _annotate(picture, seen, name, settings)
-        results += seen
-    return results
+    # One by one: several large pictures would need much memory at once.
+    return [one for path, name in named for one in _predict_file(path, name, settings)]
 
 
-def predict_pictures(
-    pictures: Sequence[Pixels], settings: PredictionSettings
-) -> list[list[tuple[Answer, Box | None]]]:
-    """Predict every face of pictures, gray or RGB, as one batch.
+def _predict_file(
+    path: Path, name: str, settings: PredictionSettings
+) -> list[FacePrediction | UserError]:
+    picture = _read(path, settings.limits)
+    if isinstance(picture, UserError):
+        return [picture]
+    seen = [
+        FacePrediction(str(path), answer, place, box)
+        for place, (answer, box) in enumerate(predict_picture(picture, settings))
+    ] or [no_face(str(path), picture, settings)]
+    if settings.annotated:
+        annotate(picture, labels(picture, seen), settings.annotated / name)
+    return list(seen)
 
-    Returns the answers of each picture with their boxes, largest face first; a box is ``None`` if
-    the picture is the face.
+
+def predict_picture(
+    picture: Pixels, settings: PredictionSettings
+) -> list[tuple[Answer, Box | None]]:
+    """Predict every face of a picture, gray or RGB.
+
+    Returns the answers with their boxes, largest face first; a box is ``None`` if the picture is
+    the face.
     """
-    found = [detect_faces(one, settings.detect, faces=settings.faces) for one in pictures]
-    cuts = [crop_faces(one, faces, settings) for one, faces in zip(pictures, found, strict=True)]
-    probabilities = iter(settings.bundle.probabilities(np.concatenate(cuts)) if cuts else ())
+    found = detect_faces(picture, settings.detect, faces=settings.faces)
+    if not found:
+        return []
+    probabilities = settings.bundle.probabilities(crop_faces(picture, found, settings))
     return [
-        [(decide(next(probabilities), settings), _box(one, picture)) for one in faces]
-        for picture, faces in zip(pictures, found, strict=True)
+        (decide(own, settings), _box(one, picture))
+        for own, one in zip(probabilities, found, strict=True)
     ]
 
 
@@ -168,13 +171,6 @@ def decide(probabilities: tracking.Probabilities, settings: PredictionSettings) 
 
 def _box(found: Detection, picture: Pixels) -> Box | None:
     return None if found == whole(picture) else found.box
-
-
-def _annotate(
-    picture: Pixels, seen: Sequence[FacePrediction], name: str, settings: PredictionSettings
-) -> None:
-    if settings.annotated:
-        annotate(picture, labels(picture, seen), settings.annotated / name)
 
 
 def labels(picture: Pixels, seen: Sequence[FacePrediction]) -> list[tuple[Box, str]]:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,6 +132,14 @@ def test_a_reduced_photo_is_upright():
 
 def test_other_formats_are_decoded_whole():
     assert decode(photo(kind="WEBP"), enough=100).pixels.shape == (3001, 4000)
+
+
+def test_a_file_may_have_a_byte_for_each_pixel_that_is_allowed():
+    usual = Limits()
+    assert usual.with_pixels(50_000_000) == replace(
+        usual, max_pixels=50_000_000, max_bytes=50_000_000
+    )
+    assert usual.with_pixels(1000).max_bytes == usual.max_bytes
 
 
 def test_the_limits_are_those_of_the_whole_file():

@@ -183,6 +183,16 @@ def test_a_threshold_decides_when_a_class_is_named(model):
         unveil.load("champion", threshold=1.5)
 
 
+def test_the_largest_size_of_a_picture_can_be_chosen(place):
+    bundles.made(BUNDLE)
+    picture = np.zeros((60, 50), np.uint8)
+    assert unveil.load("champion", max_pixels=3000)(picture).faces
+    with pytest.raises(unveil.UserError, match=r"50x60 pixels, more than 2999 in all"):
+        unveil.load("champion", max_pixels=2999)(picture)
+    with pytest.raises(unveil.UserError, match="max_pixels=0 is not positive"):
+        unveil.load("champion", max_pixels=0)
+
+
 def test_a_picture_without_a_face_gives_an_empty_table_and_can_be_hashed(model):
     result = model(np.full((200, 300), 99, np.uint8))
     assert len({result, result}) == 1

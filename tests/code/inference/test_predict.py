@@ -230,6 +230,16 @@ def test_a_closed_standard_input_is_one_line(place):
     assert completed.stderr == "-: standard input is empty; pipe an image into the command\n"
 
 
+def test_the_largest_size_of_a_picture_is_named_and_can_be_chosen(place):
+    bundles.made(BUNDLE)
+    saved("face.png", bundles.quarter(2))
+    size = "48x48 pixels, more than 2000 in all (max_pixels)"
+    refused = unveil("face.png", "--max-pixels", "2000")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == f"face.png: {size}\n"
+    assert unveil("face.png", "--max-pixels", "2304").stdout.startswith("face.png: sad ")
+
+
 def test_the_command_expands_a_pattern(place):
     bundles.made(BUNDLE)
     for name in ("b.png", "a.png", "[c].png", "notes.txt"):
