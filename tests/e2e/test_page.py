@@ -583,6 +583,20 @@ def test_the_page_in_the_documentation_works(url, opened):
     assert {method for method, _ in sent.requests} == {"GET"}
 
 
+def test_the_page_says_that_a_picture_is_being_looked_at(url, opened, tmp_path):
+    tab, _ = opened(url)
+    held = []
+    tab.route("**/v1/predict", lambda route: held.append(route))
+    tab.locator("#private").uncheck()
+    Image.fromarray(scenes.scene((150, 60, 300))).save(tmp_path / "face.png")
+    with tab.expect_request("**/v1/predict"):
+        tab.locator("#file").set_input_files(tmp_path / "face.png")
+    expect(tab.locator("#detail")).to_have_text("Looking for faces…")
+    held[0].continue_()
+    expect(tab.get_by_role("meter")).to_have_count(4)
+    expect(tab.locator("#detail")).not_to_have_text("Looking for faces…")
+
+
 def test_a_change_of_mode_while_loading_works(url, opened):
     tab, _ = opened(url)
     tab.locator("#private").uncheck()

@@ -156,6 +156,11 @@ def test_an_unknown_bundle_is_named_with_the_choices(place, name):
     )
 
 
+def test_a_champion_that_does_not_exist_says_how_to_get_one(place):
+    with pytest.raises(unveil.UserError, match="there is no champion in data/07_bundle yet; `make"):
+        unveil.load("champion")
+
+
 def test_an_unknown_attribute_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'unveil' has no attribute 'lod'"):
         unveil.lod  # noqa: B018

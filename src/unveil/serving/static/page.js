@@ -2,7 +2,8 @@
 
 import { cleared, heat } from "./draw.js";
 import { faceBoxes } from "./faces.js";
-import { announce, count, describe, facts, fail, forget, say, show, wantToken } from "./page_texts.js";
+import { announce, count, describe, facts, fail, forget, say } from "./page_texts.js";
+import { searching, show, wantToken } from "./page_texts.js";
 import { look, open, saliencyMap, watch } from "./unveil.js";
 
 const MAP_INTERVAL = 1500; // milliseconds between two saliency maps of a video
@@ -86,6 +87,7 @@ async function still(file) {
   cleared(picture, bitmap).drawImage(bitmap, 0, 0);
   [picture.hidden, at("empty").hidden] = [false, true];
   fit(bitmap.width, bitmap.height);
+  searching();
   if (!(await ready())) return;
   const { answer, frame } = await look(bitmap, asker);
   if (mine === session) answered(answer, frame);

@@ -56,6 +56,11 @@ export function forget() {
   fail(null);
 }
 
+/** Say that a picture is being looked at: a large one takes seconds. */
+export function searching() {
+  at("detail").textContent = "Looking for faces…";
+}
+
 /** Count a video frame and show the frames per second. */
 export function count() {
   facts({ rate: rate() });
