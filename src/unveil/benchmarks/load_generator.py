@@ -207,9 +207,10 @@ def offer(url: str, request: bytes, *, rate: float, seconds: float) -> list[Resp
         began = time.perf_counter()
         while (now := time.perf_counter() - began) < seconds or busy:
             due = min(int(now * rate) - sent, CONNECTIONS - busy) if now < seconds else 0
+            due = max(0, due)
             for _ in range(due):
                 connected.unused().send(request)
-            sent, busy = sent + max(0, due), busy + max(0, due)
+            sent, busy = sent + due, busy + due
             wait = (sent + 1) / rate - now if busy < CONNECTIONS and now < seconds else 1.0
             for client, response in connected.responses(min(1.0, max(0.0, wait))):
                 responses.append(response)

@@ -1,9 +1,9 @@
-"""The class of all commands, and how `unveil --help` groups them."""
+"""The class of all commands, options from dataclasses, and the groups of `unveil --help`."""
 
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any, get_type_hints
 
 import typer
@@ -61,6 +61,15 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+Annotate = Callable[[Field[Any], Any], Any]
+Function = Callable[..., None]
+
+
+def as_declared(_: Field[Any], hint: Any) -> Any:
+    """Return a field's own type hint, which has its option."""
+    return hint
+
+
 class App(typer.Typer):
     """A group of such commands."""
 
@@ -71,24 +80,48 @@ class App(typer.Typer):
         return super().command(*args, **{"cls": Command, **kwargs})
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a parameter that is a dataclass stand for one option for each of its fields."""
-    hints = get_type_hints(command, include_extras=True)
-    own: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+def with_options(annotated: Annotate = as_declared) -> Callable[[Function], Function]:
+    """Let a parameter that is a dataclass stand for one option for each of its fields.
 
-    def called(**values: Any) -> None:
-        for name, kind in own.items():
-            values[name] = kind(**{one.name: values.pop(one.name) for one in fields(kind)})
-        command(**values)
+    ``annotated`` is called with a field and its type hint, and returns Typer's annotation.
+    """
 
-    parameters = list[inspect.Parameter]()
-    for parameter in inspect.signature(command).parameters.values():
-        kind = own.get(parameter.name)
-        given = inspect.signature(kind).parameters.values() if kind else [parameter]
-        parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in given]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__name__, called.__doc__ = command.__name__, command.__doc__
-    return called
+    def decorate(command: Function) -> Function:
+        hints = get_type_hints(command, include_extras=True)
+        own: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+
+        def called(**values: Any) -> None:
+            for name, kind in own.items():
+                values[name] = kind(
+                    **{one.name: _value(values.pop(one.name)) for one in fields(kind)}
+                )
+            command(**values)
+
+        parameters = [
+            option
+            for one in inspect.signature(command).parameters.values()
+            for option in (_options(own[one.name], annotated) if one.name in own else [one])
+        ]
+        called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+        )
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        return called
+
+    return decorate
+
+
+def _options(kind: type, annotated: Annotate) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    given = inspect.signature(kind).parameters
+    return [
+        given[one.name].replace(annotation=annotated(one, hints[one.name])) for one in fields(kind)
+    ]
+
+
+def _value(value: Any) -> Any:
+    # Typer gives an option that can be repeated as a list.
+    return tuple(value) if isinstance(value, list) else value
 
 
 def arrange(app: typer.Typer, groups: Iterable[typer.Typer]) -> None:

@@ -61,9 +61,9 @@ Pixels = Annotated[
     typer.Option(
         "--max-pixels",
         min=1,
-        max=1_000_000_000,
-        help="Maximum size of an image, in pixels; memory grows with it. A file may have as many "
-        "bytes, at least 20 million.",
+        max=178_956_970,
+        help="Maximum size of an image, in pixels, at most what Pillow opens; memory grows with "
+        "it. A file may have as many bytes, at least 20 million.",
     ),
 ]
 
@@ -79,7 +79,7 @@ class Search:
 
 
 @app.command()
-@with_options
+@with_options()
 def predict(
     paths: Inputs = None,
     watched: Stream = None,

@@ -1,14 +1,12 @@
 """unveil serve, unveil token: the HTTP server and its access tokens."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args
 
 import typer
 
-from unveil.cli.commands import App
+from unveil.cli.commands import App, with_options
 from unveil.serving.settings import Settings
 
 app = App()
@@ -31,31 +29,9 @@ PANELS = {
 """The groups of options in the help; the columns of a group are as wide as its options need."""
 
 
-def _options(command: Callable[[Settings], None]) -> Callable[..., None]:
-    """Add an option for each field of ``Settings``; its annotation is the help text."""
-
-    def called(**values: Any) -> None:
-        for name, value in values.items():
-            values[name] = tuple(value) if isinstance(value, list) else value
-        command(Settings(**values))
-
-    hints = get_type_hints(Settings, include_extras=True)
-    panels = {name: panel for panel, names in PANELS.items() for name in names}
-    parameters = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=_option(field, hints[field.name], panels[field.name]),
-        )
-        for field in fields(Settings)
-    ]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__name__, called.__doc__ = command.__name__, command.__doc__
-    return called
-
-
-def _option(field: Field[Any], hint: Any, panel: str) -> Any:
+def _option(field: Field[Any], hint: Any) -> Any:
+    """Make an option of a setting; its annotation is the help text."""
+    panel = next(panel for panel, names in PANELS.items() if field.name in names)
     kind, text = get_args(hint)
     # A tuple of any length becomes an option that can be repeated.
     several = kind == tuple[str, ...]
@@ -66,7 +42,7 @@ def _option(field: Field[Any], hint: Any, panel: str) -> Any:
 
 
 @app.command()
-@_options
+@with_options(_option)
 def serve(settings: Settings) -> None:
     """Serve predictions over HTTP and WebSocket.
 

@@ -1,11 +1,12 @@
 """unveil video: classify the faces in a video file, a camera or a network stream."""
 
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unveil.cli.commands import App
+from unveil.cli.commands import App, with_options
 from unveil.cli.predictions import Bundle, Format, Threshold, print_all
 
 app = App()
@@ -47,7 +48,18 @@ End = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which frames are classified."""
+
+    every: Every = None
+    per_second: PerSecond = None
+    start: Start = None
+    end: End = None
+
+
 @app.command()
+@with_options()
 def video(
     source: Input,
     form: Annotated[
@@ -56,10 +68,7 @@ def video(
     annotated: Folder = None,
     threshold: Threshold = None,
     name: Bundle = None,
-    every: Every = None,
-    per_second: PerSecond = None,
-    start: Start = None,
-    end: End = None,
+    frames: Chosen = Chosen(),
 ) -> None:
     """Classify the apparent expression of every face in a video, a camera or a stream.
 
@@ -78,7 +87,7 @@ def video(
     from unveil.inference.predict import PredictionSettings
     from unveil.inference.predict_streams import predict_streams
 
-    choice = frame_choice.choose(every, per_second, start, end)
+    choice = frame_choice.choose(*astuple(frames))
     opened = video_source.parse(source)
     settings = PredictionSettings(
         bundle=bundle.load(model_choice.find_bundle(name), threads=0),

@@ -184,7 +184,8 @@ def _unreadable_errors(limits: Limits) -> Iterator[None]:
     except UnidentifiedImageError:
         raise UnreadableImage("not an image") from None
     except Image.DecompressionBombError:
-        raise UnreadableImage(f"more than {limits.max_pixels} pixels") from None
+        most = min(limits.max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or limits.max_pixels))
+        raise UnreadableImage(f"more than {most} pixels") from None
     except _DAMAGE as error:
         raise UnreadableImage(f"damaged: {str(error)[:80]}") from None
 

@@ -93,9 +93,7 @@ class FaceDetector:
             is_sure = score >= _lowest(box[2] - box[0], picture, self.settings)
             if not any(_is_part(square, one) for one in found):
                 (found if is_sure else doubtful).append(square)
-        self._add_confirmed(
-            found, zip(doubtful[:MOST_DOUBTFUL], repeat(SURE), strict=False), picture
-        )
+        self._add_confirmed(found, [(one, SURE) for one in doubtful[:MOST_DOUBTFUL]], picture)
         return found
 
     def _closely(self, picture: Pixels) -> list[Square]:

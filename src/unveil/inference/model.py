@@ -82,7 +82,7 @@ def load(
     threads: int = 0,
     threshold: float | None = None,
     turned: bool = False,
-    max_pixels: int | None = None,
+    max_pixels: int = Limits.max_pixels,
 ) -> Model:
     """Load a bundle.
 
@@ -103,9 +103,9 @@ def load(
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise UserError(f"threshold={threshold} is not from 0 to 1")
-    if max_pixels is not None and max_pixels < 1:
+    if max_pixels < 1:
         raise UserError(f"max_pixels={max_pixels} is not positive")
-    limits = Limits() if max_pixels is None else Limits().with_pixels(max_pixels)
+    limits = Limits().with_pixels(max_pixels)
     folder = model_choice.find_bundle(name)
     loaded = bundle.load(folder, threads=threads)
     detect = face_detector.detector(replace(picture_sizes.FILES, turned=turned))

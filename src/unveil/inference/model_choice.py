@@ -40,13 +40,13 @@ def find_bundle(name: str | Path | None) -> Path:
     if str(name) == "starter":
         return starter()
     folder = BUNDLE if str(name) == "champion" else Path(name)
-    if not folder.is_dir() and str(name) == "champion":
+    if folder.is_dir():
+        return folder
+    if str(name) == "champion":
         remedy = "`make train-all` trains and promotes one; or choose starter or a bundle's folder"
         raise UserError(f"there is no champion in {BUNDLE} yet; {remedy}")
-    if not folder.is_dir():
-        choices = f"{', '.join(NAMES)}, or the folder of a bundle"
-        raise UserError(f"no bundle {str(name)!r}; choose from {choices}")
-    return folder
+    choices = f"{', '.join(NAMES)}, or the folder of a bundle"
+    raise UserError(f"no bundle {str(name)!r}; choose from {choices}")
 
 
 def starter() -> Path:

@@ -142,6 +142,12 @@ def test_a_file_may_have_a_byte_for_each_pixel_that_is_allowed():
     assert usual.with_pixels(1000).max_bytes == usual.max_bytes
 
 
+def test_more_than_pillow_opens_is_refused_with_its_limit():
+    image = Image.new("1", (14_000, 14_000))
+    with pytest.raises(UnreadableImage, match=r"^more than 178956970 pixels$"):
+        decode(encoded(image), Limits().with_pixels(200_000_000))
+
+
 def test_the_limits_are_those_of_the_whole_file():
     with pytest.raises(UnreadableImage, match="4000x3001 pixels, more than 1000000 in all"):
         decode(photo(), Limits(max_pixels=1_000_000), enough=500)
